@@ -1,0 +1,40 @@
+export type ErrorDetail = { code: string; message: string; target?: string }
+
+/** What a person needs to report or act on a refusal: the ARM error and the request id. */
+export class ApiError extends Error {
+  override name = 'ApiError'
+  readonly status: number
+  readonly code: string
+  readonly target?: string
+  readonly details: ErrorDetail[]
+  readonly requestId?: string
+  readonly retryAfterSec?: number
+  /** The action that is missing, when authorization refused. */
+  readonly missingAction?: string
+  readonly missingScope?: string
+
+  constructor(status: number, body: unknown, headers?: Headers) {
+    const error = errorOf(body)
+    super(error?.message ?? `HTTP ${status}`)
+    this.status = status
+    this.code = error?.code ?? (status === 0 ? 'Unreachable' : `Http${status}`)
+    this.target = error?.target
+    this.details = error?.details ?? []
+    this.requestId = headers?.get('x-ms-request-id') ?? undefined
+    const retryAfter = Number(headers?.get('retry-after'))
+    this.retryAfterSec = Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : undefined
+    const decision = error?.additionalInfo?.find((info) => info.type === 'AuthorizationDecision')?.info
+    this.missingAction = decision?.action
+    this.missingScope = decision?.scope
+  }
+}
+
+type ErrorBody = ErrorDetail & {
+  details?: ErrorDetail[]
+  additionalInfo?: { type: string; info: { action?: string; scope?: string } }[]
+}
+
+function errorOf(body: unknown) {
+  if (typeof body !== 'object' || body === null || !('error' in body)) return
+  return (body as { error: ErrorBody }).error
+}

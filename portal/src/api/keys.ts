@@ -1,0 +1,19 @@
+/** Every query key starts with the resource type that the server names in its `change` events. */
+export const types = {
+  session: 'session',
+  user: 'user',
+  group: 'group',
+  servicePrincipal: 'serviceprincipal',
+  machine: 'microsoft.compute/virtualmachines',
+  machineRow: 'sekisho.fleet/machines',
+  enrolmentToken: 'sekisho.fleet/enrolmenttokens',
+  resourceGroup: 'microsoft.resources/resourcegroups',
+  nsg: 'microsoft.network/networksecuritygroups',
+  nic: 'microsoft.network/networkinterfaces',
+  vnet: 'microsoft.network/virtualnetworks',
+  asg: 'microsoft.network/applicationsecuritygroups',
+  effectiveRules: 'effectiverules',
+  roleDefinition: 'microsoft.authorization/roledefinitions',
+  roleAssignment: 'microsoft.authorization/roleassignments',
+  activity: 'microsoft.insights/eventtypes',
+} as const

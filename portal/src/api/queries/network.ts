@@ -1,0 +1,62 @@
+import { queryOptions } from '@tanstack/react-query'
+import { armUrl, resourceUrl } from '../arm.ts'
+import { call, get, listAll } from '../client.ts'
+import { types } from '../keys.ts'
+import type {
+  ApplicationSecurityGroup,
+  EffectiveGroup,
+  List,
+  NetworkInterface,
+  ResourceGroup,
+  SecurityGroup,
+  VirtualNetwork,
+} from '../types.ts'
+
+const list = <T>(subscription: string, type: string, signal: AbortSignal) =>
+  listAll<T>(armUrl(`${subscription}/providers/Microsoft.Network/${type}`, 'microsoft.network'), signal)
+
+export const networkQueries = {
+  nsgs: (subscription: string) =>
+    queryOptions({
+      queryKey: [types.nsg, subscription],
+      queryFn: ({ signal }) => list<SecurityGroup>(subscription, 'networkSecurityGroups', signal),
+    }),
+  nsg: (id: string) =>
+    queryOptions({
+      queryKey: [types.nsg, id.toLowerCase()],
+      queryFn: ({ signal }) => get<SecurityGroup>(resourceUrl(id), signal),
+    }),
+  nics: (subscription: string) =>
+    queryOptions({
+      queryKey: [types.nic, subscription],
+      queryFn: ({ signal }) => list<NetworkInterface>(subscription, 'networkInterfaces', signal),
+    }),
+  nic: (id: string) =>
+    queryOptions({
+      queryKey: [types.nic, id.toLowerCase()],
+      queryFn: ({ signal }) => get<NetworkInterface>(resourceUrl(id), signal),
+    }),
+  vnets: (subscription: string) =>
+    queryOptions({
+      queryKey: [types.vnet, subscription],
+      queryFn: ({ signal }) => list<VirtualNetwork>(subscription, 'virtualNetworks', signal),
+    }),
+  asgs: (subscription: string) =>
+    queryOptions({
+      queryKey: [types.asg, subscription],
+      queryFn: ({ signal }) => list<ApplicationSecurityGroup>(subscription, 'applicationSecurityGroups', signal),
+    }),
+  effectiveRules: (nicId: string) =>
+    queryOptions({
+      queryKey: [types.effectiveRules, nicId.toLowerCase()],
+      queryFn: async ({ signal }) => {
+        const url = armUrl(`${nicId}/effectiveNetworkSecurityGroups`, 'microsoft.network')
+        return (await call<List<EffectiveGroup>>('POST', url, { body: {}, signal })).value
+      },
+    }),
+}
+
+export function createNsg(group: ResourceGroup, name: string) {
+  const id = `${group.id}/providers/Microsoft.Network/networkSecurityGroups/${name}`
+  return call<SecurityGroup>('PUT', resourceUrl(id), { body: { location: group.location, properties: {} } })
+}

@@ -1,0 +1,59 @@
+import { Gauge, Laptop, type LucideIcon, MonitorCog, ScrollText, Server, Shield, Ticket, UserCog, Users } from 'lucide-react'
+import { messages } from './i18n.ts'
+
+export const navText = messages({
+  overview: { en: 'Overview', ja: '概要' },
+  fleet: { en: 'Fleet', ja: 'フリート' },
+  machines: { en: 'Machines', ja: 'マシン' },
+  enrolment: { en: 'Enrolment tokens', ja: '登録トークン' },
+  network: { en: 'Network', ja: 'ネットワーク' },
+  nsg: { en: 'Network security groups', ja: 'ネットワーク セキュリティ グループ' },
+  access: { en: 'Access', ja: 'アクセス' },
+  rbac: { en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
+  people: { en: 'People and groups', ja: 'ユーザーとグループ' },
+  servicePrincipals: { en: 'Service principals', ja: 'サービス プリンシパル' },
+  record: { en: 'Record', ja: '記録' },
+  audit: { en: 'Activity log', ja: 'アクティビティ ログ' },
+  sessions: { en: 'My sign-ins', ja: '自分のサインイン' },
+})
+
+export type NavPath = '/' | '/machines' | '/enrolment' | '/nsg' | '/rbac' | '/people' | '/service-principals' | '/audit' | '/sessions'
+export type NavItem = {
+  to: NavPath
+  text: keyof typeof navText
+  icon: LucideIcon
+  /** Kana, romaji and the words people know from elsewhere: what the palette also answers to. */
+  aliases: string
+}
+
+export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
+  { items: [{ to: '/', text: 'overview', icon: Gauge, aliases: 'overview home がいよう gaiyou gaiyo ホーム' }] },
+  {
+    text: 'fleet',
+    items: [
+      { to: '/machines', text: 'machines', icon: Server, aliases: 'machines vm server ましん mashin かそうましん サーバー' },
+      { to: '/enrolment', text: 'enrolment', icon: Ticket, aliases: 'enrolment enrollment token join とうろく touroku トークン' },
+    ],
+  },
+  {
+    text: 'network',
+    items: [{ to: '/nsg', text: 'nsg', icon: Shield, aliases: 'nsg network security group firewall せきゅりてぃ sekyuriti 規則 きそく kisoku' }],
+  },
+  {
+    text: 'access',
+    items: [
+      { to: '/rbac', text: 'rbac', icon: UserCog, aliases: 'rbac iam role permission ろーる rooru わりあて wariate けんげん kengen 権限' },
+      { to: '/people', text: 'people', icon: Users, aliases: 'people users groups ゆーざー yuuza yuza ぐるーぷ guruupu' },
+      { to: '/service-principals', text: 'servicePrincipals', icon: MonitorCog, aliases: 'service principal app spn さーびす saabisu アプリ secret' },
+    ],
+  },
+  {
+    text: 'record',
+    items: [
+      { to: '/audit', text: 'audit', icon: ScrollText, aliases: 'audit activity log かんさ kansa 監査 ろぐ rogu' },
+      { to: '/sessions', text: 'sessions', icon: Laptop, aliases: 'session passkey credential せっしょん sesshon ぱすきー pasukii パスキー' },
+    ],
+  },
+]
+
+export const navItems = navGroups.flatMap((group) => group.items)

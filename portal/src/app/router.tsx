@@ -1,0 +1,146 @@
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+  retainSearchParams,
+} from '@tanstack/react-router'
+import type { QueryClient } from '@tanstack/react-query'
+import { authQueries } from '../api/queries/auth.ts'
+import { ApiError } from '../api/errors.ts'
+import { LocaleBoundary } from './LocaleBoundary.tsx'
+import { PageError } from './PageError.tsx'
+import { NotFound } from './NotFound.tsx'
+import { PagePending } from './PagePending.tsx'
+import { queryClient } from './query.ts'
+import { Shell } from './Shell.tsx'
+import { count, flag, list, params, text } from './search.ts'
+
+const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
+  component: () => (
+    <LocaleBoundary>
+      <Outlet />
+    </LocaleBoundary>
+  ),
+  notFoundComponent: NotFound,
+})
+
+const signin = createRoute({
+  getParentRoute: () => root,
+  path: '/signin',
+  validateSearch: params({ return: text }),
+  component: lazyRouteComponent(() => import('../features/signin/SignInPage.tsx')),
+})
+
+const setup = createRoute({
+  getParentRoute: () => root,
+  path: '/setup',
+  component: lazyRouteComponent(() => import('../features/signin/SetupPage.tsx')),
+})
+
+const shell = createRoute({
+  getParentRoute: () => root,
+  id: 'shell',
+  validateSearch: params({ sub: text, rg: text }),
+  search: { middlewares: [retainSearchParams(['sub', 'rg'])] },
+  beforeLoad: async ({ context, location }) => {
+    try {
+      await context.queryClient.ensureQueryData(authQueries.session())
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error
+      throw redirect({ to: '/signin', search: location.href === '/' ? {} : { return: location.href } })
+    }
+  },
+  component: Shell,
+})
+
+const overview = createRoute({
+  getParentRoute: () => shell,
+  path: '/',
+  component: lazyRouteComponent(() => import('../features/overview/OverviewPage.tsx')),
+})
+
+const machines = createRoute({
+  getParentRoute: () => shell,
+  path: '/machines',
+  validateSearch: params({ q: text, f: list, cols: list, sort: text, desc: flag, connect: flag }),
+  component: lazyRouteComponent(() => import('../features/machines/MachinesPage.tsx')),
+})
+
+const enrolment = createRoute({
+  getParentRoute: () => shell,
+  path: '/enrolment',
+  component: lazyRouteComponent(() => import('../features/enrolment/EnrolmentPage.tsx')),
+})
+
+const nsgs = createRoute({
+  getParentRoute: () => shell,
+  path: '/nsg',
+  validateSearch: params({ q: text, create: flag }),
+  component: lazyRouteComponent(() => import('../features/nsg/NsgListPage.tsx')),
+})
+
+const rbac = createRoute({
+  getParentRoute: () => shell,
+  path: '/rbac',
+  validateSearch: params({ tab: text, q: text, role: text }),
+  component: lazyRouteComponent(() => import('../features/rbac/RbacPage.tsx')),
+})
+
+const people = createRoute({
+  getParentRoute: () => shell,
+  path: '/people',
+  validateSearch: params({ tab: text, q: text }),
+  component: lazyRouteComponent(() => import('../features/people/PeoplePage.tsx')),
+})
+
+const servicePrincipals = createRoute({
+  getParentRoute: () => shell,
+  path: '/service-principals',
+  component: lazyRouteComponent(() => import('../features/serviceprincipals/ServicePrincipalsPage.tsx')),
+})
+
+const sessions = createRoute({
+  getParentRoute: () => shell,
+  path: '/sessions',
+  component: lazyRouteComponent(() => import('../features/sessions/SessionsPage.tsx')),
+})
+
+const audit = createRoute({
+  getParentRoute: () => shell,
+  path: '/audit',
+  validateSearch: params({ q: text, hours: count, status: text, event: text }),
+  component: lazyRouteComponent(() => import('../features/audit/AuditPage.tsx')),
+})
+
+/** The one address of every resource: `/r/<ARM id>[/tab]`. */
+const resource = createRoute({
+  getParentRoute: () => shell,
+  path: '/r/$',
+  validateSearch: params({ q: text, rule: text }),
+  component: lazyRouteComponent(() => import('./ResourceRoute.tsx')),
+})
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    signin,
+    setup,
+    shell.addChildren([overview, machines, enrolment, nsgs, rbac, people, servicePrincipals, sessions, audit, resource]),
+  ]),
+  context: { queryClient },
+  defaultPreload: 'intent',
+  defaultPreloadStaleTime: 0,
+  defaultPendingMs: 150,
+  defaultPendingComponent: PagePending,
+  defaultErrorComponent: PageError,
+  defaultNotFoundComponent: NotFound,
+  scrollRestoration: false,
+})
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router
+  }
+}

@@ -1,0 +1,172 @@
+import type { Direction, SecurityRule, SecurityRuleProperties } from '../api/types.ts'
+import { prefixProblem } from './address.ts'
+
+/** What the rule editor holds while typing, and what is wrong with it. The server checks again; this only saves a round. */
+export type PeerKind = 'any' | 'ip' | 'tag' | 'asg'
+export type Peer = { kind: PeerKind; addresses: string; tag: string; asgs: string[] }
+export type RuleDraft = {
+  name: string
+  priority: string
+  access: 'Allow' | 'Deny'
+  protocol: string
+  source: Peer
+  sourcePorts: string
+  destination: Peer
+  destinationPorts: string
+  description: string
+}
+
+export const serviceTags = ['VirtualNetwork', 'Internet', 'AzureLoadBalancer'] as const
+export const protocols = ['*', 'Tcp', 'Udp', 'Icmp', 'Esp', 'Ah'] as const
+
+const anyPeer: Peer = { kind: 'any', addresses: '', tag: 'VirtualNetwork', asgs: [] }
+
+/** Singular and plural ARM fields mean the same; readers want one list. */
+export const listOf = (one: string | undefined, many: string[] | undefined) => (many && many.length > 0 ? many : one ? [one] : [])
+
+export const splitList = (text: string) => text.split(/[\s,、，]+/).filter(Boolean)
+
+const isTag = (prefix: string) => prefix !== '*' && prefixProblem(prefix) === 'syntax' && /^[A-Za-z]/.test(prefix)
+
+function peerOf(prefixes: string[], asgs: { id: string }[] | undefined): Peer {
+  if (asgs && asgs.length > 0) return { ...anyPeer, kind: 'asg', asgs: asgs.map((asg) => asg.id) }
+  const [first] = prefixes
+  if (first === undefined || first === '*') return anyPeer
+  if (prefixes.length === 1 && isTag(first)) return { ...anyPeer, kind: 'tag', tag: first }
+  return { ...anyPeer, kind: 'ip', addresses: prefixes.join(', ') }
+}
+
+export function draftOf({ name, properties }: Pick<SecurityRule, 'name' | 'properties'>): RuleDraft {
+  const p = properties
+  return {
+    name,
+    priority: String(p.priority),
+    access: p.access,
+    protocol: protocols.find((item) => item.toLowerCase() === p.protocol.toLowerCase()) ?? p.protocol,
+    source: peerOf(listOf(p.sourceAddressPrefix, p.sourceAddressPrefixes), p.sourceApplicationSecurityGroups),
+    sourcePorts: listOf(p.sourcePortRange, p.sourcePortRanges).join(', '),
+    destination: peerOf(listOf(p.destinationAddressPrefix, p.destinationAddressPrefixes), p.destinationApplicationSecurityGroups),
+    destinationPorts: listOf(p.destinationPortRange, p.destinationPortRanges).join(', '),
+    description: p.description ?? '',
+  }
+}
+
+/** A new rule goes behind the last one, with room to put others between. */
+export function newDraft(rules: SecurityRule[], direction: Direction): RuleDraft {
+  const used = rules.filter((rule) => rule.properties.direction === direction).map((rule) => rule.properties.priority)
+  let priority = Math.min(4096, Math.max(90, ...used) + 10)
+  while (used.includes(priority) && priority > 100) priority -= 1
+  return {
+    name: '',
+    priority: String(priority),
+    access: 'Allow',
+    protocol: 'Tcp',
+    source: { ...anyPeer, kind: 'ip' },
+    sourcePorts: '*',
+    destination: anyPeer,
+    destinationPorts: '',
+    description: '',
+  }
+}
+
+export type Problem =
+  | 'nameEmpty'
+  | 'nameSyntax'
+  | 'nameTaken'
+  | 'priorityRange'
+  | 'priorityTaken'
+  | 'portsEmpty'
+  | 'portsSyntax'
+  | 'portsWithProtocol'
+  | 'addressesEmpty'
+  | 'addressSyntax'
+  | 'addressLength'
+  | 'addressHostBits'
+  | 'tagEmpty'
+  | 'asgEmpty'
+  | 'descriptionLong'
+
+export type Problems = Partial<Record<keyof RuleDraft, { problem: Problem; text?: string }>>
+
+function portProblem(text: string): { problem: Problem; text?: string } | undefined {
+  const parts = splitList(text)
+  if (parts.length === 0) return { problem: 'portsEmpty' }
+  if (parts.length === 1 && parts[0] === '*') return
+  for (const part of parts) {
+    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part)
+    const [from, to] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])]
+    if (!match || to > 65_535 || from > to) return { problem: 'portsSyntax', text: part }
+  }
+}
+
+const prefixProblems = { syntax: 'addressSyntax', length: 'addressLength', hostBits: 'addressHostBits' } as const
+
+function peerProblem(peer: Peer): { problem: Problem; text?: string } | undefined {
+  if (peer.kind === 'tag') return peer.tag.trim() === '' ? { problem: 'tagEmpty' } : undefined
+  if (peer.kind === 'asg') return peer.asgs.length === 0 ? { problem: 'asgEmpty' } : undefined
+  if (peer.kind === 'any') return
+  const parts = splitList(peer.addresses)
+  if (parts.length === 0) return { problem: 'addressesEmpty' }
+  for (const part of parts) {
+    const problem = prefixProblem(part)
+    if (problem) return { problem: prefixProblems[problem], text: part }
+  }
+}
+
+const portless = ['Icmp', 'Esp', 'Ah']
+
+function checkPorts(draft: RuleDraft, ports: string) {
+  const problem = portProblem(ports)
+  if (problem) return problem
+  return portless.includes(draft.protocol) && ports.trim() !== '*' ? { problem: 'portsWithProtocol' as const } : undefined
+}
+
+/** `own` is the name of the rule being edited; its own name and priority are not in the way. */
+export function checkDraft(draft: RuleDraft, direction: Direction, rules: SecurityRule[], own?: string): Problems {
+  const problems: Problems = {}
+  const others = rules.filter((rule) => rule.name.toLowerCase() !== own?.toLowerCase())
+  const name = draft.name.trim()
+  if (name === '') problems.name = { problem: 'nameEmpty' }
+  else if (!/^[a-z0-9]([\w.-]{0,78}\w)?$/i.test(name)) problems.name = { problem: 'nameSyntax' }
+  else if (others.some((rule) => rule.name.toLowerCase() === name.toLowerCase())) problems.name = { problem: 'nameTaken' }
+
+  const priority = Number(draft.priority)
+  const taken = others.find((rule) => rule.properties.direction === direction && rule.properties.priority === priority)
+  if (!/^\d+$/.test(draft.priority) || priority < 100 || priority > 4096) problems.priority = { problem: 'priorityRange' }
+  else if (taken) problems.priority = { problem: 'priorityTaken', text: taken.name }
+
+  problems.source = peerProblem(draft.source)
+  problems.destination = peerProblem(draft.destination)
+  problems.sourcePorts = checkPorts(draft, draft.sourcePorts)
+  problems.destinationPorts = checkPorts(draft, draft.destinationPorts)
+  if (draft.description.length > 140) problems.description = { problem: 'descriptionLong' }
+  return problems
+}
+
+export const hasProblem = (problems: Problems) => Object.values(problems).some((problem) => problem !== undefined)
+
+function peerProperties(side: 'source' | 'destination', peer: Peer): Partial<SecurityRuleProperties> {
+  if (peer.kind === 'asg') return { [`${side}ApplicationSecurityGroups`]: peer.asgs.map((id) => ({ id })) }
+  const prefixes = peer.kind === 'any' ? ['*'] : peer.kind === 'tag' ? [peer.tag.trim()] : splitList(peer.addresses)
+  return prefixes.length === 1 ? { [`${side}AddressPrefix`]: prefixes[0] } : { [`${side}AddressPrefixes`]: prefixes }
+}
+
+function portProperties(side: 'source' | 'destination', text: string): Partial<SecurityRuleProperties> {
+  const ports = splitList(text)
+  return ports.length === 1 ? { [`${side}PortRange`]: ports[0] } : { [`${side}PortRanges`]: ports }
+}
+
+export function propertiesOf(draft: RuleDraft, direction: Direction): SecurityRuleProperties {
+  const description = draft.description.trim()
+  return {
+    ...(description ? { description } : {}),
+    protocol: draft.protocol,
+    access: draft.access,
+    priority: Number(draft.priority),
+    direction,
+    ...peerProperties('source', draft.source),
+    ...portProperties('source', draft.sourcePorts),
+    ...peerProperties('destination', draft.destination),
+    ...portProperties('destination', draft.destinationPorts),
+  }
+}

@@ -1,0 +1,108 @@
+import { useQuery } from '@tanstack/react-query'
+import { getRouteApi, useNavigate } from '@tanstack/react-router'
+import { Plus, Server } from 'lucide-react'
+import { useDeferredValue, useMemo, useState } from 'react'
+import { fleetQueries } from '../../api/queries/fleet.ts'
+import type { Machine } from '../../api/types.ts'
+import { inGroup, useScope } from '../../app/scope.ts'
+import { filterMachines, formatTerm, parseTerms, sortBy } from '../../domain/machineFilter.ts'
+import { ConnectPanel } from '../../parts/ConnectPanel.tsx'
+import { Section } from '../../parts/Section.tsx'
+import { Button } from '../../ui/Button.tsx'
+import { DataGrid } from '../../ui/DataGrid.tsx'
+import { EmptyState } from '../../ui/EmptyState.tsx'
+import { Page } from '../../ui/Page.tsx'
+import { ColumnChooser } from './ColumnChooser.tsx'
+import { machineColumns } from './columns.tsx'
+import { FilterBar } from './FilterBar.tsx'
+import { m } from './messages.ts'
+
+const route = getRouteApi('/shell/machines')
+
+export default function MachinesPage() {
+  const { subscriptionId, resourceGroup } = useScope()
+  const { connect } = route.useSearch()
+  const navigate = route.useNavigate()
+  const machines = useQuery(fleetQueries.machines(subscriptionId))
+  const setConnect = (on: boolean) => void navigate({ search: (old) => ({ ...old, connect: on || undefined }), replace: true })
+  const connectButton = (
+    <Button variant="primary" onPress={() => setConnect(true)}>
+      <Plus size={14} aria-hidden />
+      {m.connect}
+    </Button>
+  )
+  return (
+    <>
+      <Section query={machines} skeleton="h-[70vh]">
+        {(all) => {
+          const scoped = all.filter((machine) => inGroup(resourceGroup, machine.resourceGroup))
+          if (scoped.length > 0) return <MachineGrid machines={scoped} actions={connectButton} />
+          return (
+            <Page title={m.title}>
+              <EmptyState icon={<Server size={20} aria-hidden />} title={m.noMachines} action={connectButton}>
+                {m.noMachinesWhy}
+              </EmptyState>
+            </Page>
+          )
+        }}
+      </Section>
+      {connect && <ConnectPanel onClose={() => setConnect(false)} />}
+    </>
+  )
+}
+
+function MachineGrid({ machines, actions }: { machines: Machine[]; actions: React.ReactNode }) {
+  const search = route.useSearch()
+  const navigate = route.useNavigate()
+  const open = useNavigate()
+  // The field keeps its own text, so that typing (and an IME's composition) never waits for the URL.
+  const [query, setQuery] = useState(search.q ?? '')
+  const deferredQuery = useDeferredValue(query)
+  const set = (change: Partial<typeof search>) => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
+
+  const termsText = search.f?.join('\n') ?? ''
+  const terms = useMemo(() => parseTerms(termsText.split('\n')), [termsText])
+  const columns = useMemo(() => machineColumns(), [])
+  const shown = search.cols ?? columns.filter((column) => column.initial).map((column) => column.id)
+  const visible = columns.filter((column) => shown.includes(column.id)).map((column) => ({ ...column, sortable: true }))
+  const sort = { id: search.sort ?? 'name', desc: search.desc ?? false }
+
+  const { rows, facets } = useMemo(() => filterMachines(machines, deferredQuery, terms), [machines, deferredQuery, terms])
+  const sorted = useMemo(() => {
+    const column = columns.find((item) => item.id === sort.id)
+    return column ? sortBy(rows, column.key, sort.desc) : rows
+  }, [rows, columns, sort.id, sort.desc])
+
+  const changeQuery = (text: string) => {
+    setQuery(text)
+    set({ q: text || undefined })
+  }
+  const clear = () => {
+    setQuery('')
+    set({ q: undefined, f: undefined })
+  }
+  return (
+    <Page fill title={m.title} subtitle={m.shown(rows.length, machines.length)} actions={actions}>
+      <section aria-label={m.title} className="flex min-h-0 flex-1 flex-col rounded-xl border border-line bg-surface shadow-card">
+        <FilterBar
+          query={query}
+          onQuery={changeQuery}
+          terms={terms}
+          onTerms={(next) => set({ f: next.length > 0 ? next.map(formatTerm) : undefined })}
+          facets={facets}
+          trailing={<ColumnChooser columns={columns} shown={shown} onChange={(cols) => set({ cols })} />}
+        />
+        <DataGrid
+          label={m.title}
+          rows={sorted}
+          columns={visible}
+          rowId={(row) => row.id}
+          sort={sort}
+          onSort={(next) => set({ sort: next.id, desc: next.desc || undefined })}
+          onOpen={(row) => void open({ to: '/r/$', params: { _splat: row.id.slice(1) } })}
+          empty={<EmptyState title={m.noMatch} action={<Button onPress={clear}>{m.clear}</Button>} />}
+        />
+      </section>
+    </Page>
+  )
+}

@@ -1,0 +1,93 @@
+import type { Machine } from '../../api/types.ts'
+import { ago, bytes, num } from '../../app/format.ts'
+import { nameOf } from '../../domain/armId.ts'
+import type { SortKey } from '../../domain/machineFilter.ts'
+import { ResourceLink } from '../../parts/ResourceLink.tsx'
+import { networkText, networkTone, statusText, statusTone } from '../../parts/status.ts'
+import { Badge } from '../../ui/Badge.tsx'
+import type { GridColumn } from '../../ui/DataGrid.tsx'
+import { Dot } from '../../ui/Dot.tsx'
+import { m } from './messages.ts'
+
+export type MachineColumn = GridColumn<Machine> & { key: (machine: Machine) => SortKey; initial: boolean }
+
+const statusOrder = { offline: 0, stale: 1, online: 2, retired: 3 }
+const networkOrder = { failed: 0, reverted: 1, pending: 2, none: 3, applied: 4 }
+
+/** 10.0.0.9 sorts before 10.0.0.10. */
+const addressKey = (address = '') => address.replace(/\d+/g, (digits) => digits.padStart(5, '0'))
+
+function addresses({ addresses: [first, ...more] }: Machine) {
+  return (
+    <span className="font-mono text-xs" title={[first, ...more].join('\n')}>
+      {first ?? '–'}
+      {more.length > 0 && <span className="text-ink-3"> +{num(more.length)}</span>}
+    </span>
+  )
+}
+
+function groups({ nsgs }: Machine) {
+  const [first, ...more] = nsgs
+  if (!first) return <Badge tone="med">{m.none}</Badge>
+  return (
+    <span title={nsgs.map(nameOf).join('\n')}>
+      {nameOf(first)}
+      {more.length > 0 && <span className="text-ink-3"> +{num(more.length)}</span>}
+    </span>
+  )
+}
+
+const muted = (text: string) => <span className="text-ink-2">{text}</span>
+
+export function machineColumns(): MachineColumn[] {
+  return [
+    {
+      id: 'name',
+      header: m.name,
+      width: 'minmax(200px,1.6fr)',
+      initial: true,
+      key: (row) => row.name,
+      cell: (row) => (
+        <span className="flex items-center gap-2">
+          <Dot tone={statusTone[row.status]} />
+          <ResourceLink id={row.id} tabIndex={-1} className="truncate font-medium" />
+        </span>
+      ),
+    },
+    { id: 'status', header: m.status, width: '104px', initial: true, key: (row) => statusOrder[row.status], cell: (row) => statusText[row.status] },
+    { id: 'addresses', header: m.addresses, width: '148px', initial: true, key: (row) => addressKey(row.addresses[0]), cell: addresses },
+    {
+      id: 'network',
+      header: m.network,
+      width: '132px',
+      initial: true,
+      key: (row) => networkOrder[row.network.state],
+      cell: (row) => <Badge tone={networkTone[row.network.state]}>{networkText[row.network.state]}</Badge>,
+    },
+    { id: 'nsg', header: m.nsg, width: 'minmax(150px,1fr)', initial: true, key: (row) => nameOf(row.nsgs[0] ?? ''), cell: groups },
+    { id: 'os', header: m.os, width: '156px', initial: true, key: (row) => row.os.prettyName, cell: (row) => `${row.os.name} ${row.os.version}` },
+    { id: 'group', header: m.group, width: 'minmax(130px,1fr)', initial: true, key: (row) => row.resourceGroup, cell: (row) => muted(row.resourceGroup) },
+    { id: 'location', header: m.location, width: '120px', initial: false, key: (row) => row.location, cell: (row) => muted(row.location) },
+    { id: 'kernel', header: m.kernel, width: '170px', initial: false, key: (row) => row.kernel, cell: (row) => <span className="font-mono text-xs">{row.kernel}</span> },
+    { id: 'cpus', header: m.cpus, width: '84px', align: 'right', initial: false, key: (row) => row.cpus, cell: (row) => num(row.cpus) },
+    { id: 'memory', header: m.memory, width: '96px', align: 'right', initial: false, key: (row) => row.memoryBytes, cell: (row) => bytes(row.memoryBytes) },
+    { id: 'agent', header: m.agent, width: '104px', initial: false, key: (row) => row.agentVersion, cell: (row) => muted(row.agentVersion) },
+    {
+      id: 'tags',
+      header: m.tags,
+      width: 'minmax(140px,1fr)',
+      initial: false,
+      key: (row) => Object.entries(row.tags).flat().join(),
+      cell: (row) => muted(Object.entries(row.tags).map((pair) => pair.join('=')).join(', ')),
+    },
+    {
+      id: 'seen',
+      header: m.seen,
+      width: '108px',
+      align: 'right',
+      initial: true,
+      key: (row) => -Date.parse(row.lastReportAt ?? '1970-01-01T00:00:00Z'),
+      cell: (row) => <span className="tnum text-xs text-ink-2">{row.lastReportAt ? ago(row.lastReportAt) : m.never}</span>,
+    },
+  ]
+}

@@ -1,0 +1,42 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { getRouteApi, useRouter } from '@tanstack/react-router'
+import { Flag } from 'lucide-react'
+import { authQueries } from '../../api/queries/auth.ts'
+import type { Session } from '../../api/types.ts'
+import { Frame } from './Frame.tsx'
+import { m } from './messages.ts'
+import { SignInForm } from './SignInForm.tsx'
+
+const route = getRouteApi('/signin')
+
+/** Only paths of this portal: a crafted ?return= must not send anybody elsewhere. */
+const safeReturn = (target: string | undefined) => (target?.startsWith('/') && !/^\/[/\\]/.test(target) ? target : '/')
+
+export default function SignInPage() {
+  const client = useQueryClient()
+  const router = useRouter()
+  const search = route.useSearch()
+  const { data: state } = useQuery(authQueries.state())
+
+  const onSignedIn = (session: Session) => {
+    client.setQueryData(authQueries.session().queryKey, session)
+    router.history.push(safeReturn(search.return))
+  }
+
+  return (
+    <Frame>
+      <h1 className="mb-7 text-2xl font-semibold tracking-tight">{m.title}</h1>
+      {state?.firstRun ? (
+        <div className="flex gap-3 rounded-lg border border-accent-line bg-accent-soft p-4">
+          <Flag size={18} className="mt-0.5 shrink-0 text-accent" aria-hidden />
+          <div>
+            <p className="font-medium">{m.firstRun}</p>
+            <p className="mt-1 text-sm text-ink-2">{m.firstRunHow}</p>
+          </div>
+        </div>
+      ) : (
+        <SignInForm onSignedIn={onSignedIn} />
+      )}
+    </Frame>
+  )
+}

@@ -1,0 +1,29 @@
+import './index.css'
+import { QueryClientProvider } from '@tanstack/react-query'
+import { RouterProvider } from '@tanstack/react-router'
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+import { queryClient } from './app/query.ts'
+import { router } from './app/router.tsx'
+import { setupToken } from './app/setupToken.ts'
+
+setupToken()
+
+// A page that stayed open over an upgrade asks for chunks that are gone: load the new portal, but never in a loop.
+addEventListener('vite:preloadError', () => {
+  const last = Number(sessionStorage.getItem('sekisho.reloaded') ?? 0)
+  if (Date.now() - last < 30_000) return
+  sessionStorage.setItem('sekisho.reloaded', String(Date.now()))
+  location.reload()
+})
+
+const root = document.getElementById('root')
+if (!root) throw new Error('index.html has no #root')
+
+createRoot(root).render(
+  <StrictMode>
+    <QueryClientProvider client={queryClient}>
+      <RouterProvider router={router} />
+    </QueryClientProvider>
+  </StrictMode>,
+)

@@ -1,0 +1,156 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+import { Form } from 'react-aria-components'
+import { types } from '../api/keys.ts'
+import { createResourceGroup, createToken, fleetQueries } from '../api/queries/fleet.ts'
+import type { EnrolmentToken } from '../api/types.ts'
+import { ago, num } from '../app/format.ts'
+import { messages } from '../app/i18n.ts'
+import { useScope } from '../app/scope.ts'
+import { Button } from '../ui/Button.tsx'
+import { CodeBlock } from '../ui/CodeBlock.tsx'
+import { ErrorNote } from '../ui/ErrorNote.tsx'
+import { Select } from '../ui/Select.tsx'
+import { SidePanel } from '../ui/SidePanel.tsx'
+import { TextField } from '../ui/TextField.tsx'
+
+const m = messages({
+  title: { en: 'Connect a machine', ja: 'マシンを接続' },
+  why: { en: 'An enrolment token lets machines join this subscription.', ja: '登録トークンを使うと、マシンがこのサブスクリプションに参加できます。' },
+  group: { en: 'Resource group', ja: 'リソース グループ' },
+  newGroup: { en: 'New resource group', ja: '新しいリソース グループ' },
+  location: { en: 'Location', ja: '場所' },
+  name: { en: 'Name of the token', ja: 'トークンの名前' },
+  nameBad: { en: 'Letters, digits and hyphens.', ja: '英数字とハイフンのみ使用できます。' },
+  ttl: { en: 'Valid for', ja: '有効期間' },
+  uses: { en: 'Machines', ja: 'マシンの台数' },
+  usesBad: { en: 'A number from 1 to 10,000.', ja: '1 ～ 10,000 の数値を入力してください。' },
+  tags: { en: 'Tags for these machines', ja: 'マシンに付けるタグ' },
+  tagsHint: { en: 'name=value, separated by commas', ja: '名前=値 をコンマ区切りで' },
+  tagsBad: { en: 'Each tag is name=value.', ja: 'タグは 名前=値 の形で入力してください。' },
+  create: { en: 'Create the token', ja: 'トークンを作成' },
+  cancel: { en: 'Cancel', ja: 'キャンセル' },
+  done: { en: 'Done', ja: '完了' },
+  run: { en: 'Run this on the machine', ja: 'マシンで次のコマンドを実行' },
+  runWhy: {
+    en: 'The join string is read from standard input, so it does not appear in the process list.',
+    ja: '参加文字列は標準入力から読み取られるため、プロセス一覧には表示されません。',
+  },
+  once: { en: 'The join string is shown only now. Treat it like a password.', ja: '参加文字列が表示されるのは今だけです。パスワードと同様に扱ってください。' },
+  valid: {
+    en: (when: string, uses: string) => `Expires ${when}. For at most ${uses} machines.`,
+    ja: (when: string, uses: string) => `有効期限: ${when}・最大 ${uses} 台`,
+  },
+  copy: { en: 'Copy', ja: 'コピー' },
+  h1: { en: '1 hour', ja: '1 時間' },
+  h8: { en: '8 hours', ja: '8 時間' },
+  h24: { en: '24 hours', ja: '24 時間' },
+})
+
+/** `undefined` when a pair is not `name=value`. */
+function parseTags(text: string): Record<string, string> | undefined {
+  const pairs = text.split(/[,、，]/).map((pair) => pair.trim()).filter(Boolean)
+  const entries = pairs.map((pair) => /^([^=\s]+)=(.*)$/.exec(pair)?.slice(1, 3))
+  if (entries.some((entry) => entry === undefined)) return
+  return Object.fromEntries(entries as [string, string][])
+}
+
+const newGroup = '+'
+
+export function ConnectPanel({ onClose }: { onClose: () => void }) {
+  const client = useQueryClient()
+  const { subscriptionId, resourceGroup } = useScope()
+  const { data: groups = [] } = useQuery(fleetQueries.resourceGroups(subscriptionId))
+  const [chosenGroup, setGroup] = useState<string>()
+  const [groupName, setGroupName] = useState('rg-machines')
+  const [location, setLocation] = useState('japaneast')
+  const [name, setName] = useState(`join-${new Date().toISOString().slice(0, 16).replaceAll(/[-:T]/g, '')}`)
+  const [ttl, setTtl] = useState('3600')
+  const [uses, setUses] = useState('1')
+  const [tags, setTags] = useState('')
+  const group = chosenGroup ?? resourceGroup ?? groups[0]?.name ?? newGroup
+  const machineTags = parseTags(tags)
+  const usesBad = !/^\d+$/.test(uses) || Number(uses) < 1 || Number(uses) > 10_000
+  const nameBad = !/^[A-Za-z0-9][A-Za-z0-9-]{0,62}$/.test(name)
+
+  const create = useMutation({
+    mutationFn: async () => {
+      const known = groups.find((item) => item.name.toLowerCase() === group.toLowerCase())
+      const target = known ?? (await createResourceGroup(subscriptionId, groupName.trim(), location.trim()))
+      return createToken({ group: target, name, ttlSeconds: Number(ttl), maxUses: Number(uses), machineTags: machineTags ?? {} })
+    },
+    onSuccess: () => {
+      void client.invalidateQueries({ queryKey: [types.enrolmentToken] })
+      void client.invalidateQueries({ queryKey: [types.resourceGroup] })
+    },
+  })
+  if (create.data) return <JoinCommand token={create.data} onClose={onClose} />
+
+  const submit = (event: React.FormEvent) => {
+    event.preventDefault()
+    if (!usesBad && !nameBad && machineTags) create.mutate()
+  }
+  return (
+    <SidePanel title={m.title} subtitle={m.why} onClose={onClose}>
+      <Form className="flex flex-col gap-4" onSubmit={submit}>
+        <Select
+          label={m.group}
+          value={group}
+          onChange={setGroup}
+          options={[...groups.map((item) => ({ id: item.name, label: item.name, detail: item.location })), { id: newGroup, label: m.newGroup }]}
+        />
+        {group === newGroup && (
+          <div className="grid grid-cols-2 gap-3">
+            <TextField label={m.newGroup} value={groupName} onChange={setGroupName} isRequired mono />
+            <TextField label={m.location} value={location} onChange={setLocation} isRequired mono />
+          </div>
+        )}
+        <TextField label={m.name} value={name} onChange={setName} error={nameBad ? m.nameBad : undefined} isRequired mono />
+        <div className="grid grid-cols-2 gap-3">
+          <Select
+            label={m.ttl}
+            value={ttl}
+            onChange={setTtl}
+            options={[
+              { id: '3600', label: m.h1 },
+              { id: '28800', label: m.h8 },
+              { id: '86400', label: m.h24 },
+            ]}
+          />
+          <TextField label={m.uses} value={uses} onChange={setUses} inputMode="numeric" error={usesBad ? m.usesBad : undefined} />
+        </div>
+        <TextField label={m.tags} value={tags} onChange={setTags} hint={m.tagsHint} placeholder="env=prod, role=web" error={machineTags ? undefined : m.tagsBad} mono />
+        {create.error && <ErrorNote error={create.error} />}
+        <div className="flex justify-end gap-2">
+          <Button onPress={onClose}>{m.cancel}</Button>
+          <Button type="submit" variant="primary" isPending={create.isPending} isDisabled={usesBad || nameBad || !machineTags}>
+            {m.create}
+          </Button>
+        </div>
+      </Form>
+    </SidePanel>
+  )
+}
+
+function JoinCommand({ token, onClose }: { token: EnrolmentToken; onClose: () => void }) {
+  const { joinString = '', expiresAt, maxUses } = token.properties
+  return (
+    <SidePanel
+      title={m.title}
+      subtitle={m.valid(ago(expiresAt), num(maxUses))}
+      onClose={onClose}
+      footer={
+        <Button variant="primary" onPress={onClose}>
+          {m.done}
+        </Button>
+      }
+    >
+      <div className="flex flex-col gap-3">
+        <p className="text-sm font-medium">{m.run}</p>
+        <CodeBlock label={m.run} copyLabel={m.copy} code={`sudo sekisho-agent join <<'EOF'\n${joinString}\nEOF`} />
+        <p className="text-xs text-ink-2">{m.runWhy}</p>
+        <p className="rounded-lg bg-med-soft px-3 py-2 text-sm text-ink">{m.once}</p>
+      </div>
+    </SidePanel>
+  )
+}

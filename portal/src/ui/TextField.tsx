@@ -1,0 +1,46 @@
+import type { ReactNode } from 'react'
+import {
+  FieldError,
+  Input,
+  Label,
+  Text,
+  TextArea,
+  TextField as AriaTextField,
+  type TextFieldProps,
+} from 'react-aria-components'
+import { cx } from './cx.ts'
+
+type Props = Omit<TextFieldProps, 'className' | 'children'> & {
+  label: string
+  hint?: ReactNode
+  error?: string
+  placeholder?: string
+  mono?: boolean
+  rows?: number
+  className?: string
+  inputMode?: 'numeric' | 'text'
+}
+
+/** `error` is shown as soon as it exists: forms validate while typing and say what is wrong, not that it is. */
+export function TextField({ label, hint, error, placeholder, mono, rows, className, ...props }: Props) {
+  const box = cx(
+    'w-full rounded-md border border-line-strong bg-surface px-2.5 outline-none placeholder:text-ink-3 focus:border-accent focus:shadow-[0_0_0_3px_var(--accent-soft)] disabled:bg-sunken disabled:text-ink-2 invalid:border-crit',
+    mono ? 'font-mono text-xs' : 'text-sm',
+  )
+  return (
+    <AriaTextField {...props} isInvalid={error !== undefined} className={cx('flex flex-col gap-1', className)}>
+      <Label className="text-xs font-medium text-ink-2">{label}</Label>
+      {rows ? (
+        <TextArea rows={rows} placeholder={placeholder} className={cx(box, 'py-1.5 leading-5')} />
+      ) : (
+        <Input placeholder={placeholder} className={cx(box, 'h-8')} />
+      )}
+      {hint && !error && (
+        <Text slot="description" className="text-xs text-ink-3">
+          {hint}
+        </Text>
+      )}
+      <FieldError className="text-xs text-crit">{error}</FieldError>
+    </AriaTextField>
+  )
+}

@@ -1,0 +1,1 @@
+export type Tone = 'crit' | 'high' | 'med' | 'low' | 'ok' | 'info' | 'accent'
