@@ -1,0 +1,152 @@
+//! One host: programs run in it, sockets opened in it.
+
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use nix::sched::{CloneFlags, setns};
+
+use crate::ip::NETNS;
+use crate::same_family;
+
+/// A host of a lab. It is a name: the host itself lives as long as its [`Lab`](crate::Lab).
+#[derive(Debug, Clone)]
+pub struct Host {
+    name: String,
+    namespace: String,
+    addresses: Vec<IpNet>,
+}
+
+/// Why a probe got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// Nothing came back in time: what a packet filter that drops looks like.
+    #[error("no answer in time")]
+    Silent,
+    /// The other side said no: the packet arrived and nobody listens.
+    #[error("refused")]
+    Refused,
+    /// Something else, such as no route.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl From<io::Error> for ProbeError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Silent,
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl Host {
+    pub(crate) fn new(name: &str, namespace: &str, addresses: Vec<IpNet>) -> Self {
+        Self { name: name.to_owned(), namespace: namespace.to_owned(), addresses }
+    }
+
+    /// The host's name, which programs in it see as host name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of its network namespace, as `ip netns` knows it.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The host's addresses with their prefix lengths.
+    pub fn addresses(&self) -> &[IpNet] {
+        &self.addresses
+    }
+
+    /// A command that runs `program` in the host, under the host's name. The child is that program itself, with the
+    /// child's process id; it is killed when the thread that spawned it ends, or the lab.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        // Each of these replaces itself by the next.
+        command.args([
+            "netns",
+            "exec",
+            &self.namespace,
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--uts",
+        ]);
+        command.args(["sh", "-c", r#"printf %s "$0" >/proc/sys/kernel/hostname && exec "$@""#]);
+        command.args([&self.name, program]);
+        command
+    }
+
+    /// Runs a closure on a thread that is in the host's network. Sockets that it opens stay in the host, also when
+    /// they are used outside; children that it spawns run in the host.
+    ///
+    /// # Errors
+    /// When the namespace is gone. A panic of the closure goes on in the caller.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        let namespace = File::open(format!("{NETNS}/{}", self.namespace))?;
+        std::thread::scope(|scope| {
+            let enter = || {
+                setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+                Ok(work())
+            };
+            scope.spawn(enter).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Listens in the host; connections are accepted by whoever holds the listener.
+    ///
+    /// # Errors
+    /// When the address is not the host's or in use.
+    pub fn listen_tcp(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        self.inside(|| TcpListener::bind(address))?
+    }
+
+    /// A datagram socket in the host.
+    ///
+    /// # Errors
+    /// When the address is not the host's or in use.
+    pub fn bind_udp(&self, address: SocketAddr) -> io::Result<UdpSocket> {
+        self.inside(|| UdpSocket::bind(address))?
+    }
+
+    /// Connects from the host.
+    ///
+    /// # Errors
+    /// [`ProbeError::Silent`] after `timeout`, [`ProbeError::Refused`] when nobody listens.
+    pub fn connect_tcp(&self, address: SocketAddr, timeout: Duration) -> Result<TcpStream, ProbeError> {
+        Ok(self.inside(|| TcpStream::connect_timeout(&address, timeout))??)
+    }
+
+    /// Sends a datagram from the host and returns the answer.
+    ///
+    /// # Errors
+    /// [`ProbeError::Silent`] after `timeout`, [`ProbeError::Refused`] when nobody listens.
+    pub fn probe_udp(
+        &self,
+        address: SocketAddr,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Vec<u8>, ProbeError> {
+        let own: IpAddr = self
+            .addresses
+            .iter()
+            .map(IpNet::addr)
+            .find(|a| same_family(*a, address.ip()))
+            .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        let socket = self.bind_udp(SocketAddr::new(own, 0))?;
+        socket.connect(address)?;
+        socket.set_read_timeout(Some(timeout))?;
+        socket.send(payload)?;
+        let mut answer = vec![0; 65536];
+        let length = socket.recv(&mut answer)?;
+        answer.truncate(length);
+        Ok(answer)
+    }
+}

@@ -1,0 +1,198 @@
+//! `Microsoft.Network/networkSecurityGroups` with Azure's six default rules, and
+//! `Microsoft.Network/applicationSecurityGroups`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use sekisho_arm::ArmError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{SecurityRule, SecurityRulePropertiesFormat, refuse_duplicates};
+use crate::policy::{Access, Direction};
+
+/// User rules in one NSG (Azure's limit).
+pub const MAX_RULES: usize = 1000;
+
+/// A network security group.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkSecurityGroup {
+    /// What the group says.
+    pub properties: NetworkSecurityGroupProperties,
+    /// Envelope fields (`location`, `tags`, ...), which the generic layer checks.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The properties of a network security group.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkSecurityGroupProperties {
+    /// The user's rules, which are also child resources.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_rules: Option<Vec<SecurityRule>>,
+    /// Whether existing flows are judged again when the rules change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flush_connection: Option<bool>,
+    /// Fields not named here.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl NetworkSecurityGroup {
+    /// Checks every rule, that names are unique, and that no two rules of a direction share a priority.
+    ///
+    /// # Errors
+    /// The first thing Azure would refuse; `target` begins with `properties.securityRules[i]`.
+    pub fn validate(&self, name: &str) -> Result<(), ArmError> {
+        let rules = self.properties.security_rules.as_deref().unwrap_or_default();
+        if rules.len() > MAX_RULES {
+            return Err(ArmError::bad(
+                "SecurityRulesPerNetworkSecurityGroupLimitReached",
+                format!("Network security group {name} has {} rules. The limit is {MAX_RULES}.", rules.len()),
+            )
+            .target("properties.securityRules"));
+        }
+        refuse_duplicates(
+            rules.iter().map(|r| r.name.as_deref().unwrap_or_default()),
+            name,
+            "properties.securityRules",
+        )?;
+        let mut taken: BTreeMap<(Direction, u16), String> = BTreeMap::new();
+        for (i, rule) in rules.iter().enumerate() {
+            let under = |e: ArmError| e.under(&format!("properties.securityRules[{i}]"));
+            let spec = rule.validate().map_err(under)?;
+            if let Some(other) = taken.insert((spec.direction, spec.priority), spec.name.clone()) {
+                return Err(under(rule_conflict(&spec.name, &other)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a rule written as a child resource fits beside the group's others. `siblings` may hold the rule's
+    /// own earlier version, which does not count.
+    ///
+    /// # Errors
+    /// As [`SecurityRule::validate`], or `SecurityRuleConflict`, or the limit of [`MAX_RULES`].
+    pub fn validate_child(rule: &SecurityRule, siblings: &[SecurityRule]) -> Result<(), ArmError> {
+        let spec = rule.validate()?;
+        let mut count = 1;
+        for sibling in siblings {
+            let name = sibling.name.as_deref().unwrap_or_default();
+            if name.eq_ignore_ascii_case(&spec.name) {
+                continue;
+            }
+            count += 1;
+            let direction = sibling.properties.direction.as_deref().and_then(Direction::parse);
+            if direction == Some(spec.direction)
+                && sibling.properties.priority == Some(i64::from(spec.priority))
+            {
+                return Err(rule_conflict(&spec.name, name));
+            }
+        }
+        if count > MAX_RULES {
+            return Err(ArmError::bad(
+                "SecurityRulesPerNetworkSecurityGroupLimitReached",
+                format!("A network security group can have {MAX_RULES} rules."),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn rule_conflict(rule: &str, other: &str) -> ArmError {
+    ArmError::bad(
+        "SecurityRuleConflict",
+        format!(
+            "Security rule {rule} conflicts with rule {other}. Rules cannot have the same Priority and Direction."
+        ),
+    )
+    .target("properties.priority")
+}
+
+/// Azure's six default rules, for the answer's `defaultSecurityRules` and for evaluation. `nsg_id` gives them ids.
+pub fn default_rules(nsg_id: &str) -> Vec<SecurityRule> {
+    use Access::{Allow, Deny};
+    use Direction::{Inbound, Outbound};
+    [
+        (
+            "AllowVnetInBound",
+            "Allow inbound traffic from all VMs in VNET",
+            "VirtualNetwork",
+            "VirtualNetwork",
+            Allow,
+            65000,
+            Inbound,
+        ),
+        (
+            "AllowAzureLoadBalancerInBound",
+            "Allow inbound traffic from azure load balancer",
+            "AzureLoadBalancer",
+            "*",
+            Allow,
+            65001,
+            Inbound,
+        ),
+        ("DenyAllInBound", "Deny all inbound traffic", "*", "*", Deny, 65500, Inbound),
+        (
+            "AllowVnetOutBound",
+            "Allow outbound traffic from all VMs to all VMs in VNET",
+            "VirtualNetwork",
+            "VirtualNetwork",
+            Allow,
+            65000,
+            Outbound,
+        ),
+        (
+            "AllowInternetOutBound",
+            "Allow outbound traffic from all VMs to Internet",
+            "*",
+            "Internet",
+            Allow,
+            65001,
+            Outbound,
+        ),
+        ("DenyAllOutBound", "Deny all outbound traffic", "*", "*", Deny, 65500, Outbound),
+    ]
+    .into_iter()
+    .map(|(name, description, source, destination, access, priority, direction)| SecurityRule {
+        name: Some(name.to_owned()),
+        id: Some(format!("{nsg_id}/defaultSecurityRules/{name}")),
+        properties: SecurityRulePropertiesFormat {
+            description: Some(description.to_owned()),
+            protocol: Some("*".to_owned()),
+            source_port_range: Some("*".to_owned()),
+            destination_port_range: Some("*".to_owned()),
+            source_address_prefix: Some(source.to_owned()),
+            destination_address_prefix: Some(destination.to_owned()),
+            access: Some(access.as_str().to_owned()),
+            priority: Some(priority),
+            direction: Some(direction.as_str().to_owned()),
+            other: Map::from_iter([("provisioningState".to_owned(), json!("Succeeded"))]),
+            ..SecurityRulePropertiesFormat::default()
+        },
+        other: Map::new(),
+    })
+    .collect()
+}
+
+/// An application security group: a name that NICs join and rules speak of. It has no settings of its own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ApplicationSecurityGroup {
+    /// Nothing that a user sets.
+    pub properties: ApplicationSecurityGroupProperties,
+    /// Envelope fields.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The properties of an application security group.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ApplicationSecurityGroupProperties {
+    /// Fields not named here.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
