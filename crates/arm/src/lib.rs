@@ -1,15 +1,26 @@
 //! The Azure Resource Manager protocol as types: ids, envelopes, errors, paging, api-versions and the registry of
 //! resource types.
 //!
-//! A request flows through here as values: [`id`] and [`route`] say what the path names, [`registry`] finds the type,
-//! the type turns the body into a [`Resource`], and [`store`](traits) keeps it through the [`Read`] and [`Write`]
-//! traits.
+//! A request flows through here as values: [`route`] says what the path names, [`registry`] finds the type, the type
+//! turns the body into a [`Resource`], [`engine`] runs the verb, and the resource is kept through the [`Read`] and
+//! [`Write`] traits that `store` implements.
 //!
-//! This crate must never do I/O: no socket, no file, no SQL, no clock of its own. Everything outside is reached
-//! through the traits in [`traits`], which `store` implements.
+//! This crate must never do I/O: no socket, no file, no SQL, no clock of its own.
 
+pub mod api_version;
+pub mod engine;
 pub mod error;
+pub mod filter;
 pub mod id;
+pub mod operation;
+pub mod registry;
+pub mod resource;
+pub mod route;
+pub mod traits;
 
+pub use api_version::ApiVersion;
 pub use error::ArmError;
 pub use id::{IdError, ResourceId, Scope, TypeName};
+pub use registry::{Action, ActionStyle, Call, Registry, ResourceType, ScopeKind, Storage, TypeSpec};
+pub use resource::{Body, Resource};
+pub use traits::{AuditEntry, CallerRef, Document, Listing, Outcome, PrincipalKind, Read, StoreError, Write};

@@ -1,0 +1,390 @@
+//! The registry of resource types. A type is a [`TypeSpec`] (what it is called, where it lives, how it is kept) and a
+//! [`ResourceType`] (what it checks and shows); everything else about serving it is generic.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value};
+
+use crate::resource::object_entry;
+use crate::{ApiVersion, ArmError, CallerRef, Read, Resource, Scope, TypeName, Write};
+
+/// The kinds of scopes a type may live in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScopeKind {
+    /// The tenant root.
+    Tenant,
+    /// A management group.
+    ManagementGroup,
+    /// A subscription.
+    Subscription,
+    /// A resource group.
+    ResourceGroup,
+    /// Any resource: an extension type.
+    Resource,
+}
+
+impl ScopeKind {
+    /// The kind of a scope.
+    pub fn of(scope: &Scope) -> Self {
+        match scope {
+            Scope::Tenant => Self::Tenant,
+            Scope::ManagementGroup(_) => Self::ManagementGroup,
+            Scope::Subscription(_) => Self::Subscription,
+            Scope::ResourceGroup { .. } => Self::ResourceGroup,
+            Scope::Resource(_) => Self::Resource,
+        }
+    }
+}
+
+/// How the resources of a type are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// Each is a row of its own.
+    Row,
+    /// They are elements of an array in the parent's `properties`, so that parent and children change together.
+    Embedded {
+        /// The array's name.
+        property: &'static str,
+        /// Whether a PUT of the parent that does not mention the array leaves the children alone.
+        keep_when_absent: bool,
+    },
+    /// They are made on the fly from other things; [`ResourceType::computed`] answers, and nothing is written.
+    Computed,
+}
+
+/// Whether clients may PUT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutStyle {
+    /// 201 when new, 200 when it was there.
+    Normal,
+    /// Always 201, as role definitions answer.
+    AlwaysCreated,
+    /// 200 when new and when it was there.
+    AlwaysOk,
+    /// Only the server makes such resources; clients may change what exists.
+    UpdateOnly,
+    /// Never.
+    Refused,
+}
+
+/// How an action answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionStyle {
+    /// 200 with the result.
+    Sync,
+    /// 202 with `Location` and `Azure-AsyncOperation`, as Azure does for work that takes time.
+    LongRunning,
+}
+
+/// A POST action of a type or of a scope.
+#[derive(Debug, Clone, Copy)]
+pub struct Action {
+    /// The last segment of the path.
+    pub verb: &'static str,
+    /// How it answers.
+    pub style: ActionStyle,
+    /// Whether it only reads; then it needs no transaction and no audit entry.
+    pub reads: bool,
+    /// What it does, in a few English words, for `providerOperations`.
+    pub title: &'static str,
+}
+
+/// What a type is called and how it is served.
+pub struct TypeSpec {
+    /// The provider namespace.
+    pub namespace: &'static str,
+    /// The type path, child types joined by `/`.
+    pub path: &'static str,
+    /// The api-versions listed for it, newest first.
+    pub versions: &'static [&'static str],
+    /// Where it may live (for child types: where the outermost parent may).
+    pub scopes: &'static [ScopeKind],
+    /// How it is kept.
+    pub storage: Storage,
+    /// How PUT answers.
+    pub put: PutStyle,
+    /// Whether it has a location, which a PUT must then name.
+    pub location: bool,
+    /// Whether the body shows an etag.
+    pub shows_etag: bool,
+    /// Whether `properties.provisioningState` is shown.
+    pub shows_state: bool,
+    /// Its actions.
+    pub actions: &'static [Action],
+    /// The JSON schema of the whole body.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl TypeSpec {
+    /// The type's name.
+    pub fn name(&self) -> TypeName {
+        TypeName::new(self.namespace, self.path)
+    }
+
+    /// The RBAC action of a verb: `read`, `write`, `delete`, or `{verb}/action`.
+    pub fn action(&self, verb: &str) -> String {
+        // Groups, subscriptions and tenants carry their parents' names in their actions, unlike in their types.
+        match (self.namespace, self.path) {
+            ("Microsoft.Resources", "resourceGroups") => {
+                format!("Microsoft.Resources/subscriptions/resourceGroups/{verb}")
+            }
+            _ => format!("{}/{}/{verb}", self.namespace, self.path),
+        }
+    }
+}
+
+/// What is known about the request that a type's code runs for.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Who asks.
+    pub caller: CallerRef,
+    /// The api-version asked for.
+    pub api_version: ApiVersion,
+    /// `https://host:port` as the client reached us; absolute URLs are built from it.
+    pub base_url: String,
+    /// The query, names in lower case.
+    pub query: HashMap<String, String>,
+    /// One id for everything this request causes.
+    pub correlation_id: String,
+}
+
+impl Call {
+    /// A query value.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+
+    /// Whether `$expand` names `what`.
+    pub fn expands(&self, what: &str) -> bool {
+        self.query("$expand").is_some_and(|e| e.split(',').any(|p| p.trim().eq_ignore_ascii_case(what)))
+    }
+}
+
+/// The behaviour of a type. Every method has the generic meaning as its default.
+#[async_trait]
+pub trait ResourceType: Send + Sync {
+    /// What it is called and how it is served.
+    fn spec(&self) -> &TypeSpec;
+
+    /// Checks and normalises what is about to be kept. `draft` carries the client's body; fields that only the server
+    /// sets are copied from `old` here.
+    async fn prepare(
+        &self,
+        tx: &mut dyn Write,
+        call: &Call,
+        draft: &mut Resource,
+        old: Option<&Resource>,
+    ) -> Result<(), ArmError> {
+        let _ = (tx, call, draft, old);
+        Ok(())
+    }
+
+    /// Runs in the same transaction after the resource was kept.
+    async fn written(&self, tx: &mut dyn Write, call: &Call, new: &Resource) -> Result<(), ArmError> {
+        let _ = (tx, call, new);
+        Ok(())
+    }
+
+    /// Runs before the resource is removed; an error keeps it.
+    async fn removing(&self, tx: &mut dyn Write, call: &Call, old: &Resource) -> Result<(), ArmError> {
+        let _ = (tx, call, old);
+        Ok(())
+    }
+
+    /// The body that ARM shows. Children kept inside are rendered by the engine afterwards.
+    async fn present(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        resource: &Resource,
+    ) -> Result<Value, ArmError> {
+        let _ = (read, call);
+        Ok(self.render(resource))
+    }
+
+    /// Runs an action. Only verbs of the spec arrive.
+    async fn act(
+        &self,
+        tx: &mut dyn Write,
+        call: &Call,
+        target: &Resource,
+        verb: &str,
+        body: Value,
+    ) -> Result<Value, ArmError> {
+        let _ = (tx, call, target, body);
+        Err(ArmError::method_not_allowed("POST", verb))
+    }
+
+    /// Answers for a [`Storage::Computed`] type: the whole body of the collection, or of the item called `name`.
+    async fn computed(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        scope: &Scope,
+        name: Option<&str>,
+    ) -> Result<Value, ArmError> {
+        let _ = (read, call, scope, name);
+        Err(ArmError::method_not_allowed("GET", self.spec().path))
+    }
+
+    /// The envelope with what the spec asks for.
+    fn render(&self, resource: &Resource) -> Value {
+        let spec = self.spec();
+        let mut body = resource.to_json();
+        if let Value::Object(map) = &mut body {
+            if !spec.shows_etag {
+                map.remove("etag");
+            }
+            if spec.shows_state {
+                object_entry(map, "properties").insert("provisioningState".into(), "Succeeded".into());
+            }
+        }
+        body
+    }
+}
+
+/// An action that belongs to a scope rather than to a resource, such as `{scope}/providers/X/explain`.
+#[async_trait]
+pub trait ScopeAction: Send + Sync {
+    /// The namespace.
+    fn namespace(&self) -> &'static str;
+    /// The verb and how it answers.
+    fn action(&self) -> Action;
+    /// Runs it.
+    async fn act(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        scope: &Scope,
+        body: Value,
+    ) -> Result<Value, ArmError>;
+}
+
+/// All types and scope actions the server has.
+#[derive(Default, Clone)]
+pub struct Registry {
+    types: HashMap<String, Arc<dyn ResourceType>>,
+    order: Vec<String>,
+    scope_actions: HashMap<String, Arc<dyn ScopeAction>>,
+}
+
+impl Registry {
+    /// Adds a type.
+    pub fn add(&mut self, kind: impl ResourceType + 'static) -> &mut Self {
+        let key = kind.spec().name().key();
+        self.order.push(key.clone());
+        self.types.insert(key, Arc::new(kind));
+        self
+    }
+
+    /// Adds a scope action.
+    pub fn add_scope_action(&mut self, action: impl ScopeAction + 'static) -> &mut Self {
+        let key = format!("{}/{}", action.namespace(), action.action().verb).to_ascii_lowercase();
+        self.scope_actions.insert(key, Arc::new(action));
+        self
+    }
+
+    /// The type called `name`.
+    ///
+    /// # Errors
+    /// 404 `InvalidResourceNamespace` or `InvalidResourceType` in Azure's words.
+    pub fn find(&self, name: &TypeName, version: &ApiVersion) -> Result<&Arc<dyn ResourceType>, ArmError> {
+        self.types.get(&name.key()).ok_or_else(|| self.unknown(name, version))
+    }
+
+    fn unknown(&self, name: &TypeName, version: &ApiVersion) -> ArmError {
+        if self.namespaces().iter().any(|n| n.eq_ignore_ascii_case(&name.namespace)) {
+            ArmError::new(
+                404,
+                "InvalidResourceType",
+                format!(
+                    "The resource type '{}' could not be found in the namespace '{}' for api version '{version}'.",
+                    name.path, name.namespace
+                ),
+            )
+        } else {
+            let text = format!("The resource namespace '{}' is invalid.", name.namespace);
+            ArmError::new(404, "InvalidResourceNamespace", text)
+        }
+    }
+
+    /// The type called `name`, if there is one.
+    pub fn get(&self, name: &TypeName) -> Option<&Arc<dyn ResourceType>> {
+        self.types.get(&name.key())
+    }
+
+    /// A scope action.
+    pub fn scope_action(&self, name: &TypeName) -> Option<&Arc<dyn ScopeAction>> {
+        self.scope_actions.get(&name.key())
+    }
+
+    /// All types in the order they were added.
+    pub fn types(&self) -> impl Iterator<Item = &Arc<dyn ResourceType>> {
+        self.order.iter().filter_map(|k| self.types.get(k))
+    }
+
+    /// All scope actions, by name.
+    pub fn scope_actions(&self) -> impl Iterator<Item = &Arc<dyn ScopeAction>> {
+        let mut keys: Vec<_> = self.scope_actions.keys().collect();
+        keys.sort();
+        keys.into_iter().filter_map(|k| self.scope_actions.get(k))
+    }
+
+    /// The namespaces, each once, in the order they were added.
+    pub fn namespaces(&self) -> Vec<&'static str> {
+        let mut out: Vec<&'static str> = Vec::new();
+        for kind in self.types() {
+            if !out.contains(&kind.spec().namespace) {
+                out.push(kind.spec().namespace);
+            }
+        }
+        for action in self.scope_actions() {
+            if !out.contains(&action.namespace()) {
+                out.push(action.namespace());
+            }
+        }
+        out
+    }
+
+    /// The child types kept inside the resources of `name`, with the array they are in.
+    pub fn embedded(&self, name: &TypeName) -> Vec<(&Arc<dyn ResourceType>, &'static str, bool)> {
+        self.types()
+            .filter_map(|kind| match kind.spec().storage {
+                Storage::Embedded { property, keep_when_absent }
+                    if kind.spec().name().parent().as_ref() == Some(name) =>
+                {
+                    Some((kind, property, keep_when_absent))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Every RBAC operation the server knows.
+    pub fn operations(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for kind in self.types() {
+            let spec = kind.spec();
+            out.push(spec.action("read"));
+            if spec.storage != Storage::Computed {
+                out.push(spec.action("write"));
+                out.push(spec.action("delete"));
+            }
+            out.extend(spec.actions.iter().map(|a| spec.action(&format!("{}/action", a.verb))));
+        }
+        out.extend(self.scope_actions().map(|a| format!("{}/{}/action", a.namespace(), a.action().verb)));
+        out
+    }
+}
+
+/// Values that [`ResourceType::prepare`] leaves under this key of the draft's `rest` are shown once, in the answer of
+/// that PUT, inside `properties`, and are never kept: secrets that the server makes.
+pub const SHOWN_ONCE: &str = "$once";
+
+/// A schema for types whose body is not described further.
+pub fn any_schema(_: &mut SchemaGenerator) -> Schema {
+    Schema::from(Map::from_iter([("type".to_owned(), Value::from("object"))]))
+}

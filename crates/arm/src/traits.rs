@@ -1,0 +1,207 @@
+//! What the protocol needs from the world: a database seen as resources and documents, and the audit log.
+//!
+//! `store` implements these over SQL. A [`Write`] is one transaction: everything done through it, the audit entries
+//! included, becomes durable together or not at all.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::{ArmError, Resource, Scope, TypeName};
+
+/// The database could not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is full or is read-only; the request may be repeated.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// What it holds is not what this version wrote.
+    #[error("the database holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+impl From<StoreError> for ArmError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => {
+                let mut e = ArmError::new(
+                    503,
+                    "ServerUnavailable",
+                    "The server's database does not answer at the moment. Nothing was changed; try again.",
+                );
+                e.retry_after = Some(2);
+                e
+            }
+            StoreError::Corrupt(_) => ArmError::internal(),
+        }
+    }
+}
+
+/// Which resources to list. Results come in the order of their lower-cased ids.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// Everything inside this scope.
+    pub scope: Scope,
+    /// Only this type.
+    pub type_name: Option<TypeName>,
+    /// Only ids whose lower-cased form sorts after this one.
+    pub after: Option<String>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+impl Listing {
+    /// All resources of one type inside a scope.
+    pub fn of(scope: &Scope, type_name: &TypeName) -> Self {
+        Self { scope: scope.clone(), type_name: Some(type_name.clone()), after: None, limit: usize::MAX }
+    }
+}
+
+/// A private record of a system, such as a session or a machine's facts: never routable, addressed by kind and key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The key within its kind.
+    pub key: String,
+    /// The content.
+    pub body: Value,
+    /// When it was last written.
+    pub changed_at: OffsetDateTime,
+}
+
+/// Reading one consistent state of the database.
+#[async_trait]
+pub trait Read: Send {
+    /// One resource.
+    async fn get(&mut self, id: &Scope) -> Result<Option<Resource>, StoreError>;
+    /// Many resources.
+    async fn list(&mut self, listing: &Listing) -> Result<Vec<Resource>, StoreError>;
+    /// One document.
+    async fn document(&mut self, kind: &str, key: &str) -> Result<Option<Document>, StoreError>;
+    /// All documents of a kind, ordered by key.
+    async fn documents(&mut self, kind: &str) -> Result<Vec<Document>, StoreError>;
+    /// The instant all of this transaction happens at.
+    fn now(&self) -> OffsetDateTime;
+}
+
+/// One transaction.
+#[async_trait]
+pub trait Write: Read {
+    /// Keeps a resource, giving it a new etag and sequence; returns it as kept.
+    async fn put(&mut self, resource: Resource) -> Result<Resource, StoreError>;
+    /// Removes a resource and everything inside it; returns the ids removed, innermost first.
+    async fn remove(&mut self, id: &Scope) -> Result<Vec<Scope>, StoreError>;
+    /// Keeps a document.
+    async fn put_document(&mut self, kind: &str, key: &str, body: Value) -> Result<(), StoreError>;
+    /// Removes a document; true when it was there.
+    async fn remove_document(&mut self, kind: &str, key: &str) -> Result<bool, StoreError>;
+    /// Adds an entry to the audit log.
+    async fn audit(&mut self, entry: AuditEntry) -> Result<(), StoreError>;
+    /// The same transaction, seen as a reader.
+    fn as_read(&mut self) -> &mut dyn Read;
+}
+
+/// What happened, in the words of the activity log. Secrets have no place in any field.
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEntry {
+    /// The RBAC action, such as `Microsoft.Network/networkSecurityGroups/write`.
+    pub operation: String,
+    /// What it was done to.
+    pub resource_id: String,
+    /// Who did it.
+    pub caller: CallerRef,
+    /// `Succeeded`, `Failed` or `Denied`.
+    pub outcome: Outcome,
+    /// The HTTP status or error code the caller saw.
+    pub detail: String,
+    /// One id for everything one request caused.
+    pub correlation_id: String,
+    /// The grant that allowed it: assignment id and role name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Value>,
+    /// Method and client address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Value>,
+}
+
+/// How an audited act ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub enum Outcome {
+    /// Done.
+    Succeeded,
+    /// Tried and not done.
+    Failed,
+    /// Refused by a rule about who may.
+    Denied,
+}
+
+/// Who an act is attributed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallerRef {
+    /// The object id of the principal.
+    pub object_id: String,
+    /// What it is.
+    pub kind: PrincipalKind,
+    /// The name people know it by.
+    pub name: String,
+}
+
+/// The kinds of principals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+pub enum PrincipalKind {
+    /// A person.
+    User,
+    /// A program with its own credential.
+    ServicePrincipal,
+    /// A machine's agent.
+    Agent,
+    /// The server itself.
+    System,
+    /// Nobody that could be told.
+    Anonymous,
+}
+
+/// Reads a document as a typed value.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when the content does not fit the type.
+pub async fn read_document<T: DeserializeOwned>(
+    read: &mut (dyn Read + '_),
+    kind: &str,
+    key: &str,
+) -> Result<Option<T>, StoreError> {
+    read.document(kind, key).await?.map(|d| decode(kind, &d.key, d.body)).transpose()
+}
+
+/// Reads all documents of a kind as typed values with their keys.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when a content does not fit the type.
+pub async fn read_documents<T: DeserializeOwned>(
+    read: &mut (dyn Read + '_),
+    kind: &str,
+) -> Result<Vec<(String, T)>, StoreError> {
+    let all = read.documents(kind).await?;
+    all.into_iter().map(|d| decode(kind, &d.key, d.body).map(|v| (d.key, v))).collect()
+}
+
+/// Keeps a typed value as a document.
+///
+/// # Errors
+/// [`StoreError`] of the database, or when the value has no JSON form.
+pub async fn write_document<T: Serialize + Sync>(
+    write: &mut (dyn Write + '_),
+    kind: &str,
+    key: &str,
+    value: &T,
+) -> Result<(), StoreError> {
+    let body = serde_json::to_value(value).map_err(|e| StoreError::Corrupt(format!("{kind}/{key}: {e}")))?;
+    write.put_document(kind, key, body).await
+}
+
+fn decode<T: DeserializeOwned>(kind: &str, key: &str, body: Value) -> Result<T, StoreError> {
+    serde_json::from_value(body).map_err(|e| StoreError::Corrupt(format!("{kind}/{key}: {e}")))
+}

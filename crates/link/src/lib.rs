@@ -1,0 +1,23 @@
+//! The link between a machine's agent and the server: how a machine joins, how both prove who they are, and what
+//! they tell each other.
+//!
+//! A machine reads a [`JoinString`] and makes a key; the server signs a short-lived certificate ([`pki`]). From then
+//! on the agent holds one outbound WebSocket over mutually authenticated TLS 1.3 and the two exchange [`message`]s:
+//! the server sends a [`SignedDesired`] document, the agent sends [`Facts`] (once whole, then as differences) and
+//! reports what it applied. The server half ([`machine`], [`provider`]) keeps machines as ARM resources.
+//!
+//! This crate must never open a socket or read a clock: `server` and `agent` do. What arrives from the other side is
+//! hostile until it is parsed; a private key never leaves the machine that made it.
+
+pub mod desired;
+pub mod facts;
+pub mod join;
+pub mod machine;
+pub mod message;
+pub mod pki;
+pub mod provider;
+pub mod tls;
+
+pub use desired::{CommandKey, DesiredDocument, SignedDesired, SigningKey};
+pub use facts::Facts;
+pub use join::JoinString;

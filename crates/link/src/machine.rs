@@ -1,0 +1,411 @@
+//! What the server keeps about machines, and the transitions a machine goes through: joins, says hello, sends facts,
+//! reports, is retired. Each is a function over one transaction.
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sekisho_arm::resource::merge_patch;
+use sekisho_arm::traits::{read_document, write_document};
+use sekisho_arm::{
+    ArmError, AuditEntry, CallerRef, Outcome, PrincipalKind, Read, Resource, Scope, StoreError, TypeName,
+    Write,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::facts::{Facts, facts_hash};
+use crate::join::{Hex, secret_hash};
+use crate::message::{JoinRequest, Report, ReportOutcome};
+use crate::pki::Authority;
+use crate::{DesiredDocument, SignedDesired, SigningKey};
+
+/// Document kinds.
+pub mod kind {
+    /// Agents by id.
+    pub const AGENT: &str = "agent";
+    /// Machine states by the lower-case id of the machine.
+    pub const MACHINE: &str = "machine";
+    /// Facts by the lower-case id of the machine.
+    pub const FACTS: &str = "facts";
+    /// Desired documents by the lower-case id of the machine.
+    pub const DESIRED: &str = "desired";
+    /// Enrolment tokens' ids by the hash of their secret.
+    pub const JOIN_SECRET: &str = "join-secret";
+}
+
+/// A report at most this old means that the machine is online.
+pub const ONLINE: Duration = Duration::seconds(90);
+/// A report at most this old means that it is late; beyond, it is offline.
+pub const STALE: Duration = Duration::minutes(10);
+
+/// An agent that may connect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Agent {
+    /// The machine it runs on.
+    pub machine: Scope,
+    /// SHA-256 of the keys it may use: the current one, and a renewed one until it is first used.
+    pub keys: Vec<String>,
+    /// Set when it must not connect any more.
+    pub revoked: bool,
+}
+
+/// The state of a machine.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Machine {
+    /// Its agent.
+    pub agent: String,
+    /// The agent's version.
+    pub version: String,
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// When it last reported anything.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last_report_at: Option<OffsetDateTime>,
+    /// The hash of the facts kept.
+    pub facts_hash: Option<String>,
+    /// How the newest generation it knows ended.
+    pub report: Option<Report>,
+}
+
+/// How long ago a machine last reported, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// It reported within [`ONLINE`].
+    Online,
+    /// It reported within [`STALE`].
+    Stale,
+    /// It has been silent for longer, or never reported.
+    Offline,
+}
+
+impl Machine {
+    /// The machine's presence. It is the age of the last durable report, never the state of a socket.
+    pub fn presence(&self, now: OffsetDateTime) -> Presence {
+        match self.last_report_at.map(|at| now - at) {
+            Some(age) if age <= ONLINE => Presence::Online,
+            Some(age) if age <= STALE => Presence::Stale,
+            _ => Presence::Offline,
+        }
+    }
+}
+
+/// The desired document kept for a machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Desired {
+    /// Its generation.
+    pub generation: u64,
+    /// The hash of its parts.
+    pub hash: String,
+    /// The signed text.
+    pub signed: SignedDesired,
+}
+
+/// How far a machine is with its desired document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Convergence {
+    /// The generation wanted.
+    pub generation: u64,
+    /// The newest generation it reported in force.
+    pub applied: Option<u64>,
+    /// `applied`, `pending`, `failed`, `reverted` or `none`.
+    pub state: &'static str,
+    /// The machine's own words when something went wrong.
+    pub message: String,
+}
+
+/// Compares what is wanted with what was reported.
+pub fn convergence(desired: Option<&Desired>, report: Option<&Report>) -> Convergence {
+    let generation = desired.map_or(0, |d| d.generation);
+    let message = report.map(|r| r.message.clone()).unwrap_or_default();
+    let (state, applied) = match (desired, report) {
+        (None, _) => ("none", None),
+        (Some(_), None) => ("pending", None),
+        (Some(d), Some(r)) if r.generation < d.generation => ("pending", None),
+        (Some(_), Some(r)) => match r.outcome {
+            ReportOutcome::Applied | ReportOutcome::Repaired => ("applied", Some(r.generation)),
+            ReportOutcome::Failed => ("failed", None),
+            ReportOutcome::Reverted => ("reverted", None),
+        },
+    };
+    Convergence { generation, applied, state, message }
+}
+
+/// Something that makes resources out of a machine's facts, such as its network interfaces.
+#[async_trait]
+pub trait FactsObserver: Send + Sync {
+    /// Runs in the transaction that keeps the facts.
+    async fn observe(&self, tx: &mut dyn Write, machine: &Resource, facts: &Facts) -> Result<(), ArmError>;
+    /// Runs in the transaction that retires the machine.
+    async fn retire(&self, tx: &mut dyn Write, machine: &Resource) -> Result<(), ArmError>;
+}
+
+/// Something that contributes a part to desired documents.
+#[async_trait]
+pub trait PartCompiler: Send + Sync {
+    /// The part's name.
+    fn part(&self) -> &'static str;
+    /// Whether a change of this kind (lower-case type or document kind) can change the part.
+    fn watches(&self, kind: &str) -> bool;
+    /// The part of every machine, by the lower-case id of the machine: a pure function of the database.
+    async fn compile(
+        &self,
+        read: &mut dyn Read,
+    ) -> Result<std::collections::BTreeMap<String, Value>, ArmError>;
+}
+
+/// The type of machines.
+pub fn vm_type() -> TypeName {
+    TypeName::new("Microsoft.Compute", "virtualMachines")
+}
+
+/// A machine that was let in.
+pub struct Joined {
+    /// The new agent's id.
+    pub agent: Uuid,
+    /// The machine.
+    pub machine: Scope,
+    /// Its certificate, PEM.
+    pub certificate: String,
+}
+
+/// Lets a machine in: spends one use of the enrolment token, makes the machine and its agent.
+///
+/// # Errors
+/// 401 `InvalidJoinToken` when the secret is unknown, expired or used up (one text for all, so that guessing teaches
+/// nothing); 400 when the request is malformed.
+pub async fn join(
+    tx: &mut (dyn Write + '_),
+    request: &JoinRequest,
+    authority: &Authority,
+    client: &str,
+) -> Result<Joined, ArmError> {
+    let refused = || {
+        ArmError::new(
+            401,
+            "InvalidJoinToken",
+            "The join string is unknown, expired, revoked or used up. Make a new enrolment token and try again.",
+        )
+    };
+    let secret = URL_SAFE_NO_PAD.decode(&request.secret).map_err(|_| refused())?;
+    let hash = secret_hash(&secret);
+    let token_id: Scope = read_document(tx.as_read(), kind::JOIN_SECRET, &hash).await?.ok_or_else(refused)?;
+    let mut token = tx.get(&token_id).await?.ok_or_else(refused)?;
+    let properties = token.properties();
+    let number = |key: &str| properties.get(key).and_then(Value::as_i64).unwrap_or(0);
+    let expires = properties.get("expiresAt").and_then(Value::as_str).unwrap_or_default();
+    let expires = OffsetDateTime::parse(expires, &time::format_description::well_known::Rfc3339)
+        .map_err(|_| refused())?;
+    if tx.now() >= expires || number("uses") >= number("maxUses") {
+        return Err(refused());
+    }
+    let agent = Uuid::now_v7();
+    let signed = authority
+        .agent(&request.csr, agent, tx.now())
+        .map_err(|e| ArmError::bad("InvalidCertificateRequest", format!("{e}.")).target("csr"))?;
+    let group = token.id.group_scope().ok_or_else(ArmError::internal)?;
+    let name = free_name(tx, &group, &request.hostname).await?;
+    let machine = group.resource_in("Microsoft.Compute", "virtualMachines", &name).map_err(|e| {
+        ArmError::bad("InvalidHostName", format!("The host name cannot name a machine: {e}."))
+            .target("hostname")
+    })?;
+    let uses = number("uses") + 1;
+    token.properties_mut().insert("uses".into(), uses.into());
+    let location = token.location.clone().unwrap_or_else(|| "home".to_owned());
+    let tags = properties.get("machineTags").and_then(Value::as_object).cloned().unwrap_or_default();
+    tx.put(token).await?;
+    let now = tx.now();
+    let vm = Resource {
+        id: machine.clone(),
+        type_name: vm_type(),
+        location: Some(location),
+        tags: Some(tags),
+        etag: String::new(),
+        sequence: 0,
+        created_at: now,
+        changed_at: now,
+        rest: Map::from_iter([(
+            "properties".to_owned(),
+            json!({"vmId": agent.to_string(), "osProfile": {"computerName": request.hostname}}),
+        )]),
+    };
+    tx.put(vm).await?;
+    let key = Hex(&signed.spki).to_string();
+    let record = Agent { machine: machine.clone(), keys: vec![key], revoked: false };
+    write_document(tx, kind::AGENT, &agent.to_string(), &record).await?;
+    let state = Machine { agent: agent.to_string(), last_report_at: Some(now), ..Machine::default() };
+    write_document(tx, kind::MACHINE, &machine.key(), &state).await?;
+    tx.audit(AuditEntry {
+        operation: "Sekisho.Fleet/machines/join/action".to_owned(),
+        resource_id: machine.to_string(),
+        caller: CallerRef { object_id: agent.to_string(), kind: PrincipalKind::Agent, name: name.clone() },
+        outcome: Outcome::Succeeded,
+        detail: "Created".to_owned(),
+        correlation_id: Uuid::new_v4().to_string(),
+        authorization: Some(json!({"evidence": {"enrolmentToken": token_id.to_string()}})),
+        http: Some(json!({"clientIpAddress": client, "method": "POST"})),
+    })
+    .await?;
+    Ok(Joined { agent, machine, certificate: signed.certificate })
+}
+
+/// The host name, or the host name with a number when the group has a machine of that name.
+async fn free_name(tx: &mut (dyn Write + '_), group: &Scope, hostname: &str) -> Result<String, ArmError> {
+    let clean: String = hostname
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+        .take(60)
+        .collect();
+    let base = if clean.is_empty() { "machine".to_owned() } else { clean };
+    for n in 1..10_000 {
+        let name = if n == 1 { base.clone() } else { format!("{base}-{n}") };
+        let id = group
+            .resource_in("Microsoft.Compute", "virtualMachines", &name)
+            .map_err(|_| ArmError::internal())?;
+        if tx.get(&id).await?.is_none() {
+            return Ok(name);
+        }
+    }
+    Err(ArmError::bad("TooManyMachines", "The group has too many machines of this name."))
+}
+
+/// The agent behind a certificate, when it may connect.
+///
+/// # Errors
+/// 403 when the agent is unknown, revoked, or uses a key it was not given.
+pub async fn admit(read: &mut (dyn Read + '_), agent: Uuid, spki: &[u8; 32]) -> Result<Agent, ArmError> {
+    let refused = || {
+        ArmError::new(403, "AgentRevoked", "This machine was retired or its key is not known. Join it again.")
+    };
+    let known: Agent = read_document(read, kind::AGENT, &agent.to_string()).await?.ok_or_else(refused)?;
+    if known.revoked || !known.keys.contains(&Hex(spki).to_string()) {
+        return Err(refused());
+    }
+    Ok(known)
+}
+
+/// Signs a fresh certificate for a connected agent and remembers its key beside the one in use.
+///
+/// # Errors
+/// 400 when the request is malformed.
+pub async fn renew(
+    tx: &mut (dyn Write + '_),
+    agent: Uuid,
+    current: &[u8; 32],
+    csr: &str,
+    authority: &Authority,
+) -> Result<String, ArmError> {
+    let mut record = admit(tx.as_read(), agent, current).await?;
+    let signed = authority
+        .agent(csr, agent, tx.now())
+        .map_err(|e| ArmError::bad("InvalidCertificateRequest", format!("{e}.")).target("csr"))?;
+    record.keys = vec![Hex(current).to_string(), Hex(&signed.spki).to_string()];
+    write_document(tx, kind::AGENT, &agent.to_string(), &record).await?;
+    Ok(signed.certificate)
+}
+
+/// Changes the state of a machine and marks it as heard of now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn heard(
+    tx: &mut (dyn Write + '_),
+    machine: &Scope,
+    change: impl FnOnce(&mut Machine) + Send,
+) -> Result<Machine, StoreError> {
+    let key = machine.key();
+    let mut state: Machine = read_document(tx.as_read(), kind::MACHINE, &key).await?.unwrap_or_default();
+    change(&mut state);
+    state.last_report_at = Some(tx.now());
+    write_document(tx, kind::MACHINE, &key, &state).await?;
+    Ok(state)
+}
+
+/// Keeps facts: whole (`base` is `None`) or as a patch to the facts with hash `base`. False when the patch does not
+/// fit and all facts are needed.
+///
+/// # Errors
+/// 400 when the facts do not have the shape of facts; those of the observers and the database.
+pub async fn keep_facts(
+    tx: &mut (dyn Write + '_),
+    machine: &Scope,
+    base: Option<&str>,
+    value: Value,
+    observers: &[std::sync::Arc<dyn FactsObserver>],
+) -> Result<bool, ArmError> {
+    let key = machine.key();
+    let facts = match base {
+        None => value,
+        Some(base) => {
+            let state: Machine = read_document(tx.as_read(), kind::MACHINE, &key).await?.unwrap_or_default();
+            let kept = tx.document(kind::FACTS, &key).await?;
+            let Some(kept) = kept.filter(|_| state.facts_hash.as_deref() == Some(base)) else {
+                return Ok(false);
+            };
+            let mut whole = kept.body;
+            merge_patch(&mut whole, &value);
+            whole
+        }
+    };
+    let typed: Facts = sekisho_arm::resource::typed(&facts, "facts")?;
+    let hash = facts_hash(&facts);
+    tx.put_document(kind::FACTS, &key, facts).await?;
+    heard(tx, machine, |m| m.facts_hash = Some(hash)).await?;
+    if let Some(vm) = tx.get(machine).await? {
+        for observer in observers {
+            observer.observe(tx, &vm, &typed).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Gives a machine the parts it should have; a new generation is made only when they differ from what it has.
+///
+/// # Errors
+/// Those of the database.
+pub async fn keep_desired(
+    tx: &mut (dyn Write + '_),
+    machine_key: &str,
+    parts: std::collections::BTreeMap<String, Value>,
+    key: &SigningKey,
+) -> Result<Option<Desired>, StoreError> {
+    let kept: Option<Desired> = read_document(tx.as_read(), kind::DESIRED, machine_key).await?;
+    let generation = kept.as_ref().map_or(1, |k| k.generation + 1);
+    let document = DesiredDocument { machine: machine_key.to_owned(), generation, parts };
+    let hash = document.content_hash();
+    if kept.is_some_and(|k| k.hash == hash) {
+        return Ok(None);
+    }
+    let text = serde_json::to_string(&document).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let desired = Desired { generation, hash, signed: key.sign(text) };
+    write_document(tx, kind::DESIRED, machine_key, &desired).await?;
+    Ok(Some(desired))
+}
+
+/// Retires a machine: its agent may not come back, and what was kept about it goes.
+///
+/// # Errors
+/// Those of the observers and the database.
+pub async fn retire(
+    tx: &mut (dyn Write + '_),
+    vm: &Resource,
+    observers: &[std::sync::Arc<dyn FactsObserver>],
+) -> Result<(), ArmError> {
+    let key = vm.id.key();
+    for observer in observers {
+        observer.retire(tx, vm).await?;
+    }
+    let state: Machine = read_document(tx.as_read(), kind::MACHINE, &key).await?.unwrap_or_default();
+    if let Some(mut agent) = read_document::<Agent>(tx.as_read(), kind::AGENT, &state.agent).await? {
+        agent.revoked = true;
+        write_document(tx, kind::AGENT, &state.agent, &agent).await?;
+    }
+    for kind in [kind::MACHINE, kind::FACTS, kind::DESIRED] {
+        tx.remove_document(kind, &key).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! What agent and server say to each other: JSON in binary WebSocket frames, one message a frame.
+//!
+//! Unknown messages are ignored by both sides, so that either may be newer; every message is at most
+//! [`MAX_FRAME_BYTES`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::SignedDesired;
+
+/// Largest frame accepted, in bytes.
+pub const MAX_FRAME_BYTES: usize = 8 << 20;
+/// Largest frame that opens a connection.
+pub const MAX_HELLO_BYTES: usize = 64 << 10;
+
+/// `POST /link/join`: a machine asks to be let in.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The secret of the join string, base64url.
+    pub secret: String,
+    /// A certificate signing request, PEM: proves that the machine has the key.
+    pub csr: String,
+    /// The machine's host name.
+    pub hostname: String,
+}
+
+/// The answer to a join.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinAnswer {
+    /// The agent's id.
+    pub agent_id: String,
+    /// The machine's ARM id.
+    pub machine: String,
+    /// The client certificate, PEM.
+    pub certificate: String,
+    /// The CA, PEM.
+    pub ca: String,
+    /// The server's command key, base64.
+    pub command_key: String,
+}
+
+/// From agent to server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum ToServer {
+    /// The first message of a connection.
+    #[serde(rename_all = "camelCase")]
+    Hello {
+        /// The agent's version.
+        version: String,
+        /// The kernel's boot id.
+        boot_id: String,
+        /// The newest generation this agent has seen.
+        generation: u64,
+        /// How the newest one ended.
+        report: Option<Report>,
+        /// The hash of the facts the server was last sent.
+        facts_hash: Option<String>,
+    },
+    /// All facts.
+    Facts {
+        /// The facts.
+        facts: Value,
+    },
+    /// A difference to the facts sent before.
+    #[serde(rename_all = "camelCase")]
+    FactsPatch {
+        /// The hash of the facts it applies to.
+        base: String,
+        /// RFC 7396 merge patch.
+        patch: Value,
+        /// The hash of the result.
+        hash: String,
+    },
+    /// How a generation ended.
+    Report(Report),
+    /// Nothing new; the machine lives.
+    Alive,
+    /// A request for a fresh certificate.
+    Renew {
+        /// A certificate signing request, PEM, for a new key.
+        csr: String,
+    },
+    /// Something this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How a generation ended on a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The generation.
+    pub generation: u64,
+    /// How it ended.
+    pub outcome: ReportOutcome,
+    /// Why, for a person; empty when all is well.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// How a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReportOutcome {
+    /// It is in force.
+    Applied,
+    /// It could not be loaded; the one before is in force.
+    Failed,
+    /// It cut the machine off and was taken back.
+    Reverted,
+    /// Another program had removed it; it is in force again.
+    Repaired,
+}
+
+/// From server to agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum ToAgent {
+    /// The answer to a hello.
+    #[serde(rename_all = "camelCase")]
+    Welcome {
+        /// The hash of the facts the server has, if any.
+        facts_hash: Option<String>,
+    },
+    /// What the machine should be.
+    Desired(SignedDesired),
+    /// The patch did not fit: send all facts.
+    NeedFacts,
+    /// A renewed certificate and the CA, PEM.
+    Certificate {
+        /// The certificate.
+        certificate: String,
+        /// The CA.
+        ca: String,
+    },
+    /// The connection ends.
+    #[serde(rename_all = "camelCase")]
+    Bye {
+        /// Why, for a person.
+        reason: String,
+        /// Come back after this many seconds; absent when never.
+        retry_after: Option<u32>,
+    },
+    /// Something this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_from_a_newer_version_is_unknown_and_not_an_error() {
+        let read: ToAgent = serde_json::from_str(r#"{"kind":"dance","tempo":3}"#).unwrap();
+        assert_eq!(read, ToAgent::Unknown);
+        let report = ToServer::Report(Report {
+            generation: 1,
+            outcome: ReportOutcome::Applied,
+            message: String::new(),
+        });
+        assert_eq!(
+            serde_json::from_str::<ToServer>(&serde_json::to_string(&report).unwrap()).unwrap(),
+            report
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! TLS 1.3 on both ends of the link. The ALPN name tells the server that an agent calls, so that only agents are
+//! asked for a client certificate and browsers never see such a prompt.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring as provider};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme, version::TLS13,
+};
+
+use crate::pki::{self, Identity, LINK_NAME, PkiError};
+
+/// The ALPN protocol of the link.
+pub const ALPN: &[u8] = b"sekisho-link/1";
+/// The ALPN protocol of a machine that joins and has no certificate yet.
+pub const ALPN_JOIN: &[u8] = b"sekisho-join/1";
+
+fn crypto() -> Arc<CryptoProvider> {
+    Arc::new(provider::default_provider())
+}
+
+fn wrong(error: impl std::fmt::Display) -> PkiError {
+    PkiError::Read(error.to_string())
+}
+
+/// The name agents check, whatever address they dial.
+pub fn link_name() -> ServerName<'static> {
+    ServerName::DnsName(
+        rustls::pki_types::DnsName::try_from(LINK_NAME).unwrap_or_else(|_| unreachable!("a constant name")),
+    )
+}
+
+/// The server's side for agents: TLS 1.3, client certificate of our authority required.
+///
+/// # Errors
+/// [`PkiError`] when a certificate or key cannot be read.
+pub fn server_for_agents(ca: &str, server: &Identity) -> Result<ServerConfig, PkiError> {
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), crypto()).build().map_err(wrong)?;
+    let mut config = ServerConfig::builder_with_provider(crypto())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(wrong)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(pki::certificates(&server.certificate)?, pki::private_key(&server.key)?)
+        .map_err(wrong)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// The server's side for everybody else.
+///
+/// # Errors
+/// [`PkiError`] when a certificate or key cannot be read.
+pub fn server_for_clients(server: &Identity) -> Result<ServerConfig, PkiError> {
+    let mut config = ServerConfig::builder_with_provider(crypto())
+        .with_safe_default_protocol_versions()
+        .map_err(wrong)?
+        .with_no_client_auth()
+        .with_single_cert(pki::certificates(&server.certificate)?, pki::private_key(&server.key)?)
+        .map_err(wrong)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), ALPN_JOIN.to_vec()];
+    Ok(config)
+}
+
+/// The agent's side once it has a certificate.
+///
+/// # Errors
+/// [`PkiError`] when a certificate or key cannot be read.
+pub fn agent(ca: &str, identity: &Identity) -> Result<ClientConfig, PkiError> {
+    let mut config = ClientConfig::builder_with_provider(crypto())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(wrong)?
+        .with_root_certificates(roots(ca)?)
+        .with_client_auth_cert(pki::certificates(&identity.certificate)?, pki::private_key(&identity.key)?)
+        .map_err(wrong)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// The joining machine's side: it knows nothing but the pin of the authority's key.
+///
+/// # Errors
+/// [`PkiError`] when the provider offers no TLS 1.3.
+pub fn joining(pin: [u8; 32]) -> Result<ClientConfig, PkiError> {
+    let mut config = ClientConfig::builder_with_provider(crypto())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(wrong)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(PinnedAuthority { pin, provider: crypto() }))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
+    Ok(config)
+}
+
+fn roots(ca: &str) -> Result<RootCertStore, PkiError> {
+    let mut store = RootCertStore::empty();
+    for certificate in pki::certificates(ca)? {
+        store.add(certificate).map_err(wrong)?;
+    }
+    Ok(store)
+}
+
+/// Accepts a chain whose authority has the pinned key, and then checks the chain as usual under that authority.
+#[derive(Debug)]
+struct PinnedAuthority {
+    pin: [u8; 32],
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinnedAuthority {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let authority = intermediates
+            .iter()
+            .find(|c| pki::spki_pin(c).is_ok_and(|p| p == self.pin))
+            .ok_or_else(|| {
+                Error::General(
+                    "the server's authority does not have the key that the join string names".to_owned(),
+                )
+            })?;
+        let mut store = RootCertStore::empty();
+        store.add(authority.clone().into_owned())?;
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), self.provider.clone())
+            .build()
+            .map_err(|e| Error::General(e.to_string()))?;
+        inner.verify_server_cert(end_entity, intermediates, server_name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.2 is not spoken on the link".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,207 @@
+//! Rows to values and back: the only place that knows column names.
+
+use sekisho_arm::{Document, Listing, Resource, Scope, StoreError, TypeName};
+use sekisho_audit::{Hash, Leaf};
+use serde_json::{Map, Value};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyPool, Row};
+use time::OffsetDateTime;
+
+use crate::Recorded;
+use crate::writer::{Change, Verb};
+
+pub(crate) fn failed(error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+            StoreError::Corrupt(error.to_string())
+        }
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+/// Milliseconds since 1970 in UTC.
+pub(crate) fn to_ms(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn from_ms(ms: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+const RESOURCE: &str = "SELECT id, type_name, location, tags, etag, sequence, created_ms, changed_ms, body FROM resource WHERE key = $1";
+const BY_TYPE: &str = "SELECT id, type_name, location, tags, etag, sequence, created_ms, changed_ms, body FROM resource \
+     WHERE type_key = $1 AND key > $2 AND key < $3 ORDER BY key LIMIT $4";
+const BY_SCOPE: &str = "SELECT id, type_name, location, tags, etag, sequence, created_ms, changed_ms, body FROM resource \
+     WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3";
+
+fn resource(row: &AnyRow) -> Result<Resource, StoreError> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(failed);
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(failed);
+    let id = text("id")?;
+    let corrupt = |why: &str| StoreError::Corrupt(format!("resource {id}: {why}"));
+    let type_name = text("type_name")?;
+    let (namespace, path) = type_name.split_once('/').ok_or_else(|| corrupt("type"))?;
+    let tags: Option<String> = row.try_get("tags").map_err(failed)?;
+    Ok(Resource {
+        type_name: TypeName::new(namespace, path),
+        location: row.try_get("location").map_err(failed)?,
+        tags: tags
+            .map(|t| serde_json::from_str::<Map<String, Value>>(&t))
+            .transpose()
+            .map_err(|_| corrupt("tags"))?,
+        etag: text("etag")?,
+        sequence: number("sequence")?,
+        created_at: from_ms(number("created_ms")?),
+        changed_at: from_ms(number("changed_ms")?),
+        rest: serde_json::from_str(&text("body")?).map_err(|_| corrupt("body"))?,
+        id: Scope::parse(&id).map_err(|e| corrupt(&e.to_string()))?,
+    })
+}
+
+pub(crate) async fn get(connection: &mut AnyConnection, id: &Scope) -> Result<Option<Resource>, StoreError> {
+    let row = sqlx::query(RESOURCE).bind(id.key()).fetch_optional(connection).await.map_err(failed)?;
+    row.as_ref().map(resource).transpose()
+}
+
+/// The open interval of keys inside a scope: `/` is followed by `0` in ASCII.
+pub(crate) fn interval(scope: &Scope) -> (String, String) {
+    match scope {
+        Scope::Tenant => ("/".to_owned(), "0".to_owned()),
+        other => (format!("{}/", other.key()), format!("{}0", other.key())),
+    }
+}
+
+pub(crate) async fn list(
+    connection: &mut AnyConnection,
+    listing: &Listing,
+) -> Result<Vec<Resource>, StoreError> {
+    let (low, high) = interval(&listing.scope);
+    let low = listing.after.clone().filter(|a| *a > low).unwrap_or(low);
+    let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
+    let rows = match &listing.type_name {
+        Some(type_name) => {
+            sqlx::query(BY_TYPE)
+                .bind(type_name.key())
+                .bind(low)
+                .bind(high)
+                .bind(limit)
+                .fetch_all(connection)
+                .await
+        }
+        None => sqlx::query(BY_SCOPE).bind(low).bind(high).bind(limit).fetch_all(connection).await,
+    };
+    rows.map_err(failed)?.iter().map(resource).collect()
+}
+
+fn document_of(kind: &str, row: &AnyRow) -> Result<Document, StoreError> {
+    let key: String = row.try_get("key").map_err(failed)?;
+    let body: String = row.try_get("body").map_err(failed)?;
+    let body = serde_json::from_str(&body).map_err(|e| StoreError::Corrupt(format!("{kind}/{key}: {e}")))?;
+    Ok(Document { key, body, changed_at: from_ms(row.try_get("changed_ms").map_err(failed)?) })
+}
+
+pub(crate) async fn document(
+    connection: &mut AnyConnection,
+    kind: &str,
+    key: &str,
+) -> Result<Option<Document>, StoreError> {
+    let row = sqlx::query("SELECT key, body, changed_ms FROM document WHERE kind = $1 AND key = $2")
+        .bind(kind)
+        .bind(key)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?;
+    row.as_ref().map(|r| document_of(kind, r)).transpose()
+}
+
+pub(crate) async fn documents(
+    connection: &mut AnyConnection,
+    kind: &str,
+) -> Result<Vec<Document>, StoreError> {
+    let rows = sqlx::query("SELECT key, body, changed_ms FROM document WHERE kind = $1 ORDER BY key")
+        .bind(kind)
+        .fetch_all(connection)
+        .await
+        .map_err(failed)?;
+    rows.iter().map(|r| document_of(kind, r)).collect()
+}
+
+pub(crate) async fn changes_after(
+    pool: &AnyPool,
+    sequence: i64,
+    limit: i64,
+) -> Result<Option<Vec<Change>>, StoreError> {
+    let oldest = sqlx::query("SELECT MIN(sequence) AS oldest, MAX(sequence) AS newest FROM change")
+        .fetch_one(pool)
+        .await
+        .map_err(failed)?;
+    let newest: Option<i64> = oldest.try_get("newest").map_err(failed)?;
+    let oldest: Option<i64> = oldest.try_get("oldest").map_err(failed)?;
+    let (Some(oldest), Some(newest)) = (oldest, newest) else { return Ok(Some(Vec::new())) };
+    if sequence + 1 < oldest || sequence > newest {
+        return Ok(None);
+    }
+    let rows = sqlx::query(
+        "SELECT sequence, kind, key, verb, etag FROM change WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+    )
+    .bind(sequence)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+    .map_err(failed)?;
+    let change = |row: &AnyRow| {
+        let verb: String = row.try_get("verb").map_err(failed)?;
+        Ok(Change {
+            sequence: row.try_get("sequence").map_err(failed)?,
+            kind: row.try_get("kind").map_err(failed)?,
+            key: row.try_get("key").map_err(failed)?,
+            verb: if verb == "delete" { Verb::Delete } else { Verb::Put },
+            etag: row.try_get("etag").map_err(failed)?,
+        })
+    };
+    rows.iter().map(change).collect::<Result<Vec<_>, StoreError>>().map(Some)
+}
+
+pub(crate) async fn audit_after(
+    pool: &AnyPool,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, Vec<u8>, Hash)>, StoreError> {
+    let rows =
+        sqlx::query("SELECT sequence, hash, leaf FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2")
+            .bind(after)
+            .bind(limit)
+            .fetch_all(pool)
+            .await
+            .map_err(failed)?;
+    rows.iter().map(audit_row).collect()
+}
+
+pub(crate) async fn audit_page(pool: &AnyPool, from: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT sequence, hash, leaf FROM audit WHERE sequence <= $1 ORDER BY sequence DESC LIMIT $2",
+    )
+    .bind(from)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+    .map_err(failed)?;
+    rows.iter()
+        .map(|row| {
+            let (sequence, bytes, hash) = audit_row(row)?;
+            let leaf: Leaf = serde_json::from_slice(&bytes)
+                .map_err(|e| StoreError::Corrupt(format!("audit entry {sequence}: {e}")))?;
+            Ok(Recorded { leaf, bytes, hash })
+        })
+        .collect()
+}
+
+fn audit_row(row: &AnyRow) -> Result<(i64, Vec<u8>, Hash), StoreError> {
+    let sequence: i64 = row.try_get("sequence").map_err(failed)?;
+    let hash: String = row.try_get("hash").map_err(failed)?;
+    let leaf: String = row.try_get("leaf").map_err(failed)?;
+    let hash =
+        Hash::parse(&hash).ok_or_else(|| StoreError::Corrupt(format!("audit entry {sequence}: hash")))?;
+    Ok((sequence, leaf.into_bytes(), hash))
+}

@@ -1,0 +1,208 @@
+//! The two kinds of transactions: a reader's snapshot and one write inside the writer's group.
+
+use async_trait::async_trait;
+use sekisho_arm::{AuditEntry, Document, Listing, Read, Resource, Scope, StoreError, Write};
+use sekisho_audit::{Leaf, chain};
+use serde_json::Value;
+use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
+use time::OffsetDateTime;
+
+use crate::rows::{self, failed, interval, to_ms};
+use crate::writer::{Change, Position, Verb};
+
+/// One consistent state of the database, from the first read until it is dropped.
+pub struct ReadTransaction {
+    tx: Transaction<'static, Any>,
+    now: OffsetDateTime,
+}
+
+impl ReadTransaction {
+    pub(crate) async fn begin(pool: &AnyPool) -> Result<Self, StoreError> {
+        Ok(Self { tx: pool.begin().await.map_err(failed)?, now: OffsetDateTime::now_utc() })
+    }
+}
+
+#[async_trait]
+impl Read for ReadTransaction {
+    async fn get(&mut self, id: &Scope) -> Result<Option<Resource>, StoreError> {
+        rows::get(&mut self.tx, id).await
+    }
+    async fn list(&mut self, listing: &Listing) -> Result<Vec<Resource>, StoreError> {
+        rows::list(&mut self.tx, listing).await
+    }
+    async fn document(&mut self, kind: &str, key: &str) -> Result<Option<Document>, StoreError> {
+        rows::document(&mut self.tx, kind, key).await
+    }
+    async fn documents(&mut self, kind: &str) -> Result<Vec<Document>, StoreError> {
+        rows::documents(&mut self.tx, kind).await
+    }
+    fn now(&self) -> OffsetDateTime {
+        self.now
+    }
+}
+
+/// One write. `position` is where the feed and the audit chain stand; the writer puts it back when the write fails.
+pub(crate) struct WriteTransaction<'c> {
+    pub(crate) connection: &'c mut AnyConnection,
+    pub(crate) position: Position,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) now: OffsetDateTime,
+}
+
+impl WriteTransaction<'_> {
+    async fn changed(
+        &mut self,
+        kind: String,
+        key: String,
+        verb: Verb,
+        etag: String,
+    ) -> Result<i64, StoreError> {
+        self.position.sequence += 1;
+        let change = Change { sequence: self.position.sequence, kind, key, verb, etag };
+        sqlx::query(
+            "INSERT INTO change (sequence, kind, key, verb, etag, at_ms) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(change.sequence)
+        .bind(change.kind.clone())
+        .bind(change.key.clone())
+        .bind(change.verb.word())
+        .bind(change.etag.clone())
+        .bind(to_ms(self.now))
+        .execute(&mut *self.connection)
+        .await
+        .map_err(failed)?;
+        self.changes.push(change);
+        Ok(self.position.sequence)
+    }
+}
+
+#[async_trait]
+impl Read for WriteTransaction<'_> {
+    async fn get(&mut self, id: &Scope) -> Result<Option<Resource>, StoreError> {
+        rows::get(self.connection, id).await
+    }
+    async fn list(&mut self, listing: &Listing) -> Result<Vec<Resource>, StoreError> {
+        rows::list(self.connection, listing).await
+    }
+    async fn document(&mut self, kind: &str, key: &str) -> Result<Option<Document>, StoreError> {
+        rows::document(self.connection, kind, key).await
+    }
+    async fn documents(&mut self, kind: &str) -> Result<Vec<Document>, StoreError> {
+        rows::documents(self.connection, kind).await
+    }
+    fn now(&self) -> OffsetDateTime {
+        self.now
+    }
+}
+
+#[async_trait]
+impl Write for WriteTransaction<'_> {
+    async fn put(&mut self, mut resource: Resource) -> Result<Resource, StoreError> {
+        if resource.etag.is_empty() {
+            resource.etag = format!("W/\"{}\"", uuid::Uuid::new_v4());
+        }
+        let (key, type_key) = (resource.id.key(), resource.type_name.key());
+        let etag = resource.etag.clone();
+        resource.sequence = self.changed(type_key.clone(), key.clone(), Verb::Put, etag).await?;
+        resource.changed_at = self.now;
+        let json = |value: &serde_json::Map<String, Value>| Value::Object(value.clone()).to_string();
+        sqlx::query(
+            "INSERT INTO resource (key, id, type_key, type_name, location, tags, etag, sequence, created_ms, changed_ms, body)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (key) DO UPDATE SET id = excluded.id, location = excluded.location, tags = excluded.tags,
+                etag = excluded.etag, sequence = excluded.sequence, changed_ms = excluded.changed_ms, body = excluded.body",
+        )
+        .bind(key)
+        .bind(resource.id.to_string())
+        .bind(type_key)
+        .bind(resource.type_name.to_string())
+        .bind(resource.location.clone())
+        .bind(resource.tags.as_ref().map(json))
+        .bind(resource.etag.clone())
+        .bind(resource.sequence)
+        .bind(to_ms(resource.created_at))
+        .bind(to_ms(resource.changed_at))
+        .bind(json(&resource.rest))
+        .execute(&mut *self.connection)
+        .await
+        .map_err(failed)?;
+        Ok(resource)
+    }
+
+    async fn remove(&mut self, id: &Scope) -> Result<Vec<Scope>, StoreError> {
+        let (low, high) = interval(id);
+        let rows = sqlx::query("SELECT id, type_key, key FROM resource WHERE key = $1 OR (key > $2 AND key < $3) ORDER BY key DESC")
+            .bind(id.key())
+            .bind(low)
+            .bind(high)
+            .fetch_all(&mut *self.connection)
+            .await
+            .map_err(failed)?;
+        let mut removed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let text: String = row.try_get("id").map_err(failed)?;
+            let key: String = row.try_get("key").map_err(failed)?;
+            let kind: String = row.try_get("type_key").map_err(failed)?;
+            sqlx::query("DELETE FROM resource WHERE key = $1")
+                .bind(key.clone())
+                .execute(&mut *self.connection)
+                .await
+                .map_err(failed)?;
+            self.changed(kind, key, Verb::Delete, String::new()).await?;
+            removed.push(Scope::parse(&text).map_err(|e| StoreError::Corrupt(format!("{text}: {e}")))?);
+        }
+        Ok(removed)
+    }
+
+    async fn put_document(&mut self, kind: &str, key: &str, body: Value) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO document (kind, key, body, changed_ms) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body, changed_ms = excluded.changed_ms",
+        )
+        .bind(kind.to_owned())
+        .bind(key.to_owned())
+        .bind(body.to_string())
+        .bind(to_ms(self.now))
+        .execute(&mut *self.connection)
+        .await
+        .map_err(failed)?;
+        self.changed(kind.to_owned(), key.to_owned(), Verb::Put, String::new()).await?;
+        Ok(())
+    }
+
+    async fn remove_document(&mut self, kind: &str, key: &str) -> Result<bool, StoreError> {
+        let done = sqlx::query("DELETE FROM document WHERE kind = $1 AND key = $2")
+            .bind(kind.to_owned())
+            .bind(key.to_owned())
+            .execute(&mut *self.connection)
+            .await
+            .map_err(failed)?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.changed(kind.to_owned(), key.to_owned(), Verb::Delete, String::new()).await?;
+        Ok(true)
+    }
+
+    async fn audit(&mut self, entry: AuditEntry) -> Result<(), StoreError> {
+        let leaf = Leaf { sequence: self.position.audit_sequence + 1, at: self.now, entry };
+        let bytes = leaf.bytes().map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let hash = chain::link(&self.position.audit_hash, &bytes);
+        let text = String::from_utf8(bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        sqlx::query("INSERT INTO audit (sequence, hash, leaf) VALUES ($1, $2, $3)")
+            .bind(leaf.sequence)
+            .bind(hash.to_string())
+            .bind(text)
+            .execute(&mut *self.connection)
+            .await
+            .map_err(failed)?;
+        self.position.audit_sequence = leaf.sequence;
+        self.position.audit_hash = hash;
+        self.changed("audit".to_owned(), leaf.sequence.to_string(), Verb::Put, String::new()).await?;
+        Ok(())
+    }
+
+    fn as_read(&mut self) -> &mut dyn Read {
+        self
+    }
+}
