@@ -1,0 +1,143 @@
+//! What may be written: the checks that stand between a request and the facts.
+//!
+//! Azure's rule for delegation is kept: whoever may write role assignments at a scope may grant any role there, also
+//! rights they lack themselves, unless a condition on their own role narrows it. Nothing else lets anybody grant.
+
+use sekisho_arm::{ArmError, Scope};
+
+use crate::condition::{Attributes, Condition, Source};
+use crate::scopes::is_management_group;
+use crate::{Assignment, Decision, PrincipalId, RoleDefinition, RoleType, Snapshot, builtin};
+
+/// The operation that creates role assignments.
+pub const ASSIGNMENT_WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
+/// The operation that removes role assignments.
+pub const ASSIGNMENT_DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
+/// The operation that creates and changes custom roles.
+pub const ROLE_WRITE: &str = "Microsoft.Authorization/roleDefinitions/write";
+
+/// Whether a caller may create an assignment. Their conditions see it as `@Request`.
+pub fn may_assign(snapshot: &Snapshot, who: &[PrincipalId], assignment: &Assignment) -> Decision {
+    let attributes = attributes(assignment, Source::Request);
+    snapshot.decide_with(who, ASSIGNMENT_WRITE, &assignment.scope, &attributes)
+}
+
+/// Whether a caller may remove an assignment. Their conditions see it as `@Resource`.
+pub fn may_unassign(snapshot: &Snapshot, who: &[PrincipalId], assignment: &Assignment) -> Decision {
+    let attributes = attributes(assignment, Source::Resource);
+    snapshot.decide_with(who, ASSIGNMENT_DELETE, &assignment.scope, &attributes)
+}
+
+/// Whether a caller may write a custom role: they need it at every assignable scope. The first refusal is returned.
+pub fn may_define(snapshot: &Snapshot, who: &[PrincipalId], role: &RoleDefinition) -> Decision {
+    let mut last = Decision::Missing { action: ROLE_WRITE.to_owned(), condition_unmet: None };
+    for scope in &role.properties.assignable_scopes {
+        let Ok(scope) = Scope::parse(scope) else {
+            return Decision::Missing { action: ROLE_WRITE.to_owned(), condition_unmet: None };
+        };
+        last = snapshot.decide(who, ROLE_WRITE, &scope);
+        if !last.is_allowed() {
+            break;
+        }
+    }
+    last
+}
+
+fn attributes(assignment: &Assignment, source: Source) -> Attributes {
+    const PREFIX: &str = "Microsoft.Authorization/roleAssignments";
+    Attributes::none()
+        .with(source, &format!("{PREFIX}:RoleDefinitionId"), assignment.role.to_string())
+        .with(source, &format!("{PREFIX}:PrincipalId"), assignment.principal.to_string())
+        .with(source, &format!("{PREFIX}:PrincipalType"), assignment.principal_type.as_str())
+}
+
+/// Checks a new assignment against the facts.
+///
+/// # Errors
+/// - 400 `RoleDefinitionDoesNotExist`, `RoleAssignmentScopeNotAssignableToRoleDefinition`
+/// - 400 `InvalidRoleAssignment` for a custom role with data actions at a management group
+/// - 400 `InvalidRequestContent` for a condition that cannot be read
+/// - 409 `RoleAssignmentExists` when the principal has the role at that scope under another name
+/// - 400 `RoleAssignmentUpdateNotPermitted` when the name exists with another principal, role or scope
+pub fn check_assignment(snapshot: &Snapshot, assignment: &Assignment) -> Result<(), ArmError> {
+    let Some(role) = snapshot.role(assignment.role) else {
+        let text = format!("The specified role definition with ID '{}' does not exist.", assignment.role);
+        return Err(ArmError::bad("RoleDefinitionDoesNotExist", text).target("properties.roleDefinitionId"));
+    };
+    let key = assignment.scope.key();
+    if !role.assignable_at(snapshot.tree.upward(&key)) {
+        let text = format!(
+            "The scope '{}' is not at or below an assignable scope of the role '{}'.",
+            assignment.scope, role.properties.role_name
+        );
+        return Err(ArmError::bad("RoleAssignmentScopeNotAssignableToRoleDefinition", text));
+    }
+    let custom = role.properties.role_type == RoleType::CustomRole;
+    if custom && role.has_data_actions() && (is_management_group(&key) || key == "/") {
+        return Err(ArmError::bad(
+            "InvalidRoleAssignment",
+            "Custom roles with DataActions cannot be assigned at the management group scope.",
+        ));
+    }
+    if let Some(condition) = &assignment.condition {
+        Condition::parse(condition)
+            .map_err(|e| ArmError::invalid_content(format!("{e}.")).target("properties.condition"))?;
+    }
+    for other in snapshot.grants.iter().map(|g| &g.assignment) {
+        let same = (other.principal, other.role) == (assignment.principal, assignment.role)
+            && other.scope == assignment.scope;
+        if other.name == assignment.name && !same {
+            return Err(ArmError::bad(
+                "RoleAssignmentUpdateNotPermitted",
+                "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
+            ));
+        }
+        if other.name != assignment.name && same {
+            return Err(ArmError::new(409, "RoleAssignmentExists", "The role assignment already exists."));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a role definition may go.
+///
+/// # Errors
+/// 400 `RoleDefinitionHasAssignments`, or 400 `BuiltInRoleCannotBeDeleted`.
+pub fn check_role_removal(snapshot: &Snapshot, role: &RoleDefinition) -> Result<(), ArmError> {
+    if builtin::role(role.name).is_some() {
+        return Err(ArmError::bad(
+            "BuiltInRoleCannotBeDeleted",
+            "Built-in roles cannot be changed or deleted.",
+        ));
+    }
+    if snapshot.grants.iter().any(|g| g.assignment.role == role.name) {
+        return Err(ArmError::bad(
+            "RoleDefinitionHasAssignments",
+            "There are existing role assignments referencing role. Remove them first.",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a change after which nobody would be Owner of everything: `after` is the snapshot as it would be. An Owner
+/// counts when the assignment is at the root, without condition, and of a principal who exists: a person or service
+/// (leave disabled ones out of the facts' groups and assignments), or a group with somebody in it.
+///
+/// # Errors
+/// 409 with Azure's text "Cannot delete the last RBAC admin assignment".
+pub fn keeps_an_owner(after: &Snapshot) -> Result<(), ArmError> {
+    let owner = after.grants.iter().any(|g| {
+        g.assignment.role == builtin::OWNER
+            && g.key == "/"
+            && g.is_unconditional()
+            && after.reaches_somebody(g.assignment.principal)
+    });
+    if owner {
+        return Ok(());
+    }
+    Err(ArmError::new(
+        409,
+        "LastOwnerCannotBeRemoved",
+        "Cannot delete the last RBAC admin assignment: somebody must stay Owner of the root scope without condition.",
+    ))
+}
