@@ -111,7 +111,7 @@ const sessions = createRoute({
 const audit = createRoute({
   getParentRoute: () => shell,
   path: '/audit',
-  validateSearch: params({ q: text, hours: count, status: text, event: text }),
+  validateSearch: params({ q: text, hours: count, status: text }),
   component: lazyRouteComponent(() => import('../features/audit/AuditPage.tsx')),
 })
 
@@ -119,7 +119,7 @@ const audit = createRoute({
 const resource = createRoute({
   getParentRoute: () => shell,
   path: '/r/$',
-  validateSearch: params({ q: text, rule: text }),
+  validateSearch: params({ q: text, rule: text, view: text }),
   component: lazyRouteComponent(() => import('./ResourceRoute.tsx')),
 })
 

@@ -57,6 +57,8 @@ function parseTags(text: string): Record<string, string> | undefined {
 
 const newGroup = '+'
 
+const freshName = () => `join-${new Date().toISOString().slice(0, 16).replaceAll(/[-:T]/g, '')}`
+
 export function ConnectPanel({ onClose }: { onClose: () => void }) {
   const client = useQueryClient()
   const { subscriptionId, resourceGroup } = useScope()
@@ -64,7 +66,7 @@ export function ConnectPanel({ onClose }: { onClose: () => void }) {
   const [chosenGroup, setGroup] = useState<string>()
   const [groupName, setGroupName] = useState('rg-machines')
   const [location, setLocation] = useState('japaneast')
-  const [name, setName] = useState(`join-${new Date().toISOString().slice(0, 16).replaceAll(/[-:T]/g, '')}`)
+  const [name, setName] = useState(freshName)
   const [ttl, setTtl] = useState('3600')
   const [uses, setUses] = useState('1')
   const [tags, setTags] = useState('')

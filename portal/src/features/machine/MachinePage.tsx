@@ -1,1 +1,68 @@
-export default function P(_: { id?: string; tab?: string; rule?: string }) { return null }
+import { useQuery } from '@tanstack/react-query'
+import { Trash2 } from 'lucide-react'
+import { useState } from 'react'
+import { fleetQueries } from '../../api/queries/fleet.ts'
+import type { VirtualMachine } from '../../api/types.ts'
+import { ago } from '../../app/format.ts'
+import { nameOf } from '../../domain/armId.ts'
+import { ActivitySection } from '../../parts/ActivitySection.tsx'
+import { Breadcrumb } from '../../parts/Breadcrumb.tsx'
+import { JsonCard } from '../../parts/JsonCard.tsx'
+import { ResourceTabs } from '../../parts/ResourceTabs.tsx'
+import { Section } from '../../parts/Section.tsx'
+import { statusText, statusTone } from '../../parts/status.ts'
+import { Badge } from '../../ui/Badge.tsx'
+import { Button } from '../../ui/Button.tsx'
+import { Card } from '../../ui/Card.tsx'
+import { Page } from '../../ui/Page.tsx'
+import { FactsTab } from './FactsTab.tsx'
+import { MachineOverview } from './MachineOverview.tsx'
+import { m } from './messages.ts'
+import { NetworkTab } from './NetworkTab.tsx'
+import { RetireDialog } from './RetireDialog.tsx'
+
+const tabIds = ['overview', 'network', 'facts', 'activity', 'json'] as const
+
+export default function MachinePage({ id, tab = 'overview' }: { id: string; tab?: string }) {
+  const machine = useQuery(fleetQueries.machine(id))
+  return <Section query={machine}>{(data) => <Machine machine={data} tab={tab} />}</Section>
+}
+
+function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
+  const [retire, setRetire] = useState(false)
+  const { id, name = nameOf(id) } = machine
+  const state = machine.properties.sekisho
+  const subtitle = state?.lastReportAt ? m.reported(ago(state.lastReportAt)) : m.neverReported
+  return (
+    <Page
+      kicker={<Breadcrumb id={id} kind={m.kind} />}
+      title={
+        <>
+          {name}
+          {state && <Badge tone={statusTone[state.status]}>{statusText[state.status]}</Badge>}
+        </>
+      }
+      subtitle={subtitle}
+      actions={
+        state?.status !== 'retired' && (
+          <Button onPress={() => setRetire(true)}>
+            <Trash2 size={14} aria-hidden />
+            {m.retire}
+          </Button>
+        )
+      }
+      tabs={<ResourceTabs id={id} current={tab} tabs={tabIds.map((item) => ({ id: item, label: m[item] }))} />}
+    >
+      {tab === 'network' && <NetworkTab machine={machine} />}
+      {tab === 'facts' && <FactsTab facts={state?.facts} />}
+      {tab === 'activity' && (
+        <Card flush>
+          <ActivitySection filter={{ hours: 24 * 30, resourceId: id }} withoutResource />
+        </Card>
+      )}
+      {tab === 'json' && <JsonCard value={machine} />}
+      {!['network', 'facts', 'activity', 'json'].includes(tab) && <MachineOverview machine={machine} />}
+      {retire && <RetireDialog id={id} name={name} onClose={() => setRetire(false)} />}
+    </Page>
+  )
+}

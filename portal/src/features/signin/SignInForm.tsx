@@ -91,7 +91,7 @@ export function SignInForm({ onSignedIn }: { onSignedIn: (session: Session) => v
           </>
         )}
         <Button type="submit" size="lg" isPending={byPassword.isPending}>
-          {withPassword ? m.signIn : m.usePassword}
+          {withPassword ? m.signIn : m.byPassword}
         </Button>
       </Form>
       {error && !wasDismissed(error) && <ErrorNote error={error} />}

@@ -9,7 +9,7 @@ export const m = messages({
   passkey: { en: 'Sign in with a passkey', ja: 'パスキーでサインイン' },
   noPasskey: { en: 'This browser has no passkeys. Use a password and a code.', ja: 'このブラウザーはパスキーに対応していません。パスワードとコードを使用してください。' },
   or: { en: 'or', ja: 'または' },
-  usePassword: { en: 'Use a password and a code', ja: 'パスワードとコードを使用' },
+  byPassword: { en: 'Use a password and a code', ja: 'パスワードとコードを使用' },
   password: { en: 'Password', ja: 'パスワード' },
   code: { en: 'Code', ja: 'コード' },
   codeHint: { en: 'Six digits from your authenticator app, or a recovery code', ja: '認証アプリの 6 桁の数字、または回復コード' },

@@ -1,0 +1,69 @@
+import { useQuery } from '@tanstack/react-query'
+import { networkQueries } from '../../api/queries/network.ts'
+import { useScope } from '../../app/scope.ts'
+import { sameId } from '../../domain/armId.ts'
+import { type Peer, type PeerKind, serviceTags } from '../../domain/rules.ts'
+import { Checkbox } from '../../ui/Checkbox.tsx'
+import { Segments } from '../../ui/Segments.tsx'
+import { Select } from '../../ui/Select.tsx'
+import { TextField } from '../../ui/TextField.tsx'
+import { m } from './messages.ts'
+
+type Props = { side: 'source' | 'destination'; peer: Peer; onChange: (peer: Peer) => void; error?: string }
+
+/** Who talks, or who is talked to: anyone, addresses, a service tag, or application security groups. */
+export function PeerField({ side, peer, onChange, error }: Props) {
+  const kinds: { id: PeerKind; label: string }[] = [
+    { id: 'any', label: m.kindAny },
+    { id: 'ip', label: m.kindIp },
+    { id: 'tag', label: m.kindTag },
+    { id: 'asg', label: m.kindAsg },
+  ]
+  // A tag the list does not know (set by another client) stays selectable instead of being lost.
+  const tags = [...new Set([...serviceTags, peer.tag])].map((tag) => ({ id: tag, label: tag }))
+  return (
+    <div className="flex flex-col gap-2">
+      <Segments label={side === 'source' ? m.sourceKind : m.destinationKind} value={peer.kind} onChange={(kind) => onChange({ ...peer, kind })} options={kinds} />
+      {peer.kind === 'ip' && (
+        <TextField
+          label={side === 'source' ? m.sourceAddresses : m.destinationAddresses}
+          value={peer.addresses}
+          onChange={(addresses) => onChange({ ...peer, addresses })}
+          placeholder="10.0.0.0/24, 2001:db8::/32"
+          error={error}
+          mono
+        />
+      )}
+      {peer.kind === 'tag' && (
+        <Select
+          label={side === 'source' ? m.sourceTag : m.destinationTag}
+          value={peer.tag}
+          onChange={(tag) => onChange({ ...peer, tag })}
+          options={tags}
+        />
+      )}
+      {peer.kind === 'asg' && <AsgList side={side} peer={peer} onChange={onChange} error={error} />}
+    </div>
+  )
+}
+
+function AsgList({ side, peer, onChange, error }: Props) {
+  const { subscriptionId } = useScope()
+  const { data: asgs = [] } = useQuery(networkQueries.asgs(subscriptionId))
+  const without = (id: string) => peer.asgs.filter((item) => !sameId(item, id))
+  return (
+    <div role="group" aria-label={side === 'source' ? m.sourceAsgs : m.destinationAsgs} className="flex flex-col gap-1.5">
+      {asgs.length === 0 && <p className="text-xs text-ink-2">{m.noAsgs}</p>}
+      {asgs.map((asg) => (
+        <Checkbox
+          key={asg.id}
+          isSelected={peer.asgs.some((id) => sameId(id, asg.id))}
+          onChange={(on) => onChange({ ...peer, asgs: on ? [...without(asg.id), asg.id] : without(asg.id) })}
+        >
+          {asg.name}
+        </Checkbox>
+      ))}
+      {error && <p className="text-xs text-crit">{error}</p>}
+    </div>
+  )
+}

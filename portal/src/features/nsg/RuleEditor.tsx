@@ -1,0 +1,98 @@
+import { useState } from 'react'
+import type { Change } from '../../api/changes.ts'
+import type { Direction, SecurityGroup, SecurityRule } from '../../api/types.ts'
+import { checkDraft, draftOf, hasProblem, newDraft, propertiesOf, protocols, type RuleDraft } from '../../domain/rules.ts'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
+import { protocolText, ruleText } from '../../parts/ruleText.ts'
+import { accessText } from '../../parts/status.ts'
+import { Button } from '../../ui/Button.tsx'
+import { Segments } from '../../ui/Segments.tsx'
+import { SidePanel } from '../../ui/SidePanel.tsx'
+import { TextField } from '../../ui/TextField.tsx'
+import { m } from './messages.ts'
+import { PeerField } from './PeerField.tsx'
+import { problemText } from './problemText.ts'
+
+type Props = { group: SecurityGroup; direction: Direction; rule?: SecurityRule; onClose: () => void }
+
+export function RuleEditor({ group, direction, rule, onClose }: Props) {
+  const rules = group.properties.securityRules ?? []
+  const [draft, setDraft] = useState<RuleDraft>(() => (rule ? draftOf(rule) : newDraft(rules, direction)))
+  const [touched, setTouched] = useState<ReadonlySet<keyof RuleDraft>>(new Set())
+  const [review, setReview] = useState(false)
+
+  const problems = checkDraft(draft, direction, rules, rule?.name)
+  const error = (field: keyof RuleDraft) => problemText(problems[field], !touched.has(field))
+  const set = <K extends keyof RuleDraft>(field: K) => (value: RuleDraft[K]) => {
+    setDraft((old) => ({ ...old, [field]: value }))
+    setTouched((old) => new Set(old).add(field))
+  }
+  const change: Change = {
+    method: 'PUT',
+    id: `${group.id}/securityRules/${draft.name.trim()}`,
+    etag: rule?.etag,
+    body: { properties: propertiesOf(draft, direction) },
+  }
+  const heading = rule ? m.edit(rule.name) : direction === 'Inbound' ? m.addInbound : m.addOutbound
+
+  return (
+    <SidePanel
+      title={heading}
+      subtitle={group.name}
+      onClose={onClose}
+      footer={
+        <>
+          <Button onPress={onClose}>{m.cancel}</Button>
+          <Button variant="primary" isDisabled={hasProblem(problems)} onPress={() => setReview(true)}>
+            {m.review}
+          </Button>
+        </>
+      }
+    >
+      <div className="flex flex-col gap-5">
+        <PeerField side="source" peer={draft.source} onChange={set('source')} error={error('source')} />
+        <TextField label={ruleText.sourcePorts} value={draft.sourcePorts} onChange={set('sourcePorts')} error={error('sourcePorts')} mono />
+        <PeerField side="destination" peer={draft.destination} onChange={set('destination')} error={error('destination')} />
+        <TextField
+          label={ruleText.destinationPorts}
+          value={draft.destinationPorts}
+          onChange={set('destinationPorts')}
+          hint={m.portsHint}
+          error={error('destinationPorts')}
+          mono
+        />
+        <Segments
+          label={ruleText.protocol}
+          value={draft.protocol}
+          onChange={set('protocol')}
+          options={protocols.map((protocol) => ({ id: protocol as string, label: protocolText(protocol) }))}
+        />
+        <Segments
+          label={ruleText.action}
+          value={draft.access}
+          onChange={set('access')}
+          options={[
+            { id: 'Allow', label: accessText.Allow },
+            { id: 'Deny', label: accessText.Deny },
+          ]}
+        />
+        <div className="grid grid-cols-[140px_1fr] gap-3">
+          <TextField
+            label={ruleText.priority}
+            value={draft.priority}
+            onChange={set('priority')}
+            hint={m.priorityHint}
+            error={error('priority')}
+            inputMode="numeric"
+            mono
+          />
+          <TextField label={ruleText.name} value={draft.name} onChange={set('name')} error={error('name')} isDisabled={rule !== undefined} mono />
+        </div>
+        <TextField label={ruleText.description} value={draft.description} onChange={set('description')} error={error('description')} rows={2} />
+      </div>
+      {review && (
+        <ReviewDialog title={m.reviewTitle(draft.name)} changes={[change]} onClose={() => setReview(false)} onDone={onClose} />
+      )}
+    </SidePanel>
+  )
+}

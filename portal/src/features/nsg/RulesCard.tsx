@@ -1,0 +1,136 @@
+import { Globe, Lock, Pencil, Plus, Trash2 } from 'lucide-react'
+import { useState } from 'react'
+import type { Direction, SecurityGroup, SecurityRule } from '../../api/types.ts'
+import { nameOf } from '../../domain/armId.ts'
+import { exposures } from '../../domain/exposure.ts'
+import { listOf } from '../../domain/rules.ts'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
+import { anyText, protocolText, ruleText } from '../../parts/ruleText.ts'
+import { accessText, accessTone } from '../../parts/status.ts'
+import { Badge } from '../../ui/Badge.tsx'
+import { Button } from '../../ui/Button.tsx'
+import { Card } from '../../ui/Card.tsx'
+import { IconButton } from '../../ui/IconButton.tsx'
+import { Table, type TableColumn } from '../../ui/Table.tsx'
+import { m } from './messages.ts'
+import { RuleEditor } from './RuleEditor.tsx'
+
+type Row = { rule: SecurityRule; builtIn: boolean; exposed: boolean }
+type Editing = { rule?: SecurityRule }
+
+const mono = (text: string) => <span className="font-mono text-xs break-all">{text}</span>
+
+function peer(rule: SecurityRule, side: 'source' | 'destination') {
+  const p = rule.properties
+  const asgs = p[`${side}ApplicationSecurityGroups`]
+  if (asgs && asgs.length > 0) return mono(asgs.map((asg) => nameOf(asg.id)).join(', '))
+  return mono(anyText(listOf(p[`${side}AddressPrefix`], p[`${side}AddressPrefixes`])))
+}
+
+function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: SecurityRule) => void): TableColumn<Row>[] {
+  return [
+    {
+      id: 'priority',
+      header: ruleText.priority,
+      width: 'w-20',
+      cell: ({ rule }) => <span className="tnum font-mono text-xs">{rule.properties.priority}</span>,
+    },
+    {
+      id: 'name',
+      header: ruleText.name,
+      cell: ({ rule, builtIn, exposed }) => (
+        <span className="flex items-center gap-2" title={rule.properties.description}>
+          {builtIn ? (
+            <span>{rule.name}</span>
+          ) : (
+            <button type="button" onClick={() => onEdit(rule)} className="rounded text-left font-medium hover:text-accent hover:underline">
+              {rule.name}
+            </button>
+          )}
+          {builtIn && <Badge tone="low">{m.default}</Badge>}
+          {exposed && (
+            <Badge tone="crit">
+              <Globe size={11} aria-hidden />
+              {m.exposure}
+            </Badge>
+          )}
+        </span>
+      ),
+    },
+    { id: 'port', header: ruleText.port, cell: ({ rule }) => mono(anyText(listOf(rule.properties.destinationPortRange, rule.properties.destinationPortRanges))) },
+    { id: 'protocol', header: ruleText.protocol, cell: ({ rule }) => <span className="text-xs">{protocolText(rule.properties.protocol)}</span> },
+    { id: 'source', header: ruleText.source, cell: ({ rule }) => peer(rule, 'source') },
+    { id: 'destination', header: ruleText.destination, cell: ({ rule }) => peer(rule, 'destination') },
+    {
+      id: 'access',
+      header: ruleText.action,
+      width: 'w-20',
+      cell: ({ rule }) => <Badge tone={accessTone[rule.properties.access]}>{accessText[rule.properties.access]}</Badge>,
+    },
+    {
+      id: 'actions',
+      header: m.actions,
+      hideHeader: true,
+      align: 'right',
+      width: 'w-24',
+      cell: ({ rule, builtIn }) =>
+        builtIn ? (
+          <Lock size={14} className="mr-2.5 ml-auto text-ink-3" aria-label={m.locked} role="img" />
+        ) : (
+          <span className="flex justify-end">
+            <IconButton label={m.edit(rule.name)} onPress={() => onEdit(rule)}>
+              <Pencil size={14} aria-hidden />
+            </IconButton>
+            <IconButton label={m.deleteRule(rule.name)} onPress={() => onRemove(rule)}>
+              <Trash2 size={14} aria-hidden />
+            </IconButton>
+          </span>
+        ),
+    },
+  ]
+}
+
+export function RulesCard({ group, direction, highlight }: { group: SecurityGroup; direction: Direction; highlight?: string }) {
+  const [editing, setEditing] = useState<Editing>()
+  const [removing, setRemoving] = useState<SecurityRule>()
+  const { securityRules = [], defaultSecurityRules = [] } = group.properties
+  const exposed = new Set(exposures(group).map((exposure) => exposure.rule.name))
+  const rows = [
+    ...securityRules.map((rule) => ({ rule, builtIn: false, exposed: exposed.has(rule.name) })),
+    ...defaultSecurityRules.map((rule) => ({ rule, builtIn: true, exposed: false })),
+  ]
+    .filter((row) => row.rule.properties.direction === direction)
+    .toSorted((a, b) => a.rule.properties.priority - b.rule.properties.priority)
+  const title = direction === 'Inbound' ? ruleText.inboundRules : ruleText.outboundRules
+  const ruleId = (rule: SecurityRule) => `${group.id}/securityRules/${rule.name}`
+  return (
+    <Card
+      flush
+      title={title}
+      actions={
+        <Button size="sm" onPress={() => setEditing({})} aria-label={direction === 'Inbound' ? m.addInbound : m.addOutbound}>
+          <Plus size={13} aria-hidden />
+          {m.add}
+        </Button>
+      }
+    >
+      <Table
+        label={title}
+        rows={rows}
+        rowId={({ rule }) => rule.name}
+        columns={columns((rule) => setEditing({ rule }), setRemoving)}
+        muted={(row) => row.builtIn}
+        highlighted={(row) => row.rule.name.toLowerCase() === highlight?.toLowerCase()}
+      />
+      {editing && <RuleEditor group={group} direction={direction} rule={editing.rule} onClose={() => setEditing(undefined)} />}
+      {removing && (
+        <ReviewDialog
+          title={m.deleteRule(removing.name)}
+          changes={[{ method: 'DELETE', id: ruleId(removing), etag: removing.etag }]}
+          onClose={() => setRemoving(undefined)}
+          onDone={() => setRemoving(undefined)}
+        />
+      )}
+    </Card>
+  )
+}

@@ -1,0 +1,99 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { Plus, Users } from 'lucide-react'
+import { useState } from 'react'
+import { Form } from 'react-aria-components'
+import { types } from '../../api/keys.ts'
+import { createGroup, directoryQueries } from '../../api/queries/directory.ts'
+import type { Group } from '../../api/types.ts'
+import { toast } from '../../app/toast.ts'
+import { Section } from '../../parts/Section.tsx'
+import { Button } from '../../ui/Button.tsx'
+import { Card } from '../../ui/Card.tsx'
+import { Dialog } from '../../ui/Dialog.tsx'
+import { EmptyState } from '../../ui/EmptyState.tsx'
+import { ErrorNote } from '../../ui/ErrorNote.tsx'
+import { Table } from '../../ui/Table.tsx'
+import { TextField } from '../../ui/TextField.tsx'
+import { GroupPanel } from './GroupPanel.tsx'
+import { m } from './messages.ts'
+
+export function GroupsTab() {
+  const groups = useQuery(directoryQueries.groups())
+  const [open, setOpen] = useState<Group>()
+  const [creating, setCreating] = useState(false)
+  const create = (
+    <Button variant="primary" onPress={() => setCreating(true)}>
+      <Plus size={14} aria-hidden />
+      {m.addGroup}
+    </Button>
+  )
+  return (
+    <Card flush>
+      <Section query={groups}>
+        {(all) =>
+          all.length === 0 ? (
+            <EmptyState icon={<Users size={20} aria-hidden />} title={m.noGroups} action={create}>
+              {m.noGroupsWhy}
+            </EmptyState>
+          ) : (
+            <>
+              <div className="flex justify-end border-b border-line px-3 py-2.5">{create}</div>
+              <Table
+                label={m.groups}
+                rows={all}
+                rowId={(group) => group.id}
+                columns={[
+                  {
+                    id: 'name',
+                    header: m.name,
+                    cell: (group) => (
+                      <button type="button" onClick={() => setOpen(group)} className="rounded font-medium hover:text-accent hover:underline">
+                        {group.displayName}
+                      </button>
+                    ),
+                  },
+                  { id: 'id', header: 'ID', cell: (group) => <span className="font-mono text-xs text-ink-3">{group.id}</span> },
+                ]}
+              />
+            </>
+          )
+        }
+      </Section>
+      {creating && <CreateGroup onClose={() => setCreating(false)} />}
+      {open && <GroupPanel group={open} onClose={() => setOpen(undefined)} />}
+    </Card>
+  )
+}
+
+function CreateGroup({ onClose }: { onClose: () => void }) {
+  const client = useQueryClient()
+  const [name, setName] = useState('')
+  const create = useMutation({
+    mutationFn: () => createGroup(name.trim()),
+    onSuccess: () => {
+      toast(m.done)
+      void client.invalidateQueries({ queryKey: [types.group] })
+      onClose()
+    },
+  })
+  return (
+    <Dialog title={m.addGroup} onClose={onClose}>
+      <Form
+        className="flex flex-col gap-4"
+        onSubmit={(event) => {
+          event.preventDefault()
+          create.mutate()
+        }}
+      >
+        <TextField label={m.name} value={name} onChange={setName} isRequired autoFocus />
+        {create.error && <ErrorNote error={create.error} />}
+        <div className="flex justify-end gap-2">
+          <Button onPress={onClose}>{m.cancel}</Button>
+          <Button type="submit" variant="primary" isPending={create.isPending}>
+            {m.create}
+          </Button>
+        </div>
+      </Form>
+    </Dialog>
+  )
+}

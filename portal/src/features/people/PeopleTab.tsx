@@ -1,0 +1,123 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { Ellipsis, Plus } from 'lucide-react'
+import { useState } from 'react'
+import { Button as AriaButton } from 'react-aria-components'
+import { types } from '../../api/keys.ts'
+import { deleteUser, directoryQueries, setUserEnabled } from '../../api/queries/directory.ts'
+import type { User } from '../../api/types.ts'
+import { ago } from '../../app/format.ts'
+import { toast } from '../../app/toast.ts'
+import { ConfirmDialog } from '../../parts/ConfirmDialog.tsx'
+import { Section } from '../../parts/Section.tsx'
+import { Badge } from '../../ui/Badge.tsx'
+import { Button } from '../../ui/Button.tsx'
+import { Card } from '../../ui/Card.tsx'
+import { EmptyState } from '../../ui/EmptyState.tsx'
+import { Menu } from '../../ui/Menu.tsx'
+import { SearchField } from '../../ui/SearchField.tsx'
+import { Table } from '../../ui/Table.tsx'
+import { InvitePanel } from './InvitePanel.tsx'
+import { m } from './messages.ts'
+
+type Doing = { kind: 'add' } | { kind: 'invite' | 'disable' | 'enable' | 'remove'; user: User }
+
+export function PeopleTab() {
+  const client = useQueryClient()
+  const users = useQuery(directoryQueries.users())
+  const [query, setQuery] = useState('')
+  const [doing, setDoing] = useState<Doing>()
+  const close = () => setDoing(undefined)
+  const done = () => {
+    toast(m.done)
+    close()
+    void client.invalidateQueries({ queryKey: [types.user] })
+  }
+  const needle = query.trim().toLowerCase()
+  return (
+    <Card flush>
+      <div className="flex items-center justify-between gap-2 border-b border-line px-3 py-2.5">
+        <SearchField label={m.find} value={query} onChange={setQuery} />
+        <Button variant="primary" onPress={() => setDoing({ kind: 'add' })}>
+          <Plus size={14} aria-hidden />
+          {m.addPerson}
+        </Button>
+      </div>
+      <Section query={users}>
+        {(all) => {
+          const rows = all.filter((user) => `${user.displayName} ${user.userPrincipalName}`.toLowerCase().includes(needle))
+          return rows.length === 0 ? <EmptyState title={m.noPeople} /> : <PeopleTable users={rows} onDo={setDoing} />
+        }}
+      </Section>
+      {doing?.kind === 'add' && <InvitePanel onClose={close} />}
+      {doing?.kind === 'invite' && <InvitePanel user={doing.user} onClose={close} />}
+      {doing?.kind === 'enable' && (
+        <ConfirmDialog title={doing.user.displayName} confirm={m.enable} act={() => setUserEnabled(doing.user.id, true)} onDone={done} onClose={close} />
+      )}
+      {doing?.kind === 'disable' && (
+        <ConfirmDialog title={m.disableTitle(doing.user.displayName)} confirm={m.disable} act={() => setUserEnabled(doing.user.id, false)} onDone={done} onClose={close}>
+          {m.disableWhy}
+        </ConfirmDialog>
+      )}
+      {doing?.kind === 'remove' && (
+        <ConfirmDialog title={m.removeTitle(doing.user.displayName)} confirm={m.remove} act={() => deleteUser(doing.user.id)} onDone={done} onClose={close}>
+          {m.removeWhy}
+        </ConfirmDialog>
+      )}
+    </Card>
+  )
+}
+
+function stateBadge({ accountEnabled, credentials }: User) {
+  if (!accountEnabled) return <Badge tone="low">{m.disabled}</Badge>
+  if (credentials && credentials.length === 0) return <Badge tone="med">{m.invited}</Badge>
+  return <Badge tone="ok">{m.enabled}</Badge>
+}
+
+function PeopleTable({ users, onDo }: { users: User[]; onDo: (doing: Doing) => void }) {
+  const actions = (user: User) => {
+    const item = (kind: 'invite' | 'disable' | 'enable' | 'remove') => ({
+      id: kind,
+      text: m[kind],
+      label: m[kind],
+      danger: kind === 'remove',
+      onAction: () => onDo({ kind, user }),
+    })
+    return [item('invite'), item(user.accountEnabled ? 'disable' : 'enable'), item('remove')]
+  }
+  return (
+    <Table
+      label={m.people}
+      rows={users}
+      rowId={(user) => user.id}
+      muted={(user) => !user.accountEnabled}
+      columns={[
+        { id: 'name', header: m.name, cell: (user) => <span className="font-medium">{user.displayName}</span> },
+        { id: 'user', header: m.user, cell: (user) => <span className="text-ink-2">{user.userPrincipalName}</span> },
+        { id: 'state', header: m.state, cell: stateBadge },
+        { id: 'credentials', header: m.credentials, cell: (user) => user.credentials?.map((kind) => m[kind]).join(', ') },
+        {
+          id: 'seen',
+          header: m.lastSignIn,
+          align: 'right',
+          cell: (user) => (
+            <span className="tnum text-xs text-ink-2">{user.lastSignInDateTime ? ago(user.lastSignInDateTime) : m.never}</span>
+          ),
+        },
+        {
+          id: 'actions',
+          header: m.actions,
+          hideHeader: true,
+          align: 'right',
+          width: 'w-16',
+          cell: (user) => (
+            <Menu label={m.more(user.displayName)} actions={actions(user)}>
+              <AriaButton aria-label={m.more(user.displayName)} className="ml-auto grid size-7 place-items-center rounded-md text-ink-2 hover:bg-sunken">
+                <Ellipsis size={16} aria-hidden />
+              </AriaButton>
+            </Menu>
+          ),
+        },
+      ]}
+    />
+  )
+}

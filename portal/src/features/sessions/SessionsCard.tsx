@@ -1,0 +1,96 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+import { types } from '../../api/keys.ts'
+import { authQueries, revokeOtherSessions, revokeSession } from '../../api/queries/auth.ts'
+import type { SessionRow } from '../../api/types.ts'
+import { ago, dateTime } from '../../app/format.ts'
+import { toast } from '../../app/toast.ts'
+import { ConfirmDialog } from '../../parts/ConfirmDialog.tsx'
+import { Section } from '../../parts/Section.tsx'
+import { Badge } from '../../ui/Badge.tsx'
+import { Button } from '../../ui/Button.tsx'
+import { Card } from '../../ui/Card.tsx'
+import { Table } from '../../ui/Table.tsx'
+import { browserName } from './browserName.ts'
+import { m } from './messages.ts'
+
+export function SessionsCard() {
+  const client = useQueryClient()
+  const sessions = useQuery(authQueries.sessions())
+  const [ending, setEnding] = useState<SessionRow | 'others'>()
+  const done = () => {
+    toast(m.revoked)
+    setEnding(undefined)
+    void client.invalidateQueries({ queryKey: [types.session, 'list'] })
+  }
+  return (
+    <Card
+      flush
+      title={m.sessions}
+      actions={
+        (sessions.data?.length ?? 0) > 1 && (
+          <Button size="sm" onPress={() => setEnding('others')}>
+            {m.revokeOthers}
+          </Button>
+        )
+      }
+    >
+      <Section query={sessions}>{(rows) => <SessionTable sessions={rows} onEnd={setEnding} />}</Section>
+      {ending && (
+        <ConfirmDialog
+          title={ending === 'others' ? m.revokeOthers : browserName(ending.userAgent)}
+          confirm={m.revoke}
+          act={() => (ending === 'others' ? revokeOtherSessions() : revokeSession(ending.id))}
+          onDone={done}
+          onClose={() => setEnding(undefined)}
+        >
+          {ending === 'others' ? m.revokeOthersWhy : ending.ipAddress}
+        </ConfirmDialog>
+      )}
+    </Card>
+  )
+}
+
+function SessionTable({ sessions, onEnd }: { sessions: SessionRow[]; onEnd: (session: SessionRow) => void }) {
+  const when = (iso: string) => (
+    <time dateTime={iso} title={dateTime(iso)} className="tnum text-xs text-ink-2">
+      {ago(iso)}
+    </time>
+  )
+  return (
+    <Table
+      label={m.sessions}
+      rows={sessions}
+      rowId={(session) => session.id}
+      columns={[
+        {
+          id: 'browser',
+          header: m.browser,
+          cell: (session) => (
+            <span className="flex items-center gap-2" title={session.userAgent}>
+              <span className="font-medium">{browserName(session.userAgent)}</span>
+              {session.current && <Badge tone="accent">{m.this}</Badge>}
+            </span>
+          ),
+        },
+        { id: 'address', header: m.address, cell: (session) => <span className="font-mono text-xs">{session.ipAddress}</span> },
+        { id: 'methods', header: m.methods, cell: (session) => session.methods.map((method) => m[method]).join(' + ') },
+        { id: 'created', header: m.created, cell: (session) => when(session.createdAt) },
+        { id: 'seen', header: m.seen, cell: (session) => when(session.lastSeenAt) },
+        { id: 'expires', header: m.expires, cell: (session) => when(session.absoluteExpiresAt) },
+        {
+          id: 'actions',
+          header: m.actions,
+          hideHeader: true,
+          align: 'right',
+          cell: (session) =>
+            !session.current && (
+              <Button size="sm" variant="ghost" onPress={() => onEnd(session)} aria-label={`${m.revoke}: ${browserName(session.userAgent)}`}>
+                {m.revoke}
+              </Button>
+            ),
+        },
+      ]}
+    />
+  )
+}

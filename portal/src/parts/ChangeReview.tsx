@@ -1,0 +1,135 @@
+import { ArrowRight, CircleCheck, Minus, Plus, WifiOff } from 'lucide-react'
+import type { RuleEffect, WhatIf } from '../api/types.ts'
+import { num, plural } from '../app/format.ts'
+import { messages } from '../app/i18n.ts'
+import { nameOf } from '../domain/armId.ts'
+import { difference } from '../domain/diff.ts'
+import { groupEffects } from '../domain/effects.ts'
+import { Badge } from '../ui/Badge.tsx'
+import { cx } from '../ui/cx.ts'
+import { anyText, directionText, protocolText } from './ruleText.ts'
+import { accessText, accessTone } from './status.ts'
+
+const m = messages({
+  change: { en: 'Change', ja: '変更内容' },
+  Create: { en: 'created', ja: '作成' },
+  Modify: { en: 'changed', ja: '変更' },
+  Delete: { en: 'deleted', ja: '削除' },
+  NoChange: { en: 'unchanged', ja: '変更なし' },
+  effect: { en: 'Effect on machines', ja: 'マシンへの影響' },
+  none: { en: 'No machine gains or loses an effective rule.', ja: '有効な規則が変わるマシンはありません。' },
+  same: {
+    en: (count: number) => `${plural(count, 'machine', 'machines')}`,
+    ja: (count: number) => `${num(count)} 台`,
+  },
+  added: { en: 'added', ja: '追加' },
+  removed: { en: 'removed', ja: '削除' },
+  offline: {
+    en: (count: number) => `${plural(count, 'machine is', 'machines are')} offline and will apply this after reconnecting.`,
+    ja: (count: number) => `${num(count)} 台はオフラインのため、再接続後に適用されます。`,
+  },
+  more: { en: (count: number) => `and ${num(count)} more`, ja: (count: number) => `ほか ${num(count)} 台` },
+  subnet: { en: 'subnet', ja: 'サブネット' },
+  nic: { en: 'interface', ja: 'NIC' },
+})
+
+const shownMachines = 12
+
+export function ChangeReview({ whatIf }: { whatIf: WhatIf }) {
+  const groups = groupEffects(whatIf.machines)
+  const offline = whatIf.machines.filter((machine) => !machine.online && machine.changes.length > 0).length
+  return (
+    <div className="flex flex-col gap-5">
+      <section aria-label={m.change} className="flex flex-col gap-2">
+        <h3 className="text-xs font-medium text-ink-2">{m.change}</h3>
+        {whatIf.changes.map((change) => (
+          <ResourceDiff key={change.resourceId} change={change} />
+        ))}
+      </section>
+      <section aria-label={m.effect} className="flex flex-col gap-2">
+        <h3 className="text-xs font-medium text-ink-2">{m.effect}</h3>
+        {groups.length === 0 && (
+          <p className="flex items-center gap-2 text-sm">
+            <CircleCheck size={15} className="text-ok" aria-hidden />
+            {m.none}
+          </p>
+        )}
+        {groups.map((group) => (
+          <div key={group.machines[0]?.id} className="overflow-hidden rounded-lg border border-line">
+            <div className="flex flex-wrap items-baseline gap-x-3 gap-y-1 border-b border-line bg-band px-3 py-2 text-sm">
+              <span className="tnum font-semibold">{m.same(group.machines.length)}</span>
+              <span className="min-w-0 text-xs text-ink-2">
+                {group.machines
+                  .slice(0, shownMachines)
+                  .map((machine) => machine.name)
+                  .join(', ')}
+                {group.machines.length > shownMachines && ` ${m.more(group.machines.length - shownMachines)}`}
+              </span>
+            </div>
+            <ul>
+              {group.effects.map((effect) => (
+                <EffectLine key={JSON.stringify(effect)} effect={effect} />
+              ))}
+            </ul>
+          </div>
+        ))}
+        {offline > 0 && (
+          <p className="flex items-center gap-2 text-sm text-ink-2">
+            <WifiOff size={15} className="text-med" aria-hidden />
+            {m.offline(offline)}
+          </p>
+        )}
+      </section>
+    </div>
+  )
+}
+
+function EffectLine({ effect }: { effect: RuleEffect }) {
+  const { kind, direction, stage, rule } = effect
+  const added = kind === 'added'
+  const Sign = added ? Plus : Minus
+  return (
+    <li className={cx('flex items-center gap-2.5 border-b border-line/60 px-3 py-1.5 text-xs last:border-0', added ? 'bg-ok-soft' : 'bg-crit-soft')}>
+      <Sign size={13} className={cx('shrink-0', added ? 'text-ok' : 'text-crit')} aria-label={added ? m.added : m.removed} role="img" />
+      <span className="tnum w-10 shrink-0 font-mono">{rule.priority}</span>
+      <span className="min-w-0 flex-1">
+        <span className="font-medium">{rule.name}</span>
+        <span className="ml-2 text-ink-2">
+          {directionText[direction]} · {m[stage]}
+        </span>
+        <span className="block font-mono break-all text-ink-2">
+          {anyText(rule.source)} <ArrowRight size={11} className="inline" aria-hidden /> {anyText(rule.destination)}:{anyText(rule.destinationPorts)}{' '}
+          {protocolText(rule.protocol)}
+        </span>
+      </span>
+      <Badge tone={accessTone[rule.access]}>{accessText[rule.access]}</Badge>
+    </li>
+  )
+}
+
+function ResourceDiff({ change }: { change: WhatIf['changes'][number] }) {
+  const lines = difference(change.before, change.after)
+  return (
+    <div className="overflow-hidden rounded-lg border border-line">
+      <div className="flex items-center justify-between gap-2 border-b border-line bg-band px-3 py-1.5 text-sm">
+        <span className="truncate font-medium">{nameOf(change.resourceId)}</span>
+        <span className="text-xs text-ink-2">{m[change.changeType]}</span>
+      </div>
+      <table className="w-full table-fixed font-mono text-xs leading-5">
+        <tbody>
+          {lines.map(({ path, before, after }) => (
+            <tr key={path} className="align-top">
+              <th scope="row" className="w-2/5 px-3 py-1 text-left font-normal break-all text-ink-2">
+                {path.replace(/^properties\./, '')}
+              </th>
+              <td className="px-2 py-1 break-all">
+                {before !== undefined && <del className="mr-2 rounded bg-crit-soft px-1 text-crit no-underline">{before}</del>}
+                {after !== undefined && <ins className="rounded bg-ok-soft px-1 text-ok no-underline">{after}</ins>}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}

@@ -1,0 +1,65 @@
+import type { ActivityEvent } from '../api/types.ts'
+import { dateTime } from '../app/format.ts'
+import { messages } from '../app/i18n.ts'
+import { CodeBlock } from '../ui/CodeBlock.tsx'
+import { PropertyList } from '../ui/PropertyList.tsx'
+import { SidePanel } from '../ui/SidePanel.tsx'
+import { eventStatusText } from './ActivityTable.tsx'
+import { operationText } from './operationText.ts'
+import { ResourceLink } from './ResourceLink.tsx'
+
+const m = messages({
+  time: { en: 'Time', ja: '時刻' },
+  status: { en: 'Status', ja: '状態' },
+  caller: { en: 'Started by', ja: '実行者' },
+  from: { en: 'From', ja: '接続元' },
+  action: { en: 'Action', ja: '操作名' },
+  scope: { en: 'Scope', ja: 'スコープ' },
+  role: { en: 'Role', ja: 'ロール' },
+  resource: { en: 'Resource', ja: 'リソース' },
+  correlation: { en: 'Correlation id', ja: '関連付け ID' },
+  sequence: { en: 'Sequence', ja: '連番' },
+  hash: { en: 'Hash', ja: 'ハッシュ' },
+  hashWhy: { en: 'Each entry seals the one before it.', ja: '各エントリは 1 つ前のエントリを封印します。' },
+  json: { en: 'JSON', ja: 'JSON' },
+  copy: { en: 'Copy', ja: 'コピー' },
+})
+
+const mono = (text: string | number) => <span className="font-mono text-xs break-all">{text}</span>
+
+export function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: () => void }) {
+  const { properties, authorization, httpRequest } = event
+  const optional = (label: string, value: string | number | undefined): [string, React.ReactNode][] =>
+    value === undefined || value === '' ? [] : [[label, mono(value)]]
+  return (
+    <SidePanel wide title={operationText(event.operationName.value)} subtitle={dateTime(event.eventTimestamp)} onClose={onClose}>
+      <div className="flex flex-col gap-5">
+        <PropertyList
+          items={[
+            [m.status, `${eventStatusText(event.status.value)}${properties?.statusCode ? ` (${properties.statusCode})` : ''}`],
+            [m.caller, event.caller],
+            ...optional(m.from, [httpRequest?.method, httpRequest?.clientIpAddress].filter(Boolean).join(' ')),
+            [m.resource, event.resourceId ? <ResourceLink id={event.resourceId}>{mono(event.resourceId)}</ResourceLink> : '–'],
+            ...optional(m.action, authorization?.action ?? event.operationName.value),
+            ...optional(m.scope, authorization?.scope),
+            ...optional(m.role, authorization?.role),
+            ...optional(m.correlation, event.correlationId),
+            ...optional(m.sequence, properties?.sequence),
+            ...(properties?.hash
+              ? ([
+                  [
+                    m.hash,
+                    <>
+                      {mono(properties.hash)}
+                      <span className="block text-xs text-ink-3">{m.hashWhy}</span>
+                    </>,
+                  ],
+                ] satisfies [string, React.ReactNode][])
+              : []),
+          ]}
+        />
+        <CodeBlock label={m.json} copyLabel={m.copy} code={JSON.stringify(event, null, 2)} />
+      </div>
+    </SidePanel>
+  )
+}

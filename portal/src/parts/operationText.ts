@@ -1,0 +1,34 @@
+import { getLocale, messages } from '../app/i18n.ts'
+
+const nouns = messages({
+  'microsoft.network/networksecuritygroups': { en: 'network security group', ja: 'ネットワーク セキュリティ グループ' },
+  'microsoft.network/networksecuritygroups/securityrules': { en: 'security rule', ja: 'セキュリティ規則' },
+  'microsoft.network/networkinterfaces': { en: 'network interface', ja: 'ネットワーク インターフェイス' },
+  'microsoft.network/virtualnetworks': { en: 'virtual network', ja: '仮想ネットワーク' },
+  'microsoft.network/virtualnetworks/subnets': { en: 'subnet', ja: 'サブネット' },
+  'microsoft.network/applicationsecuritygroups': { en: 'application security group', ja: 'アプリケーション セキュリティ グループ' },
+  'microsoft.compute/virtualmachines': { en: 'machine', ja: 'マシン' },
+  'microsoft.authorization/roleassignments': { en: 'role assignment', ja: 'ロールの割り当て' },
+  'microsoft.authorization/roledefinitions': { en: 'role definition', ja: 'ロールの定義' },
+  'microsoft.resources/subscriptions/resourcegroups': { en: 'resource group', ja: 'リソース グループ' },
+  'microsoft.resources/resourcegroups': { en: 'resource group', ja: 'リソース グループ' },
+  'sekisho.fleet/enrolmenttokens': { en: 'enrolment token', ja: '登録トークン' },
+  'sekisho.fleet/machines': { en: 'machine', ja: 'マシン' },
+})
+
+const verbs = messages({
+  write: { en: (noun: string) => `Create or update ${noun}`, ja: (noun: string) => `${noun}の作成または更新` },
+  delete: { en: (noun: string) => `Delete ${noun}`, ja: (noun: string) => `${noun}の削除` },
+})
+
+const isNoun = (type: string): type is keyof typeof nouns => type in nouns
+const isVerb = (verb: string): verb is keyof typeof verbs => verb in verbs
+
+/** What happened, in words; an operation without words keeps its ARM name, which is also what a role grants. */
+export function operationText(operation: string) {
+  const at = operation.lastIndexOf('/')
+  const [type, verb] = [operation.slice(0, at).toLowerCase(), operation.slice(at + 1).toLowerCase()]
+  if (!isNoun(type) || !isVerb(verb)) return operation
+  const text = verbs[verb](nouns[type])
+  return getLocale() === 'ja' ? text.replace(/([A-Za-z])の/g, '$1 の') : text
+}
