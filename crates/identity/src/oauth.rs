@@ -1,0 +1,277 @@
+//! The dialect of Microsoft Entra ID: what `az`, MSAL, the Azure SDKs and Terraform read before and while signing in.
+//!
+//! All documents are functions of one [`Authority`]: the server's public address `B`, its tenant and its name. What
+//! was found out by driving the real clients is in research 09 §1; the tests here pin it down.
+
+mod error;
+mod request;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+pub use error::OAuthError;
+pub use request::{ClientProof, TokenRequest, token_response};
+
+/// Which authority layout a metadata document points at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `B/{tenant}/…`: needs `core.instance_discovery=false` in `az`.
+    Entra,
+    /// `B/adfs`: MSAL asks nobody else about such an authority, so nothing needs to be set (research 09 §1.2).
+    Adfs,
+}
+
+/// Where the server is and which tenant it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    base: String,
+    /// The tenant's GUID.
+    pub tenant: Uuid,
+    /// The tenant's domain name, such as `contoso.test`.
+    pub domain: String,
+    /// The cloud's name in `az cloud list`.
+    pub name: String,
+}
+
+impl Authority {
+    /// `base` is the public address, such as `https://localhost:8443`; trailing slashes do not count.
+    pub fn new(base: &str, tenant: Uuid, domain: &str, name: &str) -> Authority {
+        Authority {
+            base: base.trim_end_matches('/').to_owned(),
+            tenant,
+            domain: domain.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The public address, without a trailing slash.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The `iss` of our tokens.
+    pub fn issuer(&self) -> String {
+        format!("{}/{}/v2.0", self.base, self.tenant)
+    }
+
+    /// Whether a tenant segment of a path means our tenant.
+    pub fn is_tenant(&self, segment: &str) -> bool {
+        ["organizations", "common", "adfs"].iter().any(|s| s.eq_ignore_ascii_case(segment))
+            || segment.eq_ignore_ascii_case(&self.domain)
+            || Uuid::try_parse(segment).is_ok_and(|t| t == self.tenant)
+    }
+
+    /// The audiences our APIs accept: our address with and without a slash (`az` sends one for ARM and the other for
+    /// Graph), and Azure's own names for them, because SDKs have those built in.
+    pub fn audiences(&self) -> Vec<String> {
+        let names = [
+            self.base.as_str(),
+            "https://management.azure.com",
+            "https://management.core.windows.net",
+            "https://graph.microsoft.com",
+        ];
+        names.iter().flat_map(|n| [(*n).to_owned(), format!("{n}/")]).collect()
+    }
+
+    /// The audience that a scope asks for: `B//.default` is `B/`, `B/.default` is `B`. The OpenID scopes beside it do
+    /// not matter. `None` when there is no resource, more than one, or one that is not ours.
+    pub fn audience_of(&self, scope: &str) -> Option<String> {
+        const OPENID: [&str; 4] = ["openid", "profile", "offline_access", "email"];
+        let mut resources = scope.split_whitespace().filter(|s| !OPENID.contains(s));
+        let only = resources.next().filter(|_| resources.next().is_none())?;
+        let resource = only.strip_suffix("/.default").or_else(|| only.strip_suffix("/user_impersonation"))?;
+        self.audiences().into_iter().find(|a| a == resource)
+    }
+
+    /// `/{segment}/v2.0/.well-known/openid-configuration`. The segment that was asked for stays in the addresses,
+    /// because MSAL compares them; the issuer always names the tenant.
+    pub fn openid_configuration(&self, segment: &str) -> Value {
+        let b = &self.base;
+        let at = if segment.eq_ignore_ascii_case("adfs") {
+            format!("{b}/adfs/oauth2")
+        } else {
+            format!("{b}/{segment}/oauth2/v2.0")
+        };
+        json!({
+            "issuer": self.issuer(),
+            "authorization_endpoint": format!("{at}/authorize"),
+            "token_endpoint": format!("{at}/token"),
+            "device_authorization_endpoint": format!("{at}/devicecode"),
+            "end_session_endpoint": format!("{at}/logout"),
+            "jwks_uri": format!("{b}/{segment}/discovery/v2.0/keys"),
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query", "form_post"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials",
+                "urn:ietf:params:oauth:grant-type:device_code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nonce", "preferred_username", "name", "tid", "oid"],
+            "tenant_region_scope": null,
+        })
+    }
+
+    /// `/metadata/endpoints`. Since api-version 2022-09-01 it is one object; older versions get a list of one, from
+    /// which Terraform picks by name. `tenant` must be `common` and the provider `AAD`, or Terraform takes us for Azure
+    /// Stack and refuses (research 09 §1.7).
+    pub fn metadata(&self, layout: Layout, api_version: &str) -> Value {
+        let b = &self.base;
+        let host = b.split("://").last().unwrap_or(b).split([':', '/']).next().unwrap_or("localhost");
+        let login = match layout {
+            Layout::Entra => b.clone(),
+            Layout::Adfs => format!("{b}/adfs"),
+        };
+        let suffix = |service: &str| format!("{service}.{host}");
+        let document = json!({
+            "name": self.name,
+            "portal": b,
+            "authentication": {
+                "loginEndpoint": login,
+                // The first one is the resource `az` asks tokens for.
+                "audiences": [format!("{b}/"), b],
+                "tenant": "common",
+                "identityProvider": "AAD",
+            },
+            "resourceManager": b,
+            "graph": b,
+            "graphAudience": b,
+            "microsoftGraphResourceId": b,
+            "sqlManagement": b,
+            "gallery": b,
+            "batch": b,
+            "media": b,
+            "vmImageAliasDoc": format!("{b}/aliases.json"),
+            "logAnalyticsResourceId": b,
+            "activeDirectoryDataLake": b,
+            "attestationResourceId": b,
+            "synapseAnalyticsResourceId": b,
+            "ossrDbmsResourceId": b,
+            "suffixes": {
+                "acrLoginServer": suffix("acr"),
+                "attestationEndpoint": suffix("attest"),
+                "azureFrontDoorEndpointSuffix": suffix("frontdoor"),
+                "keyVaultDns": suffix("vault"),
+                "mariadbServerEndpoint": suffix("mariadb"),
+                "mhsmDns": suffix("mhsm"),
+                "mysqlServerEndpoint": suffix("mysql"),
+                "postgresqlServerEndpoint": suffix("postgres"),
+                "sqlServerHostname": suffix("sql"),
+                "storage": suffix("storage"),
+                "storageSyncEndpointSuffix": suffix("afs"),
+                "synapseAnalytics": suffix("synapse"),
+            },
+        });
+        // Versions are dates, so they compare as texts.
+        if api_version < "2022-09-01" { json!([document]) } else { document }
+    }
+
+    /// `WWW-Authenticate` of a 401 for a request without a usable token.
+    pub fn challenge(&self, description: &str) -> String {
+        let words: String = description.chars().filter(|c| *c != '"' && !c.is_control()).collect();
+        format!(
+            "Bearer authorization_uri=\"{}/{}\", error=\"invalid_token\", error_description=\"{words}\"",
+            self.base, self.tenant
+        )
+    }
+
+    /// `WWW-Authenticate` of a 401 that asks for a stronger or fresher sign-in: a claims challenge for an
+    /// authentication context such as `c1`. `az network` and `az rest` do not act on it, so the body's message must say
+    /// what to run (research 09 §1.6).
+    pub fn step_up_challenge(&self, context: &str) -> String {
+        let claims = json!({"access_token": {"acrs": {"essential": true, "value": context}}}).to_string();
+        format!(
+            "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", error=\"insufficient_claims\", \
+             claims=\"{}\"",
+            self.base,
+            STANDARD.encode(claims)
+        )
+    }
+}
+
+/// A time as Graph writes it: whole seconds, `Z`.
+pub fn timestamp(at: OffsetDateTime) -> String {
+    let whole = at.replace_nanosecond(0).unwrap_or(at).to_offset(time::UtcOffset::UTC);
+    whole.format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const B: &str = "https://localhost:8443";
+
+    fn authority() -> Authority {
+        Authority::new("https://localhost:8443/", Uuid::from_u128(7), "contoso.test", "Sekisho")
+    }
+
+    #[test]
+    fn scopes_map_to_the_audiences_az_and_the_sdks_ask_for() {
+        let a = authority();
+        let cases = [
+            ("https://localhost:8443//.default", Some("https://localhost:8443/")),
+            ("https://localhost:8443/.default", Some("https://localhost:8443")),
+            (
+                "https://localhost:8443//.default offline_access openid profile",
+                Some("https://localhost:8443/"),
+            ),
+            ("https://management.azure.com/.default", Some("https://management.azure.com")),
+            ("https://management.core.windows.net//.default", Some("https://management.core.windows.net/")),
+            ("https://management.azure.com/user_impersonation", Some("https://management.azure.com")),
+            ("https://vault.azure.net/.default", None),
+            ("https://localhost:8443///.default", None),
+            ("https://localhost:8443", None),
+            ("openid", None),
+            ("", None),
+            ("https://localhost:8443/.default https://management.azure.com/.default", None),
+        ];
+        for (scope, audience) in cases {
+            assert_eq!(a.audience_of(scope).as_deref(), audience, "{scope}");
+        }
+    }
+
+    #[test]
+    fn the_discovery_document_keeps_the_segment_that_was_asked_for() {
+        let d = authority().openid_configuration("organizations");
+        assert_eq!(d["token_endpoint"], format!("{B}/organizations/oauth2/v2.0/token"));
+        assert_eq!(d["issuer"], format!("{B}/{}/v2.0", Uuid::from_u128(7)));
+        assert_eq!(
+            authority().openid_configuration("adfs")["token_endpoint"],
+            format!("{B}/adfs/oauth2/token")
+        );
+        for yes in ["common", "Organizations", "CONTOSO.test", "00000000-0000-0000-0000-000000000007"] {
+            assert!(authority().is_tenant(yes), "{yes}");
+        }
+        assert!(!authority().is_tenant("00000000-0000-0000-0000-000000000008"));
+        assert!(!authority().is_tenant("other.test"));
+    }
+
+    #[test]
+    fn the_metadata_document_has_what_az_and_terraform_need() {
+        let d = authority().metadata(Layout::Entra, "2022-09-01");
+        assert_eq!(d["authentication"]["audiences"][0], format!("{B}/"));
+        assert_eq!(d["authentication"]["tenant"], "common");
+        assert_eq!(d["authentication"]["identityProvider"], "AAD");
+        assert_eq!(d["suffixes"]["keyVaultDns"], "vault.localhost");
+        assert_eq!(d["microsoftGraphResourceId"], B);
+        let list = authority().metadata(Layout::Adfs, "2019-05-01");
+        assert_eq!(list[0]["authentication"]["loginEndpoint"], format!("{B}/adfs"));
+        assert_eq!(list[0]["name"], "Sekisho");
+        assert!(authority().metadata(Layout::Entra, "2020-06-01").is_array());
+    }
+
+    #[test]
+    fn challenges_are_readable_by_azure_core() {
+        let text = authority().step_up_challenge("c1");
+        let claims = text.split("claims=\"").nth(1).unwrap().trim_end_matches('"');
+        let claims: Value = serde_json::from_slice(&STANDARD.decode(claims).unwrap()).unwrap();
+        assert_eq!(claims["access_token"]["acrs"]["value"], "c1");
+        assert!(text.contains("error=\"insufficient_claims\""));
+        assert_eq!(authority().challenge("a \"b\"\n").matches('"').count(), 6);
+    }
+}

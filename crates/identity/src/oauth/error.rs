@@ -1,0 +1,166 @@
+//! Errors of the token endpoint in Entra's form: an OAuth code for programs, an `AADSTS` number and sentence for
+//! people. `az` prints `error_description` and nothing else.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A refusal of the token endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("AADSTS{number}: {text}")]
+pub struct OAuthError {
+    /// The HTTP status.
+    pub status: u16,
+    /// The OAuth 2.0 error code (RFC 6749 §5.2, RFC 8628 §3.5).
+    pub error: &'static str,
+    /// Entra's number.
+    pub number: u32,
+    /// The sentence for people.
+    pub text: String,
+    /// A claims challenge to answer with a new sign-in.
+    pub claims: Option<String>,
+}
+
+impl OAuthError {
+    fn new(status: u16, error: &'static str, number: u32, text: impl Into<String>) -> OAuthError {
+        OAuthError { status, error, number, text: text.into(), claims: None }
+    }
+
+    /// The path names a tenant that is not ours.
+    pub fn tenant_not_found(segment: &str) -> OAuthError {
+        let shown: String = segment.chars().take(80).collect();
+        let text = format!("Tenant '{shown}' not found. Check to make sure you have the correct tenant ID.");
+        OAuthError::new(400, "invalid_tenant", 90002, text)
+    }
+
+    /// A required parameter is missing.
+    pub fn missing(parameter: &str) -> OAuthError {
+        let text = format!("The request body must contain the following parameter: '{parameter}'.");
+        OAuthError::new(400, "invalid_request", 900_144, text)
+    }
+
+    /// A parameter is there twice, or too long.
+    pub fn malformed(parameter: &str) -> OAuthError {
+        let shown: String = parameter.chars().take(80).collect();
+        OAuthError::new(400, "invalid_request", 90100, format!("'{shown}' parameter is empty or not valid."))
+    }
+
+    /// The grant type is not one we serve.
+    pub fn unsupported_grant(grant: &str) -> OAuthError {
+        let shown: String = grant.chars().take(80).collect();
+        let text = format!("The app requested an unsupported grant type '{shown}'.");
+        OAuthError::new(400, "unsupported_grant_type", 70003, text)
+    }
+
+    /// The scope is not one resource of ours with `/.default`.
+    pub fn invalid_scope(scope: &str) -> OAuthError {
+        let shown: String = scope.chars().take(200).collect();
+        let text = format!(
+            "The provided value for scope {shown} is not valid. Client credential flows must have a scope value with \
+             /.default suffixed to the resource identifier (application ID URI)."
+        );
+        OAuthError::new(400, "invalid_scope", 1_002_012, text)
+    }
+
+    /// There is no such application.
+    pub fn unknown_client(client: &str, tenant: &str) -> OAuthError {
+        let shown: String = client.chars().take(80).collect();
+        let text = format!(
+            "Application with identifier '{shown}' was not found in the directory '{tenant}'. This can happen if the \
+             application has not been installed by the administrator of the tenant."
+        );
+        OAuthError::new(400, "unauthorized_client", 700_016, text)
+    }
+
+    /// The application may not sign in.
+    pub fn disabled_client(client: &str) -> OAuthError {
+        OAuthError::new(400, "unauthorized_client", 7_000_112, format!("Application '{client}' is disabled."))
+    }
+
+    /// The secret is wrong.
+    pub fn invalid_secret(client: &str) -> OAuthError {
+        let text = format!(
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, \
+             not the client secret ID, for a secret added to app '{client}'."
+        );
+        OAuthError::new(401, "invalid_client", 7_000_215, text)
+    }
+
+    /// The secret was right once.
+    pub fn expired_secret(client: &str) -> OAuthError {
+        let text =
+            format!("The provided client secret keys for app '{client}' are expired. Create new keys.");
+        OAuthError::new(401, "invalid_client", 7_000_222, text)
+    }
+
+    /// Neither a secret nor an assertion came with the request.
+    pub fn missing_secret() -> OAuthError {
+        let text =
+            "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
+        OAuthError::new(401, "invalid_client", 7_000_218, text)
+    }
+
+    /// A stronger or fresher sign-in is needed; `claims` goes back into the next request.
+    pub fn interaction_required(text: &str, claims: String) -> OAuthError {
+        let mut error = OAuthError::new(400, "interaction_required", 50076, text);
+        error.claims = Some(claims);
+        error
+    }
+
+    /// Too many failed sign-ins from there or for that name.
+    pub fn locked() -> OAuthError {
+        let text = "The account is locked because of too many failed sign-ins. Try again later.";
+        OAuthError::new(400, "invalid_grant", 50053, text)
+    }
+
+    /// The server's fault; its log has the cause.
+    pub fn server_error() -> OAuthError {
+        OAuthError::new(500, "server_error", 90033, "A transient error has occurred. Please try again.")
+    }
+
+    /// The body. `trace` is our request id, `correlation` the client's `client-request-id`.
+    pub fn body(&self, trace: Uuid, correlation: Uuid, now: OffsetDateTime) -> Value {
+        let stamp = super::timestamp(now).replace('T', " ");
+        let description =
+            format!("{self} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}");
+        let mut body = json!({
+            "error": self.error,
+            "error_description": description,
+            "error_codes": [self.number],
+            "timestamp": stamp,
+            "trace_id": trace,
+            "correlation_id": correlation,
+        });
+        if let Some(claims) = &self.claims {
+            body["suberror"] = json!("basic_action");
+            body["claims"] = json!(claims);
+        }
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn a_wrong_secret_reads_as_az_users_know_it() {
+        let error = OAuthError::invalid_secret("a1");
+        let body = error.body(Uuid::nil(), Uuid::nil(), datetime!(2026-11-24 12:00:01.5 UTC));
+        assert_eq!((error.status, &body["error"]), (401, &json!("invalid_client")));
+        let text = body["error_description"].as_str().unwrap();
+        assert!(text.starts_with("AADSTS7000215: Invalid client secret provided. "), "{text}");
+        assert!(text.ends_with("Timestamp: 2026-11-24 12:00:01Z"), "{text}");
+        assert_eq!(body["error_codes"][0], 7_000_215);
+        assert!(body.get("claims").is_none());
+    }
+
+    #[test]
+    fn a_step_up_carries_the_claims_to_send_back() {
+        let body = OAuthError::interaction_required("Confirm.", "{}".to_owned());
+        let body = body.body(Uuid::nil(), Uuid::nil(), OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(body["claims"], "{}");
+        assert!(OAuthError::tenant_not_found(&"x".repeat(500)).text.len() < 200);
+    }
+}

@@ -1,0 +1,304 @@
+//! Applications and service principals in Microsoft Graph's shape: programs that sign in with a secret.
+//!
+//! An application is the definition, a service principal its presence in the tenant, which RBAC assigns roles to. A
+//! secret is 256 random bits made here and shown once (Graph `addPassword`); stored is its SHA-256, which is safe only
+//! because nobody may choose a secret.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::oauth::timestamp;
+use crate::{Digest, NoEntropy, Secret};
+
+/// How long a secret lives unless told otherwise (Graph: two years); also the longest allowed.
+pub const SECRET_LIFETIME: Duration = Duration::days(730);
+/// Most secrets of one application.
+pub const MAX_SECRETS: usize = 20;
+/// Every secret begins so, that scanners find leaked ones.
+const PREFIX: &str = "sks_";
+
+/// Why a secret was not made or not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// It is none of the application's secrets.
+    #[error("the client secret is wrong")]
+    Wrong,
+    /// It was one until it expired.
+    #[error("the client secret has expired")]
+    Expired {
+        /// Which one.
+        key_id: Uuid,
+    },
+    /// The secret's time is not in the future, or ends before it starts.
+    #[error("a secret must end after it starts, and in the future")]
+    Dates,
+    /// The application has [`MAX_SECRETS`].
+    #[error("an application has at most {MAX_SECRETS} secrets; remove one first")]
+    TooMany,
+    /// No random bytes.
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
+}
+
+/// A stored secret of an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PasswordCredential {
+    /// Names the secret.
+    pub key_id: Uuid,
+    /// What people call it.
+    pub display_name: Option<String>,
+    /// Its first characters, to tell secrets apart.
+    pub hint: String,
+    /// From when it works.
+    #[serde(with = "time::serde::rfc3339")]
+    pub start: OffsetDateTime,
+    /// Until when it works.
+    #[serde(with = "time::serde::rfc3339")]
+    pub end: OffsetDateTime,
+    hash: Digest,
+}
+
+impl PasswordCredential {
+    /// The credential as Graph shows it; with the secret only in the answer to `addPassword`.
+    pub fn to_graph(&self, secret: Option<&Secret>) -> Value {
+        json!({
+            "customKeyIdentifier": null,
+            "displayName": self.display_name,
+            "endDateTime": timestamp(self.end),
+            "hint": self.hint,
+            "keyId": self.key_id,
+            "secretText": secret.map(Secret::expose),
+            "startDateTime": timestamp(self.start),
+        })
+    }
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Application {
+    /// Its object id.
+    pub id: Uuid,
+    /// What it signs in as: the client id.
+    pub app_id: Uuid,
+    /// What people call it.
+    pub display_name: String,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created: OffsetDateTime,
+    /// Its secrets.
+    pub secrets: Vec<PasswordCredential>,
+}
+
+/// A service principal: an application's identity in the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePrincipal {
+    /// Its object id: what role assignments name.
+    pub id: Uuid,
+    /// The application's client id.
+    pub app_id: Uuid,
+    /// What people call it.
+    pub display_name: String,
+    /// Whether it may sign in.
+    pub enabled: bool,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created: OffsetDateTime,
+    /// Tokens of another generation are refused.
+    #[serde(default)]
+    pub generation: u64,
+}
+
+impl Application {
+    /// A new application without secrets.
+    pub fn new(display_name: &str, now: OffsetDateTime) -> Application {
+        Application {
+            id: Uuid::new_v4(),
+            app_id: Uuid::new_v4(),
+            display_name: display_name.trim().chars().filter(|c| !c.is_control()).take(256).collect(),
+            created: now,
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Makes a secret. Without `end` it lives [`SECRET_LIFETIME`]; a longer time is cut to that.
+    ///
+    /// # Errors
+    /// [`SecretError::Dates`], `TooMany`, `NoEntropy`.
+    pub fn add_password(
+        &mut self,
+        display_name: Option<&str>,
+        start: Option<OffsetDateTime>,
+        end: Option<OffsetDateTime>,
+        now: OffsetDateTime,
+    ) -> Result<(PasswordCredential, Secret), SecretError> {
+        if self.secrets.len() >= MAX_SECRETS {
+            return Err(SecretError::TooMany);
+        }
+        let start = start.unwrap_or(now);
+        let longest = now + SECRET_LIFETIME;
+        let end = end.unwrap_or(longest).min(longest);
+        if end <= start || end <= now {
+            return Err(SecretError::Dates);
+        }
+        let secret = Secret::random(PREFIX)?;
+        let credential = PasswordCredential {
+            key_id: Uuid::new_v4(),
+            display_name: display_name.map(|n| n.chars().take(120).collect()),
+            hint: secret.expose().chars().skip(PREFIX.len()).take(3).collect(),
+            start,
+            end,
+            hash: secret.digest(),
+        };
+        self.secrets.push(credential.clone());
+        Ok((credential, secret))
+    }
+
+    /// Removes a secret; false when there is none of that id.
+    pub fn remove_password(&mut self, key_id: Uuid) -> bool {
+        let before = self.secrets.len();
+        self.secrets.retain(|s| s.key_id != key_id);
+        self.secrets.len() < before
+    }
+
+    /// Whether a text is one of the application's secrets and good now; answers which one. All are compared, so that
+    /// time tells nothing.
+    ///
+    /// # Errors
+    /// [`SecretError::Wrong`], [`SecretError::Expired`].
+    pub fn verify(&self, secret: &Secret, now: OffsetDateTime) -> Result<Uuid, SecretError> {
+        let hash = secret.digest();
+        let mut answer = Err(SecretError::Wrong);
+        for stored in &self.secrets {
+            if stored.hash == hash && now >= stored.start {
+                answer = match now < stored.end {
+                    true => Ok(stored.key_id),
+                    false => Err(SecretError::Expired { key_id: stored.key_id }),
+                };
+            }
+        }
+        answer
+    }
+
+    /// The application as Graph shows it (v1.0 `application`).
+    pub fn to_graph(&self) -> Value {
+        json!({
+            "@odata.type": "#microsoft.graph.application",
+            "id": self.id,
+            "appId": self.app_id,
+            "displayName": self.display_name,
+            "createdDateTime": timestamp(self.created),
+            "identifierUris": [],
+            "keyCredentials": [],
+            "passwordCredentials": self.secrets.iter().map(|s| s.to_graph(None)).collect::<Vec<_>>(),
+            "signInAudience": "AzureADMyOrg",
+        })
+    }
+}
+
+impl ServicePrincipal {
+    /// The presence of an application in the tenant.
+    pub fn of(application: &Application, now: OffsetDateTime) -> ServicePrincipal {
+        ServicePrincipal {
+            id: Uuid::new_v4(),
+            app_id: application.app_id,
+            display_name: application.display_name.clone(),
+            enabled: true,
+            created: now,
+            generation: 0,
+        }
+    }
+
+    /// The service principal as Graph shows it (v1.0 `servicePrincipal`). `az` finds it by `servicePrincipalNames`.
+    pub fn to_graph(&self, tenant: Uuid) -> Value {
+        json!({
+            "@odata.type": "#microsoft.graph.servicePrincipal",
+            "id": self.id,
+            "appId": self.app_id,
+            "appDisplayName": self.display_name,
+            "displayName": self.display_name,
+            "accountEnabled": self.enabled,
+            "appOwnerOrganizationId": tenant,
+            "createdDateTime": timestamp(self.created),
+            "keyCredentials": [],
+            "passwordCredentials": [],
+            "servicePrincipalNames": [self.app_id],
+            "servicePrincipalType": "Application",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
+
+    #[test]
+    fn a_secret_is_shown_once_and_verifies_until_it_expires() {
+        let mut app = Application::new("ci", NOW);
+        let end = NOW + Duration::days(30);
+        let (credential, secret) = app.add_password(Some("first"), None, Some(end), NOW).unwrap();
+        let shown = credential.to_graph(Some(&secret));
+        assert_eq!(shown["secretText"], secret.expose());
+        assert_eq!(shown["hint"], secret.expose()[4..7]);
+        assert_eq!(shown["endDateTime"], "2026-12-24T12:00:00Z");
+        assert_eq!(app.verify(&secret, NOW), Ok(credential.key_id));
+        assert_eq!(app.verify(&secret, end), Err(SecretError::Expired { key_id: credential.key_id }));
+        assert_eq!(app.verify(&Secret::new("sks_guess"), NOW), Err(SecretError::Wrong));
+
+        let stored = serde_json::to_string(&app).unwrap();
+        assert!(
+            !stored.contains(&secret.expose()[8..])
+                && !app.to_graph().to_string().contains(&secret.expose()[8..])
+        );
+        let read: Application = serde_json::from_str(&stored).unwrap();
+        assert_eq!(read.verify(&secret, NOW), Ok(credential.key_id));
+        assert!(read.to_graph()["passwordCredentials"][0]["secretText"].is_null());
+    }
+
+    #[test]
+    fn secrets_roll_over_without_a_gap() {
+        let mut app = Application::new("ci", NOW);
+        let (old, old_secret) = app.add_password(None, None, None, NOW).unwrap();
+        let (new, new_secret) = app.add_password(None, None, None, NOW).unwrap();
+        assert_eq!(app.verify(&old_secret, NOW), Ok(old.key_id));
+        assert_eq!(app.verify(&new_secret, NOW), Ok(new.key_id));
+        assert!(app.remove_password(old.key_id) && !app.remove_password(old.key_id));
+        assert_eq!(app.verify(&old_secret, NOW), Err(SecretError::Wrong));
+    }
+
+    #[test]
+    fn dates_are_sane_and_two_years_at_most() {
+        let mut app = Application::new("ci", NOW);
+        assert_eq!(app.add_password(None, None, Some(NOW), NOW).unwrap_err(), SecretError::Dates);
+        let later = NOW + Duration::days(2);
+        assert_eq!(
+            app.add_password(None, Some(later), Some(NOW + Duration::DAY), NOW).unwrap_err(),
+            SecretError::Dates
+        );
+        let (long, _) = app.add_password(None, None, Some(NOW + Duration::days(36_500)), NOW).unwrap();
+        assert_eq!(long.end, NOW + SECRET_LIFETIME);
+        let (future, secret) = app.add_password(None, Some(later), None, NOW).unwrap();
+        assert_eq!(app.verify(&secret, NOW), Err(SecretError::Wrong), "not yet");
+        assert_eq!(app.verify(&secret, later), Ok(future.key_id));
+        for _ in 2..MAX_SECRETS {
+            app.add_password(None, None, None, NOW).unwrap();
+        }
+        assert_eq!(app.add_password(None, None, None, NOW).unwrap_err(), SecretError::TooMany);
+    }
+
+    #[test]
+    fn graph_shows_what_az_looks_for() {
+        let app = Application::new("ci\n", NOW);
+        let principal = ServicePrincipal::of(&app, NOW).to_graph(Uuid::nil());
+        assert_eq!(principal["servicePrincipalNames"][0], app.app_id.to_string());
+        assert_eq!(principal["@odata.type"], "#microsoft.graph.servicePrincipal");
+        assert_eq!(app.to_graph()["displayName"], "ci");
+    }
+}

@@ -1,0 +1,321 @@
+//! Login protection: guessing gets slow, and the person it is aimed at stays able to sign in.
+//!
+//! Every attempt is counted in three places: the name together with whether the browser has signed in as that person
+//! before (a device cookie), the address, and the network around it (/24 or /64). So a stranger who guesses locks
+//! strangers out of the account and not the person at their own machine. The last three wrong passwords of a name are
+//! remembered as keyed digests, and repeating one does not count: an old mail client with an old password locks nobody
+//! out (as Entra smart lockout). Names that do not exist are counted just the same.
+//!
+//! Passkey sign-in is not counted and never locked: there is nothing to guess.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::{Digest, Secret};
+
+/// What is being counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// A name, from a browser that has signed in with it before.
+    FamiliarDevice,
+    /// A name, from any other browser.
+    StrangeDevice,
+    /// One address.
+    Address,
+    /// The /24 or /64 around it.
+    Network,
+}
+
+/// How many failures are free, and what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Failures within the window before the first lock.
+    pub free: u32,
+    /// Failures older than this are forgotten.
+    pub window: Duration,
+    /// The first lock; each further failure doubles it.
+    pub first: Duration,
+    /// The longest lock.
+    pub longest: Duration,
+}
+
+impl Scope {
+    /// The limit in force.
+    pub fn limit(self) -> Limit {
+        let limit = |free, window, first, longest| Limit { free, window, first, longest };
+        let (minute, hour) = (Duration::MINUTE, Duration::HOUR);
+        match self {
+            Scope::FamiliarDevice | Scope::StrangeDevice => limit(10, hour, minute, hour),
+            Scope::Address => limit(30, minute * 15, minute * 15, hour * 24),
+            Scope::Network => limit(150, minute * 15, minute * 15, hour * 24),
+        }
+    }
+
+    fn forgives_repeats(self) -> bool {
+        matches!(self, Scope::FamiliarDevice | Scope::StrangeDevice)
+    }
+
+    /// Whether a right password clears the count. Not for addresses: an attacker with an account would use it so.
+    fn forgives_success(self) -> bool {
+        self.forgives_repeats()
+    }
+}
+
+/// Sign-in is closed for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many failed sign-ins; try again later or use a passkey")]
+pub struct Locked {
+    /// When it opens again.
+    pub until: OffsetDateTime,
+}
+
+/// Failures counted in one place, as stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    failures: u32,
+    #[serde(with = "time::serde::rfc3339::option", default)]
+    last: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option", default)]
+    locked_until: Option<OffsetDateTime>,
+    #[serde(default)]
+    wrong: Vec<Digest>,
+}
+
+/// How many wrong passwords are remembered per name.
+const REMEMBERED: usize = 3;
+
+impl Counter {
+    /// Whether an attempt is let through.
+    ///
+    /// # Errors
+    /// [`Locked`].
+    pub fn check(&self, now: OffsetDateTime) -> Result<(), Locked> {
+        match self.locked_until {
+            Some(until) if now < until => Err(Locked { until }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a failure. `wrong` is [`Keyed::password`] of what was typed, or `None` when it was another kind of proof.
+    pub fn fail(&mut self, scope: Scope, wrong: Option<Digest>, now: OffsetDateTime) {
+        let limit = scope.limit();
+        if self.last.is_some_and(|last| now - last > limit.window.max(self.lock(limit))) {
+            *self = Counter::default();
+        }
+        if let (Some(wrong), true) = (wrong, scope.forgives_repeats()) {
+            let repeated = self.wrong.contains(&wrong);
+            self.wrong.retain(|w| *w != wrong);
+            self.wrong.push(wrong);
+            if self.wrong.len() > REMEMBERED {
+                self.wrong.remove(0);
+            }
+            if repeated {
+                return;
+            }
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.last = Some(now);
+        let lock = self.lock(limit);
+        if lock > Duration::ZERO {
+            self.locked_until = Some(now + lock);
+        }
+    }
+
+    /// Notes a right password.
+    pub fn succeed(&mut self, scope: Scope) {
+        if scope.forgives_success() {
+            *self = Counter::default();
+        }
+    }
+
+    /// Whether the counter holds nothing that matters any more and may be deleted.
+    pub fn stale(&self, scope: Scope, now: OffsetDateTime) -> bool {
+        let limit = scope.limit();
+        self.check(now).is_ok()
+            && self.last.is_none_or(|last| now - last > limit.window.max(self.lock(limit)))
+    }
+
+    fn lock(&self, limit: Limit) -> Duration {
+        if self.failures < limit.free {
+            return Duration::ZERO;
+        }
+        let doublings = (self.failures - limit.free).min(20);
+        (limit.first * 2i32.pow(doublings)).min(limit.longest)
+    }
+}
+
+/// Makes database keys and password digests with a secret of the server, so that the table of counters reveals neither
+/// names (people type passwords into the name field) nor passwords.
+pub struct Keyed(hmac::Key);
+
+impl std::fmt::Debug for Keyed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keyed(..)")
+    }
+}
+
+impl Keyed {
+    /// With a 256-bit key that the server keeps.
+    pub fn new(key: &[u8; 32]) -> Keyed {
+        Keyed(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The places where an attempt counts: (scope, database key). All are checked before, and all are told after.
+    pub fn places(&self, name: &str, familiar: bool, ip: IpAddr) -> [(Scope, String); 3] {
+        let device = if familiar { Scope::FamiliarDevice } else { Scope::StrangeDevice };
+        let word = if familiar { "familiar" } else { "strange" };
+        let name = crate::Person::name_key(name);
+        let ip = ip.to_canonical();
+        [
+            (device, self.digest(&[word, &name]).key()),
+            (Scope::Address, self.digest(&["address", &ip.to_string()]).key()),
+            (Scope::Network, self.digest(&["network", &network(ip).to_string()]).key()),
+        ]
+    }
+
+    /// The digest of a wrong password of a name.
+    pub fn password(&self, name: &str, password: &Secret) -> Digest {
+        self.digest(&["password", &crate::Person::name_key(name), password.expose()])
+    }
+
+    fn digest(&self, parts: &[&str]) -> Digest {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        Digest::copy(context.sign().as_ref())
+    }
+}
+
+fn network(ip: IpAddr) -> IpNet {
+    match ip {
+        IpAddr::V4(v4) => IpNet::V4(Ipv4Net::new_assert(v4, 24)).trunc(),
+        IpAddr::V6(v6) => IpNet::V6(Ipv6Net::new_assert(v6, 64)).trunc(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
+
+    fn wrong(n: u32) -> Option<Digest> {
+        Some(Digest::of(&n.to_be_bytes()))
+    }
+
+    #[test]
+    fn the_tenth_different_wrong_password_locks_for_a_minute_and_each_more_doubles_it() {
+        let mut c = Counter::default();
+        for n in 0..9 {
+            c.fail(Scope::StrangeDevice, wrong(n), NOW);
+            assert_eq!(c.check(NOW), Ok(()));
+        }
+        let mut now = NOW;
+        for (n, minutes) in (9u32..).zip([1, 2, 4, 8, 16, 32, 60, 60]) {
+            c.fail(Scope::StrangeDevice, wrong(n), now);
+            let until = now + Duration::minutes(minutes);
+            assert_eq!(c.check(until - Duration::SECOND), Err(Locked { until }));
+            assert_eq!(c.check(until), Ok(()));
+            now = until;
+        }
+    }
+
+    #[test]
+    fn repeating_a_wrong_password_does_not_count_for_the_name_but_does_for_the_address() {
+        let mut c = Counter::default();
+        for n in 0..600 {
+            c.fail(Scope::FamiliarDevice, wrong(n % 3), NOW);
+        }
+        assert_eq!(c.check(NOW), Ok(()));
+        let mut a = Counter::default();
+        for _ in 0..30 {
+            a.fail(Scope::Address, wrong(1), NOW);
+        }
+        assert!(a.check(NOW).is_err());
+        assert!(!serde_json::to_string(&c).unwrap().contains("null,null"));
+    }
+
+    #[test]
+    fn a_success_clears_the_name_and_not_the_address() {
+        let mut c = Counter::default();
+        (0..9).for_each(|n| c.fail(Scope::StrangeDevice, wrong(n), NOW));
+        c.succeed(Scope::StrangeDevice);
+        c.fail(Scope::StrangeDevice, wrong(100), NOW);
+        assert_eq!(c.check(NOW), Ok(()));
+        let mut a = Counter::default();
+        (0..29).for_each(|n| a.fail(Scope::Address, wrong(n), NOW));
+        a.succeed(Scope::Address);
+        a.fail(Scope::Address, wrong(100), NOW);
+        assert!(a.check(NOW).is_err());
+    }
+
+    #[test]
+    fn failures_are_forgotten_after_the_window_but_not_while_locked() {
+        let mut c = Counter::default();
+        (0..9).for_each(|n| c.fail(Scope::StrangeDevice, wrong(n), NOW));
+        assert!(!c.stale(Scope::StrangeDevice, NOW + Duration::HOUR));
+        assert!(c.stale(Scope::StrangeDevice, NOW + Duration::HOUR + Duration::SECOND));
+        c.fail(Scope::StrangeDevice, wrong(50), NOW + Duration::hours(2));
+        assert_eq!(c.check(NOW + Duration::hours(2)), Ok(()));
+
+        let mut a = Counter::default();
+        (0..60).for_each(|n| a.fail(Scope::Address, wrong(n), NOW));
+        let locked = NOW + Duration::hours(23);
+        assert!(a.check(locked).is_err() && !a.stale(Scope::Address, locked));
+    }
+
+    #[test]
+    fn a_stranger_cannot_lock_out_the_person_at_their_own_machine() {
+        let keyed = Keyed::new(&[7; 32]);
+        let ip = "192.0.2.7".parse().unwrap();
+        let (own, other) = (keyed.places("Jo@x", true, ip), keyed.places("jo@X ", false, ip));
+        assert_ne!(own[0].1, other[0].1);
+        assert_eq!(own[1..], other[1..]);
+        assert_eq!(own, keyed.places("JO@X", true, "::ffff:192.0.2.7".parse().unwrap()));
+    }
+
+    #[test]
+    fn neighbours_share_a_network_and_names_do_not_show() {
+        let keyed = Keyed::new(&[7; 32]);
+        let at = |ip: &str| keyed.places("jo@x", false, ip.parse().unwrap())[2].1.clone();
+        assert_eq!(at("192.0.2.1"), at("192.0.2.200"));
+        assert_ne!(at("192.0.2.1"), at("192.0.3.1"));
+        assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:1"));
+        assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
+        assert_ne!(keyed.password("a", &Secret::new("bc")), keyed.password("ab", &Secret::new("c")));
+        assert_ne!(
+            keyed.password("a", &Secret::new("b")),
+            Keyed::new(&[8; 32]).password("a", &Secret::new("b"))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn locks_never_shrink_while_failures_continue_and_never_exceed_the_longest(
+            gaps in prop::collection::vec(0..600i64, 1..80),
+            scope in prop::sample::select(vec![Scope::FamiliarDevice, Scope::StrangeDevice, Scope::Address, Scope::Network]),
+        ) {
+            let mut c = Counter::default();
+            let mut now = NOW;
+            for (n, gap) in (0u32..).zip(gaps) {
+                now += Duration::seconds(gap);
+                let before = c.locked_until;
+                c.fail(scope, wrong(n), now);
+                if let Some(until) = c.locked_until {
+                    prop_assert!(until - now <= scope.limit().longest);
+                    prop_assert!(before.is_none_or(|b| b <= until || now > b));
+                }
+                let stored: Counter = serde_json::from_str(&serde_json::to_string(&c).unwrap()).unwrap();
+                prop_assert_eq!(&stored, &c);
+            }
+        }
+    }
+}
