@@ -148,6 +148,43 @@ impl Counter {
     }
 }
 
+/// A browser in which a person has signed in before, known by a cookie of its own that outlives the session. Stored
+/// under [`KnownDevice::key`]. It proves nothing; it only chooses which counter an attempt goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownDevice {
+    token: Digest,
+    /// Who signed in there.
+    pub person: uuid::Uuid,
+    /// When first.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created: OffsetDateTime,
+}
+
+impl KnownDevice {
+    /// How long a browser stays known.
+    pub const LIFETIME: Duration = Duration::days(365);
+
+    /// Makes a browser known after a complete sign-in: what to store, and the cookie's value.
+    ///
+    /// # Errors
+    /// [`crate::NoEntropy`].
+    pub fn issue(person: uuid::Uuid, now: OffsetDateTime) -> Result<(KnownDevice, Secret), crate::NoEntropy> {
+        let token = Secret::random("")?;
+        Ok((KnownDevice { token: token.digest(), person, created: now }, token))
+    }
+
+    /// The database key.
+    pub fn key(&self) -> String {
+        self.token.key()
+    }
+
+    /// Whether this cookie makes the browser familiar for this person.
+    pub fn is_familiar(&self, cookie: &Secret, person: uuid::Uuid, now: OffsetDateTime) -> bool {
+        self.token == cookie.digest() && self.person == person && now - self.created < KnownDevice::LIFETIME
+    }
+}
+
 /// Makes database keys and password digests with a secret of the server, so that the table of counters reveals neither
 /// names (people type passwords into the name field) nor passwords.
 pub struct Keyed(hmac::Key);
@@ -280,6 +317,17 @@ mod tests {
         assert_ne!(own[0].1, other[0].1);
         assert_eq!(own[1..], other[1..]);
         assert_eq!(own, keyed.places("JO@X", true, "::ffff:192.0.2.7".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_browser_is_familiar_for_its_person_for_a_year() {
+        let (jo, other) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+        let (device, cookie) = KnownDevice::issue(jo, NOW).unwrap();
+        assert!(device.is_familiar(&cookie, jo, NOW + Duration::days(364)));
+        assert!(!device.is_familiar(&cookie, jo, NOW + Duration::days(365)));
+        assert!(!device.is_familiar(&cookie, other, NOW));
+        assert!(!device.is_familiar(&Secret::new("guess"), jo, NOW));
+        assert_eq!(device.key(), cookie.digest().key());
     }
 
     #[test]

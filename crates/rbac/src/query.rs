@@ -169,65 +169,74 @@ impl Snapshot {
         found
     }
 
-    /// Every operation a caller may do at a scope, sorted.
+    /// Every operation a caller may do at a scope, sorted. Conditions are judged without attributes.
     pub fn effective(&self, who: &[PrincipalId], scope: &Scope) -> Vec<&str> {
         let bits = self.rights(&self.identity(who), &scope.key(), &Attributes::none());
         bits.iter().map(|op| self.universe.name(op)).collect()
     }
 
     /// What grants or denies something to a caller, as comparable facts.
-    fn marks(&self, me: &Identity<'_>) -> HashSet<Mark> {
-        let grants = self.grants_to(me).map(|g| Mark {
-            key: g.key.clone(),
-            role: Some(g.assignment.role),
-            text: format!("{:?}", (&g.assignment.condition, self.role(g.assignment.role))),
+    fn marks<'a>(&'a self, me: &Identity<'_>) -> HashSet<Mark<'a>> {
+        let grants = self
+            .grants_to(me)
+            .map(|g| (g.key.as_str(), Rule::Grant(g.assignment.role, g.assignment.condition.as_deref())));
+        let denies = self.denies_to(me).map(|d| {
+            let text = (&d.assignment.permissions, d.assignment.only_here, &d.assignment.condition);
+            (d.key.as_str(), Rule::Deny(format!("{text:?}")))
         });
-        let denies = self.denies_to(me).map(|d| Mark {
-            key: d.key.clone(),
-            role: None,
-            text: format!(
-                "{:?}",
-                (&d.assignment.permissions, d.assignment.only_here, &d.assignment.condition)
-            ),
-        });
-        grants.chain(denies).collect()
+        grants.chain(denies).map(|(key, rule)| Mark { key, rule }).collect()
     }
 }
 
 #[derive(PartialEq, Eq, Hash)]
-struct Mark {
-    key: String,
-    role: Option<RoleId>,
-    text: String,
+struct Mark<'a> {
+    key: &'a str,
+    rule: Rule<'a>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Rule<'a> {
+    Grant(RoleId, Option<&'a str>),
+    Deny(String),
 }
 
 /// What a change of the facts gives and takes, before it is made: (principal, scope, operation) triples, each reported
-/// at the outermost scope at which it happens. Both snapshots must have the same universe.
+/// at the outermost scope at which it happens. Both snapshots must have the same universe. Conditions are judged without
+/// attributes, as in [`Snapshot::effective`]: a right that depends on one is on neither side.
 ///
 /// Only principals whose own grants or denials differ are looked at, and for them only scopes at which something
 /// differs or is masked, so the cost follows the change and not the installation.
 pub fn preview(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
     let moved = before.tree != after.tree;
+    let roles: HashSet<RoleId> = before
+        .roles()
+        .chain(after.roles())
+        .map(|r| r.name)
+        .filter(|id| {
+            let blocks = |s: &Snapshot| s.role(*id).map(|r| r.properties.permissions.clone());
+            blocks(before) != blocks(after)
+        })
+        .collect();
     let people: BTreeSet<PrincipalId> =
         before.principals().iter().chain(after.principals()).copied().collect();
     let mut changes = Vec::new();
     for who in people {
         let (old, new) = (before.identity(&[who]), after.identity(&[who]));
         let (old_marks, new_marks) = (before.marks(&old), after.marks(&new));
+        let redefined = old_marks
+            .iter()
+            .chain(&new_marks)
+            .filter(|m| matches!(&m.rule, Rule::Grant(role, _) if roles.contains(role)));
         let differing: HashSet<&str> =
-            old_marks.symmetric_difference(&new_marks).map(|m| m.key.as_str()).collect();
+            old_marks.symmetric_difference(&new_marks).chain(redefined).map(|m| m.key).collect();
         if differing.is_empty() && !moved {
             continue;
         }
         let below = |key: &str| {
             after.tree.upward(key).chain(before.tree.upward(key)).any(|at| differing.contains(at))
         };
-        let mut scopes: BTreeSet<&str> = old_marks
-            .iter()
-            .chain(&new_marks)
-            .map(|m| m.key.as_str())
-            .filter(|k| moved || below(k))
-            .collect();
+        let mut scopes: BTreeSet<&str> =
+            old_marks.iter().chain(&new_marks).map(|m| m.key).filter(|k| moved || below(k)).collect();
         if moved {
             let containers = before.tree.containers().chain(after.tree.containers());
             scopes.extend(containers.map(|(child, _)| child.as_str()));
@@ -253,9 +262,13 @@ pub fn preview(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
                 }
                 let mut told = here.clone();
                 told.union(&below);
+                if told.is_empty() {
+                    continue;
+                }
+                let scope = shown(key, before, after);
                 changes.extend(told.iter().map(|op| Change {
                     principal: who,
-                    scope: shown(key, before, after),
+                    scope: scope.clone(),
                     operation: after.universe.name(op).to_owned(),
                     gained,
                     reach: match (here.has(op), below.has(op)) {
