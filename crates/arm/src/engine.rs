@@ -72,7 +72,7 @@ pub async fn load(
 ) -> Result<Option<Resource>, ArmError> {
     let Some(kind) = registry.get(&id.type_name()) else { return Ok(None) };
     match kind.spec().storage {
-        Storage::Row => Ok(read.get(id).await?),
+        Storage::Row => Ok(read.get(&kind.stored_id(id)).await?.or_else(|| kind.built_in(id))),
         Storage::Embedded { property, .. } => {
             let Some(parent_id) = id.parent() else { return Ok(None) };
             let Some(parent) = read.get(&parent_id).await? else { return Ok(None) };
@@ -164,8 +164,16 @@ pub async fn list(
     }
     match scope {
         Scope::Tenant | Scope::ManagementGroup(_) => {}
-        _ if read.get(scope).await?.is_some() => {}
+        _ if load(registry, read, scope).await?.is_some() => {}
         _ => return Err(missing(read, scope).await?),
+    }
+    if let Some(all) = kind.collection(as_dyn(read), call, scope).await? {
+        let mut items = Vec::with_capacity(all.len());
+        for resource in all.into_iter().filter(|r| keep(&r.id)) {
+            let shown = show(registry, read, call, &resource).await?;
+            items.push((resource.id, shown));
+        }
+        return Ok(Page { items, next: None });
     }
     let (mut after, limit) = page;
     let mut items: Vec<(Scope, Value)> = Vec::new();
@@ -209,8 +217,8 @@ pub async fn put(
 ) -> Result<Answer, ArmError> {
     let kind = registry.find(&id.type_name(), &call.api_version)?.clone();
     let spec = kind.spec();
-    let id = spelled(id, &spec.name());
-    check_place(tx.as_read(), &id, kind.as_ref()).await?;
+    let id = spelled(&kind.stored_id(id), &spec.name());
+    check_place(registry, tx.as_read(), &id, kind.as_ref()).await?;
     let body = Body::parse(body)?;
     let old = load(registry, tx.as_read(), &id).await?;
     pre.check(old.as_ref().map(|o| o.etag.as_str()))?;
@@ -410,6 +418,7 @@ pub async fn show(
 
 /// Checks that the type may live where the id says and that what contains it exists.
 async fn check_place(
+    registry: &Registry,
     read: &mut (dyn Read + '_),
     id: &Scope,
     kind: &(dyn ResourceType + '_),
@@ -427,7 +436,7 @@ async fn check_place(
     }
     if let Some(parent) = id.parent()
         && !matches!(parent, Scope::Tenant | Scope::ManagementGroup(_))
-        && read.get(&parent).await?.is_none()
+        && load(registry, read, &parent).await?.is_none()
     {
         let is_child = id.resource().is_some_and(|r| r.parent_resource().is_some());
         let error = missing(read, &parent).await?;

@@ -230,6 +230,29 @@ pub trait ResourceType: Send + Sync {
         Err(ArmError::method_not_allowed("GET", self.spec().path))
     }
 
+    /// The id a resource is kept under, when one thing can be reached at several scopes.
+    fn stored_id(&self, id: &Scope) -> Scope {
+        id.clone()
+    }
+
+    /// A resource that exists without being kept, such as a built-in role.
+    fn built_in(&self, id: &Scope) -> Option<Resource> {
+        let _ = id;
+        None
+    }
+
+    /// All resources of a collection, for types whose lists are not "the rows inside the scope". `None` asks for the
+    /// generic list.
+    async fn collection(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        scope: &Scope,
+    ) -> Result<Option<Vec<Resource>>, ArmError> {
+        let _ = (read, call, scope);
+        Ok(None)
+    }
+
     /// The envelope with what the spec asks for.
     fn render(&self, resource: &Resource) -> Value {
         let spec = self.spec();

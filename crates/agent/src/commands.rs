@@ -1,0 +1,108 @@
+//! The commands a person runs: join, status, leave.
+
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{Method, StatusCode};
+use sekisho_link::message::{JoinAnswer, JoinRequest};
+use sekisho_link::{JoinString, pki, tls};
+use sekisho_nsg::agent::{digest, restore};
+use zeroize::Zeroizing;
+
+use crate::confirm;
+use crate::facts;
+use crate::state::{Identity, State};
+
+/// Longest join string read.
+const MAX_JOIN_BYTES: u64 = 4096;
+
+/// Reads a join string and joins.
+#[expect(clippy::print_stdout, reason = "the command line talks to a person")]
+pub(crate) async fn join(state: &State, file: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(known) = state.identity()? {
+        bail!("this machine has joined already as {}; run 'sekisho-agent leave' before joining again", known.machine);
+    }
+    let text = read_join_string(file)?;
+    let join = JoinString::parse(&text)?;
+    let (key, csr) = pki::request()?;
+    let request = JoinRequest { secret: URL_SAFE_NO_PAD.encode(&*join.secret), csr, hostname: facts::hostname() };
+    let body = serde_json::to_vec(&request)?;
+    let config = Arc::new(tls::joining(join.pin)?);
+    let (status, answer) = confirm::request(&join.address, config, Method::POST, "/link/join", body).await?;
+    if status != StatusCode::CREATED {
+        let message = answer.pointer("/error/message").and_then(|m| m.as_str()).unwrap_or("no reason was given");
+        bail!("the server refused ({status}): {message}");
+    }
+    let answer: JoinAnswer = serde_json::from_value(answer).context("reading the server's answer")?;
+    state.create()?;
+    state.keep_identity(&Identity {
+        agent_id: answer.agent_id,
+        machine: answer.machine.clone(),
+        address: join.address.clone(),
+        ca: answer.ca,
+        certificate: answer.certificate,
+        key: key.to_string(),
+        command_key: answer.command_key,
+    })?;
+    println!("Joined as {}.\nStart the agent: sekisho-agent run", answer.machine);
+    Ok(())
+}
+
+fn read_join_string(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    match file {
+        None => {
+            std::io::stdin().take(MAX_JOIN_BYTES).read_to_string(&mut text).context("reading standard input")?;
+        }
+        Some(path) => {
+            let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+            let mode = file.metadata()?.mode();
+            if mode & 0o077 != 0 {
+                bail!("{} can be read by others (mode {:o}); run 'chmod 600' on it", path.display(), mode & 0o777);
+            }
+            file.by_ref().take(MAX_JOIN_BYTES).read_to_string(&mut text)?;
+        }
+    }
+    Ok(text)
+}
+
+/// Shows what this machine is.
+#[expect(clippy::print_stdout, reason = "the command line talks to a person")]
+pub(crate) async fn status(state: &State) -> anyhow::Result<()> {
+    let Some(identity) = state.identity()? else {
+        bail!("this machine has not joined; run 'sekisho-agent join'");
+    };
+    println!("machine       {}", identity.machine);
+    println!("server        {}", identity.address);
+    println!("certificate   good until {}", pki::not_after(&identity.certificate)?);
+    let confirmed = state.confirmed()?;
+    println!("generation    {}", confirmed.as_ref().map_or_else(|| "none yet".to_owned(), |c| c.generation.to_string()));
+    let loaded = digest().await?;
+    let force = match (&confirmed, &loaded) {
+        (Some(c), _) if c.digest == loaded => "as confirmed",
+        (None, None) => "none",
+        _ => "not as confirmed; the running agent repairs them",
+    };
+    println!("network rules {force}");
+    if let Some(report) = state.report()? {
+        println!("last report   generation {} {:?} {}", report.generation, report.outcome, report.message);
+    }
+    Ok(())
+}
+
+/// Removes the rules and forgets the server.
+#[expect(clippy::print_stdout, reason = "the command line talks to a person")]
+pub(crate) async fn leave(state: &State) -> anyhow::Result<()> {
+    let Some(identity) = state.identity()? else { bail!("this machine has not joined") };
+    if state.confirmed()?.is_some_and(|c| c.digest.is_some()) {
+        restore(None).await?;
+    }
+    state.clear()?;
+    println!("Left. Retire the machine in the portal too: {}", identity.machine);
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The one WebSocket to the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::{SinkExt as _, StreamExt as _};
+use rustls::ClientConfig;
+use sekisho_link::message::{MAX_FRAME_BYTES, ToAgent, ToServer};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
+
+use crate::confirm;
+
+/// The longest silence of the server before the connection is given up.
+const WRITE: Duration = Duration::from_secs(30);
+
+/// An open connection.
+pub(crate) struct Connection(WebSocketStream<TlsStream<TcpStream>>);
+
+impl Connection {
+    /// Connects and upgrades.
+    pub(crate) async fn open(address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<Self> {
+        let stream = confirm::connect(address, tls).await?;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(4096)
+            .write_buffer_size(0)
+            .max_message_size(Some(MAX_FRAME_BYTES))
+            .max_frame_size(Some(MAX_FRAME_BYTES));
+        let url = format!("wss://{}/link/agent", sekisho_link::pki::LINK_NAME);
+        let opening = tokio_tungstenite::client_async_with_config(url, stream, Some(config));
+        let (socket, _) = timeout(WRITE, opening).await.context("the server does not answer")?.context("opening the link")?;
+        Ok(Self(socket))
+    }
+
+    /// Sends one message.
+    pub(crate) async fn send(&mut self, message: &ToServer) -> anyhow::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        timeout(WRITE, self.0.send(Message::Binary(bytes.into()))).await.context("the server does not read")??;
+        Ok(())
+    }
+
+    /// The next message; `None` when the server closed.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<ToAgent>> {
+        loop {
+            match self.0.next().await {
+                None | Some(Ok(Message::Close(_))) => return Ok(None),
+                Some(Ok(Message::Binary(bytes))) => return Ok(Some(serde_json::from_slice(&bytes)?)),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `sekisho-agent`: runs on a machine as root and makes true what the server wants of it.
+//!
+//! `join` reads a join string and gets the machine its certificate; `run` holds the link, sends facts and applies
+//! desired documents; `status` and `leave` are for people. The hidden `deadman` is a process of its own that takes an
+//! unconfirmed change back when nobody stops it.
+//!
+//! The agent must never listen on a port, run a command that came from the network, or stay on rules that cut it off
+//! from the server.
+
+mod commands;
+mod confirm;
+mod connection;
+mod deadman;
+mod facts;
+mod reconcile;
+mod run;
+mod state;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Makes a machine part of a Sekisho installation.
+#[derive(Parser)]
+#[command(name = "sekisho-agent", version)]
+struct Arguments {
+    /// Where the machine's key and state are kept.
+    #[arg(long, global = true, default_value = "/var/lib/sekisho-agent")]
+    state_dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Joins: reads the join string from standard input, or from a file that only its owner can read.
+    Join {
+        /// A file with the join string; its mode must be 0600.
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Runs until it is told to stop.
+    Run {
+        /// Seconds within which a change must be confirmed by a new connection to the server (5 to 600).
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=600))]
+        confirm_seconds: u64,
+        /// The longest pause between attempts to reach the server, in seconds.
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=900))]
+        reconnect_seconds: u64,
+    },
+    /// Shows what this machine is and what is in force.
+    Status,
+    /// Removes the rules and forgets the server. Retire the machine in the portal as well.
+    Leave,
+    /// Takes an unconfirmed change back unless it is told otherwise on standard input.
+    #[command(hide = true)]
+    Deadman {
+        /// Seconds to wait.
+        #[arg(long)]
+        seconds: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("SEKISHO_LOG").unwrap_or_else(|_| "info".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::from(error)),
+    };
+    let state = state::State::at(&arguments.state_dir);
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Join { file } => commands::join(&state, file.as_deref()).await,
+            Command::Run { confirm_seconds, reconnect_seconds } => {
+                run::run(state, run::Settings::new(confirm_seconds, reconnect_seconds)).await
+            }
+            Command::Status => commands::status(&state).await,
+            Command::Leave => commands::leave(&state).await,
+            Command::Deadman { seconds } => deadman::main(&state, seconds).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line talks to a person")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("sekisho-agent: {error:#}");
+    ExitCode::FAILURE
+}

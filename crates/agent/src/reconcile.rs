@@ -1,0 +1,153 @@
+//! Making desired documents true: apply, confirm or revert, repair.
+//!
+//! The order on disk and in the kernel is what makes a crash at any step harmless:
+//! 1. arm the dead man's switch, 2. write the journal (what to restore), 3. load the rules, 4. reach the server over a
+//!    new connection, 5. release the switch, 6. keep the policy as confirmed, 7. clear the journal.
+//!
+//! Before 5 the switch restores; between 5 and 7 a restarted agent finds the journal, restores and begins again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustls::ClientConfig;
+use sekisho_link::DesiredDocument;
+use sekisho_link::message::{Report, ReportOutcome};
+use sekisho_nsg::agent::{self, Desired, digest, plan, restore};
+use sekisho_nsg::policy::NsgPart;
+use tokio::time::{Instant, sleep};
+
+use crate::confirm;
+use crate::deadman::{self, Deadman};
+use crate::state::{Confirmed, Journal, State};
+
+/// Applies and repairs. One task owns it; nothing else touches the rules.
+pub(crate) struct Reconciler {
+    state: State,
+    confirm_seconds: u64,
+    confirmed: Option<Confirmed>,
+}
+
+impl Reconciler {
+    /// Brings the kernel to the last confirmed policy, whatever an earlier run left behind.
+    pub(crate) async fn recover(state: State, confirm_seconds: u64) -> anyhow::Result<Self> {
+        deadman::wait_for_earlier(&state).await?;
+        if let Some(journal) = state.journal()? {
+            tracing::warn!(generation = journal.generation, "a change was not confirmed when the agent ended; it is taken back");
+            restore(journal.saved.as_ref()).await.context("restoring the rules from before the change")?;
+            state.clear_journal()?;
+        }
+        let confirmed = state.confirmed()?;
+        let mut own = Self { state, confirm_seconds, confirmed };
+        own.repair().await?;
+        Ok(own)
+    }
+
+    /// The generation in force.
+    pub(crate) fn generation(&self) -> u64 {
+        self.confirmed.as_ref().map_or(0, |c| c.generation)
+    }
+
+    /// Loads the confirmed policy again when the kernel does not hold it. Returns what was wrong, if anything.
+    pub(crate) async fn repair(&mut self) -> anyhow::Result<Option<Report>> {
+        let Some(confirmed) = self.confirmed.as_mut() else { return Ok(None) };
+        let desired = Desired {
+            part: confirmed.part.clone(),
+            generation: confirmed.generation,
+            digest: confirmed.digest.clone(),
+        };
+        let wanted = confirmed.digest.is_some().then_some(&desired);
+        let observed = digest().await?;
+        let actions = plan(wanted, observed.as_ref());
+        if actions.is_empty() {
+            return Ok(None);
+        }
+        for action in &actions {
+            confirmed.digest = agent::apply(action).await?;
+        }
+        self.state.keep_confirmed(confirmed)?;
+        let what = if observed.is_none() { "had removed them" } else { "had changed them" };
+        tracing::warn!(generation = confirmed.generation, "the network rules were repaired: another program {what}");
+        let message = format!("Another program {what}; the network rules were loaded again.");
+        Ok(Some(Report { generation: confirmed.generation, outcome: ReportOutcome::Repaired, message }))
+    }
+
+    /// Makes a document true and says how it ended. An error is only what the agent cannot live with.
+    pub(crate) async fn apply(
+        &mut self,
+        document: &DesiredDocument,
+        address: &str,
+        tls: &Arc<ClientConfig>,
+    ) -> anyhow::Result<Report> {
+        let generation = document.generation;
+        let report = |outcome, message: String| Report { generation, outcome, message };
+        let part: NsgPart = match document.parts.get("nsg") {
+            None => NsgPart::default(),
+            Some(value) => match serde_json::from_value(value.clone()) {
+                Ok(part) => part,
+                Err(error) => return Ok(report(ReportOutcome::Failed, format!("The network policy cannot be read: {error}."))),
+            },
+        };
+        let saved = digest().await?;
+        let unchanged = self.confirmed.as_ref().is_some_and(|c| c.part == part && c.digest == saved);
+        if unchanged || (part.nics.is_empty() && saved.is_none()) {
+            self.keep(Confirmed { generation, part, digest: saved })?;
+            return Ok(report(ReportOutcome::Applied, String::new()));
+        }
+        let desired = Desired { part: part.clone(), generation, digest: None };
+        let wanted = (!part.nics.is_empty()).then_some(&desired);
+        let actions = plan(wanted, saved.as_ref());
+        let switch = Deadman::arm(&self.state, self.confirm_seconds + 5).await?;
+        self.state.keep_journal(&Journal { generation, saved: saved.clone() })?;
+        let mut loaded = saved.clone();
+        for action in &actions {
+            match agent::apply(action).await {
+                Ok(digest) => loaded = digest,
+                Err(error) => {
+                    self.take_back(switch, saved.as_ref()).await?;
+                    return Ok(report(ReportOutcome::Failed, format!("The kernel refused the rules: {error}.")));
+                }
+            }
+        }
+        if let Err(error) = self.confirm(address, tls).await {
+            self.take_back(switch, saved.as_ref()).await?;
+            let why = format!("After the change no new connection to the server worked ({error:#}); the rules from before are in force again.");
+            return Ok(report(ReportOutcome::Reverted, why));
+        }
+        if !switch.release().await? {
+            self.state.clear_journal()?;
+            let why = "The change was confirmed too late and had been taken back already.".to_owned();
+            return Ok(report(ReportOutcome::Reverted, why));
+        }
+        self.keep(Confirmed { generation, part, digest: loaded })?;
+        self.state.clear_journal()?;
+        Ok(report(ReportOutcome::Applied, String::new()))
+    }
+
+    fn keep(&mut self, confirmed: Confirmed) -> anyhow::Result<()> {
+        self.state.keep_confirmed(&confirmed)?;
+        self.confirmed = Some(confirmed);
+        Ok(())
+    }
+
+    async fn take_back(&self, switch: Deadman, saved: Option<&agent::Digest>) -> anyhow::Result<()> {
+        restore(saved).await.context("restoring the rules from before the change")?;
+        switch.release().await?;
+        self.state.clear_journal()?;
+        Ok(())
+    }
+
+    /// Tries new connections until one works or the time is over.
+    async fn confirm(&self, address: &str, tls: &Arc<ClientConfig>) -> anyhow::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(self.confirm_seconds);
+        loop {
+            let attempt = tokio::time::timeout_at(deadline, confirm::probe(address, tls.clone())).await;
+            match attempt {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) if Instant::now() + Duration::from_secs(1) >= deadline => return Err(error),
+                Ok(Err(_)) => sleep(Duration::from_millis(500)).await,
+                Err(_) => anyhow::bail!("none was answered within {} s", self.confirm_seconds),
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The agent's life: recover, then hold a connection for ever, sending facts and applying what arrives; repair what
+//! others break, with or without a server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rustls::ClientConfig;
+use sekisho_arm::resource::diff_patch;
+use sekisho_link::facts::facts_hash;
+use sekisho_link::message::{Report, ReportOutcome, ToAgent, ToServer};
+use sekisho_link::pki::{self, Identity as TlsIdentity};
+use sekisho_link::{CommandKey, DesiredDocument, SignedDesired, tls};
+use sekisho_nsg::agent::Watcher;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, interval, sleep};
+use zeroize::Zeroizing;
+
+use crate::connection::Connection;
+use crate::facts;
+use crate::reconcile::Reconciler;
+use crate::state::{Identity, State};
+
+/// Facts are collected and a sign of life is sent this often.
+const BEAT: Duration = Duration::from_secs(30);
+/// The rules are compared with what they should be this often, beside every change that the kernel tells of.
+const CHECK: Duration = Duration::from_secs(60);
+
+/// What the command line sets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    confirm_seconds: u64,
+    reconnect: Duration,
+}
+
+impl Settings {
+    pub(crate) fn new(confirm_seconds: u64, reconnect_seconds: u64) -> Self {
+        Self { confirm_seconds, reconnect: Duration::from_secs(reconnect_seconds) }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT. The rules stay in force afterwards.
+pub(crate) async fn run(state: State, settings: Settings) -> anyhow::Result<()> {
+    let Some(identity) = state.identity()? else {
+        bail!("this machine has not joined yet; run 'sekisho-agent join' first");
+    };
+    let reconciler = Reconciler::recover(state.clone(), settings.confirm_seconds).await?;
+    let mut agent = Agent::new(state, identity, reconciler)?;
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        result = agent.live(settings.reconnect) => result,
+        _ = term.recv() => Ok(()),
+        _ = int.recv() => Ok(()),
+    }
+}
+
+struct Agent {
+    state: State,
+    identity: Identity,
+    command_key: CommandKey,
+    tls: Arc<ClientConfig>,
+    reconciler: Reconciler,
+    watcher: Watcher,
+    /// The key of a certificate that was asked for and has not come yet.
+    renewing: Option<Zeroizing<String>>,
+    /// The facts the server has, with their hash.
+    told: Option<(Value, String)>,
+}
+
+/// Why a connection ended.
+enum Ended {
+    /// Try again, not before this pause if one is given.
+    Retry(Option<Duration>),
+    /// The server does not want this agent any more.
+    Dismissed(String),
+}
+
+impl Agent {
+    fn new(state: State, identity: Identity, reconciler: Reconciler) -> anyhow::Result<Self> {
+        let command_key = CommandKey::parse(&identity.command_key)?;
+        let tls = Arc::new(client_config(&identity)?);
+        let watcher = Watcher::new().context("watching the kernel's network rules")?;
+        Ok(Self { state, identity, command_key, tls, reconciler, watcher, renewing: None, told: None })
+    }
+
+    /// The newest generation seen, whether it is in force or not.
+    fn known(&self) -> anyhow::Result<u64> {
+        let report = self.state.report()?.map_or(0, |r| r.generation);
+        Ok(report.max(self.reconciler.generation()))
+    }
+
+    async fn live(&mut self, cap: Duration) -> anyhow::Result<()> {
+        self.resume().await?;
+        let mut pause = Duration::from_secs(1);
+        loop {
+            let began = Instant::now();
+            let ended = match Connection::open(&self.identity.address, self.tls.clone()).await {
+                Ok(connection) => self.talk(connection).await.unwrap_or_else(|error| {
+                    tracing::warn!(error = format!("{error:#}"), "the link broke");
+                    Ended::Retry(None)
+                }),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "the server was not reached");
+                    Ended::Retry(None)
+                }
+            };
+            let least = match ended {
+                Ended::Dismissed(why) => {
+                    tracing::error!(why, "the server has dismissed this machine; its rules stay as they are");
+                    Some(cap)
+                }
+                Ended::Retry(least) => least,
+            };
+            if began.elapsed() > Duration::from_secs(60) {
+                pause = Duration::from_secs(1);
+            }
+            // Decorrelated jitter: machines that lost the server together do not come back together.
+            pause = jitter(Duration::from_secs(1), pause * 3).min(cap);
+            self.idle(least.unwrap_or(pause).min(cap)).await?;
+        }
+    }
+
+    /// A document that was received but neither confirmed nor given up is applied now.
+    async fn resume(&mut self) -> anyhow::Result<()> {
+        let Some(signed) = self.state.desired()? else { return Ok(()) };
+        if let Ok(document) = self.command_key.open(&signed, &self.identity.machine, self.known()?) {
+            self.apply(document).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, document: DesiredDocument) -> anyhow::Result<Report> {
+        let generation = document.generation;
+        let report = match self.reconciler.apply(&document, &self.identity.address, &self.tls).await {
+            Ok(report) => report,
+            Err(error) => {
+                let message = format!("The agent could not apply the change: {error:#}.");
+                Report { generation, outcome: ReportOutcome::Failed, message }
+            }
+        };
+        tracing::info!(generation, outcome = ?report.outcome, message = report.message, "a generation ended");
+        self.state.keep_report(&report)?;
+        // What the kernel told of our own change is old news.
+        self.reconciler.repair().await?;
+        Ok(report)
+    }
+
+    /// Waits for the next attempt and keeps the rules meanwhile.
+    async fn idle(&mut self, pause: Duration) -> anyhow::Result<()> {
+        let end = sleep(pause);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return Ok(()),
+                changed = self.watcher.changed() => {
+                    changed?;
+                    if let Some(report) = self.reconciler.repair().await? {
+                        self.state.keep_report(&report)?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn talk(&mut self, mut connection: Connection) -> anyhow::Result<Ended> {
+        let hello = ToServer::Hello {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: facts::boot_id(),
+            generation: self.known()?,
+            report: self.state.report()?,
+            facts_hash: self.told.as_ref().map(|(_, hash)| hash.clone()),
+        };
+        connection.send(&hello).await?;
+        tracing::info!(server = self.identity.address, "connected");
+        let (mut beat, mut check) = (interval(BEAT), interval(CHECK));
+        beat.reset();
+        loop {
+            tokio::select! {
+                message = connection.next() => match message? {
+                    None => return Ok(Ended::Retry(None)),
+                    Some(ToAgent::Bye { reason, retry_after: None }) => return Ok(Ended::Dismissed(reason)),
+                    Some(ToAgent::Bye { reason, retry_after: Some(seconds) }) => {
+                        tracing::info!(reason, "the server asked to come back later");
+                        return Ok(Ended::Retry(Some(Duration::from_secs(seconds.into()))));
+                    }
+                    Some(message) => self.take(&mut connection, message).await?,
+                },
+                _ = beat.tick() => self.beat(&mut connection).await?,
+                _ = check.tick() => self.mend(&mut connection).await?,
+                changed = self.watcher.changed() => {
+                    changed?;
+                    self.mend(&mut connection).await?;
+                }
+            }
+        }
+    }
+
+    async fn mend(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
+        if let Some(report) = self.reconciler.repair().await? {
+            self.state.keep_report(&report)?;
+            connection.send(&ToServer::Report(report)).await?;
+        }
+        Ok(())
+    }
+
+    async fn beat(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
+        let now = facts::collect();
+        match &self.told {
+            Some((before, base)) => match diff_patch(before, &now) {
+                None => connection.send(&ToServer::Alive).await?,
+                Some(patch) => {
+                    let hash = facts_hash(&now);
+                    connection.send(&ToServer::FactsPatch { base: base.clone(), patch, hash: hash.clone() }).await?;
+                    self.told = Some((now, hash));
+                }
+            },
+            None => self.tell_all(connection, now).await?,
+        }
+        let left = pki::not_after(&self.identity.certificate)? - OffsetDateTime::now_utc();
+        if left < pki::AGENT_CERTIFICATE / 2 && self.renewing.is_none() {
+            let (key, csr) = pki::request()?;
+            connection.send(&ToServer::Renew { csr }).await?;
+            self.renewing = Some(key);
+        }
+        Ok(())
+    }
+
+    async fn tell_all(&mut self, connection: &mut Connection, facts: Value) -> anyhow::Result<()> {
+        let hash = facts_hash(&facts);
+        connection.send(&ToServer::Facts { facts: facts.clone() }).await?;
+        self.told = Some((facts, hash));
+        Ok(())
+    }
+
+    async fn take(&mut self, connection: &mut Connection, message: ToAgent) -> anyhow::Result<()> {
+        match message {
+            ToAgent::Welcome { facts_hash: known } => {
+                if known.is_none() || known.as_ref() != self.told.as_ref().map(|(_, hash)| hash) {
+                    self.tell_all(connection, facts::collect()).await?;
+                }
+            }
+            ToAgent::NeedFacts => self.tell_all(connection, facts::collect()).await?,
+            ToAgent::Desired(signed) => self.obey(connection, signed).await?,
+            ToAgent::Certificate { certificate, ca } => self.renewed(certificate, ca)?,
+            ToAgent::Bye { .. } | ToAgent::Unknown => {}
+        }
+        Ok(())
+    }
+
+    async fn obey(&mut self, connection: &mut Connection, signed: SignedDesired) -> anyhow::Result<()> {
+        match self.command_key.open(&signed, &self.identity.machine, self.known()?) {
+            Ok(document) => {
+                self.state.keep_desired(&signed)?;
+                let report = self.apply(document).await?;
+                connection.send(&ToServer::Report(report)).await
+            }
+            Err(error) => {
+                tracing::error!(%error, "a desired document was refused");
+                Ok(())
+            }
+        }
+    }
+
+    fn renewed(&mut self, certificate: String, ca: String) -> anyhow::Result<()> {
+        let Some(key) = self.renewing.take() else { return Ok(()) };
+        let fresh = Identity {
+            agent_id: self.identity.agent_id.clone(),
+            machine: self.identity.machine.clone(),
+            address: self.identity.address.clone(),
+            command_key: self.identity.command_key.clone(),
+            ca,
+            certificate,
+            key: key.to_string(),
+        };
+        // A certificate that does not fit its key must not replace one that works.
+        self.tls = Arc::new(client_config(&fresh)?);
+        self.state.keep_identity(&fresh)?;
+        self.identity = fresh;
+        tracing::info!("the certificate was renewed");
+        Ok(())
+    }
+}
+
+fn client_config(identity: &Identity) -> anyhow::Result<ClientConfig> {
+    let own = TlsIdentity { certificate: identity.certificate.clone(), key: Zeroizing::new(identity.key.clone()) };
+    Ok(tls::agent(&identity.ca, &own)?)
+}
+
+/// A random pause between two bounds.
+fn jitter(low: Duration, high: Duration) -> Duration {
+    let mut bytes = [0u8; 4];
+    let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).is_ok();
+    let share = if filled { f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX) } else { 1.0 };
+    low + high.saturating_sub(low).mul_f64(share)
+}

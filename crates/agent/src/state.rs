@@ -1,0 +1,193 @@
+//! What the agent keeps on disk: its identity, the newest desired document, the last confirmed policy and the journal
+//! of a change that is not confirmed yet. Every file is written beside itself, synced and renamed, so that a crash
+//! leaves the old or the new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sekisho_link::SignedDesired;
+use sekisho_link::message::Report;
+use sekisho_nsg::agent::Digest;
+use sekisho_nsg::policy::NsgPart;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A file of the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    /// The operating system says no.
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+    /// The content is not what this version wrote.
+    #[error("{0} cannot be read: {1}")]
+    Content(PathBuf, serde_json::Error),
+}
+
+/// Who this machine is. It has no `Debug`: it holds the private key.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Identity {
+    /// The agent's id.
+    pub(crate) agent_id: String,
+    /// The machine's ARM id.
+    pub(crate) machine: String,
+    /// `host:port` of the server.
+    pub(crate) address: String,
+    /// The server's authority, PEM.
+    pub(crate) ca: String,
+    /// The client certificate, PEM.
+    pub(crate) certificate: String,
+    /// Its private key, PEM.
+    pub(crate) key: String,
+    /// The server's command key, base64.
+    pub(crate) command_key: String,
+}
+
+/// The policy that was confirmed last: what is restored and repaired to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Confirmed {
+    /// Its generation.
+    pub(crate) generation: u64,
+    /// The policy.
+    pub(crate) part: NsgPart,
+    /// What the kernel showed right after it was loaded; `None` for no table at all.
+    pub(crate) digest: Option<Digest>,
+}
+
+/// A change that was begun and not confirmed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Journal {
+    /// The generation being applied.
+    pub(crate) generation: u64,
+    /// What the kernel showed before; `None` for no table.
+    pub(crate) saved: Option<Digest>,
+}
+
+/// The state directory.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    dir: PathBuf,
+}
+
+impl State {
+    /// The state in a directory, which need not exist yet.
+    pub(crate) fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes the directory, for root only.
+    pub(crate) fn create(&self) -> Result<(), StateError> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        made.map_err(|e| StateError::Io(self.dir.clone(), e))
+    }
+
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, StateError> {
+        self.read("identity.json")
+    }
+    pub(crate) fn keep_identity(&self, identity: &Identity) -> Result<(), StateError> {
+        self.write("identity.json", identity)
+    }
+    pub(crate) fn desired(&self) -> Result<Option<SignedDesired>, StateError> {
+        self.read("desired.json")
+    }
+    pub(crate) fn keep_desired(&self, desired: &SignedDesired) -> Result<(), StateError> {
+        self.write("desired.json", desired)
+    }
+    pub(crate) fn confirmed(&self) -> Result<Option<Confirmed>, StateError> {
+        self.read("confirmed.json")
+    }
+    pub(crate) fn keep_confirmed(&self, confirmed: &Confirmed) -> Result<(), StateError> {
+        self.write("confirmed.json", confirmed)
+    }
+    pub(crate) fn report(&self) -> Result<Option<Report>, StateError> {
+        self.read("report.json")
+    }
+    pub(crate) fn keep_report(&self, report: &Report) -> Result<(), StateError> {
+        self.write("report.json", report)
+    }
+    pub(crate) fn journal(&self) -> Result<Option<Journal>, StateError> {
+        self.read("journal.json")
+    }
+    pub(crate) fn keep_journal(&self, journal: &Journal) -> Result<(), StateError> {
+        self.write("journal.json", journal)
+    }
+    pub(crate) fn clear_journal(&self) -> Result<(), StateError> {
+        self.remove("journal.json")
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) -> Result<(), StateError> {
+        for name in ["identity.json", "desired.json", "confirmed.json", "report.json", "journal.json", "deadman.lock"] {
+            self.remove(name)?;
+        }
+        Ok(())
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        let path = self.dir.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| StateError::Content(path, e)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StateError::Io(path, error)),
+        }
+    }
+
+    fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StateError> {
+        let path = self.dir.join(name);
+        let fresh = self.dir.join(format!("{name}.new"));
+        let bytes = serde_json::to_vec(value).map_err(|e| StateError::Content(path.clone(), e))?;
+        let written = (|| {
+            let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            fs::rename(&fresh, &path)?;
+            File::open(&self.dir)?.sync_all()
+        })();
+        written.map_err(|e| StateError::Io(path, e))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.dir.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::Io(path, error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn what_is_kept_reads_back_and_only_its_owner_can_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(&dir.path().join("s"));
+        state.create().unwrap();
+        assert_eq!(state.journal().unwrap(), None);
+        let journal = Journal { generation: 7, saved: None };
+        state.keep_journal(&journal).unwrap();
+        assert_eq!(state.journal().unwrap(), Some(journal));
+        let mode = |p: PathBuf| fs::metadata(p).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(state.dir().join("journal.json")), 0o600);
+        assert_eq!(mode(state.dir().to_owned()), 0o700);
+        state.clear_journal().unwrap();
+        assert_eq!(state.journal().unwrap(), None);
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_names_it_and_never_an_empty_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path());
+        fs::write(dir.path().join("confirmed.json"), "{").unwrap();
+        assert!(state.confirmed().unwrap_err().to_string().contains("confirmed.json"));
+    }
+}

@@ -1,0 +1,553 @@
+//! The ARM surface over HTTP: route, api-version, right, then the engine inside one transaction with its audit entry.
+//!
+//! Every path goes through [`dispatch`]; nothing else answers under `/subscriptions` and `/providers`. A caller who
+//! may not even read a thing is told that it does not exist; one who may read it is told what right is missing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use sekisho_arm::engine::{self, Answer, Page, Preconditions};
+use sekisho_arm::filter::{Filter, lookup};
+use sekisho_arm::operation::{Operation, Status};
+use sekisho_arm::registry::Storage;
+use sekisho_arm::route::Route;
+use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Call, Outcome, Scope, StoreError, TypeName, Write};
+use sekisho_rbac::{Attributes, Decision, PrincipalId};
+use serde_json::{Value, json};
+
+use crate::access::Access;
+use crate::app::App;
+use crate::authn::Caller;
+use crate::resources::{core, tags};
+use crate::{desired, http as web};
+
+/// Largest request body, in bytes (ARM: 4 MiB).
+pub const MAX_BODY_BYTES: usize = 4 << 20;
+/// Most items of a page when the client does not say.
+const PAGE: usize = 1000;
+
+/// A request, taken apart.
+pub struct Request {
+    /// GET, PUT, ...
+    pub method: Method,
+    /// Path and query.
+    pub uri: Uri,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// The end of a transaction that must not be kept.
+enum Undone {
+    Error(ArmError),
+    Preview(Value),
+}
+
+impl From<StoreError> for Undone {
+    fn from(error: StoreError) -> Self {
+        Undone::Error(error.into())
+    }
+}
+impl From<ArmError> for Undone {
+    fn from(error: ArmError) -> Self {
+        Undone::Error(error)
+    }
+}
+
+/// Answers an ARM request.
+pub async fn dispatch(app: &Arc<App>, caller: &Caller, correlation: &str, request: Request) -> Response<Body> {
+    match answer(app, caller, correlation, request).await {
+        Ok(answer) => web::arm_answer(answer),
+        Err(error) => web::arm_error(&error),
+    }
+}
+
+async fn answer(app: &Arc<App>, caller: &Caller, correlation: &str, request: Request) -> Result<Answer, ArmError> {
+    let route = Route::parse(request.uri.path())?;
+    let query = query_of(&request.uri);
+    let version = match query.get("api-version") {
+        None => return Err(ApiVersion::missing()),
+        Some(text) => ApiVersion::parse(text).ok_or_else(|| ApiVersion::invalid(text, core::VERSIONS))?,
+    };
+    let call = Call {
+        caller: caller.reference(),
+        api_version: version,
+        base_url: web::base_url(&request.headers, &app.config),
+        query,
+        correlation_id: correlation.to_owned(),
+    };
+    let asker = Asker { app, caller, call: &call, method: &request.method };
+    match route {
+        Route::Item(scope) => {
+            if let Some(target) = tags::target(&scope) {
+                return asker.tags(&target, &request).await;
+            }
+            if let Some(operation) = operation_of(&scope) {
+                return asker.poll(operation, scope.type_name().path.ends_with("Results")).await;
+            }
+            asker.item(scope, &request).await
+        }
+        Route::Collection { scope, type_name } => asker.collection(scope, type_name, &request).await,
+        Route::Provider { scope, namespace } => {
+            asker.get_only()?;
+            asker.seen(&scope).await?;
+            core::provider(&app.registry, &namespace).map(|body| Answer::json(200, body))
+        }
+        Route::Bare { scope, words } => asker.bare(&scope, &words).await,
+    }
+}
+
+/// A query with names in lower case; the last of equal names wins.
+fn query_of(uri: &Uri) -> HashMap<String, String> {
+    let decode = |text: &str| {
+        let spaced = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    };
+    uri.query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|p| !p.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name).to_ascii_lowercase(), decode(value)))
+        .collect()
+}
+
+/// The id in `.../locations/{l}/operations/{id}` and `.../operationResults/{id}`.
+fn operation_of(scope: &Scope) -> Option<&str> {
+    let id = scope.resource()?;
+    let path = id.type_name().path.to_ascii_lowercase();
+    matches!(path.as_str(), "locations/operations" | "locations/operationresults").then(|| id.name())
+}
+
+/// A caller with a request: knows how to ask for rights.
+struct Asker<'a> {
+    app: &'a Arc<App>,
+    caller: &'a Caller,
+    call: &'a Call,
+    method: &'a Method,
+}
+
+impl Asker<'_> {
+    fn get_only(&self) -> Result<(), ArmError> {
+        if *self.method == Method::GET {
+            Ok(())
+        } else {
+            Err(ArmError::method_not_allowed(self.method.as_str(), "this path"))
+        }
+    }
+
+    fn decide(&self, action: &str, scope: &Scope, attributes: &Attributes) -> Decision {
+        self.app.access.snapshot().decide_with(&[PrincipalId(self.caller.principal)], action, scope, attributes)
+    }
+
+    /// Refuses unless the caller has the right; the refusal is audited. `read` is the right by which the caller may
+    /// know that the thing exists.
+    async fn require(&self, action: &str, read: &str, scope: &Scope, attributes: &Attributes) -> Result<Decision, ArmError> {
+        let decision = self.decide(action, scope, attributes);
+        if decision.is_allowed() {
+            return Ok(decision);
+        }
+        let known = self.decide(read, scope, &Attributes::none()).is_allowed();
+        let mut error = match decision.clone().into_result(&self.caller.name, PrincipalId(self.caller.principal), action, scope) {
+            Err(error) => error,
+            Ok(()) => ArmError::internal(),
+        };
+        error.additional_info.push(("AuthorizationDecision".to_owned(), explain(&decision, action, scope)));
+        let entry = self.entry(action, scope, Outcome::Denied, &error.code, None);
+        self.app
+            .store
+            .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(entry).await }))
+            .await?;
+        Err(if known { error } else { self.hidden(scope) })
+    }
+
+    /// What is said about a thing that the caller may not know of: the outermost part it cannot see is "not found".
+    fn hidden(&self, scope: &Scope) -> ArmError {
+        let snapshot = self.app.access.snapshot();
+        let reach = snapshot.may_list(&[PrincipalId(self.caller.principal)], core::GROUP_READ);
+        if let Some(subscription) = scope.subscription_scope()
+            && !reach.touches(&subscription)
+        {
+            return ArmError::not_found(&subscription);
+        }
+        match scope.group_scope() {
+            Some(group) if !reach.touches(&group) => ArmError::not_found(&group),
+            _ => ArmError::not_found(scope),
+        }
+    }
+
+    /// Refuses a scope in and above which the caller has no right at all.
+    async fn seen(&self, scope: &Scope) -> Result<(), ArmError> {
+        let who = [PrincipalId(self.caller.principal)];
+        let any = self.app.access.snapshot().readable_scopes(&who);
+        let touched = any.iter().any(|s| s.contains(scope) || scope.contains(s));
+        if *scope == Scope::Tenant || touched { Ok(()) } else { Err(self.hidden(scope)) }
+    }
+
+    fn entry(&self, action: &str, scope: &Scope, outcome: Outcome, detail: &str, grant: Option<&Decision>) -> AuditEntry {
+        let authorization = grant.and_then(|d| match d {
+            Decision::Allowed { assignment, at, role, .. } => {
+                let snapshot = self.app.access.snapshot();
+                let name = snapshot.role(*role).map(|r| r.properties.role_name.clone()).unwrap_or_default();
+                Some(json!({"role": name, "roleAssignmentId": assignment, "roleAssignmentScope": at.to_string()}))
+            }
+            _ => None,
+        });
+        AuditEntry {
+            operation: action.to_owned(),
+            resource_id: scope.to_string(),
+            caller: self.caller.reference(),
+            outcome,
+            detail: detail.to_owned(),
+            correlation_id: self.call.correlation_id.clone(),
+            authorization,
+            http: Some(json!({"clientIpAddress": self.caller.address, "method": self.method.as_str()})),
+        }
+    }
+
+    async fn item(&self, scope: Scope, request: &Request) -> Result<Answer, ArmError> {
+        let app = self.app;
+        let kind = app.registry.find(&scope.type_name(), &self.call.api_version)?.clone();
+        let spec = kind.spec();
+        self.call.api_version.check(spec.versions, &spec.name(), &app.config.location)?;
+        let read = spec.action("read");
+        if matches!(*self.method, Method::GET | Method::HEAD) {
+            self.require(&read, &read, &scope, &Attributes::none()).await.map_err(|_| self.hidden(&scope))?;
+            let mut answer = engine::get(&app.registry, &mut app.store.read().await?, self.call, &scope).await?;
+            if *self.method == Method::HEAD {
+                answer = Answer::empty(204);
+            }
+            return Ok(answer);
+        }
+        let verb = match *self.method {
+            Method::PUT | Method::PATCH => "write",
+            Method::DELETE => "delete",
+            _ => return Err(ArmError::method_not_allowed(self.method.as_str(), &spec.name().to_string())),
+        };
+        let action = spec.action(verb);
+        let body = if *self.method == Method::DELETE { Value::Null } else { web::parse_json(&request.body)? };
+        let attributes = self.attributes(&scope, &body).await?;
+        let grant = self.require(&action, &read, &scope, &attributes).await?;
+        let pre = Preconditions {
+            if_match: web::header(&request.headers, "if-match"),
+            if_none_match: web::header(&request.headers, "if-none-match"),
+        };
+        let method = self.method.clone();
+        self.write(&scope, &action, &grant, move |registry, tx, call, scope| {
+            Box::pin(async move {
+                match method {
+                    Method::PUT => engine::put(registry, tx, call, scope, body, &pre).await,
+                    Method::PATCH => engine::patch(registry, tx, call, scope, body, &pre).await,
+                    _ => engine::delete(registry, tx, call, scope, &pre).await,
+                }
+            })
+        })
+        .await
+    }
+
+    /// What conditions on role assignments look at.
+    async fn attributes(&self, scope: &Scope, body: &Value) -> Result<Attributes, ArmError> {
+        if !scope.type_name().is("Microsoft.Authorization/roleAssignments") {
+            return Ok(Attributes::none());
+        }
+        let stored = self.app.store.read().await;
+        let resource = match stored {
+            Ok(mut read) => engine::load(&self.app.registry, &mut read, scope).await?,
+            Err(error) => return Err(error.into()),
+        };
+        let stored = resource.map(|r| Value::Object(r.properties())).unwrap_or(Value::Null);
+        Ok(crate::resources::authorization::attributes(&body["properties"], &stored))
+    }
+
+    /// Runs a write in one transaction with its audit entry; a failed one is audited too. With `?whatIf=true` it is
+    /// run, measured and undone.
+    async fn write<F>(&self, scope: &Scope, action: &str, grant: &Decision, work: F) -> Result<Answer, ArmError>
+    where
+        F: for<'t> FnOnce(
+                &'t sekisho_arm::Registry,
+                &'t mut dyn Write,
+                &'t Call,
+                &'t Scope,
+            ) -> futures_util::future::BoxFuture<'t, Result<Answer, ArmError>>
+            + Send
+            + 'static,
+    {
+        let app = self.app.clone();
+        let what_if = self.call.query("whatif").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        let (call, target) = (self.call.clone(), scope.clone());
+        let success = self.entry(action, scope, Outcome::Succeeded, "", Some(grant));
+        let result = self
+            .app
+            .store
+            .write::<Answer, Undone, _>(move |tx| {
+                Box::pin(async move {
+                    if what_if {
+                        return Err(Undone::Preview(desired::preview(&app, tx, &call, &target, work).await?));
+                    }
+                    let answer = work(&app.registry, tx, &call, &target).await?;
+                    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+                    let detail = status.canonical_reason().unwrap_or_default().replace(' ', "");
+                    tx.audit(AuditEntry { detail, ..success }).await?;
+                    Ok(answer)
+                })
+            })
+            .await;
+        match result {
+            Ok(answer) => {
+                if touches_rights(scope) {
+                    self.app.access.refresh(&self.app.store).await?;
+                }
+                Ok(answer)
+            }
+            Err(Undone::Preview(body)) => Ok(Answer::json(200, body)),
+            Err(Undone::Error(error)) => {
+                if !what_if && error.status < 500 {
+                    let failure = self.entry(action, scope, Outcome::Failed, &error.code, Some(grant));
+                    self.app
+                        .store
+                        .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(failure).await }))
+                        .await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn collection(&self, scope: Scope, type_name: TypeName, request: &Request) -> Result<Answer, ArmError> {
+        match *self.method {
+            Method::GET => self.list(scope, type_name).await,
+            Method::POST => self.act(scope, type_name, request).await,
+            _ => Err(ArmError::method_not_allowed(self.method.as_str(), &type_name.to_string())),
+        }
+    }
+
+    async fn list(&self, scope: Scope, type_name: TypeName) -> Result<Answer, ArmError> {
+        let app = self.app;
+        let kind = app.registry.find(&type_name, &self.call.api_version)?.clone();
+        let spec = kind.spec();
+        self.call.api_version.check(spec.versions, &spec.name(), &app.config.location)?;
+        let read = spec.action("read");
+        let who = [PrincipalId(self.caller.principal)];
+        let snapshot = app.access.snapshot();
+        let here = snapshot.decide(&who, &read, &scope).is_allowed();
+        let reach = snapshot.may_list(&who, &read);
+        if !here && !reach.touches(&scope) {
+            // Recorded like any refusal, and answered as if nothing were there.
+            self.require(&read, &read, &scope, &Attributes::none()).await?;
+        }
+        let mut tx = app.store.read().await?;
+        if spec.storage == Storage::Computed {
+            if !here {
+                return Err(self.require(&read, &read, &scope, &Attributes::none()).await.err().unwrap_or_else(ArmError::internal));
+            }
+            return Ok(Answer::json(200, kind.computed(&mut tx, self.call, &scope, None).await?));
+        }
+        let filter = self.call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
+        let top = match self.call.query("$top") {
+            None => PAGE,
+            Some(text) => text
+                .parse::<usize>()
+                .ok()
+                .filter(|n| *n > 0)
+                .ok_or_else(|| ArmError::bad("InvalidParameter", "The value of $top is a positive number.").target("$top"))?
+                .min(PAGE),
+        };
+        let after = self.call.query("$skiptoken").map(web::decode_token).transpose()?;
+        let keep = |id: &Scope| reach.contains(id) || (here && id.resource().is_some_and(|r| r.base_scope().contains(&scope)));
+        let Page { items, next } =
+            engine::list(&app.registry, &mut tx, self.call, &scope, &spec.name(), (after, top), &keep).await?;
+        let value: Vec<Value> = items
+            .into_iter()
+            .map(|(_, body)| body)
+            .filter(|body| {
+                filter.as_ref().is_none_or(|f| f.matches(&|path| lookup(body, path).or_else(|| lookup(&body["properties"], path))))
+            })
+            .collect();
+        let mut body = json!({ "value": value });
+        if let Some(next) = next {
+            body["nextLink"] = web::next_link(self.call, scope_path(&scope, spec), &next).into();
+        }
+        Ok(Answer::json(200, body))
+    }
+
+    async fn act(&self, scope: Scope, type_name: TypeName, request: &Request) -> Result<Answer, ArmError> {
+        let app = self.app;
+        let body = if request.body.is_empty() { Value::Null } else { web::parse_json(&request.body)? };
+        if let Some(action) = app.registry.scope_action(&type_name) {
+            let name = format!("{}/{}/action", action.namespace(), action.action().verb);
+            self.require(&name, core::GROUP_READ, &scope, &Attributes::none()).await?;
+            let mut read = app.store.read().await?;
+            return Ok(Answer::json(200, action.act(&mut read, self.call, &scope, body).await?));
+        }
+        if let Some(namespace) = core::registers(&type_name) {
+            self.seen(&scope).await?;
+            return core::provider(&app.registry, namespace).map(|body| Answer::json(200, body));
+        }
+        let verb = type_name.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let kind = app.registry.find(&scope.type_name(), &self.call.api_version)?.clone();
+        let spec = kind.spec();
+        self.call.api_version.check(spec.versions, &spec.name(), &app.config.location)?;
+        let Some(known) = spec.actions.iter().find(|a| a.verb.eq_ignore_ascii_case(&verb)).copied() else {
+            return Err(ArmError::method_not_allowed("POST", &type_name.to_string()));
+        };
+        let name = spec.action(&format!("{}/action", known.verb));
+        let grant = self.require(&name, &spec.action("read"), &scope, &Attributes::none()).await?;
+        self.write(&scope, &name, &grant, move |registry, tx, call, scope| {
+            Box::pin(async move { engine::act(registry, tx, call, scope, known.verb, body).await })
+        })
+        .await
+    }
+
+    async fn tags(&self, target: &Scope, request: &Request) -> Result<Answer, ArmError> {
+        self.call.api_version.check(core::VERSIONS, &TypeName::new("Microsoft.Resources", "tags"), "global")?;
+        let read = "Microsoft.Resources/tags/read";
+        if *self.method == Method::GET {
+            self.require(read, read, target, &Attributes::none()).await.map_err(|_| self.hidden(target))?;
+            let mut tx = self.app.store.read().await?;
+            return tags::get(&self.app.registry, &mut tx, target).await.map(|body| Answer::json(200, body));
+        }
+        let action = match *self.method {
+            Method::PUT | Method::PATCH => "Microsoft.Resources/tags/write",
+            Method::DELETE => "Microsoft.Resources/tags/delete",
+            _ => return Err(ArmError::method_not_allowed(self.method.as_str(), "tags")),
+        };
+        let body = if *self.method == Method::DELETE { Value::Null } else { web::parse_json(&request.body)? };
+        let grant = self.require(action, read, target, &Attributes::none()).await?;
+        let method = self.method.clone();
+        self.write(target, action, &grant, move |registry, tx, _, target| {
+            Box::pin(async move { tags::change(registry, tx, target, &method, body).await.map(|b| Answer::json(200, b)) })
+        })
+        .await
+    }
+
+    /// An operation is readable by whoever started it or may read what it works on.
+    async fn poll(&self, id: &str, result: bool) -> Result<Answer, ArmError> {
+        self.get_only()?;
+        let mut read = self.app.store.read().await?;
+        let operation = Operation::read(&mut read, id).await?;
+        if operation.caller != self.caller.principal.to_string() {
+            let type_name = operation.resource.type_name();
+            let kind = self.app.registry.find(&type_name, &self.call.api_version)?;
+            let action = kind.spec().action("read");
+            self.require(&action, &action, &operation.resource, &Attributes::none()).await?;
+        }
+        let (poll, location) = operation.urls(&self.call.base_url, &self.call.api_version.to_string());
+        if !result {
+            let mut answer = Answer::json(200, operation.body(&poll));
+            if operation.status == Status::InProgress {
+                answer.headers.push(("retry-after", "1".to_owned()));
+            }
+            return Ok(answer);
+        }
+        Ok(match operation.status {
+            Status::InProgress => {
+                let mut answer = Answer::empty(202);
+                answer.headers = vec![("location", location), ("retry-after", "1".to_owned())];
+                answer
+            }
+            Status::Succeeded => operation.result.map_or_else(|| Answer::empty(204), |r| Answer::json(200, r)),
+            Status::Failed => {
+                let (code, message) = operation.error.unwrap_or_default();
+                return Err(ArmError::new(409, code, message));
+            }
+        })
+    }
+
+    async fn bare(&self, scope: &Scope, words: &[String]) -> Result<Answer, ArmError> {
+        let app = self.app;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let (Scope::Subscription(_), ["operationresults", id]) = (scope, words.as_slice()) {
+            return self.poll(id, true).await;
+        }
+        self.get_only()?;
+        let who = [PrincipalId(self.caller.principal)];
+        let snapshot = app.access.snapshot();
+        let mut read = app.store.read().await?;
+        let sees = |id: &Scope| {
+            let any = snapshot.readable_scopes(&who);
+            any.iter().any(|s| s.contains(id) || id.contains(s))
+        };
+        let body = match (scope, words.as_slice()) {
+            (Scope::Tenant, ["tenants"]) => core::tenants(app),
+            (Scope::Tenant, ["subscriptions"]) => core::subscriptions(app, &mut read, &sees).await?,
+            (Scope::Tenant | Scope::Subscription(_), ["providers"]) => core::providers(&app.registry),
+            (Scope::Subscription(_), ["locations"]) => {
+                self.seen(scope).await?;
+                core::locations(app, &mut read, scope).await?
+            }
+            (Scope::Subscription(_), ["tagnames"]) => {
+                self.seen(scope).await?;
+                tags::names(&mut read, scope).await?
+            }
+            (Scope::Subscription(_) | Scope::ResourceGroup { .. }, ["resources"]) => {
+                self.seen(scope).await?;
+                let reads = |type_name: &TypeName, id: &Scope| {
+                    let action = format!("{type_name}/read");
+                    snapshot.decide(&who, &action, id).is_allowed()
+                };
+                core::resources(app, &mut read, self.call, scope, &reads).await?
+            }
+            _ => {
+                let text = format!("Nothing is served at '{}/{}'.", scope, words.join("/"));
+                return Err(ArmError::new(404, "NotFound", text));
+            }
+        };
+        Ok(Answer::json(200, body))
+    }
+}
+
+fn scope_path(scope: &Scope, spec: &sekisho_arm::TypeSpec) -> String {
+    let last = spec.path.rsplit('/').next().unwrap_or_default();
+    match scope {
+        Scope::Tenant => format!("/providers/{}/{last}", spec.namespace),
+        Scope::Subscription(_) if spec.path == "resourceGroups" => format!("{scope}/resourceGroups"),
+        Scope::Resource(_) if spec.path.contains('/') => format!("{scope}/{last}"),
+        _ => format!("{scope}/providers/{}/{last}", spec.namespace),
+    }
+}
+
+/// A decision as facts for the portal: what would have to change for it to be yes.
+pub fn explain(decision: &Decision, action: &str, scope: &Scope) -> Value {
+    let mut out = json!({"action": action, "scope": scope.to_string(), "allowed": decision.is_allowed()});
+    match decision {
+        Decision::Allowed { assignment, at, role, via_group } => {
+            out["reason"] = "assignment".into();
+            out["assignment"] = json!({"id": assignment, "scope": at.to_string(), "roleId": role.to_string(), "via": via_group.map(|g| g.to_string())});
+        }
+        Decision::Denied { deny_assignment, display_name, at } => {
+            out["reason"] = "deny".into();
+            out["deny"] = json!({"id": deny_assignment, "name": display_name, "scope": at.to_string()});
+        }
+        Decision::Missing { condition_unmet, .. } => {
+            out["reason"] = "none".into();
+            if let Some(assignment) = condition_unmet {
+                out["conditionUnmet"] = assignment.to_string().into();
+            }
+        }
+    }
+    out
+}
+
+fn touches_rights(scope: &Scope) -> bool {
+    // Removing a group removes the role assignments inside it.
+    let kind = scope.type_name().key();
+    crate::access::ROLE_TYPES.contains(&kind.as_str()) || matches!(scope, Scope::ResourceGroup { .. } | Scope::Resource(_))
+}
+
+/// Follows the feed so that a change made by any path reaches the snapshot.
+pub async fn follow(app: Arc<App>) {
+    let mut feed = app.store.changes();
+    loop {
+        let concerns = match feed.recv().await {
+            Ok(changes) => changes.iter().any(Access::concerns),
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => true,
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        };
+        if concerns && let Err(error) = app.access.refresh(&app.store).await {
+            tracing::error!(%error, "rights could not be compiled anew; the old ones stay in force");
+        }
+    }
+}

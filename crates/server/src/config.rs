@@ -1,0 +1,226 @@
+//! Configuration: one TOML file, every key overridable by an environment variable, each value knowing where it came
+//! from.
+//!
+//! A key `listen` is overridden by `SEKISHO_LISTEN`. Secrets are never configuration: the server makes its own keys in
+//! its data directory.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The environment variables begin with this.
+pub const PREFIX: &str = "SEKISHO_";
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// The file.
+    File,
+    /// The environment variable of this name.
+    Environment(String),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::File => f.write_str("file"),
+            Source::Environment(name) => write!(f, "environment {name}"),
+        }
+    }
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// The file is not TOML.
+    #[error("{0}: {1}")]
+    Parse(PathBuf, String),
+    /// A key is not known.
+    #[error("{source_name}: there is no setting '{key}'; 'sekisho server --print-config' lists all of them")]
+    Unknown {
+        /// Where it stands.
+        source_name: String,
+        /// The key.
+        key: String,
+    },
+    /// A value does not fit.
+    #[error("the setting '{key}' from {source_name} is not valid: {why}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// Where it stands.
+        source_name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the database, keys and the administration socket are.
+    pub data_dir: PathBuf,
+    /// The address browsers, `az` and agents connect to.
+    pub listen: SocketAddr,
+    /// The public name: the passkey domain and the first name of the certificate.
+    pub host: String,
+    /// Further names and addresses of the certificate.
+    pub names: Vec<String>,
+    /// `host:port` as machines reach the server; printed into join strings.
+    pub join_address: String,
+    /// The name in `/metadata/endpoints`; some older clients insist on `AzureCloud`.
+    pub cloud_name: String,
+    /// What the organisation is called.
+    pub organization: String,
+    /// The location that new things are in.
+    pub location: String,
+    /// Log lines as JSON.
+    pub log_json: bool,
+    sources: BTreeMap<&'static str, (String, Source)>,
+}
+
+/// Key, default (empty: computed), what it is.
+const KEYS: &[(&str, &str, &str)] = &[
+    ("data_dir", "/var/lib/sekisho", "directory of the database, keys and the administration socket"),
+    ("listen", "0.0.0.0:8443", "address and port for browsers, az and agents"),
+    ("host", "localhost", "public DNS name; passkeys belong to it, so choose it before people enrol"),
+    ("names", "", "further DNS names and addresses of the certificate, separated by commas"),
+    ("join_address", "", "host:port as machines reach the server (default: host and the port of listen)"),
+    ("cloud_name", "Sekisho", "the name az and Terraform are told; some older clients insist on AzureCloud"),
+    ("organization", "Sekisho", "what your organisation is called"),
+    ("location", "home", "the location (site name) of new things"),
+    ("log_json", "false", "write log lines as JSON"),
+];
+
+impl Config {
+    /// Reads the file (if given) and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the key and where it stands.
+    pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+        let mut values: BTreeMap<&'static str, (String, Source)> =
+            KEYS.iter().map(|(key, default, _)| (*key, ((*default).to_owned(), Source::Default))).collect();
+        let known = |key: &str| KEYS.iter().map(|(k, _, _)| *k).find(|k| *k == key);
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
+            let table: toml::Table =
+                text.parse().map_err(|e: toml::de::Error| ConfigError::Parse(path.to_owned(), e.to_string()))?;
+            for (key, value) in table {
+                let name = known(&key).ok_or_else(|| ConfigError::Unknown {
+                    source_name: path.display().to_string(),
+                    key: key.clone(),
+                })?;
+                let text = match value {
+                    toml::Value::String(s) => s,
+                    toml::Value::Array(items) => {
+                        items.iter().map(|i| i.as_str().unwrap_or_default()).collect::<Vec<_>>().join(",")
+                    }
+                    other => other.to_string(),
+                };
+                values.insert(name, (text, Source::File));
+            }
+        }
+        for (variable, value) in environment {
+            let Some(key) = variable.strip_prefix(PREFIX) else { continue };
+            // Other programs of ours use the prefix too; only settings are taken here.
+            if let Some(name) = known(&key.to_ascii_lowercase()) {
+                values.insert(name, (value.clone(), Source::Environment(variable.clone())));
+            }
+        }
+        Self::from_values(values)
+    }
+
+    fn from_values(values: BTreeMap<&'static str, (String, Source)>) -> Result<Config, ConfigError> {
+        let text = |key: &'static str| values.get(key).map(|(v, _)| v.clone()).unwrap_or_default();
+        let invalid = |key: &'static str, why: String| ConfigError::Value {
+            key,
+            source_name: values.get(key).map(|(_, s)| s.to_string()).unwrap_or_default(),
+            why,
+        };
+        let listen: SocketAddr = text("listen").parse().map_err(|_| {
+            invalid("listen", "an address and a port such as 0.0.0.0:443 or [::]:443 is expected".to_owned())
+        })?;
+        let host = text("host").to_ascii_lowercase();
+        if host.is_empty() || host.contains([':', '/', ' ']) {
+            return Err(invalid("host", "a DNS name without scheme and port is expected".to_owned()));
+        }
+        let log_json = text("log_json").parse().map_err(|_| invalid("log_json", "true or false is expected".to_owned()))?;
+        let join_address = match text("join_address") {
+            empty if empty.is_empty() => format!("{host}:{}", listen.port()),
+            given => given,
+        };
+        let names = text("names").split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
+        Ok(Config {
+            data_dir: PathBuf::from(text("data_dir")),
+            listen,
+            host,
+            names,
+            join_address,
+            cloud_name: text("cloud_name"),
+            organization: text("organization"),
+            location: text("location"),
+            log_json,
+            sources: values,
+        })
+    }
+
+    /// All settings with their values, sources and meanings, as a TOML file with comments.
+    pub fn describe(&self) -> String {
+        let mut out = String::new();
+        for (key, _, meaning) in KEYS {
+            let (value, source) = self.sources.get(key).cloned().unwrap_or((String::new(), Source::Default));
+            let value = if *key == "join_address" && value.is_empty() { self.join_address.clone() } else { value };
+            out.push_str(&format!("# {meaning}\n{key} = {}  # {source}\n", toml::Value::String(value)));
+        }
+        out
+    }
+
+    /// Every name the certificate is for.
+    pub fn certificate_names(&self) -> Vec<String> {
+        let mut all = vec![self.host.clone()];
+        all.extend(self.names.iter().cloned());
+        if let Some((host, _)) = self.join_address.rsplit_once(':') {
+            all.push(host.trim_matches(['[', ']']).to_owned());
+        }
+        all.sort();
+        all.dedup();
+        let at = all.iter().position(|n| *n == self.host).unwrap_or(0);
+        all.swap(0, at);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_overrides_the_file_and_the_source_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sekisho.toml");
+        std::fs::write(&path, "host = \"a.example\"\nlisten = \"127.0.0.1:1\"\n").unwrap();
+        let environment = BTreeMap::from([("SEKISHO_LISTEN".to_owned(), "127.0.0.1:9443".to_owned())]);
+        let config = Config::load(Some(&path), &environment).unwrap();
+        assert_eq!(config.join_address, "a.example:9443");
+        let text = config.describe();
+        assert!(text.contains("host = \"a.example\"  # file"), "{text}");
+        assert!(text.contains("listen = \"127.0.0.1:9443\"  # environment SEKISHO_LISTEN"), "{text}");
+    }
+
+    #[test]
+    fn a_misspelt_key_or_value_names_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sekisho.toml");
+        std::fs::write(&path, "lisen = \"x\"\n").unwrap();
+        assert!(Config::load(Some(&path), &BTreeMap::new()).unwrap_err().to_string().contains("'lisen'"));
+        let environment = BTreeMap::from([("SEKISHO_LISTEN".to_owned(), "nonsense".to_owned())]);
+        let error = Config::load(None, &environment).unwrap_err().to_string();
+        assert!(error.contains("'listen'") && error.contains("SEKISHO_LISTEN"), "{error}");
+    }
+}

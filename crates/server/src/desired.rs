@@ -1,0 +1,132 @@
+//! From resources to desired documents: a task that follows the change feed and compiles what machines should be, and
+//! the same compilation run over a write that is then undone, to show its effect beforehand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sekisho_arm::engine::{self, Answer};
+use sekisho_arm::{ArmError, Call, Listing, Read, Registry, Scope, Write};
+use sekisho_link::machine::{self, Machine, PartCompiler, kind, vm_type};
+use sekisho_store::Change;
+use serde_json::{Value, json};
+
+use crate::app::App;
+
+/// The parts of every machine, by the machine's lower-case id.
+type Parts = BTreeMap<String, BTreeMap<String, Value>>;
+
+async fn compile(read: &mut (dyn Read + '_), compilers: &[Arc<dyn PartCompiler>]) -> Result<Parts, ArmError> {
+    let mut out: Parts = BTreeMap::new();
+    for vm in read.list(&Listing::of(&Scope::Tenant, &vm_type())).await? {
+        out.insert(vm.id.key(), BTreeMap::new());
+    }
+    for compiler in compilers {
+        for (machine, part) in compiler.compile(read).await? {
+            if let Some(parts) = out.get_mut(&machine) {
+                parts.insert(compiler.part().to_owned(), part);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Compiles all machines and keeps what changed; tells connected agents through the feed.
+///
+/// # Errors
+/// Those of the compilers and the database.
+pub async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
+    let owner = app.clone();
+    app.store
+        .write::<_, ArmError, _>(move |tx| {
+            Box::pin(async move {
+                let parts = compile(tx.as_read(), &owner.compilers).await?;
+                for (machine, parts) in parts {
+                    machine::keep_desired(tx, &machine, parts, &owner.command_key).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Follows the feed for as long as the server runs. It only ever converges: whatever was missed is made up for by the
+/// next round.
+pub async fn follow(app: Arc<App>) {
+    let mut feed = app.store.changes();
+    let mut due = true;
+    loop {
+        if due && let Err(error) = converge(&app).await {
+            tracing::error!(%error, "desired documents could not be compiled");
+        }
+        due = match feed.recv().await {
+            Ok(changes) => changes.iter().any(|c| concerns(&app, c)),
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => true,
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        };
+    }
+}
+
+fn concerns(app: &App, change: &Change) -> bool {
+    change.kind == vm_type().key() || app.compilers.iter().any(|c| c.watches(&change.kind))
+}
+
+/// Runs a write, compiles before and after, and says what would change. The caller undoes the transaction.
+///
+/// # Errors
+/// Those of the write and the compilers.
+pub async fn preview<F>(app: &Arc<App>, tx: &mut dyn Write, call: &Call, target: &Scope, work: F) -> Result<Value, ArmError>
+where
+    F: for<'t> FnOnce(
+            &'t Registry,
+            &'t mut dyn Write,
+            &'t Call,
+            &'t Scope,
+        ) -> futures_util::future::BoxFuture<'t, Result<Answer, ArmError>>
+        + Send
+        + 'static,
+{
+    let shown = async |tx: &mut dyn Write| match engine::load(&app.registry, tx.as_read(), target).await? {
+        Some(r) => engine::show(&app.registry, tx.as_read(), call, &r).await,
+        None => Ok(Value::Null),
+    };
+    let before = shown(tx).await?;
+    let old = compile(tx.as_read(), &app.compilers).await?;
+    work(&app.registry, tx, call, target).await?;
+    let after = shown(tx).await?;
+    let new = compile(tx.as_read(), &app.compilers).await?;
+    let strip = |v: &Value| {
+        let mut v = v.clone();
+        if let Some(map) = v.as_object_mut() {
+            map.remove("etag");
+        }
+        v
+    };
+    let change = match (&before, &after) {
+        (Value::Null, Value::Null) => "NoChange",
+        (Value::Null, _) => "Create",
+        (_, Value::Null) => "Delete",
+        (a, b) if strip(a) == strip(b) => "NoChange",
+        _ => "Modify",
+    };
+    let empty = BTreeMap::new();
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let mut machines = Vec::new();
+    for key in keys {
+        let (a, b) = (old.get(key).unwrap_or(&empty), new.get(key).unwrap_or(&empty));
+        let changes: Vec<Value> =
+            app.compilers.iter().flat_map(|c| c.changes(a.get(c.part()), b.get(c.part()))).collect();
+        if changes.is_empty() {
+            continue;
+        }
+        let state: Machine =
+            sekisho_arm::traits::read_document(tx.as_read(), kind::MACHINE, key).await?.unwrap_or_default();
+        let id = Scope::parse(key).map_err(|_| ArmError::internal())?;
+        let id = tx.get(&id).await?.map_or(id, |r| r.id);
+        let online = state.presence(tx.now()) == machine::Presence::Online;
+        machines.push(json!({"id": id.to_string(), "name": id.name(), "online": online, "changes": changes}));
+    }
+    Ok(json!({
+        "changes": [{"resourceId": target.to_string(), "changeType": change, "before": before, "after": after}],
+        "machines": machines,
+    }))
+}

@@ -1,0 +1,101 @@
+//! `GET /api/events`: server-sent events that name what changed. They carry no content: the page reads again what it
+//! shows, with its own rights.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Extension, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use http::{HeaderMap, Method};
+use sekisho_arm::Scope;
+use sekisho_rbac::PrincipalId;
+use sekisho_store::Change;
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::app::App;
+use crate::authn;
+use crate::http::Peer;
+
+/// Most changes replayed after a reconnect.
+const REPLAY: i64 = 500;
+
+/// Streams changes the caller may know of.
+pub async fn stream(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let caller = match authn::caller(&app, &method, &headers, peer).await {
+        Ok(caller) => caller,
+        Err(error) => return authn::challenge(&app, &headers, &error),
+    };
+    let feed = app.store.changes();
+    let last: Option<i64> = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let mut waiting = vec![Event::default().event("hello").data(json!({"version": env!("CARGO_PKG_VERSION")}).to_string())];
+    if let Some(last) = last {
+        match app.store.changes_after(last, REPLAY).await {
+            Ok(Some(missed)) if (missed.len() as i64) < REPLAY => waiting.extend(shown(&app, caller.principal, &missed)),
+            _ => waiting.push(Event::default().event("reset").data("{}")),
+        }
+    }
+    waiting.reverse();
+    let principal = caller.principal;
+    let events = stream::unfold((app, feed, waiting, caller), move |(app, mut feed, mut waiting, caller)| async move {
+        loop {
+            if let Some(event) = waiting.pop() {
+                return Some((Ok::<_, Infallible>(event), (app, feed, waiting, caller)));
+            }
+            match feed.recv().await {
+                Ok(changes) => {
+                    // A session that was revoked ends its stream with it.
+                    if changes.iter().any(|c| c.kind == "session") && !authn::still_valid(&app, &caller).await {
+                        return None;
+                    }
+                    waiting = shown(&app, principal, &changes);
+                    waiting.reverse();
+                }
+                Err(RecvError::Lagged(_)) => waiting.push(Event::default().event("reset").data("{}")),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))).into_response()
+}
+
+fn shown(app: &App, principal: uuid::Uuid, changes: &[Change]) -> Vec<Event> {
+    let snapshot = app.access.snapshot();
+    let who = [PrincipalId(principal)];
+    changes
+        .iter()
+        .filter_map(|change| {
+            let visible = match change.kind.as_str() {
+                // Private records of the server and of other people are nobody's news; the kinds below only say "look
+                // again".
+                "person" | "group" | "servicePrincipal" | "session" | "credential" | "audit" => true,
+                "facts" | "machine" => {
+                    let id = Scope::parse(&change.key).ok()?;
+                    snapshot.decide(&who, "Microsoft.Compute/virtualMachines/read", &id).is_allowed()
+                }
+                kind if kind.contains('/') => {
+                    let id = Scope::parse(&change.key).ok()?;
+                    let spec_action = app.registry.get(&id.type_name()).map(|k| k.spec().action("read"))?;
+                    snapshot.decide(&who, &spec_action, &id).is_allowed()
+                }
+                _ => false,
+            };
+            let private = matches!(change.kind.as_str(), "person" | "group" | "servicePrincipal" | "session" | "credential" | "audit");
+            let id = if private { "" } else { change.key.as_str() };
+            visible.then(|| {
+                Event::default()
+                    .event("change")
+                    .id(change.sequence.to_string())
+                    .data(json!({"type": change.kind, "id": id, "etag": change.etag, "verb": change.verb.word()}).to_string())
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,245 @@
+//! HTTP: the one router, what every answer carries, and the small conversions between HTTP and ARM.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Extension, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use sekisho_arm::engine::Answer;
+use sekisho_arm::{ArmError, Call};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::authn;
+use crate::config::Config;
+use crate::{arm, events, link, portal, signin};
+
+/// The id of a request: the correlation id of everything it causes.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// The address of the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// The router for browsers, `az` and SDKs.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .merge(signin::router())
+        .route("/api/events", get(events::stream))
+        .route("/openapi.json", get(crate::openapi::document))
+        .route("/link/join", post(link::join))
+        .route("/subscriptions", any(arm_route))
+        .route("/subscriptions/{*rest}", any(arm_route))
+        .route("/providers", any(arm_route))
+        .route("/providers/{*rest}", any(arm_route))
+        .route("/tenants", any(arm_route))
+        .fallback(portal_or_arm)
+        .layer(middleware::from_fn_with_state(app.clone(), every_request))
+        .with_state(app)
+}
+
+/// Adds ids and security headers to every answer.
+async fn every_request(State(_app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let id = Uuid::new_v4().to_string();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let client_id = request
+        .headers()
+        .get("x-ms-return-client-request-id")
+        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"))
+        .then(|| request.headers().get("x-ms-client-request-id").cloned())
+        .flatten();
+    let started = std::time::Instant::now();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    tracing::info!(%method, path, status = response.status().as_u16(), ms = started.elapsed().as_millis(), request = id, "request");
+    let headers = response.headers_mut();
+    for name in ["x-ms-request-id", "x-ms-correlation-request-id"] {
+        set(headers, name, &id);
+    }
+    let now = time::OffsetDateTime::now_utc();
+    let stamp = format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+        now.year(),
+        u8::from(now.month()),
+        now.day(),
+        now.hour(),
+        now.minute(),
+        now.second()
+    );
+    set(headers, "x-ms-routing-request-id", &format!("SEKISHO:{stamp}:{id}"));
+    if let Some(client_id) = client_id {
+        headers.insert("x-ms-client-request-id", client_id);
+    }
+    set(headers, "strict-transport-security", "max-age=31536000");
+    set(headers, "x-content-type-options", "nosniff");
+    set(headers, "referrer-policy", "no-referrer");
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        set(headers, "cache-control", "no-store");
+    }
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        set(headers, "content-security-policy", "default-src 'none'; frame-ancestors 'none'");
+    }
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// Doubled slashes (`//metadata/endpoints`, `//subscriptions/..`) are collapsed before routing is tried again.
+async fn portal_or_arm(
+    state: State<Arc<App>>,
+    id: Extension<RequestId>,
+    peer: Extension<Peer>,
+    request: Request,
+) -> Response {
+    let path = request.uri().path();
+    let first = path.split('/').find(|s| !s.is_empty()).unwrap_or_default().to_ascii_lowercase();
+    if matches!(first.as_str(), "subscriptions" | "providers" | "tenants") {
+        return arm_route(state, id, peer, request).await;
+    }
+    if path.starts_with("//") && first == "metadata" {
+        return signin::metadata(state, request.headers().clone(), axum::extract::RawQuery(request.uri().query().map(str::to_owned))).await;
+    }
+    if matches!(first.as_str(), "api" | "auth" | "v1.0" | "link" | "metadata") {
+        return arm_error(&ArmError::new(404, "NotFound", "Nothing is served at this path."));
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return arm_error(&ArmError::method_not_allowed(request.method().as_str(), "this path"));
+    }
+    portal::serve(request.uri().path(), request.headers())
+}
+
+async fn arm_route(
+    State(app): State<Arc<App>>,
+    Extension(id): Extension<RequestId>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let caller = match authn::caller(&app, &parts.method, &parts.headers, peer).await {
+        Ok(caller) => caller,
+        Err(error) => return authn::challenge(&app, &parts.headers, &error),
+    };
+    let body = match read_body(body, arm::MAX_BODY_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return arm_error(&error),
+    };
+    let request = arm::Request { method: parts.method, uri: parts.uri, headers: parts.headers, body };
+    arm::dispatch(&app, &caller, &id.0, request).await
+}
+
+/// Reads a whole body.
+///
+/// # Errors
+/// 413 `RequestContentTooLarge` past the limit; 408 when it does not arrive within 30 seconds.
+pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, ArmError> {
+    match tokio::time::timeout(std::time::Duration::from_secs(30), to_bytes(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(ArmError::new(
+            413,
+            "RequestContentTooLarge",
+            format!("The request content is larger than {limit} bytes or broke off."),
+        )),
+        Err(_) => Err(ArmError::new(408, "RequestTimeout", "The request content did not arrive in time.")),
+    }
+}
+
+/// Parses a JSON body.
+///
+/// # Errors
+/// 400 `InvalidRequestContent` saying where it stops being JSON.
+pub fn parse_json(bytes: &[u8]) -> Result<Value, ArmError> {
+    if bytes.is_empty() {
+        return Err(ArmError::invalid_content("The request content is empty; a JSON object is expected."));
+    }
+    serde_json::from_slice(bytes).map_err(|e| {
+        ArmError::invalid_content(format!(
+            "The request content was invalid and could not be deserialized: it is not valid JSON at line {} column {}.",
+            e.line(),
+            e.column()
+        ))
+    })
+}
+
+/// A header as text.
+pub fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
+}
+
+/// `https://host:port` as the client reached us. A `Host` that is no name of ours is not repeated.
+pub fn base_url(headers: &HeaderMap, config: &Config) -> String {
+    let given = header(headers, "host").unwrap_or_default();
+    let name = given.rsplit_once(':').map_or(given.as_str(), |(name, _)| name).trim_matches(['[', ']']);
+    if config.certificate_names().iter().any(|n| n.eq_ignore_ascii_case(name)) {
+        format!("https://{given}")
+    } else {
+        format!("https://{}:{}", config.host, config.listen.port())
+    }
+}
+
+/// The link to the next page: the same query with a token.
+pub fn next_link(call: &Call, path: String, after: &str) -> String {
+    let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let mut query: Vec<(String, String)> = call
+        .query
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "$skiptoken" | "whatif"))
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect();
+    query.sort();
+    query.push(("$skiptoken".to_owned(), URL_SAFE_NO_PAD.encode(after)));
+    let text: Vec<String> = query.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+    let path: Vec<String> = path.split('/').map(|s| encode(s).replace("%2D", "-").replace("%2E", ".").replace("%5F", "_")).collect();
+    format!("{}{}?{}", call.base_url, path.join("/"), text.join("&").replace("api%2Dversion", "api-version"))
+}
+
+/// Reads a page token.
+///
+/// # Errors
+/// 400 `InvalidSkipToken`.
+pub fn decode_token(token: &str) -> Result<String, ArmError> {
+    let invalid = || ArmError::bad("InvalidSkipToken", "The $skipToken is not one of ours.").target("$skipToken");
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid())?;
+    String::from_utf8(bytes).map_err(|_| invalid())
+}
+
+/// An ARM answer as HTTP.
+pub fn arm_answer(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = match answer.body {
+        Some(body) => json(status, &body),
+        None => status.into_response(),
+    };
+    for (name, value) in answer.headers {
+        set(response.headers_mut(), name, &value);
+    }
+    response
+}
+
+/// A JSON answer.
+pub fn json(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
+}
+
+/// An ARM error as HTTP.
+pub fn arm_error(error: &ArmError) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, &error.body());
+    set(response.headers_mut(), "x-ms-failure-cause", "service");
+    if let Some(seconds) = error.retry_after {
+        set(response.headers_mut(), "retry-after", &seconds.to_string());
+    }
+    response
+}

@@ -1,0 +1,345 @@
+//! The server's end of the link: machines join over HTTPS, agents hold one WebSocket over mutual TLS.
+//!
+//! One task per connection reads from the agent and is woken when the machine's desired document changes or its agent
+//! is revoked. Whatever it says is read from the database at that moment, so that a missed wake-up costs time and
+//! never correctness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::response::Response;
+use futures_util::{SinkExt, StreamExt};
+use http::{StatusCode, header};
+use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use sekisho_arm::traits::read_document;
+use sekisho_arm::{ArmError, Scope, StoreError};
+use sekisho_link::machine::{self, Desired, Machine, kind};
+use sekisho_link::message::{JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, ToAgent, ToServer};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::http::{self as web, Peer};
+
+/// How long a new connection may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
+/// Silence after which a connection is given up; agents speak every 30 seconds.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// `POST /link/join`.
+pub async fn join(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: axum::extract::Request) -> Response {
+    match joined(app, peer, request).await {
+        Ok(answer) => answer,
+        Err(error) => web::arm_error(&error),
+    }
+}
+
+async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> Result<Response, ArmError> {
+    let body = web::read_body(request.into_body(), MAX_HELLO_BYTES).await?;
+    let value = web::parse_json(&body)?;
+    let request: JoinRequest = sekisho_arm::resource::typed(&value, "")?;
+    let owner = app.clone();
+    let result = app
+        .store
+        .write::<_, ArmError, _>(move |tx| {
+            Box::pin(async move { machine::join(tx, &request, &owner.authority, &peer.0.ip().to_string()).await })
+        })
+        .await;
+    let joined = result.inspect_err(|error| tracing::warn!(code = error.code, client = %peer.0, "a machine was not let in"))?;
+    let answer = JoinAnswer {
+        agent_id: joined.agent.to_string(),
+        machine: joined.machine.to_string(),
+        certificate: joined.certificate,
+        ca: app.authority.certificate().to_owned(),
+        command_key: app.command_key.public().to_text(),
+    };
+    let body = serde_json::to_value(answer).map_err(|_| ArmError::internal())?;
+    Ok(web::json(StatusCode::CREATED, &body))
+}
+
+/// Answers a request on a mutually authenticated connection: the WebSocket, or a probe by which an agent makes sure
+/// that new connections still work.
+pub async fn agent_request(
+    app: Arc<App>,
+    identity: (Uuid, [u8; 32]),
+    peer: Peer,
+    mut request: http::Request<Incoming>,
+) -> Response {
+    let admitted = async {
+        let mut read = app.store.read().await?;
+        machine::admit(&mut read, identity.0, &identity.1).await
+    };
+    let agent = match admitted.await {
+        Ok(agent) => agent,
+        Err(error) => {
+            tracing::warn!(agent = %identity.0, client = %peer.0, code = error.code, "an agent was not admitted");
+            return web::arm_error(&error);
+        }
+    };
+    match request.uri().path() {
+        "/link/confirm" => {
+            let nonce = request.uri().query().unwrap_or_default().to_owned();
+            web::json(StatusCode::OK, &json!({ "nonce": nonce.chars().take(128).collect::<String>() }))
+        }
+        "/link/agent" => {
+            let Some(key) = request.headers().get("sec-websocket-key").map(|k| derive_accept_key(k.as_bytes())) else {
+                return web::arm_error(&ArmError::bad("UpgradeRequired", "A WebSocket is expected here."));
+            };
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                match upgrade.await {
+                    Ok(upgraded) => Connection::new(app, identity, agent.machine).run(upgraded).await,
+                    Err(error) => tracing::debug!(%error, "an agent's connection did not become a WebSocket"),
+                }
+            });
+            Response::builder()
+                .status(StatusCode::SWITCHING_PROTOCOLS)
+                .header(header::CONNECTION, "upgrade")
+                .header(header::UPGRADE, "websocket")
+                .header("sec-websocket-accept", key)
+                .body(Body::empty())
+                .unwrap_or_default()
+        }
+        _ => web::arm_error(&ArmError::new(404, "NotFound", "Nothing is served at this path.")),
+    }
+}
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Why a connection ends.
+enum End {
+    /// The socket broke, or the agent spoke nonsense.
+    Broken(String),
+    /// The agent is told to go.
+    Bye { reason: String, retry_after: Option<u32> },
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "an agent's message could not be kept");
+        End::Bye { reason: "the server cannot keep anything at the moment".to_owned(), retry_after: Some(5) }
+    }
+}
+impl From<ArmError> for End {
+    fn from(error: ArmError) -> Self {
+        match error.code.as_str() {
+            "AgentRevoked" => End::Bye { reason: error.message, retry_after: None },
+            _ => End::Bye { reason: error.message, retry_after: Some(5) },
+        }
+    }
+}
+
+/// One live connection.
+struct Connection {
+    app: Arc<App>,
+    id: Uuid,
+    agent: Uuid,
+    key: [u8; 32],
+    machine: Scope,
+    sent_generation: u64,
+}
+
+impl Connection {
+    fn new(app: Arc<App>, identity: (Uuid, [u8; 32]), machine: Scope) -> Self {
+        Self { app, id: Uuid::new_v4(), agent: identity.0, key: identity.1, machine, sent_generation: 0 }
+    }
+
+    async fn run(mut self, upgraded: Upgraded) {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(2048)
+            .write_buffer_size(0)
+            .max_message_size(Some(MAX_FRAME_BYTES))
+            .max_frame_size(Some(MAX_FRAME_BYTES));
+        let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let machine_key = self.machine.key();
+        let (wake, woken) = mpsc::channel(1);
+        self.app.agents.enter(&machine_key, self.id, wake);
+        let end = self.talk(&mut socket, woken).await;
+        self.app.agents.leave(&machine_key, self.id);
+        match end {
+            End::Broken(why) => tracing::info!(machine = machine_key, why, "an agent's connection ended"),
+            End::Bye { reason, retry_after } => {
+                tracing::info!(machine = machine_key, reason, "an agent was sent away");
+                // It may be gone already.
+                let _ = send(&mut socket, &ToAgent::Bye { reason, retry_after }).await;
+                let _ = socket.close(None).await;
+            }
+        }
+    }
+
+    async fn talk(&mut self, socket: &mut Socket, mut woken: mpsc::Receiver<()>) -> End {
+        match self.greet(socket).await {
+            Ok(()) => {}
+            Err(end) => return end,
+        }
+        let mut heard = Instant::now();
+        loop {
+            let step = tokio::select! {
+                message = timeout(SILENCE, socket.next()) => match message {
+                    Err(_) => Err(End::Broken(format!("silent since {} s", heard.elapsed().as_secs()))),
+                    Ok(None) => Err(End::Broken("closed".to_owned())),
+                    Ok(Some(Err(error))) => Err(End::Broken(error.to_string())),
+                    Ok(Some(Ok(message))) => {
+                        heard = Instant::now();
+                        self.take(socket, message).await
+                    }
+                },
+                Some(()) = woken.recv() => self.push(socket).await,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn greet(&mut self, socket: &mut Socket) -> Result<(), End> {
+        let first = timeout(HELLO_TIMEOUT, socket.next()).await.map_err(|_| End::Broken("no hello".to_owned()))?;
+        let Some(Ok(Message::Binary(bytes))) = first else { return Err(End::Broken("no hello".to_owned())) };
+        let Ok(ToServer::Hello { version, boot_id, generation, report, .. }) = serde_json::from_slice(&bytes) else {
+            return Err(End::Broken("the first message is no hello".to_owned()));
+        };
+        self.sent_generation = generation;
+        let machine = self.machine.clone();
+        let state: Machine = self
+            .app
+            .store
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move {
+                    machine::heard(tx, &machine, |m| {
+                        m.version = version.chars().take(64).collect();
+                        m.boot_id = boot_id.chars().take(64).collect();
+                        m.report = report.or(m.report.take());
+                    })
+                    .await
+                })
+            })
+            .await?;
+        send(socket, &ToAgent::Welcome { facts_hash: state.facts_hash }).await?;
+        self.push(socket).await
+    }
+
+    /// Tells the agent what is new for it, and ends the connection when it may not stay.
+    async fn push(&mut self, socket: &mut Socket) -> Result<(), End> {
+        if !self.app.agents.is_current(&self.machine.key(), self.id) {
+            return Err(End::Bye { reason: "another connection of this machine took over".to_owned(), retry_after: Some(30) });
+        }
+        let mut read = self.app.store.read().await?;
+        machine::admit(&mut read, self.agent, &self.key).await?;
+        let desired: Option<Desired> = read_document(&mut read, kind::DESIRED, &self.machine.key()).await?;
+        drop(read);
+        if let Some(desired) = desired.filter(|d| d.generation > self.sent_generation) {
+            self.sent_generation = desired.generation;
+            send(socket, &ToAgent::Desired(desired.signed)).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, socket: &mut Socket, message: Message) -> Result<(), End> {
+        let bytes = match message {
+            Message::Binary(bytes) => bytes,
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Close(_) => return Err(End::Broken("closed by the agent".to_owned())),
+            _ => return Err(End::Broken("a message that is not binary".to_owned())),
+        };
+        let message: ToServer = serde_json::from_slice(&bytes).map_err(|e| End::Broken(format!("nonsense: {e}")))?;
+        let (machine, app) = (self.machine.clone(), self.app.clone());
+        match message {
+            ToServer::Alive | ToServer::Unknown | ToServer::Hello { .. } => {
+                self.write(move |tx| Box::pin(async move { Ok(machine::heard(tx, &machine, |_| {}).await.map(|_| ())?) })).await
+            }
+            ToServer::Report(report) => {
+                let text: String = report.message.chars().take(2000).collect();
+                let report = sekisho_link::message::Report { message: text, ..report };
+                self.write(move |tx| {
+                    Box::pin(async move { Ok(machine::heard(tx, &machine, |m| m.report = Some(report)).await.map(|_| ())?) })
+                })
+                .await
+            }
+            ToServer::Facts { facts } => {
+                self.write(move |tx| {
+                    Box::pin(async move { machine::keep_facts(tx, &machine, None, facts, &app.observers).await.map(|_| ()) })
+                })
+                .await
+            }
+            ToServer::FactsPatch { base, patch, .. } => {
+                let fits = self
+                    .app
+                    .store
+                    .write::<_, ArmError, _>(move |tx| {
+                        Box::pin(async move { machine::keep_facts(tx, &machine, Some(&base), patch, &app.observers).await })
+                    })
+                    .await?;
+                if fits { Ok(()) } else { send(socket, &ToAgent::NeedFacts).await }
+            }
+            ToServer::Renew { csr } => {
+                let (agent, key) = (self.agent, self.key);
+                let ca = self.app.authority.certificate().to_owned();
+                let certificate = self
+                    .app
+                    .store
+                    .write::<_, ArmError, _>(move |tx| {
+                        Box::pin(async move { machine::renew(tx, agent, &key, &csr, &app.authority).await })
+                    })
+                    .await?;
+                send(socket, &ToAgent::Certificate { certificate, ca }).await
+            }
+        }
+    }
+
+    async fn write<F>(&self, work: F) -> Result<(), End>
+    where
+        F: for<'t> FnOnce(&'t mut dyn sekisho_arm::Write) -> futures_util::future::BoxFuture<'t, Result<(), ArmError>>
+            + Send
+            + 'static,
+    {
+        Ok(self.app.store.write::<_, ArmError, _>(work).await?)
+    }
+}
+
+async fn send(socket: &mut Socket, message: &ToAgent) -> Result<(), End> {
+    let bytes = serde_json::to_vec(message).map_err(|e| End::Broken(e.to_string()))?;
+    let sent = timeout(Duration::from_secs(30), socket.send(Message::Binary(bytes.into()))).await;
+    match sent {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(End::Broken(error.to_string())),
+        Err(_) => Err(End::Broken("the agent does not read".to_owned())),
+    }
+}
+
+/// Wakes connections whose machine has something new.
+pub async fn follow(app: Arc<App>) {
+    let mut feed = app.store.changes();
+    loop {
+        match feed.recv().await {
+            Ok(changes) => {
+                for change in changes.iter() {
+                    match change.kind.as_str() {
+                        kind::DESIRED => app.agents.wake(&change.key),
+                        kind::AGENT => {
+                            let agent = read_agent(&app, &change.key).await;
+                            agent.into_iter().for_each(|machine| app.agents.wake(&machine.key()));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => app.agents.wake_all(),
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn read_agent(app: &App, id: &str) -> Option<Scope> {
+    let mut read = app.store.read().await.ok()?;
+    let agent: machine::Agent = read_document(&mut read, kind::AGENT, id).await.ok()??;
+    Some(agent.machine)
+}

@@ -1,0 +1,486 @@
+//! `Microsoft.Authorization`: role definitions, role assignments, deny assignments, and the questions people ask about
+//! them. The meaning is `rbac`'s; here it meets the database.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemars::SchemaGenerator;
+use sekisho_arm::filter::Filter;
+use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Registry, ScopeAction, Storage, any_schema};
+use sekisho_arm::traits::read_documents;
+use sekisho_arm::{
+    ArmError, Call, Listing, Read, Resource, ResourceType, Scope, ScopeKind, TypeName, TypeSpec, Write,
+};
+use sekisho_rbac::condition::Source;
+use sekisho_rbac::{
+    AssignmentProperties, Attributes, Decision, DenyAssignmentProperties, PrincipalId, RoleDefinition,
+    RoleDefinitionProperties, RoleId, Snapshot, Universe, builtin, guard, validate,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::OnceLock;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use crate::access::{self, GROUP, GroupRecord};
+use crate::arm::explain;
+
+const VERSIONS: &[&str] = &["2024-07-01-preview", "2022-05-01-preview", "2022-04-01", "2020-10-01", "2018-07-01", "2015-07-01"];
+const SCOPES: &[ScopeKind] = &[
+    ScopeKind::Tenant,
+    ScopeKind::ManagementGroup,
+    ScopeKind::Subscription,
+    ScopeKind::ResourceGroup,
+    ScopeKind::Resource,
+];
+
+const fn spec(path: &'static str, put: PutStyle) -> TypeSpec {
+    TypeSpec {
+        namespace: "Microsoft.Authorization",
+        path,
+        versions: VERSIONS,
+        scopes: SCOPES,
+        storage: Storage::Row,
+        put,
+        location: false,
+        shows_etag: false,
+        shows_state: false,
+        actions: &[],
+        schema: any_schema,
+    }
+}
+
+/// The universe is known once the registry is complete, and the registry holds these types: filled in afterwards.
+pub type LateUniverse = Arc<OnceLock<Arc<Universe>>>;
+
+/// Adds the types and actions.
+pub fn register(registry: &mut Registry, universe: &LateUniverse) {
+    registry
+        .add(RoleDefinitions { universe: universe.clone() })
+        .add(RoleAssignments { universe: universe.clone() })
+        .add(DenyAssignments)
+        .add(ProviderOperations { universe: universe.clone() })
+        .add_scope_action(Question { kind: Asked::Explain, universe: universe.clone() })
+        .add_scope_action(Question { kind: Asked::WhoCan, universe: universe.clone() })
+        .add_scope_action(Question { kind: Asked::Effective, universe: universe.clone() });
+}
+
+async fn snapshot(read: &mut (dyn Read + '_), universe: &LateUniverse) -> Result<Snapshot, ArmError> {
+    let universe = universe.get().cloned().ok_or_else(ArmError::internal)?;
+    Ok(Snapshot::compile(access::facts(read, universe).await?))
+}
+
+/// What conditions look at: the assignment asked for and the one kept.
+pub fn attributes(request: &Value, kept: &Value) -> Attributes {
+    const PREFIX: &str = "Microsoft.Authorization/roleAssignments";
+    let mut out = Attributes::none();
+    for (source, body) in [(Source::Request, request), (Source::Resource, kept)] {
+        let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+        let role = RoleId::parse(&text("roleDefinitionId")).map(|r| r.to_string()).unwrap_or_default();
+        out = out
+            .with(source, &format!("{PREFIX}:RoleDefinitionId"), role)
+            .with(source, &format!("{PREFIX}:PrincipalId"), text("principalId"))
+            .with(source, &format!("{PREFIX}:PrincipalType"), text("principalType"));
+    }
+    out
+}
+
+struct RoleDefinitions {
+    universe: LateUniverse,
+}
+
+static ROLE_SPEC: TypeSpec = TypeSpec {
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<RoleDefinitionProperties>(),
+    ..spec("roleDefinitions", PutStyle::AlwaysCreated)
+};
+
+/// Role definitions are kept at the root, wherever they were written: their assignable scopes say where they apply.
+fn role_id(name: &str) -> Scope {
+    Scope::Tenant.resource_in("Microsoft.Authorization", "roleDefinitions", name).unwrap_or(Scope::Tenant)
+}
+
+fn built_in(role: &RoleDefinition) -> Resource {
+    let mut rest = serde_json::Map::new();
+    let mut properties = serde_json::to_value(&role.properties).unwrap_or_default();
+    for field in ["createdOn", "updatedOn"] {
+        properties[field] = "2015-02-02T21:55:09.8806423Z".into();
+    }
+    rest.insert("properties".into(), properties);
+    Resource {
+        id: role_id(&role.name.to_string()),
+        type_name: ROLE_SPEC.name(),
+        location: None,
+        tags: None,
+        etag: String::new(),
+        sequence: 0,
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        changed_at: OffsetDateTime::UNIX_EPOCH,
+        rest,
+    }
+}
+
+fn role_of(resource: &Resource) -> Result<RoleDefinition, ArmError> {
+    let name = access::guid_name(resource)?;
+    Ok(RoleDefinition { name: RoleId(name), properties: resource.typed()? })
+}
+
+#[async_trait]
+impl ResourceType for RoleDefinitions {
+    fn spec(&self) -> &TypeSpec {
+        &ROLE_SPEC
+    }
+
+    fn stored_id(&self, id: &Scope) -> Scope {
+        role_id(id.name())
+    }
+
+    fn built_in(&self, id: &Scope) -> Option<Resource> {
+        builtin::role(RoleId::parse(id.name())?).map(built_in)
+    }
+
+    async fn prepare(&self, tx: &mut dyn Write, call: &Call, draft: &mut Resource, old: Option<&Resource>) -> Result<(), ArmError> {
+        let now = tx.now().format(&Rfc3339).unwrap_or_default();
+        let created = old.map(Resource::properties).and_then(|p| p.get("createdOn").cloned());
+        let by = old.map(Resource::properties).and_then(|p| p.get("createdBy").cloned());
+        let properties = draft.properties_mut();
+        properties.insert("type".into(), "CustomRole".into());
+        properties.insert("createdOn".into(), created.unwrap_or_else(|| now.clone().into()));
+        properties.insert("createdBy".into(), by.unwrap_or_else(|| call.caller.object_id.clone().into()));
+        properties.insert("updatedOn".into(), now.into());
+        properties.insert("updatedBy".into(), call.caller.object_id.clone().into());
+        for list in ["permissions"] {
+            properties.entry(list).or_insert_with(|| json!([]));
+        }
+        let role = role_of(draft)?;
+        let all = snapshot(tx.as_read(), &self.universe).await?;
+        let others: Vec<&RoleDefinition> = all.roles().filter(|r| r.name != role.name).collect();
+        validate::custom_role(&role, others, all.universe())?;
+        let who = [PrincipalId(Uuid::try_parse(&call.caller.object_id).unwrap_or_default())];
+        if !guard::may_define(&all, &who, &role).is_allowed() {
+            return Err(ArmError::new(
+                403,
+                "LinkedAuthorizationFailed",
+                "You may write role definitions here, but not at every assignable scope of this role.",
+            )
+            .target("properties.assignableScopes"));
+        }
+        // The normal form is kept: what clients read back has every list.
+        let typed = serde_json::to_value(&role.properties).map_err(|_| ArmError::internal())?;
+        draft.rest.insert("properties".into(), typed);
+        Ok(())
+    }
+
+    async fn removing(&self, tx: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {
+        let all = snapshot(tx.as_read(), &self.universe).await?;
+        guard::check_role_removal(&all, &role_of(old)?)
+    }
+
+    async fn collection(&self, read: &mut dyn Read, call: &Call, scope: &Scope) -> Result<Option<Vec<Resource>>, ArmError> {
+        let filter = call.query("$filter").map(Filter::parse).transpose()?;
+        let custom = read.list(&Listing::of(&Scope::Tenant, &ROLE_SPEC.name())).await?;
+        let here = |r: &Resource| {
+            let scopes = r.properties().get("assignableScopes").cloned().unwrap_or_default();
+            scopes.as_array().into_iter().flatten().filter_map(|s| Scope::parse(s.as_str()?).ok()).any(|s| s.contains(scope) || scope.contains(&s))
+        };
+        let only = filter.as_ref().and_then(|f| f.required("type")).map(str::to_owned);
+        let mut all: Vec<Resource> = builtin::roles().iter().map(built_in).collect();
+        all.extend(custom.into_iter().filter(here));
+        if let Some(only) = only {
+            all.retain(|r| r.properties().get("type").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case(&only)));
+        }
+        Ok(Some(all))
+    }
+
+    async fn present(&self, _: &mut dyn Read, _: &Call, resource: &Resource) -> Result<Value, ArmError> {
+        Ok(self.render(resource))
+    }
+}
+
+struct RoleAssignments {
+    universe: LateUniverse,
+}
+
+static ASSIGNMENT_SPEC: TypeSpec = TypeSpec {
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<AssignmentProperties>(),
+    ..spec("roleAssignments", PutStyle::AlwaysCreated)
+};
+
+#[async_trait]
+impl ResourceType for RoleAssignments {
+    fn spec(&self) -> &TypeSpec {
+        &ASSIGNMENT_SPEC
+    }
+
+    async fn prepare(&self, tx: &mut dyn Write, call: &Call, draft: &mut Resource, old: Option<&Resource>) -> Result<(), ArmError> {
+        let now = tx.now().format(&Rfc3339).unwrap_or_default();
+        let kept = old.map(Resource::properties).unwrap_or_default();
+        let scope = access::scope_of(draft);
+        let properties = draft.properties_mut();
+        properties.insert("scope".into(), scope.to_string().into());
+        properties.insert("createdOn".into(), kept.get("createdOn").cloned().unwrap_or_else(|| now.clone().into()));
+        properties.insert("createdBy".into(), kept.get("createdBy").cloned().unwrap_or_else(|| call.caller.object_id.clone().into()));
+        properties.insert("updatedOn".into(), now.into());
+        properties.insert("updatedBy".into(), call.caller.object_id.clone().into());
+        if !properties.contains_key("principalType") || properties["principalType"].is_null() {
+            properties.insert("principalType".into(), "User".into());
+        }
+        let assignment = access::assignment_of(draft)?;
+        // Azure shows the role by its full id, whatever form was sent.
+        let subscription = scope.subscription_scope().map(|s| s.to_string()).unwrap_or_default();
+        let full = format!("{subscription}/providers/Microsoft.Authorization/roleDefinitions/{}", assignment.role);
+        draft.properties_mut().insert("roleDefinitionId".into(), full.into());
+        let all = snapshot(tx.as_read(), &self.universe).await?;
+        guard::check_assignment(&all, &assignment)?;
+        if let Some(old) = old {
+            let before = access::assignment_of(old)?;
+            if (before.principal, before.role) != (assignment.principal, assignment.role) {
+                return Err(ArmError::bad(
+                    "RoleAssignmentUpdateNotPermitted",
+                    "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn removing(&self, tx: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {
+        if access::scope_of(old) != Scope::Tenant {
+            return Ok(());
+        }
+        let name = access::guid_name(old)?;
+        let universe = self.universe.get().cloned().ok_or_else(ArmError::internal)?;
+        let mut facts = access::facts(tx.as_read(), universe).await?;
+        facts.assignments.retain(|a| a.name != name);
+        guard::keeps_an_owner(&Snapshot::compile(facts))
+    }
+
+    async fn collection(&self, read: &mut dyn Read, call: &Call, scope: &Scope) -> Result<Option<Vec<Resource>>, ArmError> {
+        let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
+        let only_above = filter.as_ref().is_some_and(|f| f.function("atScope").is_some());
+        let all = read.list(&Listing::of(&Scope::Tenant, &ASSIGNMENT_SPEC.name())).await?;
+        let mut found: Vec<Resource> = all
+            .into_iter()
+            .filter(|r| {
+                let at = access::scope_of(r);
+                at.contains(scope) || (!only_above && scope.contains(&at))
+            })
+            .collect();
+        if let Some(who) = filter.as_ref().and_then(|f| f.function("assignedTo")).and_then(|a| a.first()) {
+            let who = Uuid::try_parse(who).map_err(|_| ArmError::bad("InvalidFilterInQueryString", "assignedTo() takes an object id.").target("$filter"))?;
+            let groups: Vec<Uuid> = snapshot(read, &self.universe).await?.groups_of(PrincipalId(who)).iter().map(|g| g.0).collect();
+            found.retain(|r| access::assignment_of(r).is_ok_and(|a| a.principal.0 == who || groups.contains(&a.principal.0)));
+        }
+        Ok(Some(found))
+    }
+}
+
+struct DenyAssignments;
+
+static DENY_SPEC: TypeSpec = TypeSpec {
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<DenyAssignmentProperties>(),
+    ..spec("denyAssignments", PutStyle::Normal)
+};
+
+#[async_trait]
+impl ResourceType for DenyAssignments {
+    fn spec(&self) -> &TypeSpec {
+        &DENY_SPEC
+    }
+
+    async fn prepare(&self, _: &mut dyn Write, _: &Call, draft: &mut Resource, _: Option<&Resource>) -> Result<(), ArmError> {
+        let scope = access::scope_of(draft).to_string();
+        draft.properties_mut().insert("scope".into(), scope.into());
+        draft.properties_mut().insert("isSystemProtected".into(), false.into());
+        access::denial_of(draft).map(|_| ())
+    }
+
+    async fn collection(&self, read: &mut dyn Read, call: &Call, scope: &Scope) -> Result<Option<Vec<Resource>>, ArmError> {
+        let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
+        let only_above = filter.as_ref().is_some_and(|f| f.function("atScope").is_some());
+        let all = read.list(&Listing::of(&Scope::Tenant, &DENY_SPEC.name())).await?;
+        let within = |at: Scope| at.contains(scope) || (!only_above && scope.contains(&at));
+        Ok(Some(all.into_iter().filter(|r| within(access::scope_of(r))).collect()))
+    }
+}
+
+/// `GET /providers/Microsoft.Authorization/providerOperations`: every operation the server knows.
+struct ProviderOperations {
+    universe: LateUniverse,
+}
+
+static OPERATIONS_SPEC: TypeSpec = TypeSpec {
+    scopes: &[ScopeKind::Tenant],
+    storage: Storage::Computed,
+    ..spec("providerOperations", PutStyle::Refused)
+};
+
+#[async_trait]
+impl ResourceType for ProviderOperations {
+    fn spec(&self) -> &TypeSpec {
+        &OPERATIONS_SPEC
+    }
+
+    async fn computed(&self, _: &mut dyn Read, _: &Call, _: &Scope, name: Option<&str>) -> Result<Value, ArmError> {
+        let universe = self.universe.get().ok_or_else(ArmError::internal)?;
+        let mut tree: std::collections::BTreeMap<String, std::collections::BTreeMap<String, Vec<Value>>> = Default::default();
+        for op in universe.matching("*", sekisho_rbac::Plane::Control).into_iter().chain(universe.matching("*", sekisho_rbac::Plane::Data)) {
+            let full = universe.name(op);
+            let (namespace, rest) = full.split_once('/').unwrap_or((full, ""));
+            let words: Vec<&str> = rest.split('/').collect();
+            let cut = if words.last() == Some(&"action") { 2 } else { 1 };
+            let kind = words[..words.len().saturating_sub(cut)].join("/");
+            let row = json!({
+                "name": full, "displayName": rest, "description": "", "origin": "user,system",
+                "isDataAction": universe.plane(op) == sekisho_rbac::Plane::Data,
+            });
+            tree.entry(namespace.to_owned()).or_default().entry(kind).or_default().push(row);
+        }
+        let value: Vec<Value> = tree
+            .into_iter()
+            .filter(|(namespace, _)| name.is_none_or(|n| n.eq_ignore_ascii_case(namespace)))
+            .map(|(namespace, kinds)| {
+                let types: Vec<Value> = kinds.iter().filter(|(k, _)| !k.is_empty()).map(|(k, ops)| json!({"name": k, "displayName": k, "operations": ops})).collect();
+                json!({
+                    "id": format!("/providers/Microsoft.Authorization/providerOperations/{namespace}"), "name": namespace,
+                    "type": "Microsoft.Authorization/providerOperations", "displayName": namespace,
+                    "resourceTypes": types, "operations": kinds.get("").cloned().unwrap_or_default(),
+                })
+            })
+            .collect();
+        match name {
+            None => Ok(json!({ "value": value })),
+            Some(name) => value.into_iter().next().ok_or_else(|| ArmError::new(404, "ProviderNotFound", format!("Provider '{name}' not found."))),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Asked {
+    Explain,
+    WhoCan,
+    Effective,
+}
+
+/// `explain`, `whoCan` and `effective`: the questions of the access pages.
+struct Question {
+    kind: Asked,
+    universe: LateUniverse,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asking {
+    principal_id: Option<Uuid>,
+    action: Option<String>,
+}
+
+#[async_trait]
+impl ScopeAction for Question {
+    fn namespace(&self) -> &'static str {
+        "Sekisho.Authorization"
+    }
+
+    fn action(&self) -> Action {
+        let (verb, title) = match self.kind {
+            Asked::Explain => ("explain", "Explains whether somebody may do something and why"),
+            Asked::WhoCan => ("whoCan", "Lists who may do something"),
+            Asked::Effective => ("effective", "Lists what somebody may do"),
+        };
+        Action { verb, style: ActionStyle::Sync, reads: true, title }
+    }
+
+    async fn act(&self, read: &mut dyn Read, call: &Call, scope: &Scope, body: Value) -> Result<Value, ArmError> {
+        let asking: Asking = sekisho_arm::resource::typed(&body, "")?;
+        let all = snapshot(read, &self.universe).await?;
+        let own = Uuid::try_parse(&call.caller.object_id).unwrap_or_default();
+        let who = PrincipalId(asking.principal_id.unwrap_or(own));
+        let action = || {
+            let name = asking.action.clone().unwrap_or_default();
+            match all.universe().find(&name) {
+                Some(_) => Ok(name),
+                None => Err(ArmError::bad("InvalidAction", format!("The action '{name}' is not known to this server.")).target("action")),
+            }
+        };
+        match self.kind {
+            Asked::Explain => {
+                let action = action()?;
+                let decision = all.decide(&[who], &action, scope);
+                let mut out = explain(&decision, &action, scope);
+                if let Decision::Allowed { role, .. } = &decision {
+                    out["assignment"]["roleName"] = role_name(&all, *role).into();
+                    out["assignment"]["principalId"] = who.to_string().into();
+                }
+                out["message"] = match decision.into_result(&who.to_string(), who, &action, scope) {
+                    Ok(()) => "Allowed.".into(),
+                    Err(error) => error.message.into(),
+                };
+                Ok(out)
+            }
+            Asked::WhoCan => {
+                let action = action()?;
+                let names = names(read).await?;
+                let value: Vec<Value> = all
+                    .who_can(&action, scope)
+                    .into_iter()
+                    .filter_map(|grantee| {
+                        let Decision::Allowed { assignment, at, role, via_group } = grantee.decision else { return None };
+                        let (kind, name) = names.get(&grantee.principal.0).cloned().unwrap_or(("Unknown", grantee.principal.to_string()));
+                        Some(json!({
+                            "principalId": grantee.principal.to_string(), "principalType": kind, "displayName": name,
+                            "assignmentId": assignment, "roleName": role_name(&all, role), "scope": at.to_string(),
+                            "via": via_group.map(|g| g.to_string()),
+                        }))
+                    })
+                    .collect();
+                Ok(json!({ "value": value }))
+            }
+            Asked::Effective => Ok(json!({"principalId": who.to_string(), "actions": all.effective(&[who], scope)})),
+        }
+    }
+}
+
+fn role_name(all: &Snapshot, role: RoleId) -> String {
+    all.role(role).map(|r| r.properties.role_name.clone()).unwrap_or_default()
+}
+
+/// Kind and name of every principal.
+async fn names(read: &mut dyn Read) -> Result<std::collections::HashMap<Uuid, (&'static str, String)>, ArmError> {
+    let mut out = std::collections::HashMap::new();
+    for (_, group) in read_documents::<GroupRecord>(read, GROUP).await? {
+        out.insert(group.id, ("Group", group.display_name));
+    }
+    for (kind, label, field) in [("person", "User", "displayName"), ("servicePrincipal", "ServicePrincipal", "displayName")] {
+        for document in read.documents(kind).await? {
+            if let Ok(id) = Uuid::try_parse(&document.key) {
+                out.insert(id, (label, document.body[field].as_str().unwrap_or_default().to_owned()));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The role assignment that makes a principal Owner of a scope.
+pub fn owner_assignment(scope: &Scope, principal: Uuid, kind: &str, now: OffsetDateTime) -> Result<Resource, ArmError> {
+    let id = scope
+        .resource_in("Microsoft.Authorization", "roleAssignments", &Uuid::new_v4().to_string())
+        .map_err(|_| ArmError::internal())?;
+    let at = now.format(&Rfc3339).unwrap_or_default();
+    let properties = json!({
+        "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{}", builtin::OWNER),
+        "principalId": principal, "principalType": kind, "scope": scope.to_string(),
+        "createdOn": at, "updatedOn": at, "createdBy": principal, "updatedBy": principal,
+    });
+    Ok(Resource {
+        id,
+        type_name: TypeName::new("Microsoft.Authorization", "roleAssignments"),
+        location: None,
+        tags: None,
+        etag: String::new(),
+        sequence: 0,
+        created_at: now,
+        changed_at: now,
+        rest: serde_json::Map::from_iter([("properties".to_owned(), properties)]),
+    })
+}
+

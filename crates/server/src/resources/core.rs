@@ -1,0 +1,219 @@
+//! Tenants, subscriptions, locations, providers and the generic resource list.
+
+use sekisho_arm::filter::{Filter, lookup};
+use sekisho_arm::registry::{Registry, Storage, any_schema};
+use sekisho_arm::registry::PutStyle;
+use sekisho_arm::{
+    ArmError, Call, Listing, Read, ResourceType, Scope, ScopeKind, TypeName, TypeSpec,
+};
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+
+use crate::app::App;
+
+/// The api-versions of the core types (groups, subscriptions, tags, providers), newest first.
+pub const VERSIONS: &[&str] =
+    &["2025-04-01", "2024-11-01", "2024-07-01", "2022-12-01", "2022-09-01", "2021-04-01", "2020-06-01", "2019-10-01", "2018-05-01", "2016-06-01", "2015-01-01"];
+/// The right by which a scope is seen.
+pub const GROUP_READ: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
+
+/// `Microsoft.Resources/subscriptions` as an item; the list is at `/subscriptions`.
+pub struct Subscriptions {
+    /// The tenant.
+    pub tenant: String,
+}
+
+static SUBSCRIPTION_SPEC: TypeSpec = TypeSpec {
+    namespace: "Microsoft.Resources",
+    path: "subscriptions",
+    versions: VERSIONS,
+    scopes: &[ScopeKind::Tenant],
+    storage: Storage::Row,
+    put: PutStyle::Refused,
+    location: false,
+    shows_etag: false,
+    shows_state: false,
+    actions: &[],
+    schema: any_schema,
+};
+
+#[async_trait::async_trait]
+impl ResourceType for Subscriptions {
+    fn spec(&self) -> &TypeSpec {
+        &SUBSCRIPTION_SPEC
+    }
+
+    async fn removing(
+        &self,
+        _: &mut dyn sekisho_arm::Write,
+        _: &Call,
+        _: &sekisho_arm::Resource,
+    ) -> Result<(), ArmError> {
+        Err(ArmError::method_not_allowed("DELETE", "Microsoft.Resources/subscriptions"))
+    }
+
+    async fn present(&self, _: &mut dyn Read, _: &Call, resource: &sekisho_arm::Resource) -> Result<Value, ArmError> {
+        Ok(subscription(&self.tenant, resource))
+    }
+}
+
+fn subscription(tenant: &str, resource: &sekisho_arm::Resource) -> Value {
+    json!({
+        "id": resource.id.to_string(),
+        "subscriptionId": resource.id.name(),
+        "tenantId": tenant,
+        "displayName": resource.rest.get("displayName").cloned().unwrap_or_else(|| resource.id.name().into()),
+        "state": "Enabled",
+        "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "Sekisho", "spendingLimit": "Off"},
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "tags": resource.tags.clone().unwrap_or_default(),
+    })
+}
+
+/// `GET /tenants`.
+pub fn tenants(app: &App) -> Value {
+    json!({"value": [{
+        "id": format!("/tenants/{}", app.tenant), "tenantId": app.tenant, "countryCode": "JP",
+        "displayName": app.config.organization, "domains": [app.config.host], "defaultDomain": app.config.host,
+        "tenantCategory": "Home", "tenantType": "AAD",
+    }]})
+}
+
+/// `GET /subscriptions`: those the caller has any right in.
+///
+/// # Errors
+/// Those of the database.
+pub async fn subscriptions(
+    app: &App,
+    read: &mut (dyn Read + '_),
+    sees: &(dyn Fn(&Scope) -> bool + Sync),
+) -> Result<Value, ArmError> {
+    let listing = Listing::of(&Scope::Tenant, &TypeName::new("Microsoft.Resources", "subscriptions"));
+    let all = read.list(&listing).await?;
+    let value: Vec<Value> =
+        all.iter().filter(|s| sees(&s.id)).map(|s| subscription(&app.tenant.to_string(), s)).collect();
+    Ok(json!({"value": value, "count": {"type": "Total", "value": value.len()}}))
+}
+
+/// `GET S/locations`: the configured location and every other that something is in.
+///
+/// # Errors
+/// Those of the database.
+pub async fn locations(app: &App, read: &mut (dyn Read + '_), scope: &Scope) -> Result<Value, ArmError> {
+    let all = read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
+    let mut names: Vec<String> = all.into_iter().filter_map(|r| r.location).collect();
+    names.insert(0, app.config.location.clone());
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|n| seen.insert(n.clone()));
+    let value: Vec<Value> = names
+        .iter()
+        .map(|name| {
+            json!({
+                "id": format!("{scope}/locations/{name}"), "name": name, "type": "Region", "displayName": name,
+                "regionalDisplayName": name,
+                "metadata": {
+                    "regionType": "Physical", "regionCategory": "Recommended", "geographyGroup": "Sekisho", "geography": "Sekisho",
+                    "latitude": "35.68", "longitude": "139.77", "physicalLocation": name, "pairedRegion": [],
+                },
+            })
+        })
+        .collect();
+    Ok(json!({ "value": value }))
+}
+
+/// One provider's description; `az resource` picks the api-version it uses from here.
+///
+/// # Errors
+/// 404 `InvalidResourceNamespace`.
+pub fn provider(registry: &Registry, namespace: &str) -> Result<Value, ArmError> {
+    let types: Vec<Value> = registry
+        .types()
+        .map(|k| k.spec())
+        .filter(|s| s.namespace.eq_ignore_ascii_case(namespace))
+        .map(|spec| {
+            json!({
+                "resourceType": spec.path, "locations": if spec.location { vec!["home"] } else { Vec::new() },
+                "apiVersions": spec.versions, "defaultApiVersion": spec.versions.first(),
+                "capabilities": if spec.location { "SupportsTags, SupportsLocation" } else { "None" },
+            })
+        })
+        .collect();
+    let canonical = registry.namespaces().into_iter().find(|n| n.eq_ignore_ascii_case(namespace));
+    let Some(canonical) = canonical else {
+        let text = format!("The resource namespace '{namespace}' is invalid.");
+        return Err(ArmError::new(404, "InvalidResourceNamespace", text));
+    };
+    Ok(json!({
+        "id": format!("/providers/{canonical}"), "namespace": canonical, "registrationState": "Registered",
+        "registrationPolicy": "RegistrationFree", "resourceTypes": types,
+    }))
+}
+
+/// All providers.
+pub fn providers(registry: &Registry) -> Value {
+    let value: Vec<Value> = registry.namespaces().iter().filter_map(|n| provider(registry, n).ok()).collect();
+    json!({ "value": value })
+}
+
+/// The namespace of `POST S/providers/{ns}/register`: everything is registered already.
+pub fn registers(type_name: &TypeName) -> Option<&str> {
+    matches!(type_name.path.to_ascii_lowercase().as_str(), "register" | "unregister").then_some(&*type_name.namespace)
+}
+
+/// `GET S/resources` and `RG/resources`: top-level tracked resources without their properties.
+///
+/// # Errors
+/// 404 when the group does not exist; 400 for a filter that makes no sense.
+pub async fn resources(
+    app: &App,
+    read: &mut (dyn Read + '_),
+    call: &Call,
+    scope: &Scope,
+    reads: &(dyn Fn(&TypeName, &Scope) -> bool + Sync),
+) -> Result<Value, ArmError> {
+    if read.get(scope).await?.is_none() {
+        return Err(ArmError::not_found(scope));
+    }
+    let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
+    let all = read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
+    let mut value = Vec::new();
+    for resource in all {
+        let tracked = app.registry.get(&resource.type_name).is_some_and(|k| k.spec().location)
+            && resource.id.resource().is_some_and(|r| r.chain().len() == 1);
+        if !tracked || !reads(&resource.type_name, &resource.id) {
+            continue;
+        }
+        let group = resource.id.resource_group().unwrap_or_default().to_owned();
+        let tags = resource.tags.clone().unwrap_or_default();
+        let mut row = json!({
+            "id": resource.id.to_string(), "name": resource.id.name(), "type": resource.type_name.to_string(),
+            "location": resource.location,
+        });
+        if !tags.is_empty() {
+            row["tags"] = Value::Object(tags.clone());
+        }
+        for (field, at) in [("createdTime", resource.created_at), ("changedTime", resource.changed_at)] {
+            if call.expands(field) {
+                row[field] = at.format(&Rfc3339).unwrap_or_default().into();
+            }
+        }
+        if call.expands("provisioningState") {
+            row["provisioningState"] = "Succeeded".into();
+        }
+        let holds = filter.as_ref().is_none_or(|f| {
+            f.matches(&|path| match path.to_ascii_lowercase().as_str() {
+                "resourcegroup" => Some(group.clone().into()),
+                "resourcetype" => Some(resource.type_name.to_string().into()),
+                // Both halves are compared by one closure: a name and a value of the same tag.
+                "tagname" => f.required("tagname").and_then(|n| tags.keys().find(|k| k.eq_ignore_ascii_case(n)).map(|k| k.clone().into())),
+                "tagvalue" => f.required("tagname").and_then(|n| tags.iter().find(|(k, _)| k.eq_ignore_ascii_case(n)).map(|(_, v)| v.clone())),
+                other => lookup(&row, other),
+            })
+        });
+        if holds {
+            value.push(row);
+        }
+    }
+    Ok(json!({ "value": value }))
+}

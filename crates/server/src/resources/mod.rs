@@ -1,0 +1,7 @@
+//! The ARM types that belong to no system: subscriptions, groups, providers, tags, roles, the activity log.
+
+pub mod activity;
+pub mod authorization;
+pub mod core;
+pub mod groups;
+pub mod tags;
