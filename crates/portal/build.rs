@@ -12,7 +12,8 @@ use ring::digest::{SHA256, digest};
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// What of `portal/` the bundle depends on.
-const INPUTS: &[&str] = &["src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json"];
+const INPUTS: &[&str] =
+    &["src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json"];
 
 fn main() -> Fallible<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -72,12 +73,17 @@ fn build(portal: &Path, dist: &Path) -> Fallible<()> {
     let want = hex(digest(&SHA256, &lock).as_ref());
     let stamp = portal.join("node_modules/.sekisho-lock");
     if fs::read_to_string(&stamp).unwrap_or_default() != want {
-        run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(portal))?;
+        run(Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(portal))?;
         fs::write(&stamp, &want)?;
     }
     let vite = portal.join("node_modules/vite/bin/vite.js");
     let outdir = dist.display().to_string();
-    run(Command::new("node").arg(vite).args(["build", "--outDir", &outdir, "--emptyOutDir"]).current_dir(portal))
+    run(Command::new("node")
+        .arg(vite)
+        .args(["build", "--outDir", &outdir, "--emptyOutDir"])
+        .current_dir(portal))
 }
 
 fn collect(root: &Path, dir: &Path, files: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
@@ -111,7 +117,8 @@ fn table(out: &Path, files: &[(String, Vec<u8>)]) -> Fallible<String> {
             fs::write(&small, &compressed)?;
         }
         let etag = hex(&digest(&SHA256, bytes).as_ref()[..12]);
-        let brotli = if compressible { format!("Some(include_bytes!({small:?}))") } else { "None".to_owned() };
+        let brotli =
+            if compressible { format!("Some(include_bytes!({small:?}))") } else { "None".to_owned() };
         text.push_str(&format!(
             "    File {{ path: {name:?}, etag: \"\\\"{etag}\\\"\", raw: include_bytes!({raw:?}), brotli: {brotli} }},\n"
         ));

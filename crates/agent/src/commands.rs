@@ -25,17 +25,22 @@ const MAX_JOIN_BYTES: u64 = 4096;
 #[expect(clippy::print_stdout, reason = "the command line talks to a person")]
 pub(crate) async fn join(state: &State, file: Option<&Path>) -> anyhow::Result<()> {
     if let Some(known) = state.identity()? {
-        bail!("this machine has joined already as {}; run 'sekisho-agent leave' before joining again", known.machine);
+        bail!(
+            "this machine has joined already as {}; run 'sekisho-agent leave' before joining again",
+            known.machine
+        );
     }
     let text = read_join_string(file)?;
     let join = JoinString::parse(&text)?;
     let (key, csr) = pki::request()?;
-    let request = JoinRequest { secret: URL_SAFE_NO_PAD.encode(&*join.secret), csr, hostname: facts::hostname() };
+    let request =
+        JoinRequest { secret: URL_SAFE_NO_PAD.encode(&*join.secret), csr, hostname: facts::hostname() };
     let body = serde_json::to_vec(&request)?;
     let config = Arc::new(tls::joining(join.pin)?);
     let (status, answer) = confirm::request(&join.address, config, Method::POST, "/link/join", body).await?;
     if status != StatusCode::CREATED {
-        let message = answer.pointer("/error/message").and_then(|m| m.as_str()).unwrap_or("no reason was given");
+        let message =
+            answer.pointer("/error/message").and_then(|m| m.as_str()).unwrap_or("no reason was given");
         bail!("the server refused ({status}): {message}");
     }
     let answer: JoinAnswer = serde_json::from_value(answer).context("reading the server's answer")?;
@@ -57,13 +62,20 @@ fn read_join_string(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     match file {
         None => {
-            std::io::stdin().take(MAX_JOIN_BYTES).read_to_string(&mut text).context("reading standard input")?;
+            std::io::stdin()
+                .take(MAX_JOIN_BYTES)
+                .read_to_string(&mut text)
+                .context("reading standard input")?;
         }
         Some(path) => {
             let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
             let mode = file.metadata()?.mode();
             if mode & 0o077 != 0 {
-                bail!("{} can be read by others (mode {:o}); run 'chmod 600' on it", path.display(), mode & 0o777);
+                bail!(
+                    "{} can be read by others (mode {:o}); run 'chmod 600' on it",
+                    path.display(),
+                    mode & 0o777
+                );
             }
             file.by_ref().take(MAX_JOIN_BYTES).read_to_string(&mut text)?;
         }
@@ -81,7 +93,10 @@ pub(crate) async fn status(state: &State) -> anyhow::Result<()> {
     println!("server        {}", identity.address);
     println!("certificate   good until {}", pki::not_after(&identity.certificate)?);
     let confirmed = state.confirmed()?;
-    println!("generation    {}", confirmed.as_ref().map_or_else(|| "none yet".to_owned(), |c| c.generation.to_string()));
+    println!(
+        "generation    {}",
+        confirmed.as_ref().map_or_else(|| "none yet".to_owned(), |c| c.generation.to_string())
+    );
     let loaded = digest().await?;
     let force = match (&confirmed, &loaded) {
         (Some(c), _) if c.digest == loaded => "as confirmed",

@@ -74,7 +74,8 @@ pub(crate) async fn probe(address: &str, tls: Arc<ClientConfig>) -> anyhow::Resu
         bail!("the system gives no randomness");
     }
     let nonce = URL_SAFE_NO_PAD.encode(random);
-    let (status, answer) = request(address, tls, Method::GET, &format!("/link/confirm?{nonce}"), Vec::new()).await?;
+    let (status, answer) =
+        request(address, tls, Method::GET, &format!("/link/confirm?{nonce}"), Vec::new()).await?;
     if status == StatusCode::OK && answer["nonce"] == nonce.as_str() {
         Ok(())
     } else {

@@ -32,14 +32,19 @@ impl Connection {
             .max_frame_size(Some(MAX_FRAME_BYTES));
         let url = format!("wss://{}/link/agent", sekisho_link::pki::LINK_NAME);
         let opening = tokio_tungstenite::client_async_with_config(url, stream, Some(config));
-        let (socket, _) = timeout(WRITE, opening).await.context("the server does not answer")?.context("opening the link")?;
+        let (socket, _) = timeout(WRITE, opening)
+            .await
+            .context("the server does not answer")?
+            .context("opening the link")?;
         Ok(Self(socket))
     }
 
     /// Sends one message.
     pub(crate) async fn send(&mut self, message: &ToServer) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec(message)?;
-        timeout(WRITE, self.0.send(Message::Binary(bytes.into()))).await.context("the server does not read")??;
+        timeout(WRITE, self.0.send(Message::Binary(bytes.into())))
+            .await
+            .context("the server does not read")??;
         Ok(())
     }
 

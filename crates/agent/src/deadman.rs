@@ -26,7 +26,12 @@ const RELEASED: &str = "released";
 
 fn lock(state: &State, how: FlockArg) -> anyhow::Result<Option<Flock<File>>> {
     let path = state.dir().join("deadman.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| path.display().to_string())?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| path.display().to_string())?;
     match Flock::lock(file, how) {
         Ok(held) => Ok(Some(held)),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
@@ -88,7 +93,8 @@ impl Deadman {
 
     /// Tells the switch that the change stays. `false` when it was too late: it has restored or is restoring.
     pub(crate) async fn release(mut self) -> anyhow::Result<bool> {
-        let told = self.input.write_all(format!("{RELEASE}\n").as_bytes()).await.is_ok() && self.input.flush().await.is_ok();
+        let told = self.input.write_all(format!("{RELEASE}\n").as_bytes()).await.is_ok()
+            && self.input.flush().await.is_ok();
         let released = told && self.line().await.is_ok_and(|l| l == RELEASED);
         drop(self.input);
         self.child.wait().await.context("waiting for the dead man's switch")?;

@@ -33,7 +33,10 @@ impl Reconciler {
     pub(crate) async fn recover(state: State, confirm_seconds: u64) -> anyhow::Result<Self> {
         deadman::wait_for_earlier(&state).await?;
         if let Some(journal) = state.journal()? {
-            tracing::warn!(generation = journal.generation, "a change was not confirmed when the agent ended; it is taken back");
+            tracing::warn!(
+                generation = journal.generation,
+                "a change was not confirmed when the agent ended; it is taken back"
+            );
             restore(journal.saved.as_ref()).await.context("restoring the rules from before the change")?;
             state.clear_journal()?;
         }
@@ -67,7 +70,10 @@ impl Reconciler {
         }
         self.state.keep_confirmed(confirmed)?;
         let what = if observed.is_none() { "had removed them" } else { "had changed them" };
-        tracing::warn!(generation = confirmed.generation, "the network rules were repaired: another program {what}");
+        tracing::warn!(
+            generation = confirmed.generation,
+            "the network rules were repaired: another program {what}"
+        );
         let message = format!("Another program {what}; the network rules were loaded again.");
         Ok(Some(Report { generation: confirmed.generation, outcome: ReportOutcome::Repaired, message }))
     }
@@ -85,7 +91,12 @@ impl Reconciler {
             None => NsgPart::default(),
             Some(value) => match serde_json::from_value(value.clone()) {
                 Ok(part) => part,
-                Err(error) => return Ok(report(ReportOutcome::Failed, format!("The network policy cannot be read: {error}."))),
+                Err(error) => {
+                    return Ok(report(
+                        ReportOutcome::Failed,
+                        format!("The network policy cannot be read: {error}."),
+                    ));
+                }
             },
         };
         let saved = digest().await?;
@@ -105,13 +116,18 @@ impl Reconciler {
                 Ok(digest) => loaded = digest,
                 Err(error) => {
                     self.take_back(switch, saved.as_ref()).await?;
-                    return Ok(report(ReportOutcome::Failed, format!("The kernel refused the rules: {error}.")));
+                    return Ok(report(
+                        ReportOutcome::Failed,
+                        format!("The kernel refused the rules: {error}."),
+                    ));
                 }
             }
         }
         if let Err(error) = self.confirm(address, tls).await {
             self.take_back(switch, saved.as_ref()).await?;
-            let why = format!("After the change no new connection to the server worked ({error:#}); the rules from before are in force again.");
+            let why = format!(
+                "After the change no new connection to the server worked ({error:#}); the rules from before are in force again."
+            );
             return Ok(report(ReportOutcome::Reverted, why));
         }
         if !switch.release().await? {

@@ -212,7 +212,9 @@ impl Agent {
                 None => connection.send(&ToServer::Alive).await?,
                 Some(patch) => {
                     let hash = facts_hash(&now);
-                    connection.send(&ToServer::FactsPatch { base: base.clone(), patch, hash: hash.clone() }).await?;
+                    connection
+                        .send(&ToServer::FactsPatch { base: base.clone(), patch, hash: hash.clone() })
+                        .await?;
                     self.told = Some((now, hash));
                 }
             },
@@ -284,7 +286,8 @@ impl Agent {
 }
 
 fn client_config(identity: &Identity) -> anyhow::Result<ClientConfig> {
-    let own = TlsIdentity { certificate: identity.certificate.clone(), key: Zeroizing::new(identity.key.clone()) };
+    let own =
+        TlsIdentity { certificate: identity.certificate.clone(), key: Zeroizing::new(identity.key.clone()) };
     Ok(tls::agent(&identity.ca, &own)?)
 }
 

@@ -124,7 +124,9 @@ impl State {
 
     /// Forgets everything.
     pub(crate) fn clear(&self) -> Result<(), StateError> {
-        for name in ["identity.json", "desired.json", "confirmed.json", "report.json", "journal.json", "deadman.lock"] {
+        for name in
+            ["identity.json", "desired.json", "confirmed.json", "report.json", "journal.json", "deadman.lock"]
+        {
             self.remove(name)?;
         }
         Ok(())
@@ -144,7 +146,8 @@ impl State {
         let fresh = self.dir.join(format!("{name}.new"));
         let bytes = serde_json::to_vec(value).map_err(|e| StateError::Content(path.clone(), e))?;
         let written = (|| {
-            let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
+            let mut file =
+                OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
             file.write_all(&bytes)?;
             file.sync_all()?;
             fs::rename(&fresh, &path)?;

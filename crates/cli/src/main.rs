@@ -105,7 +105,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Status => print(&pretty(&ask("/status", serde_json::Value::Null).await?)),
         Command::SetupLink => print(&line(&ask("/setup-link", serde_json::Value::Null).await?, "link")),
         Command::AgentToken { command: AgentToken::Create { resource_group, ttl, uses } } => {
-            let body = serde_json::json!({"resourceGroup": resource_group, "ttlSeconds": ttl, "maxUses": uses});
+            let body =
+                serde_json::json!({"resourceGroup": resource_group, "ttlSeconds": ttl, "maxUses": uses});
             print(&line(&ask("/agent-token", body).await?, "joinString"));
         }
         Command::ServicePrincipal { command: ServicePrincipal::Create { name } } => {

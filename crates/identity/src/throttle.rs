@@ -19,7 +19,7 @@ use crate::{Digest, Secret};
 
 /// What is being counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
+pub enum Place {
     /// A name, from a browser that has signed in with it before.
     FamiliarDevice,
     /// A name, from any other browser.
@@ -43,20 +43,20 @@ pub struct Limit {
     pub longest: Duration,
 }
 
-impl Scope {
+impl Place {
     /// The limit in force.
     pub fn limit(self) -> Limit {
         let limit = |free, window, first, longest| Limit { free, window, first, longest };
         let (minute, hour) = (Duration::MINUTE, Duration::HOUR);
         match self {
-            Scope::FamiliarDevice | Scope::StrangeDevice => limit(10, hour, minute, hour),
-            Scope::Address => limit(30, minute * 15, minute * 15, hour * 24),
-            Scope::Network => limit(150, minute * 15, minute * 15, hour * 24),
+            Place::FamiliarDevice | Place::StrangeDevice => limit(10, hour, minute, hour),
+            Place::Address => limit(30, minute * 15, minute * 15, hour * 24),
+            Place::Network => limit(150, minute * 15, minute * 15, hour * 24),
         }
     }
 
     fn forgives_repeats(self) -> bool {
-        matches!(self, Scope::FamiliarDevice | Scope::StrangeDevice)
+        matches!(self, Place::FamiliarDevice | Place::StrangeDevice)
     }
 
     /// Whether a right password clears the count. Not for addresses: an attacker with an account would use it so.
@@ -101,12 +101,12 @@ impl Counter {
     }
 
     /// Counts a failure. `wrong` is [`Keyed::password`] of what was typed, or `None` when it was another kind of proof.
-    pub fn fail(&mut self, scope: Scope, wrong: Option<Digest>, now: OffsetDateTime) {
-        let limit = scope.limit();
+    pub fn fail(&mut self, place: Place, wrong: Option<Digest>, now: OffsetDateTime) {
+        let limit = place.limit();
         if self.last.is_some_and(|last| now - last > limit.window.max(self.lock(limit))) {
             *self = Counter::default();
         }
-        if let (Some(wrong), true) = (wrong, scope.forgives_repeats()) {
+        if let (Some(wrong), true) = (wrong, place.forgives_repeats()) {
             let repeated = self.wrong.contains(&wrong);
             self.wrong.retain(|w| *w != wrong);
             self.wrong.push(wrong);
@@ -126,15 +126,15 @@ impl Counter {
     }
 
     /// Notes a right password.
-    pub fn succeed(&mut self, scope: Scope) {
-        if scope.forgives_success() {
+    pub fn succeed(&mut self, place: Place) {
+        if place.forgives_success() {
             *self = Counter::default();
         }
     }
 
     /// Whether the counter holds nothing that matters any more and may be deleted.
-    pub fn stale(&self, scope: Scope, now: OffsetDateTime) -> bool {
-        let limit = scope.limit();
+    pub fn stale(&self, place: Place, now: OffsetDateTime) -> bool {
+        let limit = place.limit();
         self.check(now).is_ok()
             && self.last.is_none_or(|last| now - last > limit.window.max(self.lock(limit)))
     }
@@ -201,16 +201,16 @@ impl Keyed {
         Keyed(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The places where an attempt counts: (scope, database key). All are checked before, and all are told after.
-    pub fn places(&self, name: &str, familiar: bool, ip: IpAddr) -> [(Scope, String); 3] {
-        let device = if familiar { Scope::FamiliarDevice } else { Scope::StrangeDevice };
+    /// The places where an attempt counts: (place, database key). All are checked before, and all are told after.
+    pub fn places(&self, name: &str, familiar: bool, ip: IpAddr) -> [(Place, String); 3] {
+        let device = if familiar { Place::FamiliarDevice } else { Place::StrangeDevice };
         let word = if familiar { "familiar" } else { "strange" };
         let name = crate::Person::name_key(name);
         let ip = ip.to_canonical();
         [
             (device, self.digest(&[word, &name]).key()),
-            (Scope::Address, self.digest(&["address", &ip.to_string()]).key()),
-            (Scope::Network, self.digest(&["network", &network(ip).to_string()]).key()),
+            (Place::Address, self.digest(&["address", &ip.to_string()]).key()),
+            (Place::Network, self.digest(&["network", &network(ip).to_string()]).key()),
         ]
     }
 
@@ -252,12 +252,12 @@ mod tests {
     fn the_tenth_different_wrong_password_locks_for_a_minute_and_each_more_doubles_it() {
         let mut c = Counter::default();
         for n in 0..9 {
-            c.fail(Scope::StrangeDevice, wrong(n), NOW);
+            c.fail(Place::StrangeDevice, wrong(n), NOW);
             assert_eq!(c.check(NOW), Ok(()));
         }
         let mut now = NOW;
         for (n, minutes) in (9u32..).zip([1, 2, 4, 8, 16, 32, 60, 60]) {
-            c.fail(Scope::StrangeDevice, wrong(n), now);
+            c.fail(Place::StrangeDevice, wrong(n), now);
             let until = now + Duration::minutes(minutes);
             assert_eq!(c.check(until - Duration::SECOND), Err(Locked { until }));
             assert_eq!(c.check(until), Ok(()));
@@ -269,12 +269,12 @@ mod tests {
     fn repeating_a_wrong_password_does_not_count_for_the_name_but_does_for_the_address() {
         let mut c = Counter::default();
         for n in 0..600 {
-            c.fail(Scope::FamiliarDevice, wrong(n % 3), NOW);
+            c.fail(Place::FamiliarDevice, wrong(n % 3), NOW);
         }
         assert_eq!(c.check(NOW), Ok(()));
         let mut a = Counter::default();
         for _ in 0..30 {
-            a.fail(Scope::Address, wrong(1), NOW);
+            a.fail(Place::Address, wrong(1), NOW);
         }
         assert!(a.check(NOW).is_err());
         assert!(!serde_json::to_string(&c).unwrap().contains("null,null"));
@@ -283,30 +283,30 @@ mod tests {
     #[test]
     fn a_success_clears_the_name_and_not_the_address() {
         let mut c = Counter::default();
-        (0..9).for_each(|n| c.fail(Scope::StrangeDevice, wrong(n), NOW));
-        c.succeed(Scope::StrangeDevice);
-        c.fail(Scope::StrangeDevice, wrong(100), NOW);
+        (0..9).for_each(|n| c.fail(Place::StrangeDevice, wrong(n), NOW));
+        c.succeed(Place::StrangeDevice);
+        c.fail(Place::StrangeDevice, wrong(100), NOW);
         assert_eq!(c.check(NOW), Ok(()));
         let mut a = Counter::default();
-        (0..29).for_each(|n| a.fail(Scope::Address, wrong(n), NOW));
-        a.succeed(Scope::Address);
-        a.fail(Scope::Address, wrong(100), NOW);
+        (0..29).for_each(|n| a.fail(Place::Address, wrong(n), NOW));
+        a.succeed(Place::Address);
+        a.fail(Place::Address, wrong(100), NOW);
         assert!(a.check(NOW).is_err());
     }
 
     #[test]
     fn failures_are_forgotten_after_the_window_but_not_while_locked() {
         let mut c = Counter::default();
-        (0..9).for_each(|n| c.fail(Scope::StrangeDevice, wrong(n), NOW));
-        assert!(!c.stale(Scope::StrangeDevice, NOW + Duration::HOUR));
-        assert!(c.stale(Scope::StrangeDevice, NOW + Duration::HOUR + Duration::SECOND));
-        c.fail(Scope::StrangeDevice, wrong(50), NOW + Duration::hours(2));
+        (0..9).for_each(|n| c.fail(Place::StrangeDevice, wrong(n), NOW));
+        assert!(!c.stale(Place::StrangeDevice, NOW + Duration::HOUR));
+        assert!(c.stale(Place::StrangeDevice, NOW + Duration::HOUR + Duration::SECOND));
+        c.fail(Place::StrangeDevice, wrong(50), NOW + Duration::hours(2));
         assert_eq!(c.check(NOW + Duration::hours(2)), Ok(()));
 
         let mut a = Counter::default();
-        (0..60).for_each(|n| a.fail(Scope::Address, wrong(n), NOW));
+        (0..60).for_each(|n| a.fail(Place::Address, wrong(n), NOW));
         let locked = NOW + Duration::hours(23);
-        assert!(a.check(locked).is_err() && !a.stale(Scope::Address, locked));
+        assert!(a.check(locked).is_err() && !a.stale(Place::Address, locked));
     }
 
     #[test]
@@ -349,16 +349,16 @@ mod tests {
         #[test]
         fn locks_never_shrink_while_failures_continue_and_never_exceed_the_longest(
             gaps in prop::collection::vec(0..600i64, 1..80),
-            scope in prop::sample::select(vec![Scope::FamiliarDevice, Scope::StrangeDevice, Scope::Address, Scope::Network]),
+            place in prop::sample::select(vec![Place::FamiliarDevice, Place::StrangeDevice, Place::Address, Place::Network]),
         ) {
             let mut c = Counter::default();
             let mut now = NOW;
             for (n, gap) in (0u32..).zip(gaps) {
                 now += Duration::seconds(gap);
                 let before = c.locked_until;
-                c.fail(scope, wrong(n), now);
+                c.fail(place, wrong(n), now);
                 if let Some(until) = c.locked_until {
-                    prop_assert!(until - now <= scope.limit().longest);
+                    prop_assert!(until - now <= place.limit().longest);
                     prop_assert!(before.is_none_or(|b| b <= until || now > b));
                 }
                 let stored: Counter = serde_json::from_str(&serde_json::to_string(&c).unwrap()).unwrap();

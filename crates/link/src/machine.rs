@@ -156,6 +156,8 @@ pub trait PartCompiler: Send + Sync {
         &self,
         read: &mut dyn Read,
     ) -> Result<std::collections::BTreeMap<String, Value>, ArmError>;
+    /// What a change of the part means on the machine, as rows for a person to review.
+    fn changes(&self, before: Option<&Value>, after: Option<&Value>) -> Vec<Value>;
 }
 
 /// The type of machines.

@@ -18,6 +18,7 @@ pub mod compile;
 pub mod effective;
 pub mod evaluate;
 pub mod policy;
+pub mod provider;
 pub mod resolve;
 pub mod resources;
 pub mod watch;

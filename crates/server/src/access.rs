@@ -7,7 +7,9 @@ use std::sync::{Arc, RwLock};
 
 use sekisho_arm::traits::read_documents;
 use sekisho_arm::{ArmError, Listing, Read, Resource, Scope, StoreError, TypeName};
-use sekisho_rbac::{Assignment, DenyAssignment, Facts, Group, PrincipalId, RoleDefinition, Snapshot, Universe};
+use sekisho_rbac::{
+    Assignment, DenyAssignment, Facts, Group, PrincipalId, RoleDefinition, Snapshot, Universe,
+};
 use sekisho_store::{Change, Store};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -47,8 +49,7 @@ impl Access {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn load(universe: Universe, store: &Store) -> Result<Access, StoreError> {
-        let universe = Arc::new(universe);
+    pub async fn load(universe: Arc<Universe>, store: &Store) -> Result<Access, StoreError> {
         let facts = facts(&mut store.read().await?, universe.clone()).await?;
         Ok(Access { universe, current: RwLock::new(Arc::new(Snapshot::compile(facts))) })
     }
@@ -95,14 +96,18 @@ fn type_name(path: &str) -> TypeName {
 /// # Errors
 /// Those of the database.
 pub async fn facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Facts, StoreError> {
-    let list = async |read: &mut (dyn Read + '_), path: &str| read.list(&Listing::of(&Scope::Tenant, &type_name(path))).await;
+    let list = async |read: &mut (dyn Read + '_), path: &str| {
+        read.list(&Listing::of(&Scope::Tenant, &type_name(path))).await
+    };
     let roles = list(read, "roleDefinitions").await?;
     let assignments = list(read, "roleAssignments").await?;
     let denials = list(read, "denyAssignments").await?;
     let groups: Vec<(String, GroupRecord)> = read_documents(read, GROUP).await?;
     // What was checked when it was written is read back here; a row that no longer fits must not take the others with
     // it, and grants nothing.
-    let kept = |what: Result<_, ArmError>| what.inspect_err(|e| tracing::error!(error = %e, "a role fact is unreadable")).ok();
+    let kept = |what: Result<_, ArmError>| {
+        what.inspect_err(|e| tracing::error!(error = %e, "a role fact is unreadable")).ok()
+    };
     Ok(Facts {
         universe,
         custom_roles: roles
@@ -112,11 +117,20 @@ pub async fn facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Resul
                 Some(RoleDefinition { name, properties: r.typed().ok()? })
             })
             .collect(),
-        assignments: assignments.iter().filter_map(|r| assignment_of(r).map_err(|e| kept(Err::<(), _>(e))).ok()).collect(),
-        deny_assignments: denials.iter().filter_map(|r| denial_of(r).map_err(|e| kept(Err::<(), _>(e))).ok()).collect(),
+        assignments: assignments
+            .iter()
+            .filter_map(|r| assignment_of(r).map_err(|e| kept(Err::<(), _>(e))).ok())
+            .collect(),
+        deny_assignments: denials
+            .iter()
+            .filter_map(|r| denial_of(r).map_err(|e| kept(Err::<(), _>(e))).ok())
+            .collect(),
         groups: groups
             .into_iter()
-            .map(|(_, g)| Group { id: PrincipalId(g.id), members: g.members.into_iter().map(PrincipalId).collect() })
+            .map(|(_, g)| Group {
+                id: PrincipalId(g.id),
+                members: g.members.into_iter().map(PrincipalId).collect(),
+            })
             .collect(),
         parents: Vec::new(),
     })
@@ -150,6 +164,7 @@ pub fn denial_of(resource: &Resource) -> Result<DenyAssignment, ArmError> {
 /// # Errors
 /// 400 `InvalidRequestContent`.
 pub fn guid_name(resource: &Resource) -> Result<Uuid, ArmError> {
-    Uuid::try_parse(resource.id.name())
-        .map_err(|_| ArmError::invalid_content(format!("The name '{}' is not a GUID.", resource.id.name())).target("name"))
+    Uuid::try_parse(resource.id.name()).map_err(|_| {
+        ArmError::invalid_content(format!("The name '{}' is not a GUID.", resource.id.name())).target("name")
+    })
 }

@@ -21,6 +21,8 @@ pub struct App {
     pub config: Config,
     /// The tenant's id, made at first start.
     pub tenant: Uuid,
+    /// The first subscription.
+    pub subscription: Uuid,
     /// The database.
     pub store: Store,
     /// All types.

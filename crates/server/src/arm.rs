@@ -58,14 +58,24 @@ impl From<ArmError> for Undone {
 }
 
 /// Answers an ARM request.
-pub async fn dispatch(app: &Arc<App>, caller: &Caller, correlation: &str, request: Request) -> Response<Body> {
+pub async fn dispatch(
+    app: &Arc<App>,
+    caller: &Caller,
+    correlation: &str,
+    request: Request,
+) -> Response<Body> {
     match answer(app, caller, correlation, request).await {
         Ok(answer) => web::arm_answer(answer),
         Err(error) => web::arm_error(&error),
     }
 }
 
-async fn answer(app: &Arc<App>, caller: &Caller, correlation: &str, request: Request) -> Result<Answer, ArmError> {
+async fn answer(
+    app: &Arc<App>,
+    caller: &Caller,
+    correlation: &str,
+    request: Request,
+) -> Result<Answer, ArmError> {
     let route = Route::parse(request.uri.path())?;
     let query = query_of(&request.uri);
     let version = match query.get("api-version") {
@@ -140,18 +150,34 @@ impl Asker<'_> {
     }
 
     fn decide(&self, action: &str, scope: &Scope, attributes: &Attributes) -> Decision {
-        self.app.access.snapshot().decide_with(&[PrincipalId(self.caller.principal)], action, scope, attributes)
+        self.app.access.snapshot().decide_with(
+            &[PrincipalId(self.caller.principal)],
+            action,
+            scope,
+            attributes,
+        )
     }
 
     /// Refuses unless the caller has the right; the refusal is audited. `read` is the right by which the caller may
     /// know that the thing exists.
-    async fn require(&self, action: &str, read: &str, scope: &Scope, attributes: &Attributes) -> Result<Decision, ArmError> {
+    async fn require(
+        &self,
+        action: &str,
+        read: &str,
+        scope: &Scope,
+        attributes: &Attributes,
+    ) -> Result<Decision, ArmError> {
         let decision = self.decide(action, scope, attributes);
         if decision.is_allowed() {
             return Ok(decision);
         }
         let known = self.decide(read, scope, &Attributes::none()).is_allowed();
-        let mut error = match decision.clone().into_result(&self.caller.name, PrincipalId(self.caller.principal), action, scope) {
+        let mut error = match decision.clone().into_result(
+            &self.caller.name,
+            PrincipalId(self.caller.principal),
+            action,
+            scope,
+        ) {
             Err(error) => error,
             Ok(()) => ArmError::internal(),
         };
@@ -187,7 +213,14 @@ impl Asker<'_> {
         if *scope == Scope::Tenant || touched { Ok(()) } else { Err(self.hidden(scope)) }
     }
 
-    fn entry(&self, action: &str, scope: &Scope, outcome: Outcome, detail: &str, grant: Option<&Decision>) -> AuditEntry {
+    fn entry(
+        &self,
+        action: &str,
+        scope: &Scope,
+        outcome: Outcome,
+        detail: &str,
+        grant: Option<&Decision>,
+    ) -> AuditEntry {
         let authorization = grant.and_then(|d| match d {
             Decision::Allowed { assignment, at, role, .. } => {
                 let snapshot = self.app.access.snapshot();
@@ -216,7 +249,8 @@ impl Asker<'_> {
         let read = spec.action("read");
         if matches!(*self.method, Method::GET | Method::HEAD) {
             self.require(&read, &read, &scope, &Attributes::none()).await.map_err(|_| self.hidden(&scope))?;
-            let mut answer = engine::get(&app.registry, &mut app.store.read().await?, self.call, &scope).await?;
+            let mut answer =
+                engine::get(&app.registry, &mut app.store.read().await?, self.call, &scope).await?;
             if *self.method == Method::HEAD {
                 answer = Answer::empty(204);
             }
@@ -264,7 +298,13 @@ impl Asker<'_> {
 
     /// Runs a write in one transaction with its audit entry; a failed one is audited too. With `?whatIf=true` it is
     /// run, measured and undone.
-    async fn write<F>(&self, scope: &Scope, action: &str, grant: &Decision, work: F) -> Result<Answer, ArmError>
+    async fn write<F>(
+        &self,
+        scope: &Scope,
+        action: &str,
+        grant: &Decision,
+        work: F,
+    ) -> Result<Answer, ArmError>
     where
         F: for<'t> FnOnce(
                 &'t sekisho_arm::Registry,
@@ -316,7 +356,12 @@ impl Asker<'_> {
         }
     }
 
-    async fn collection(&self, scope: Scope, type_name: TypeName, request: &Request) -> Result<Answer, ArmError> {
+    async fn collection(
+        &self,
+        scope: Scope,
+        type_name: TypeName,
+        request: &Request,
+    ) -> Result<Answer, ArmError> {
         match *self.method {
             Method::GET => self.list(scope, type_name).await,
             Method::POST => self.act(scope, type_name, request).await,
@@ -341,29 +386,42 @@ impl Asker<'_> {
         let mut tx = app.store.read().await?;
         if spec.storage == Storage::Computed {
             if !here {
-                return Err(self.require(&read, &read, &scope, &Attributes::none()).await.err().unwrap_or_else(ArmError::internal));
+                return Err(self
+                    .require(&read, &read, &scope, &Attributes::none())
+                    .await
+                    .err()
+                    .unwrap_or_else(ArmError::internal));
             }
             return Ok(Answer::json(200, kind.computed(&mut tx, self.call, &scope, None).await?));
         }
-        let filter = self.call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
+        let filter =
+            self.call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
         let top = match self.call.query("$top") {
             None => PAGE,
             Some(text) => text
                 .parse::<usize>()
                 .ok()
                 .filter(|n| *n > 0)
-                .ok_or_else(|| ArmError::bad("InvalidParameter", "The value of $top is a positive number.").target("$top"))?
+                .ok_or_else(|| {
+                    ArmError::bad("InvalidParameter", "The value of $top is a positive number.")
+                        .target("$top")
+                })?
                 .min(PAGE),
         };
         let after = self.call.query("$skiptoken").map(web::decode_token).transpose()?;
-        let keep = |id: &Scope| reach.contains(id) || (here && id.resource().is_some_and(|r| r.base_scope().contains(&scope)));
+        let keep = |id: &Scope| {
+            reach.contains(id) || (here && id.resource().is_some_and(|r| r.base_scope().contains(&scope)))
+        };
         let Page { items, next } =
-            engine::list(&app.registry, &mut tx, self.call, &scope, &spec.name(), (after, top), &keep).await?;
+            engine::list(&app.registry, &mut tx, self.call, &scope, &spec.name(), (after, top), &keep)
+                .await?;
         let value: Vec<Value> = items
             .into_iter()
             .map(|(_, body)| body)
             .filter(|body| {
-                filter.as_ref().is_none_or(|f| f.matches(&|path| lookup(body, path).or_else(|| lookup(&body["properties"], path))))
+                filter.as_ref().is_none_or(|f| {
+                    f.matches(&|path| lookup(body, path).or_else(|| lookup(&body["properties"], path)))
+                })
             })
             .collect();
         let mut body = json!({ "value": value });
@@ -402,7 +460,11 @@ impl Asker<'_> {
     }
 
     async fn tags(&self, target: &Scope, request: &Request) -> Result<Answer, ArmError> {
-        self.call.api_version.check(core::VERSIONS, &TypeName::new("Microsoft.Resources", "tags"), "global")?;
+        self.call.api_version.check(
+            core::VERSIONS,
+            &TypeName::new("Microsoft.Resources", "tags"),
+            "global",
+        )?;
         let read = "Microsoft.Resources/tags/read";
         if *self.method == Method::GET {
             self.require(read, read, target, &Attributes::none()).await.map_err(|_| self.hidden(target))?;
@@ -418,7 +480,9 @@ impl Asker<'_> {
         let grant = self.require(action, read, target, &Attributes::none()).await?;
         let method = self.method.clone();
         self.write(target, action, &grant, move |registry, tx, _, target| {
-            Box::pin(async move { tags::change(registry, tx, target, &method, body).await.map(|b| Answer::json(200, b)) })
+            Box::pin(async move {
+                tags::change(registry, tx, target, &method, body).await.map(|b| Answer::json(200, b))
+            })
         })
         .await
     }
@@ -448,7 +512,9 @@ impl Asker<'_> {
                 answer.headers = vec![("location", location), ("retry-after", "1".to_owned())];
                 answer
             }
-            Status::Succeeded => operation.result.map_or_else(|| Answer::empty(204), |r| Answer::json(200, r)),
+            Status::Succeeded => {
+                operation.result.map_or_else(|| Answer::empty(204), |r| Answer::json(200, r))
+            }
             Status::Failed => {
                 let (code, message) = operation.error.unwrap_or_default();
                 return Err(ArmError::new(409, code, message));
@@ -534,7 +600,8 @@ pub fn explain(decision: &Decision, action: &str, scope: &Scope) -> Value {
 fn touches_rights(scope: &Scope) -> bool {
     // Removing a group removes the role assignments inside it.
     let kind = scope.type_name().key();
-    crate::access::ROLE_TYPES.contains(&kind.as_str()) || matches!(scope, Scope::ResourceGroup { .. } | Scope::Resource(_))
+    crate::access::ROLE_TYPES.contains(&kind.as_str())
+        || matches!(scope, Scope::ResourceGroup { .. } | Scope::Resource(_))
 }
 
 /// Follows the feed so that a change made by any path reaches the snapshot.

@@ -109,8 +109,9 @@ impl Config {
         let known = |key: &str| KEYS.iter().map(|(k, _, _)| *k).find(|k| *k == key);
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
-            let table: toml::Table =
-                text.parse().map_err(|e: toml::de::Error| ConfigError::Parse(path.to_owned(), e.to_string()))?;
+            let table: toml::Table = text
+                .parse()
+                .map_err(|e: toml::de::Error| ConfigError::Parse(path.to_owned(), e.to_string()))?;
             for (key, value) in table {
                 let name = known(&key).ok_or_else(|| ConfigError::Unknown {
                     source_name: path.display().to_string(),
@@ -150,7 +151,9 @@ impl Config {
         if host.is_empty() || host.contains([':', '/', ' ']) {
             return Err(invalid("host", "a DNS name without scheme and port is expected".to_owned()));
         }
-        let log_json = text("log_json").parse().map_err(|_| invalid("log_json", "true or false is expected".to_owned()))?;
+        let log_json = text("log_json")
+            .parse()
+            .map_err(|_| invalid("log_json", "true or false is expected".to_owned()))?;
         let join_address = match text("join_address") {
             empty if empty.is_empty() => format!("{host}:{}", listen.port()),
             given => given,
@@ -175,7 +178,8 @@ impl Config {
         let mut out = String::new();
         for (key, _, meaning) in KEYS {
             let (value, source) = self.sources.get(key).cloned().unwrap_or((String::new(), Source::Default));
-            let value = if *key == "join_address" && value.is_empty() { self.join_address.clone() } else { value };
+            let value =
+                if *key == "join_address" && value.is_empty() { self.join_address.clone() } else { value };
             out.push_str(&format!("# {meaning}\n{key} = {}  # {source}\n", toml::Value::String(value)));
         }
         out

@@ -74,7 +74,13 @@ fn concerns(app: &App, change: &Change) -> bool {
 ///
 /// # Errors
 /// Those of the write and the compilers.
-pub async fn preview<F>(app: &Arc<App>, tx: &mut dyn Write, call: &Call, target: &Scope, work: F) -> Result<Value, ArmError>
+pub async fn preview<F>(
+    app: &Arc<App>,
+    tx: &mut dyn Write,
+    call: &Call,
+    target: &Scope,
+    work: F,
+) -> Result<Value, ArmError>
 where
     F: for<'t> FnOnce(
             &'t Registry,

@@ -35,35 +35,44 @@ pub async fn stream(
         Err(error) => return authn::challenge(&app, &headers, &error),
     };
     let feed = app.store.changes();
-    let last: Option<i64> = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    let mut waiting = vec![Event::default().event("hello").data(json!({"version": env!("CARGO_PKG_VERSION")}).to_string())];
+    let last: Option<i64> =
+        headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let mut waiting =
+        vec![Event::default().event("hello").data(json!({"version": env!("CARGO_PKG_VERSION")}).to_string())];
     if let Some(last) = last {
         match app.store.changes_after(last, REPLAY).await {
-            Ok(Some(missed)) if (missed.len() as i64) < REPLAY => waiting.extend(shown(&app, caller.principal, &missed)),
+            Ok(Some(missed)) if (missed.len() as i64) < REPLAY => {
+                waiting.extend(shown(&app, caller.principal, &missed))
+            }
             _ => waiting.push(Event::default().event("reset").data("{}")),
         }
     }
     waiting.reverse();
     let principal = caller.principal;
-    let events = stream::unfold((app, feed, waiting, caller), move |(app, mut feed, mut waiting, caller)| async move {
-        loop {
-            if let Some(event) = waiting.pop() {
-                return Some((Ok::<_, Infallible>(event), (app, feed, waiting, caller)));
-            }
-            match feed.recv().await {
-                Ok(changes) => {
-                    // A session that was revoked ends its stream with it.
-                    if changes.iter().any(|c| c.kind == "session") && !authn::still_valid(&app, &caller).await {
-                        return None;
-                    }
-                    waiting = shown(&app, principal, &changes);
-                    waiting.reverse();
+    let events = stream::unfold(
+        (app, feed, waiting, caller),
+        move |(app, mut feed, mut waiting, caller)| async move {
+            loop {
+                if let Some(event) = waiting.pop() {
+                    return Some((Ok::<_, Infallible>(event), (app, feed, waiting, caller)));
                 }
-                Err(RecvError::Lagged(_)) => waiting.push(Event::default().event("reset").data("{}")),
-                Err(RecvError::Closed) => return None,
+                match feed.recv().await {
+                    Ok(changes) => {
+                        // A session that was revoked ends its stream with it.
+                        if changes.iter().any(|c| c.kind == "session")
+                            && !authn::still_valid(&app, &caller).await
+                        {
+                            return None;
+                        }
+                        waiting = shown(&app, principal, &changes);
+                        waiting.reverse();
+                    }
+                    Err(RecvError::Lagged(_)) => waiting.push(Event::default().event("reset").data("{}")),
+                    Err(RecvError::Closed) => return None,
+                }
             }
-        }
-    });
+        },
+    );
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))).into_response()
 }
 
@@ -88,13 +97,16 @@ fn shown(app: &App, principal: uuid::Uuid, changes: &[Change]) -> Vec<Event> {
                 }
                 _ => false,
             };
-            let private = matches!(change.kind.as_str(), "person" | "group" | "servicePrincipal" | "session" | "credential" | "audit");
+            let private = matches!(
+                change.kind.as_str(),
+                "person" | "group" | "servicePrincipal" | "session" | "credential" | "audit"
+            );
             let id = if private { "" } else { change.key.as_str() };
             visible.then(|| {
-                Event::default()
-                    .event("change")
-                    .id(change.sequence.to_string())
-                    .data(json!({"type": change.kind, "id": id, "etag": change.etag, "verb": change.verb.word()}).to_string())
+                Event::default().event("change").id(change.sequence.to_string()).data(
+                    json!({"type": change.kind, "id": id, "etag": change.etag, "verb": change.verb.word()})
+                        .to_string(),
+                )
             })
         })
         .collect()

@@ -110,7 +110,12 @@ async fn portal_or_arm(
         return arm_route(state, id, peer, request).await;
     }
     if path.starts_with("//") && first == "metadata" {
-        return signin::metadata(state, request.headers().clone(), axum::extract::RawQuery(request.uri().query().map(str::to_owned))).await;
+        return signin::metadata(
+            state,
+            request.headers().clone(),
+            axum::extract::RawQuery(request.uri().query().map(str::to_owned)),
+        )
+        .await;
     }
     if matches!(first.as_str(), "api" | "auth" | "v1.0" | "link" | "metadata") {
         return arm_error(&ArmError::new(404, "NotFound", "Nothing is served at this path."));
@@ -191,7 +196,9 @@ pub fn base_url(headers: &HeaderMap, config: &Config) -> String {
 
 /// The link to the next page: the same query with a token.
 pub fn next_link(call: &Call, path: String, after: &str) -> String {
-    let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let encode = |text: &str| {
+        percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    };
     let mut query: Vec<(String, String)> = call
         .query
         .iter()
@@ -201,7 +208,10 @@ pub fn next_link(call: &Call, path: String, after: &str) -> String {
     query.sort();
     query.push(("$skiptoken".to_owned(), URL_SAFE_NO_PAD.encode(after)));
     let text: Vec<String> = query.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
-    let path: Vec<String> = path.split('/').map(|s| encode(s).replace("%2D", "-").replace("%2E", ".").replace("%5F", "_")).collect();
+    let path: Vec<String> = path
+        .split('/')
+        .map(|s| encode(s).replace("%2D", "-").replace("%2E", ".").replace("%5F", "_"))
+        .collect();
     format!("{}{}?{}", call.base_url, path.join("/"), text.join("&").replace("api%2Dversion", "api-version"))
 }
 
@@ -210,7 +220,8 @@ pub fn next_link(call: &Call, path: String, after: &str) -> String {
 /// # Errors
 /// 400 `InvalidSkipToken`.
 pub fn decode_token(token: &str) -> Result<String, ArmError> {
-    let invalid = || ArmError::bad("InvalidSkipToken", "The $skipToken is not one of ours.").target("$skipToken");
+    let invalid =
+        || ArmError::bad("InvalidSkipToken", "The $skipToken is not one of ours.").target("$skipToken");
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid())?;
     String::from_utf8(bytes).map_err(|_| invalid())
 }

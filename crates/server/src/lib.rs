@@ -1,0 +1,210 @@
+//! The server: composition of everything that answers on the network.
+//!
+//! A connection comes in through [`listen`], becomes a request in [`http`], is attributed by [`authn`], and is answered
+//! by [`arm`] (resources), [`signin`] (people and tokens), [`link`] (agents), [`events`] (what changed) or [`portal`].
+//! Writes go through the store; background tasks follow its change feed and only ever converge: [`desired`] compiles
+//! what machines should be, [`link`] wakes their connections, [`arm`] keeps the rights current.
+//!
+//! The server must never answer a write before it is durable and audited, log a secret, or let a route through that
+//! did not ask for a right.
+
+pub mod access;
+pub mod admin;
+pub mod app;
+pub mod arm;
+pub mod authn;
+pub mod config;
+pub mod desired;
+pub mod events;
+pub mod http;
+mod keys;
+pub mod link;
+mod listen;
+pub mod openapi;
+pub mod portal;
+pub mod resources;
+pub mod signin;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use sekisho_arm::{ArmError, Registry, Resource, Scope, StoreError};
+use sekisho_link::SigningKey;
+use sekisho_link::pki::Authority;
+use sekisho_link::provider::JoinPoint;
+use sekisho_rbac::Universe;
+use sekisho_store::Store;
+use serde_json::json;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use crate::access::Access;
+use crate::app::{Agents, App};
+use crate::config::Config;
+use crate::signin::Identity;
+
+/// The server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The data directory cannot be used.
+    #[error("the data directory {0} cannot be used: {1}. Choose another with 'data_dir' or SEKISHO_DATA_DIR")]
+    DataDir(String, std::io::Error),
+    /// A key cannot be read or made.
+    #[error("{0}")]
+    Keys(#[from] keys::KeyError),
+    /// The database cannot be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}: {1}. Choose another with 'listen' or SEKISHO_LISTEN")]
+    Listen(String, std::io::Error),
+    /// A key does not work.
+    #[error("{0}")]
+    Key(String),
+    /// Something else of the operating system.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A first resource could not be made.
+    #[error("{0}")]
+    Arm(#[from] ArmError),
+}
+
+fn registry(tenant: Uuid, store: &Store, point: JoinPoint) -> (Registry, Arc<Universe>) {
+    let (late_registry, late_universe) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+    let mut registry = Registry::default();
+    registry
+        .add(resources::core::Subscriptions { tenant: tenant.to_string() })
+        .add(resources::groups::ResourceGroups { registry: late_registry.clone() })
+        .add(resources::activity::Events { store: store.clone() })
+        .add(resources::activity::Categories);
+    resources::authorization::register(&mut registry, &late_universe);
+    sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
+    sekisho_nsg::provider::register(&mut registry);
+    let universe = Arc::new(universe(&registry));
+    // Set once, here: both are empty until now.
+    let _ = late_registry.set(registry.clone());
+    let _ = late_universe.set(universe.clone());
+    (registry, universe)
+}
+
+/// Every operation: those of the types, and those of the directory and the tags.
+pub fn universe(registry: &Registry) -> Universe {
+    let mut all: Vec<(String, bool)> = registry.operations().into_iter().map(|o| (o, false)).collect();
+    for extra in [
+        signin::directory_rights().as_slice(),
+        &[
+            "Microsoft.Resources/tags/read",
+            "Microsoft.Resources/tags/write",
+            "Microsoft.Resources/tags/delete",
+        ],
+    ] {
+        all.extend(extra.iter().map(|o| ((*o).to_owned(), false)));
+    }
+    Universe::new(all).unwrap_or_default()
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`ServerError`] with what to do next.
+pub async fn run(config: Config) -> Result<(), ServerError> {
+    // First of all, while nothing else holds a descriptor.
+    let inherited = listen::inherited()?;
+    let dir = config.data_dir.clone();
+    std::fs::create_dir_all(&dir).map_err(|e| ServerError::DataDir(dir.display().to_string(), e))?;
+    let keys = keys::load(&dir, &config.certificate_names(), &config.organization)?;
+    let store = Store::open(&format!("sqlite://{}", dir.join("sekisho.db").display())).await?;
+    let key = |e: &dyn std::fmt::Display| ServerError::Key(e.to_string());
+    let authority = Authority::load(&keys.ca).map_err(|e| key(&e))?;
+    let point =
+        JoinPoint { address: config.join_address.clone(), pin: authority.pin().map_err(|e| key(&e))? };
+    let (registry, universe) = registry(keys.tenant, &store, point);
+    first_subscription(&store, keys.subscription, &config).await?;
+    let tls = listen::Tls {
+        clients: Arc::new(sekisho_link::tls::server_for_clients(&keys.server).map_err(|e| key(&e))?),
+        agents: Arc::new(
+            sekisho_link::tls::server_for_agents(&keys.ca.certificate, &keys.server).map_err(|e| key(&e))?,
+        ),
+    };
+    let identity = Identity::new(&config, keys.tenant, keys.token, &keys.throttle).map_err(|e| key(&e))?;
+    if let Err(error) = &identity.passkeys {
+        tracing::warn!(%error, "passkeys are off; people sign in with password and code");
+    }
+    let app = Arc::new(App {
+        access: Access::load(universe, &store).await?,
+        tenant: keys.tenant,
+        subscription: keys.subscription,
+        registry,
+        identity,
+        authority,
+        command_key: SigningKey::from_pkcs8(&keys.command).map_err(|e| key(&e))?,
+        compilers: vec![Arc::new(sekisho_nsg::provider::Compiler)],
+        observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
+        agents: Agents::default(),
+        store,
+        config,
+    });
+    if signin::is_first_run(&app).await? {
+        let link = signin::setup_link(&app).await?;
+        announce(&app, &link);
+    }
+    tokio::spawn(arm::follow(app.clone()));
+    tokio::spawn(desired::follow(app.clone()));
+    tokio::spawn(link::follow(app.clone()));
+    let admin = tokio::spawn(admin::serve(app.clone()));
+    let router = http::router(app.clone());
+    let listener = TcpListener::bind(app.config.listen)
+        .await
+        .map_err(|e| ServerError::Listen(app.config.listen.to_string(), e))?;
+    tracing::info!(address = %app.config.listen, url = signin::public_base(&app.config), "listening");
+    for listener in inherited {
+        tokio::spawn(listen::serve(app.clone(), listener, tls.clone(), router.clone()));
+    }
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        () = listen::serve(app.clone(), listener, tls, router) => {}
+        ended = admin => {
+            if let Ok(Err(error)) = ended {
+                return Err(error.into());
+            }
+        }
+        _ = term.recv() => tracing::info!("stopping"),
+        _ = int.recv() => tracing::info!("stopping"),
+    }
+    Ok(())
+}
+
+/// The first start ends with what the operator needs next.
+#[expect(
+    clippy::print_stdout,
+    reason = "the one-time link is for the person who started the server, not for the log"
+)]
+fn announce(app: &App, link: &str) {
+    println!("Nobody has signed in yet. Open this one-time link and register yourself:\n  {link}");
+    println!("Browsers and az must trust {}", app.config.data_dir.join("keys/ca.pem").display());
+}
+
+/// Makes the first subscription when there is none.
+async fn first_subscription(store: &Store, id: Uuid, config: &Config) -> Result<(), StoreError> {
+    let scope = Scope::Subscription(id.to_string());
+    if sekisho_arm::Read::get(&mut store.read().await?, &scope).await?.is_some() {
+        return Ok(());
+    }
+    let now = OffsetDateTime::now_utc();
+    let resource = Resource {
+        type_name: scope.type_name(),
+        id: scope,
+        location: None,
+        tags: None,
+        etag: String::new(),
+        sequence: 0,
+        created_at: now,
+        changed_at: now,
+        rest: BTreeMap::from([("displayName".to_owned(), json!(config.organization))]).into_iter().collect(),
+    };
+    store
+        .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.put(resource).await.map(|_| ()) }))
+        .await
+}

@@ -36,7 +36,11 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// `POST /link/join`.
-pub async fn join(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: axum::extract::Request) -> Response {
+pub async fn join(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    request: axum::extract::Request,
+) -> Response {
     match joined(app, peer, request).await {
         Ok(answer) => answer,
         Err(error) => web::arm_error(&error),
@@ -51,10 +55,14 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
     let result = app
         .store
         .write::<_, ArmError, _>(move |tx| {
-            Box::pin(async move { machine::join(tx, &request, &owner.authority, &peer.0.ip().to_string()).await })
+            Box::pin(
+                async move { machine::join(tx, &request, &owner.authority, &peer.0.ip().to_string()).await },
+            )
         })
         .await;
-    let joined = result.inspect_err(|error| tracing::warn!(code = error.code, client = %peer.0, "a machine was not let in"))?;
+    let joined = result.inspect_err(
+        |error| tracing::warn!(code = error.code, client = %peer.0, "a machine was not let in"),
+    )?;
     let answer = JoinAnswer {
         agent_id: joined.agent.to_string(),
         machine: joined.machine.to_string(),
@@ -91,7 +99,9 @@ pub async fn agent_request(
             web::json(StatusCode::OK, &json!({ "nonce": nonce.chars().take(128).collect::<String>() }))
         }
         "/link/agent" => {
-            let Some(key) = request.headers().get("sec-websocket-key").map(|k| derive_accept_key(k.as_bytes())) else {
+            let Some(key) =
+                request.headers().get("sec-websocket-key").map(|k| derive_accept_key(k.as_bytes()))
+            else {
                 return web::arm_error(&ArmError::bad("UpgradeRequired", "A WebSocket is expected here."));
             };
             let upgrade = hyper::upgrade::on(&mut request);
@@ -159,7 +169,8 @@ impl Connection {
             .write_buffer_size(0)
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES));
-        let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let mut socket =
+            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         let machine_key = self.machine.key();
         let (wake, woken) = mpsc::channel(1);
         self.app.agents.enter(&machine_key, self.id, wake);
@@ -202,9 +213,11 @@ impl Connection {
     }
 
     async fn greet(&mut self, socket: &mut Socket) -> Result<(), End> {
-        let first = timeout(HELLO_TIMEOUT, socket.next()).await.map_err(|_| End::Broken("no hello".to_owned()))?;
+        let first =
+            timeout(HELLO_TIMEOUT, socket.next()).await.map_err(|_| End::Broken("no hello".to_owned()))?;
         let Some(Ok(Message::Binary(bytes))) = first else { return Err(End::Broken("no hello".to_owned())) };
-        let Ok(ToServer::Hello { version, boot_id, generation, report, .. }) = serde_json::from_slice(&bytes) else {
+        let Ok(ToServer::Hello { version, boot_id, generation, report, .. }) = serde_json::from_slice(&bytes)
+        else {
             return Err(End::Broken("the first message is no hello".to_owned()));
         };
         self.sent_generation = generation;
@@ -230,7 +243,10 @@ impl Connection {
     /// Tells the agent what is new for it, and ends the connection when it may not stay.
     async fn push(&mut self, socket: &mut Socket) -> Result<(), End> {
         if !self.app.agents.is_current(&self.machine.key(), self.id) {
-            return Err(End::Bye { reason: "another connection of this machine took over".to_owned(), retry_after: Some(30) });
+            return Err(End::Bye {
+                reason: "another connection of this machine took over".to_owned(),
+                retry_after: Some(30),
+            });
         }
         let mut read = self.app.store.read().await?;
         machine::admit(&mut read, self.agent, &self.key).await?;
@@ -250,23 +266,31 @@ impl Connection {
             Message::Close(_) => return Err(End::Broken("closed by the agent".to_owned())),
             _ => return Err(End::Broken("a message that is not binary".to_owned())),
         };
-        let message: ToServer = serde_json::from_slice(&bytes).map_err(|e| End::Broken(format!("nonsense: {e}")))?;
+        let message: ToServer =
+            serde_json::from_slice(&bytes).map_err(|e| End::Broken(format!("nonsense: {e}")))?;
         let (machine, app) = (self.machine.clone(), self.app.clone());
         match message {
             ToServer::Alive | ToServer::Unknown | ToServer::Hello { .. } => {
-                self.write(move |tx| Box::pin(async move { Ok(machine::heard(tx, &machine, |_| {}).await.map(|_| ())?) })).await
+                self.write(move |tx| {
+                    Box::pin(async move { Ok(machine::heard(tx, &machine, |_| {}).await.map(|_| ())?) })
+                })
+                .await
             }
             ToServer::Report(report) => {
                 let text: String = report.message.chars().take(2000).collect();
                 let report = sekisho_link::message::Report { message: text, ..report };
                 self.write(move |tx| {
-                    Box::pin(async move { Ok(machine::heard(tx, &machine, |m| m.report = Some(report)).await.map(|_| ())?) })
+                    Box::pin(async move {
+                        Ok(machine::heard(tx, &machine, |m| m.report = Some(report)).await.map(|_| ())?)
+                    })
                 })
                 .await
             }
             ToServer::Facts { facts } => {
                 self.write(move |tx| {
-                    Box::pin(async move { machine::keep_facts(tx, &machine, None, facts, &app.observers).await.map(|_| ()) })
+                    Box::pin(async move {
+                        machine::keep_facts(tx, &machine, None, facts, &app.observers).await.map(|_| ())
+                    })
                 })
                 .await
             }
@@ -275,7 +299,9 @@ impl Connection {
                     .app
                     .store
                     .write::<_, ArmError, _>(move |tx| {
-                        Box::pin(async move { machine::keep_facts(tx, &machine, Some(&base), patch, &app.observers).await })
+                        Box::pin(async move {
+                            machine::keep_facts(tx, &machine, Some(&base), patch, &app.observers).await
+                        })
                     })
                     .await?;
                 if fits { Ok(()) } else { send(socket, &ToAgent::NeedFacts).await }
@@ -297,7 +323,9 @@ impl Connection {
 
     async fn write<F>(&self, work: F) -> Result<(), End>
     where
-        F: for<'t> FnOnce(&'t mut dyn sekisho_arm::Write) -> futures_util::future::BoxFuture<'t, Result<(), ArmError>>
+        F: for<'t> FnOnce(
+                &'t mut dyn sekisho_arm::Write,
+            ) -> futures_util::future::BoxFuture<'t, Result<(), ArmError>>
             + Send
             + 'static,
     {

@@ -19,7 +19,12 @@ pub(super) fn probe() -> BTreeMap<String, Capability> {
 
 fn nftables() -> Capability {
     let none = |detail: String| Capability { tier: "none".to_owned(), detail };
-    let spawned = Command::new("nft").args(["-c", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let spawned = Command::new("nft")
+        .args(["-c", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => return none(format!("the program nft cannot be run: {error}")),
@@ -29,10 +34,13 @@ fn nftables() -> Capability {
         let _ = input.write_all(TRIAL.as_bytes());
     }
     match child.wait_with_output() {
-        Ok(output) if output.status.success() => {
-            Capability { tier: "full".to_owned(), detail: "sets with intervals, connection tracking and counters were accepted".to_owned() }
+        Ok(output) if output.status.success() => Capability {
+            tier: "full".to_owned(),
+            detail: "sets with intervals, connection tracking and counters were accepted".to_owned(),
+        },
+        Ok(output) => {
+            none(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned())
         }
-        Ok(output) => none(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned()),
         Err(error) => none(error.to_string()),
     }
 }

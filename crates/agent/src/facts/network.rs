@@ -24,7 +24,9 @@ pub(super) fn nics() -> Vec<Nic> {
             up: entry.flags.contains(InterfaceFlags::IFF_UP),
             ..Nic::default()
         });
-        if let Some(link) = entry.address.as_ref().and_then(SockaddrStorage::as_link_addr).and_then(|l| l.addr()) {
+        if let Some(link) =
+            entry.address.as_ref().and_then(SockaddrStorage::as_link_addr).and_then(|l| l.addr())
+        {
             nic.mac = link.map(|b| format!("{b:02x}")).join(":");
         }
         if let Some(address) = with_prefix(entry.address.as_ref(), entry.netmask.as_ref()) {
@@ -40,7 +42,10 @@ pub(super) fn nics() -> Vec<Nic> {
 
 /// `/sys/class/net` shows the namespace that sysfs was mounted in, which need not be ours; then the MTU is unknown.
 fn mtu(name: &str) -> u32 {
-    fs::read_to_string(format!("/sys/class/net/{name}/mtu")).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0)
+    fs::read_to_string(format!("/sys/class/net/{name}/mtu"))
+        .ok()
+        .and_then(|t| t.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 fn with_prefix(address: Option<&SockaddrStorage>, mask: Option<&SockaddrStorage>) -> Option<String> {
@@ -65,7 +70,9 @@ fn parse_v4(text: &str) -> Vec<Route> {
         .skip(1)
         .filter_map(|line| {
             let f: Vec<&str> = line.split_whitespace().collect();
-            let [interface, destination, gateway, _, _, _, metric, mask, ..] = f.as_slice() else { return None };
+            let [interface, destination, gateway, _, _, _, metric, mask, ..] = f.as_slice() else {
+                return None;
+            };
             let (destination, gateway, mask) = (address(destination)?, address(gateway)?, address(mask)?);
             Some(Route {
                 destination: format!("{destination}/{}", u32::from(mask).count_ones()),
@@ -83,12 +90,18 @@ fn parse_v6(text: &str) -> Vec<Route> {
     text.lines()
         .filter_map(|line| {
             let f: Vec<&str> = line.split_whitespace().collect();
-            let [destination, prefix, _, _, gateway, metric, _, _, flags, interface] = f.as_slice() else { return None };
+            let [destination, prefix, _, _, gateway, metric, _, _, flags, interface] = f.as_slice() else {
+                return None;
+            };
             let (destination, gateway) = (address(destination)?, address(gateway)?);
             let flags = u32::from_str_radix(flags, 16).ok()?;
             const RTF_UP: u32 = 0x1;
             const RTF_LOCAL: u32 = 0x8000_0000;
-            if flags & RTF_UP == 0 || flags & RTF_LOCAL != 0 || *interface == "lo" || destination.is_multicast() {
+            if flags & RTF_UP == 0
+                || flags & RTF_LOCAL != 0
+                || *interface == "lo"
+                || destination.is_multicast()
+            {
                 return None;
             }
             Some(Route {
@@ -111,7 +124,10 @@ mod tests {
                   eth0\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
                   eth0\t0000000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
         let r = parse_v4(v4);
-        assert_eq!((r[0].destination.as_str(), r[0].gateway.as_str(), r[0].metric), ("0.0.0.0/0", "10.0.0.1", 100));
+        assert_eq!(
+            (r[0].destination.as_str(), r[0].gateway.as_str(), r[0].metric),
+            ("0.0.0.0/0", "10.0.0.1", 100)
+        );
         assert_eq!((r[1].destination.as_str(), r[1].gateway.as_str()), ("10.0.0.0/24", ""));
         let v6 = "fd000000000000000000000000000000 40 00000000000000000000000000000000 00 \
                   00000000000000000000000000000000 00000100 00000001 00000000 00000001 eth0\n\

@@ -12,7 +12,10 @@ use super::read;
 
 pub(super) fn installed() -> Packages {
     if Path::new("/var/lib/dpkg/status").exists() {
-        return Packages { manager: "dpkg".to_owned(), installed: parse_status(&read("/var/lib/dpkg/status")) };
+        return Packages {
+            manager: "dpkg".to_owned(),
+            installed: parse_status(&read("/var/lib/dpkg/status")),
+        };
     }
     let rpm = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"].iter().any(|p| Path::new(p).exists());
     Packages { manager: if rpm { "rpm" } else { "none" }.to_owned(), installed: BTreeMap::new() }
@@ -24,7 +27,10 @@ fn parse_status(text: &str) -> BTreeMap<String, String> {
         .split("\n\n")
         .filter_map(|paragraph| {
             let field = |name: &str| {
-                paragraph.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).map(|v| v.trim().to_owned())
+                paragraph
+                    .lines()
+                    .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))
+                    .map(|v| v.trim().to_owned())
             };
             field("Status")?.ends_with(" installed").then_some(())?;
             Some((field("Package")?, field("Architecture").unwrap_or_default(), field("Version")?))

@@ -18,7 +18,9 @@ pub(super) fn listening() -> Vec<Socket> {
     for (protocol, file) in [("tcp", "tcp"), ("tcp", "tcp6"), ("udp", "udp"), ("udp", "udp6")] {
         let state = if protocol == "tcp" { LISTEN } else { UNCONNECTED };
         let text = read(&format!("/proc/self/net/{file}"));
-        found.extend(parse(&text, state).into_iter().map(|(address, port, inode)| (protocol, address, port, inode)));
+        found.extend(
+            parse(&text, state).into_iter().map(|(address, port, inode)| (protocol, address, port, inode)),
+        );
     }
     let holders = if found.is_empty() { HashMap::new() } else { holders() };
     let mut out: Vec<Socket> = found

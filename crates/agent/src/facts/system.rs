@@ -58,7 +58,9 @@ pub(super) fn kernel() -> Kernel {
 pub(super) fn cpu() -> Cpu {
     let text = read("/proc/cpuinfo");
     let value = |key: &str| {
-        text.lines().find_map(|l| l.split_once(':').filter(|(k, _)| k.trim() == key)).map(|(_, v)| v.trim().to_owned())
+        text.lines()
+            .find_map(|l| l.split_once(':').filter(|(k, _)| k.trim() == key))
+            .map(|(_, v)| v.trim().to_owned())
     };
     let count = text.lines().filter(|l| l.starts_with("processor")).count();
     Cpu {
@@ -86,7 +88,8 @@ fn meminfo(text: &str, key: &str) -> u64 {
 }
 
 pub(super) fn booted_at() -> String {
-    let seconds = read("/proc/stat").lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse::<i64>().ok());
+    let seconds =
+        read("/proc/stat").lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse::<i64>().ok());
     let at = seconds.and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
     at.and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_default()
 }
@@ -112,7 +115,10 @@ pub(super) fn disks() -> Vec<Disk> {
 }
 
 /// File systems that hold data; what the kernel makes up is left out.
-const DATA: &[&str] = &["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "vfat", "exfat", "ntfs3", "nfs", "nfs4", "cifs", "overlay", "bcachefs"];
+const DATA: &[&str] = &[
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "vfat", "exfat", "ntfs3", "nfs", "nfs4", "cifs",
+    "overlay", "bcachefs",
+];
 
 pub(super) fn mounts() -> Vec<Mount> {
     let mut out: Vec<Mount> = parse_mounts(&read("/proc/self/mounts"));
@@ -131,8 +137,15 @@ fn parse_mounts(text: &str) -> Vec<Mount> {
         .lines()
         .filter_map(|line| {
             let mut fields = line.split(' ').map(unescape);
-            let (source, target, fs_type, options) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-            DATA.contains(&fs_type.as_str()).then_some(Mount { source, target, fs_type, options, ..Mount::default() })
+            let (source, target, fs_type, options) =
+                (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            DATA.contains(&fs_type.as_str()).then_some(Mount {
+                source,
+                target,
+                fs_type,
+                options,
+                ..Mount::default()
+            })
         })
         .collect();
     out.sort_by(|a, b| a.target.cmp(&b.target));
@@ -202,7 +215,10 @@ mod tests {
     #[test]
     fn os_release_values_lose_their_quotes() {
         let f = parse_os_release("# c\nID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12\"\nX='y'\n");
-        assert_eq!((f["ID"].as_str(), f["PRETTY_NAME"].as_str(), f["X"].as_str()), ("debian", "Debian GNU/Linux 12", "y"));
+        assert_eq!(
+            (f["ID"].as_str(), f["PRETTY_NAME"].as_str(), f["X"].as_str()),
+            ("debian", "Debian GNU/Linux 12", "y")
+        );
     }
 
     #[test]

@@ -155,6 +155,20 @@ fn a_copied_key_whose_counter_went_back_is_suspended() {
 }
 
 #[test]
+fn a_copy_is_noticed_between_ceremonies_that_began_together() {
+    let (mut device, jo) = (SoftPasskey::new(true), person());
+    let mut key = register(&mut device, &jo);
+    // Both states hold the counter as it was now, so the library alone would take both answers.
+    let begin = || passkeys().start_for(jo.id, std::slice::from_ref(&key), Purpose::SignIn, NOW).unwrap();
+    let ((options_1, first), (options_2, second)) = (begin(), begin());
+    let early = Answer::read(get(&mut device, options_1, &key)).unwrap();
+    let late = Answer::read(get(&mut device, options_2, &key)).unwrap();
+    passkeys().finish(second, &late, &Purpose::SignIn, &mut key, NOW).unwrap();
+    let refused = passkeys().finish(first, &early, &Purpose::SignIn, &mut key, NOW).unwrap_err();
+    assert_eq!(refused, PasskeyError::Suspended);
+}
+
+#[test]
 fn a_confirmation_is_for_one_operation_and_one_person() {
     let (mut device, jo) = (SoftPasskey::new(true), person());
     let mut key = register(&mut device, &jo);

@@ -39,11 +39,13 @@ static SPEC: TypeSpec = TypeSpec {
 
 /// Azure's clients leave the zone out; then it is UTC.
 fn instant(text: &str) -> Result<OffsetDateTime, ArmError> {
-    let zoneless = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second][optional [.[subsecond]]]");
+    let zoneless =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second][optional [.[subsecond]]]");
     OffsetDateTime::parse(text, &Rfc3339)
         .or_else(|_| PrimitiveDateTime::parse(text, zoneless).map(PrimitiveDateTime::assume_utc))
         .map_err(|_| {
-            ArmError::bad("InvalidFilterInQueryString", format!("'{text}' is not an instant.")).target("$filter")
+            ArmError::bad("InvalidFilterInQueryString", format!("'{text}' is not an instant."))
+                .target("$filter")
         })
 }
 
@@ -53,7 +55,13 @@ impl ResourceType for Events {
         &SPEC
     }
 
-    async fn computed(&self, _: &mut dyn Read, call: &Call, scope: &Scope, _: Option<&str>) -> Result<Value, ArmError> {
+    async fn computed(
+        &self,
+        _: &mut dyn Read,
+        call: &Call,
+        scope: &Scope,
+        _: Option<&str>,
+    ) -> Result<Value, ArmError> {
         // The collection hangs under `eventtypes/management`; what counts is the scope outside of it.
         let scope = scope.resource().map_or_else(|| scope.clone(), |r| r.base_scope().clone());
         let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
@@ -82,21 +90,29 @@ impl ResourceType for Events {
                 // whoever may read the log there.
                 let inside = id.as_ref().is_none_or(|id| id.subscription().is_none() || scope.contains(id));
                 let provider = entry.operation.split('/').next().unwrap_or_default();
-                let matches = wanted("resourceGroupName").is_none_or(|g| id.as_ref().and_then(Scope::resource_group).is_some_and(|n| n.eq_ignore_ascii_case(g)))
-                    && wanted("resourceProvider").is_none_or(|p| provider.eq_ignore_ascii_case(p))
+                let matches = wanted("resourceGroupName").is_none_or(|g| {
+                    id.as_ref().and_then(Scope::resource_group).is_some_and(|n| n.eq_ignore_ascii_case(g))
+                }) && wanted("resourceProvider")
+                    .is_none_or(|p| provider.eq_ignore_ascii_case(p))
                     && wanted("resourceUri").or(wanted("resourceId")).is_none_or(|u| {
                         let inner = Scope::parse(u).ok();
                         entry.resource_id.eq_ignore_ascii_case(u)
                             || inner.zip(id.as_ref()).is_some_and(|(outer, id)| outer.contains(id))
                     })
                     && wanted("correlationId").is_none_or(|c| entry.correlation_id.eq_ignore_ascii_case(c))
-                    && wanted("caller").is_none_or(|c| entry.caller.name.eq_ignore_ascii_case(c) || entry.caller.object_id.eq_ignore_ascii_case(c));
+                    && wanted("caller").is_none_or(|c| {
+                        entry.caller.name.eq_ignore_ascii_case(c)
+                            || entry.caller.object_id.eq_ignore_ascii_case(c)
+                    });
                 if !inside || !matches {
                     continue;
                 }
                 if value.len() == top {
                     let next = (leaf.sequence).to_string();
-                    let path = format!("{}/providers/Microsoft.Insights/eventtypes/management/values", scope.to_string().trim_end_matches('/'));
+                    let path = format!(
+                        "{}/providers/Microsoft.Insights/eventtypes/management/values",
+                        scope.to_string().trim_end_matches('/')
+                    );
                     return Ok(json!({"value": value, "nextLink": web::next_link(call, path, &next)}));
                 }
                 value.push(event(leaf, &recorded.hash));
@@ -133,7 +149,13 @@ impl ResourceType for Categories {
         &CATEGORY_SPEC
     }
 
-    async fn computed(&self, _: &mut dyn Read, _: &Call, _: &Scope, _: Option<&str>) -> Result<Value, ArmError> {
+    async fn computed(
+        &self,
+        _: &mut dyn Read,
+        _: &Call,
+        _: &Scope,
+        _: Option<&str>,
+    ) -> Result<Value, ArmError> {
         let named = |n: &str| json!({"value": n, "localizedValue": n});
         Ok(json!({"value": [named("Administrative"), named("Security")]}))
     }

@@ -26,7 +26,8 @@ use uuid::Uuid;
 use crate::access::{self, GROUP, GroupRecord};
 use crate::arm::explain;
 
-const VERSIONS: &[&str] = &["2024-07-01-preview", "2022-05-01-preview", "2022-04-01", "2020-10-01", "2018-07-01", "2015-07-01"];
+const VERSIONS: &[&str] =
+    &["2024-07-01-preview", "2022-05-01-preview", "2022-04-01", "2020-10-01", "2018-07-01", "2015-07-01"];
 const SCOPES: &[ScopeKind] = &[
     ScopeKind::Tenant,
     ScopeKind::ManagementGroup,
@@ -139,7 +140,13 @@ impl ResourceType for RoleDefinitions {
         builtin::role(RoleId::parse(id.name())?).map(built_in)
     }
 
-    async fn prepare(&self, tx: &mut dyn Write, call: &Call, draft: &mut Resource, old: Option<&Resource>) -> Result<(), ArmError> {
+    async fn prepare(
+        &self,
+        tx: &mut dyn Write,
+        call: &Call,
+        draft: &mut Resource,
+        old: Option<&Resource>,
+    ) -> Result<(), ArmError> {
         let now = tx.now().format(&Rfc3339).unwrap_or_default();
         let created = old.map(Resource::properties).and_then(|p| p.get("createdOn").cloned());
         let by = old.map(Resource::properties).and_then(|p| p.get("createdBy").cloned());
@@ -176,18 +183,33 @@ impl ResourceType for RoleDefinitions {
         guard::check_role_removal(&all, &role_of(old)?)
     }
 
-    async fn collection(&self, read: &mut dyn Read, call: &Call, scope: &Scope) -> Result<Option<Vec<Resource>>, ArmError> {
+    async fn collection(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        scope: &Scope,
+    ) -> Result<Option<Vec<Resource>>, ArmError> {
         let filter = call.query("$filter").map(Filter::parse).transpose()?;
         let custom = read.list(&Listing::of(&Scope::Tenant, &ROLE_SPEC.name())).await?;
         let here = |r: &Resource| {
             let scopes = r.properties().get("assignableScopes").cloned().unwrap_or_default();
-            scopes.as_array().into_iter().flatten().filter_map(|s| Scope::parse(s.as_str()?).ok()).any(|s| s.contains(scope) || scope.contains(&s))
+            scopes
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|s| Scope::parse(s.as_str()?).ok())
+                .any(|s| s.contains(scope) || scope.contains(&s))
         };
         let only = filter.as_ref().and_then(|f| f.required("type")).map(str::to_owned);
         let mut all: Vec<Resource> = builtin::roles().iter().map(built_in).collect();
         all.extend(custom.into_iter().filter(here));
         if let Some(only) = only {
-            all.retain(|r| r.properties().get("type").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case(&only)));
+            all.retain(|r| {
+                r.properties()
+                    .get("type")
+                    .and_then(Value::as_str)
+                    .is_some_and(|t| t.eq_ignore_ascii_case(&only))
+            });
         }
         Ok(Some(all))
     }
@@ -212,14 +234,24 @@ impl ResourceType for RoleAssignments {
         &ASSIGNMENT_SPEC
     }
 
-    async fn prepare(&self, tx: &mut dyn Write, call: &Call, draft: &mut Resource, old: Option<&Resource>) -> Result<(), ArmError> {
+    async fn prepare(
+        &self,
+        tx: &mut dyn Write,
+        call: &Call,
+        draft: &mut Resource,
+        old: Option<&Resource>,
+    ) -> Result<(), ArmError> {
         let now = tx.now().format(&Rfc3339).unwrap_or_default();
         let kept = old.map(Resource::properties).unwrap_or_default();
         let scope = access::scope_of(draft);
         let properties = draft.properties_mut();
         properties.insert("scope".into(), scope.to_string().into());
-        properties.insert("createdOn".into(), kept.get("createdOn").cloned().unwrap_or_else(|| now.clone().into()));
-        properties.insert("createdBy".into(), kept.get("createdBy").cloned().unwrap_or_else(|| call.caller.object_id.clone().into()));
+        properties
+            .insert("createdOn".into(), kept.get("createdOn").cloned().unwrap_or_else(|| now.clone().into()));
+        properties.insert(
+            "createdBy".into(),
+            kept.get("createdBy").cloned().unwrap_or_else(|| call.caller.object_id.clone().into()),
+        );
         properties.insert("updatedOn".into(), now.into());
         properties.insert("updatedBy".into(), call.caller.object_id.clone().into());
         if !properties.contains_key("principalType") || properties["principalType"].is_null() {
@@ -228,7 +260,8 @@ impl ResourceType for RoleAssignments {
         let assignment = access::assignment_of(draft)?;
         // Azure shows the role by its full id, whatever form was sent.
         let subscription = scope.subscription_scope().map(|s| s.to_string()).unwrap_or_default();
-        let full = format!("{subscription}/providers/Microsoft.Authorization/roleDefinitions/{}", assignment.role);
+        let full =
+            format!("{subscription}/providers/Microsoft.Authorization/roleDefinitions/{}", assignment.role);
         draft.properties_mut().insert("roleDefinitionId".into(), full.into());
         let all = snapshot(tx.as_read(), &self.universe).await?;
         guard::check_assignment(&all, &assignment)?;
@@ -255,7 +288,12 @@ impl ResourceType for RoleAssignments {
         guard::keeps_an_owner(&Snapshot::compile(facts))
     }
 
-    async fn collection(&self, read: &mut dyn Read, call: &Call, scope: &Scope) -> Result<Option<Vec<Resource>>, ArmError> {
+    async fn collection(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        scope: &Scope,
+    ) -> Result<Option<Vec<Resource>>, ArmError> {
         let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
         let only_above = filter.as_ref().is_some_and(|f| f.function("atScope").is_some());
         let all = read.list(&Listing::of(&Scope::Tenant, &ASSIGNMENT_SPEC.name())).await?;
@@ -267,9 +305,20 @@ impl ResourceType for RoleAssignments {
             })
             .collect();
         if let Some(who) = filter.as_ref().and_then(|f| f.function("assignedTo")).and_then(|a| a.first()) {
-            let who = Uuid::try_parse(who).map_err(|_| ArmError::bad("InvalidFilterInQueryString", "assignedTo() takes an object id.").target("$filter"))?;
-            let groups: Vec<Uuid> = snapshot(read, &self.universe).await?.groups_of(PrincipalId(who)).iter().map(|g| g.0).collect();
-            found.retain(|r| access::assignment_of(r).is_ok_and(|a| a.principal.0 == who || groups.contains(&a.principal.0)));
+            let who = Uuid::try_parse(who).map_err(|_| {
+                ArmError::bad("InvalidFilterInQueryString", "assignedTo() takes an object id.")
+                    .target("$filter")
+            })?;
+            let groups: Vec<Uuid> = snapshot(read, &self.universe)
+                .await?
+                .groups_of(PrincipalId(who))
+                .iter()
+                .map(|g| g.0)
+                .collect();
+            found.retain(|r| {
+                access::assignment_of(r)
+                    .is_ok_and(|a| a.principal.0 == who || groups.contains(&a.principal.0))
+            });
         }
         Ok(Some(found))
     }
@@ -288,14 +337,25 @@ impl ResourceType for DenyAssignments {
         &DENY_SPEC
     }
 
-    async fn prepare(&self, _: &mut dyn Write, _: &Call, draft: &mut Resource, _: Option<&Resource>) -> Result<(), ArmError> {
+    async fn prepare(
+        &self,
+        _: &mut dyn Write,
+        _: &Call,
+        draft: &mut Resource,
+        _: Option<&Resource>,
+    ) -> Result<(), ArmError> {
         let scope = access::scope_of(draft).to_string();
         draft.properties_mut().insert("scope".into(), scope.into());
         draft.properties_mut().insert("isSystemProtected".into(), false.into());
         access::denial_of(draft).map(|_| ())
     }
 
-    async fn collection(&self, read: &mut dyn Read, call: &Call, scope: &Scope) -> Result<Option<Vec<Resource>>, ArmError> {
+    async fn collection(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        scope: &Scope,
+    ) -> Result<Option<Vec<Resource>>, ArmError> {
         let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
         let only_above = filter.as_ref().is_some_and(|f| f.function("atScope").is_some());
         let all = read.list(&Listing::of(&Scope::Tenant, &DENY_SPEC.name())).await?;
@@ -321,10 +381,21 @@ impl ResourceType for ProviderOperations {
         &OPERATIONS_SPEC
     }
 
-    async fn computed(&self, _: &mut dyn Read, _: &Call, _: &Scope, name: Option<&str>) -> Result<Value, ArmError> {
+    async fn computed(
+        &self,
+        _: &mut dyn Read,
+        _: &Call,
+        _: &Scope,
+        name: Option<&str>,
+    ) -> Result<Value, ArmError> {
         let universe = self.universe.get().ok_or_else(ArmError::internal)?;
-        let mut tree: std::collections::BTreeMap<String, std::collections::BTreeMap<String, Vec<Value>>> = Default::default();
-        for op in universe.matching("*", sekisho_rbac::Plane::Control).into_iter().chain(universe.matching("*", sekisho_rbac::Plane::Data)) {
+        let mut tree: std::collections::BTreeMap<String, std::collections::BTreeMap<String, Vec<Value>>> =
+            Default::default();
+        for op in universe
+            .matching("*", sekisho_rbac::Plane::Control)
+            .into_iter()
+            .chain(universe.matching("*", sekisho_rbac::Plane::Data))
+        {
             let full = universe.name(op);
             let (namespace, rest) = full.split_once('/').unwrap_or((full, ""));
             let words: Vec<&str> = rest.split('/').collect();
@@ -350,7 +421,9 @@ impl ResourceType for ProviderOperations {
             .collect();
         match name {
             None => Ok(json!({ "value": value })),
-            Some(name) => value.into_iter().next().ok_or_else(|| ArmError::new(404, "ProviderNotFound", format!("Provider '{name}' not found."))),
+            Some(name) => value.into_iter().next().ok_or_else(|| {
+                ArmError::new(404, "ProviderNotFound", format!("Provider '{name}' not found."))
+            }),
         }
     }
 }
@@ -390,7 +463,13 @@ impl ScopeAction for Question {
         Action { verb, style: ActionStyle::Sync, reads: true, title }
     }
 
-    async fn act(&self, read: &mut dyn Read, call: &Call, scope: &Scope, body: Value) -> Result<Value, ArmError> {
+    async fn act(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        scope: &Scope,
+        body: Value,
+    ) -> Result<Value, ArmError> {
         let asking: Asking = sekisho_arm::resource::typed(&body, "")?;
         let all = snapshot(read, &self.universe).await?;
         let own = Uuid::try_parse(&call.caller.object_id).unwrap_or_default();
@@ -399,7 +478,11 @@ impl ScopeAction for Question {
             let name = asking.action.clone().unwrap_or_default();
             match all.universe().find(&name) {
                 Some(_) => Ok(name),
-                None => Err(ArmError::bad("InvalidAction", format!("The action '{name}' is not known to this server.")).target("action")),
+                None => Err(ArmError::bad(
+                    "InvalidAction",
+                    format!("The action '{name}' is not known to this server."),
+                )
+                .target("action")),
             }
         };
         match self.kind {
@@ -435,7 +518,9 @@ impl ScopeAction for Question {
                     .collect();
                 Ok(json!({ "value": value }))
             }
-            Asked::Effective => Ok(json!({"principalId": who.to_string(), "actions": all.effective(&[who], scope)})),
+            Asked::Effective => {
+                Ok(json!({"principalId": who.to_string(), "actions": all.effective(&[who], scope)}))
+            }
         }
     }
 }
@@ -445,12 +530,16 @@ fn role_name(all: &Snapshot, role: RoleId) -> String {
 }
 
 /// Kind and name of every principal.
-async fn names(read: &mut dyn Read) -> Result<std::collections::HashMap<Uuid, (&'static str, String)>, ArmError> {
+async fn names(
+    read: &mut dyn Read,
+) -> Result<std::collections::HashMap<Uuid, (&'static str, String)>, ArmError> {
     let mut out = std::collections::HashMap::new();
     for (_, group) in read_documents::<GroupRecord>(read, GROUP).await? {
         out.insert(group.id, ("Group", group.display_name));
     }
-    for (kind, label, field) in [("person", "User", "displayName"), ("servicePrincipal", "ServicePrincipal", "displayName")] {
+    for (kind, label, field) in
+        [("person", "User", "displayName"), ("servicePrincipal", "ServicePrincipal", "displayName")]
+    {
         for document in read.documents(kind).await? {
             if let Ok(id) = Uuid::try_parse(&document.key) {
                 out.insert(id, (label, document.body[field].as_str().unwrap_or_default().to_owned()));
@@ -461,7 +550,12 @@ async fn names(read: &mut dyn Read) -> Result<std::collections::HashMap<Uuid, (&
 }
 
 /// The role assignment that makes a principal Owner of a scope.
-pub fn owner_assignment(scope: &Scope, principal: Uuid, kind: &str, now: OffsetDateTime) -> Result<Resource, ArmError> {
+pub fn owner_assignment(
+    scope: &Scope,
+    principal: Uuid,
+    kind: &str,
+    now: OffsetDateTime,
+) -> Result<Resource, ArmError> {
     let id = scope
         .resource_in("Microsoft.Authorization", "roleAssignments", &Uuid::new_v4().to_string())
         .map_err(|_| ArmError::internal())?;
@@ -483,4 +577,3 @@ pub fn owner_assignment(scope: &Scope, principal: Uuid, kind: &str, now: OffsetD
         rest: serde_json::Map::from_iter([("properties".to_owned(), properties)]),
     })
 }
-

@@ -1,19 +1,28 @@
 //! Tenants, subscriptions, locations, providers and the generic resource list.
 
 use sekisho_arm::filter::{Filter, lookup};
-use sekisho_arm::registry::{Registry, Storage, any_schema};
 use sekisho_arm::registry::PutStyle;
-use sekisho_arm::{
-    ArmError, Call, Listing, Read, ResourceType, Scope, ScopeKind, TypeName, TypeSpec,
-};
+use sekisho_arm::registry::{Registry, Storage, any_schema};
+use sekisho_arm::{ArmError, Call, Listing, Read, ResourceType, Scope, ScopeKind, TypeName, TypeSpec};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
 use crate::app::App;
 
 /// The api-versions of the core types (groups, subscriptions, tags, providers), newest first.
-pub const VERSIONS: &[&str] =
-    &["2025-04-01", "2024-11-01", "2024-07-01", "2022-12-01", "2022-09-01", "2021-04-01", "2020-06-01", "2019-10-01", "2018-05-01", "2016-06-01", "2015-01-01"];
+pub const VERSIONS: &[&str] = &[
+    "2025-04-01",
+    "2024-11-01",
+    "2024-07-01",
+    "2022-12-01",
+    "2022-09-01",
+    "2021-04-01",
+    "2020-06-01",
+    "2019-10-01",
+    "2018-05-01",
+    "2016-06-01",
+    "2015-01-01",
+];
 /// The right by which a scope is seen.
 pub const GROUP_READ: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
 
@@ -52,7 +61,12 @@ impl ResourceType for Subscriptions {
         Err(ArmError::method_not_allowed("DELETE", "Microsoft.Resources/subscriptions"))
     }
 
-    async fn present(&self, _: &mut dyn Read, _: &Call, resource: &sekisho_arm::Resource) -> Result<Value, ArmError> {
+    async fn present(
+        &self,
+        _: &mut dyn Read,
+        _: &Call,
+        resource: &sekisho_arm::Resource,
+    ) -> Result<Value, ArmError> {
         Ok(subscription(&self.tenant, resource))
     }
 }
@@ -101,7 +115,8 @@ pub async fn subscriptions(
 /// # Errors
 /// Those of the database.
 pub async fn locations(app: &App, read: &mut (dyn Read + '_), scope: &Scope) -> Result<Value, ArmError> {
-    let all = read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
+    let all =
+        read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
     let mut names: Vec<String> = all.into_iter().filter_map(|r| r.location).collect();
     names.insert(0, app.config.location.clone());
     let mut seen = std::collections::HashSet::new();
@@ -158,7 +173,8 @@ pub fn providers(registry: &Registry) -> Value {
 
 /// The namespace of `POST S/providers/{ns}/register`: everything is registered already.
 pub fn registers(type_name: &TypeName) -> Option<&str> {
-    matches!(type_name.path.to_ascii_lowercase().as_str(), "register" | "unregister").then_some(&*type_name.namespace)
+    matches!(type_name.path.to_ascii_lowercase().as_str(), "register" | "unregister")
+        .then_some(&*type_name.namespace)
 }
 
 /// `GET S/resources` and `RG/resources`: top-level tracked resources without their properties.
@@ -176,7 +192,8 @@ pub async fn resources(
         return Err(ArmError::not_found(scope));
     }
     let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
-    let all = read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
+    let all =
+        read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
     let mut value = Vec::new();
     for resource in all {
         let tracked = app.registry.get(&resource.type_name).is_some_and(|k| k.spec().location)
@@ -206,8 +223,12 @@ pub async fn resources(
                 "resourcegroup" => Some(group.clone().into()),
                 "resourcetype" => Some(resource.type_name.to_string().into()),
                 // Both halves are compared by one closure: a name and a value of the same tag.
-                "tagname" => f.required("tagname").and_then(|n| tags.keys().find(|k| k.eq_ignore_ascii_case(n)).map(|k| k.clone().into())),
-                "tagvalue" => f.required("tagname").and_then(|n| tags.iter().find(|(k, _)| k.eq_ignore_ascii_case(n)).map(|(_, v)| v.clone())),
+                "tagname" => f
+                    .required("tagname")
+                    .and_then(|n| tags.keys().find(|k| k.eq_ignore_ascii_case(n)).map(|k| k.clone().into())),
+                "tagvalue" => f.required("tagname").and_then(|n| {
+                    tags.iter().find(|(k, _)| k.eq_ignore_ascii_case(n)).map(|(_, v)| v.clone())
+                }),
                 other => lookup(&row, other),
             })
         });

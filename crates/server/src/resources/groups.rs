@@ -71,7 +71,9 @@ impl ResourceType for ResourceGroups {
         let listing = Listing { scope: old.id.clone(), type_name: None, after: None, limit: usize::MAX };
         let mut inside = tx.list(&listing).await?;
         // Machines go first: their interfaces hold on to groups and subnets, which then are free.
-        inside.sort_by_key(|r| (!r.type_name.is("Microsoft.Compute/virtualMachines"), std::cmp::Reverse(r.id.key().len())));
+        inside.sort_by_key(|r| {
+            (!r.type_name.is("Microsoft.Compute/virtualMachines"), std::cmp::Reverse(r.id.key().len()))
+        });
         let mut blocked = Vec::new();
         let mut waiting = inside;
         // Things that hold on to each other free each other: go round until nothing moves.
@@ -105,7 +107,10 @@ impl ResourceType for ResourceGroups {
         let mut error = ArmError::new(
             409,
             "ResourceGroupDeletionBlocked",
-            format!("Deletion of resource group '{}' was stopped because things in it are in use.", old.id.name()),
+            format!(
+                "Deletion of resource group '{}' was stopped because things in it are in use.",
+                old.id.name()
+            ),
         );
         error.details = blocked;
         Err(error)

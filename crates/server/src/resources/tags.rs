@@ -77,10 +77,13 @@ pub async fn change(
 /// # Errors
 /// Those of the database.
 pub async fn names(read: &mut (dyn Read + '_), scope: &Scope) -> Result<Value, ArmError> {
-    let all = read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
-    let mut names: std::collections::BTreeMap<String, std::collections::BTreeMap<String, usize>> = Default::default();
+    let all =
+        read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
+    let mut names: std::collections::BTreeMap<String, std::collections::BTreeMap<String, usize>> =
+        Default::default();
     for (name, value) in all.into_iter().filter_map(|r| r.tags).flatten() {
-        *names.entry(name).or_default().entry(value.as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        *names.entry(name).or_default().entry(value.as_str().unwrap_or_default().to_owned()).or_default() +=
+            1;
     }
     let value: Vec<Value> = names
         .into_iter()

@@ -1,0 +1,276 @@
+//! From the database to each machine's part: gathers what [`resolve`](crate::resolve) asks for, once for all machines.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+use sekisho_arm::traits::read_document;
+use sekisho_arm::{ArmError, Listing, Read, Resource, Scope};
+use sekisho_link::machine::{Desired, PartCompiler, kind};
+use serde_json::{Value, json};
+
+use super::{lookup, tags, type_name};
+use crate::effective::effective;
+use crate::policy::{Addresses, Association, InterfaceName, MacAddress, NsgPart, Ports, Rule};
+use crate::resolve::{AttachedNsg, Inputs, NicInput, Tags, resolve};
+
+/// Makes the `nsg` part of desired documents.
+pub struct Compiler;
+
+/// The part's name.
+const PART: &str = "nsg";
+
+#[async_trait]
+impl PartCompiler for Compiler {
+    fn part(&self) -> &'static str {
+        PART
+    }
+
+    fn watches(&self, kind: &str) -> bool {
+        kind == tags::type_name().key()
+            || matches!(
+                kind,
+                "microsoft.network/networksecuritygroups"
+                    | "microsoft.network/applicationsecuritygroups"
+                    | "microsoft.network/networkinterfaces"
+                    | "microsoft.network/virtualnetworks"
+            )
+    }
+
+    async fn compile(&self, read: &mut dyn Read) -> Result<BTreeMap<String, Value>, ArmError> {
+        let world = World::load(read, &Scope::Tenant).await?;
+        let mut by_machine: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
+        for nic in &world.nics {
+            if let Some(machine) = lookup::reference(nic, "virtualMachine") {
+                by_machine.entry(machine.key()).or_default().push(nic);
+            }
+        }
+        let mut out = BTreeMap::new();
+        for (machine, nics) in by_machine {
+            let made = nics.iter().map(|n| world.input(n)).collect::<Result<Vec<_>, _>>();
+            let resolved = made.and_then(|nics| {
+                let subscription = nics.first().and_then(|n| n.id.subscription_scope());
+                resolve(&world.inputs(nics, subscription.as_ref()))
+                    .map_err(|e| ArmError::bad("Unresolvable", e.to_string()))
+            });
+            match resolved {
+                Ok(part) => {
+                    let part = NsgPart {
+                        nics: part
+                            .nics
+                            .into_iter()
+                            .filter(|n| !n.inbound.is_empty() || !n.outbound.is_empty())
+                            .collect(),
+                    };
+                    out.insert(machine, serde_json::to_value(part).map_err(|_| ArmError::internal())?);
+                }
+                // What cannot be resolved must not loosen what is in force: the machine keeps the part it has.
+                Err(_) => {
+                    if let Some(kept) = kept_part(read, &machine).await? {
+                        out.insert(machine, kept);
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn changes(&self, before: Option<&Value>, after: Option<&Value>) -> Vec<Value> {
+        let part = |v: Option<&Value>| {
+            v.and_then(|v| serde_json::from_value::<NsgPart>(v.clone()).ok()).unwrap_or_default()
+        };
+        changes(&part(before), &part(after))
+    }
+}
+
+async fn kept_part(read: &mut dyn Read, machine: &str) -> Result<Option<Value>, ArmError> {
+    let desired: Option<Desired> = read_document(read, kind::DESIRED, machine).await?;
+    let document = desired.and_then(|d| serde_json::from_str::<Value>(&d.signed.document).ok());
+    Ok(document.and_then(|d| d["parts"].get(PART).cloned()))
+}
+
+/// `effectiveNetworkSecurityGroups` of one interface.
+pub(super) async fn effective_at(read: &mut dyn Read, nic: &Resource) -> Result<Value, ArmError> {
+    let around = nic.id.subscription_scope().unwrap_or(Scope::Tenant);
+    let world = World::load(read, &around).await?;
+    let input = world.input(nic)?;
+    let inputs = world.inputs(vec![input.clone()], Some(&around));
+    effective(&inputs, &input).map_err(|e| ArmError::new(409, "EffectiveRulesUnavailable", format!("{e}.")))
+}
+
+/// Everything in a scope that decides policies.
+struct World {
+    nics: Vec<Resource>,
+    groups: HashMap<Scope, Resource>,
+    networks: HashMap<Scope, Resource>,
+    members: HashMap<Scope, Vec<IpAddr>>,
+    tags: HashMap<Scope, Tags>,
+}
+
+impl World {
+    async fn load(read: &mut dyn Read, scope: &Scope) -> Result<World, ArmError> {
+        let list =
+            async |read: &mut dyn Read, path: &str| read.list(&Listing::of(scope, &type_name(path))).await;
+        let nics = list(read, "networkInterfaces").await?;
+        let groups = list(read, "networkSecurityGroups").await?;
+        let networks = list(read, "virtualNetworks").await?;
+        let asgs = list(read, "applicationSecurityGroups").await?;
+        let mut members: HashMap<Scope, Vec<IpAddr>> = asgs.into_iter().map(|a| (a.id, Vec::new())).collect();
+        let mut tags_by_subscription = HashMap::new();
+        for nic in &nics {
+            let typed = lookup::nic(nic)?;
+            let addresses = lookup::addresses_of(&typed);
+            for group in lookup::groups_of(&typed) {
+                if let Some(list) = members.get_mut(&group) {
+                    list.extend(&addresses);
+                }
+            }
+            if let Some(subscription) = nic.id.subscription_scope()
+                && !tags_by_subscription.contains_key(&subscription)
+            {
+                let known = tags::all(read, &subscription).await?;
+                tags_by_subscription.insert(subscription, known);
+            }
+        }
+        for list in members.values_mut() {
+            list.sort();
+            list.dedup();
+        }
+        let by_id = |list: Vec<Resource>| list.into_iter().map(|r| (r.id.clone(), r)).collect();
+        Ok(World {
+            groups: by_id(groups),
+            networks: by_id(networks),
+            nics,
+            members,
+            tags: tags_by_subscription,
+        })
+    }
+
+    fn inputs(&self, nics: Vec<NicInput>, subscription: Option<&Scope>) -> Inputs {
+        let tags = subscription.and_then(|s| self.tags.get(s)).cloned().unwrap_or_default();
+        Inputs { nics, groups: self.members.clone(), tags }
+    }
+
+    fn attached(&self, group: &Scope) -> Result<AttachedNsg, ArmError> {
+        let resource = self.groups.get(group).ok_or_else(|| ArmError::not_found(group))?;
+        Ok(AttachedNsg { id: resource.id.clone(), rules: lookup::rules(resource)? })
+    }
+
+    fn input(&self, nic: &Resource) -> Result<NicInput, ArmError> {
+        let typed = lookup::nic(nic)?;
+        let interface =
+            typed.properties.sekisho.as_ref().and_then(|s| s.interface.clone()).unwrap_or_default();
+        let interface =
+            InterfaceName::new(interface).map_err(|e| ArmError::bad("InvalidInterface", e.to_string()))?;
+        let mac = typed.properties.mac_address.as_deref().and_then(|m| MacAddress::parse(m).ok());
+        let subnet = lookup::subnets_of(&typed).into_iter().next();
+        let network = subnet.as_ref().and_then(Scope::parent).and_then(|id| self.networks.get(&id));
+        let space: Option<Vec<IpNet>> = match network {
+            Some(network) => Some(lookup::network(network)?.prefixes()?),
+            None => None,
+        };
+        let subnet_nsg = match (&subnet, network) {
+            (Some(id), Some(network)) => {
+                let typed = lookup::network(network)?;
+                let subnets = typed.properties.subnets.iter().flatten();
+                let own = subnets
+                    .into_iter()
+                    .find(|s| s.name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(id.name())));
+                let group = own.and_then(|s| {
+                    Scope::parse(s.properties.network_security_group.as_ref()?.id.as_deref()?).ok()
+                });
+                group.map(|g| self.attached(&g).map(|nsg| (id.clone(), nsg))).transpose()?
+            }
+            _ => None,
+        };
+        let nic_nsg =
+            lookup::reference(nic, "networkSecurityGroup").map(|g| self.attached(&g)).transpose()?;
+        let addresses = typed
+            .properties
+            .ip_configurations
+            .iter()
+            .flatten()
+            .filter_map(|c| {
+                let address: IpAddr = c.properties.private_ip_address.as_deref()?.parse().ok()?;
+                let length = c
+                    .properties
+                    .other
+                    .get("prefixLength")
+                    .and_then(Value::as_u64)
+                    .and_then(|l| u8::try_from(l).ok());
+                IpNet::new(address, length.unwrap_or(if address.is_ipv4() { 32 } else { 128 })).ok()
+            })
+            .collect();
+        Ok(NicInput {
+            id: nic.id.clone(),
+            mac,
+            interface,
+            addresses,
+            network: space,
+            nic_nsg,
+            subnet_nsg,
+            groups: lookup::groups_of(&typed),
+        })
+    }
+}
+
+/// One rule at one place, as a person reviews it.
+#[derive(PartialEq)]
+struct Place<'a> {
+    interface: &'a str,
+    direction: &'static str,
+    stage: &'static str,
+    rule: &'a Rule,
+}
+
+fn places(part: &NsgPart) -> Vec<Place<'_>> {
+    let mut out = Vec::new();
+    for nic in &part.nics {
+        for (direction, stages) in [("Inbound", &nic.inbound), ("Outbound", &nic.outbound)] {
+            for stage in stages {
+                let place = match stage.association {
+                    Association::Subnet(_) => "subnet",
+                    Association::Nic(_) => "nic",
+                };
+                let interface = nic.interface.as_str();
+                out.extend(stage.rules.iter().map(|rule| Place { interface, direction, stage: place, rule }));
+            }
+        }
+    }
+    out
+}
+
+/// The rules that a machine loses and gains.
+fn changes(before: &NsgPart, after: &NsgPart) -> Vec<Value> {
+    let (old, new) = (places(before), places(after));
+    let gone = old.iter().filter(|p| !new.contains(p)).map(|p| ("removed", p));
+    let fresh = new.iter().filter(|p| !old.contains(p)).map(|p| ("added", p));
+    gone.chain(fresh)
+        .map(|(kind, p)| {
+            json!({
+                "kind": kind, "interface": p.interface, "direction": p.direction, "stage": p.stage,
+                "rule": {
+                    "name": p.rule.name, "priority": p.rule.priority, "access": p.rule.access.as_str(),
+                    "protocol": p.rule.protocol.as_str(), "source": addresses(&p.rule.source),
+                    "destination": addresses(&p.rule.destination), "sourcePorts": ports(&p.rule.source_ports),
+                    "destinationPorts": ports(&p.rule.destination_ports),
+                },
+            })
+        })
+        .collect()
+}
+
+fn addresses(set: &Addresses) -> Vec<String> {
+    match set {
+        Addresses::Any => vec!["*".to_owned()],
+        Addresses::Only(nets) => nets.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn ports(set: &Ports) -> Vec<String> {
+    match set {
+        Ports::Any => vec!["*".to_owned()],
+        Ports::Only(ranges) => ranges.iter().map(ToString::to_string).collect(),
+    }
+}

@@ -1,0 +1,399 @@
+//! `networkInterfaces`: one for each interface that a machine reports. The server keeps what the machine says
+//! (addresses, hardware address, machine); the user attaches groups.
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+use schemars::SchemaGenerator;
+use sekisho_arm::registry::{Action, ActionStyle};
+use sekisho_arm::resource::object_entry;
+use sekisho_arm::{ArmError, Call, Listing, Read, Resource, ResourceType, Scope, Storage, TypeSpec, Write};
+use sekisho_link::facts::{Facts, Nic};
+use sekisho_link::machine::FactsObserver;
+use serde_json::{Map, Value, json};
+
+use super::{compiler, lookup, spec, type_name};
+use crate::resources::{NetworkInterface, validate_name};
+
+pub(super) struct NetworkInterfaces;
+
+static SPEC: TypeSpec = TypeSpec {
+    actions: &[
+        Action {
+            verb: "effectiveNetworkSecurityGroups",
+            style: ActionStyle::LongRunning,
+            reads: true,
+            title: "Shows the rules that are in force at an interface",
+        },
+        Action {
+            verb: "effectiveRouteTable",
+            style: ActionStyle::LongRunning,
+            reads: true,
+            title: "Shows the routes that are in force at an interface",
+        },
+    ],
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<NetworkInterface>(),
+    ..spec("networkInterfaces", Storage::Row)
+};
+
+/// The fields that a machine's agent decides; clients send them back or leave them out, and neither means anything.
+const OWNED: &[&str] = &["virtualMachine", "macAddress", "primary", "sekisho"];
+
+#[async_trait]
+impl ResourceType for NetworkInterfaces {
+    fn spec(&self) -> &TypeSpec {
+        &SPEC
+    }
+
+    async fn prepare(
+        &self,
+        tx: &mut dyn Write,
+        _: &Call,
+        draft: &mut Resource,
+        old: Option<&Resource>,
+    ) -> Result<(), ArmError> {
+        validate_name(draft.id.name())?;
+        let kept = old.map(Resource::properties).unwrap_or_default();
+        let properties = draft.properties_mut();
+        for owned in OWNED {
+            match kept.get(*owned) {
+                Some(value) => properties.insert((*owned).to_owned(), value.clone()),
+                None => properties.remove(*owned),
+            };
+        }
+        for shown in ["resourceGuid", "hostedWorkloads", "tapConfigurations"] {
+            properties.remove(shown);
+        }
+        if let Some(old) = old.filter(|_| kept.contains_key("virtualMachine")) {
+            keep_addresses(draft, old);
+        }
+        let nic = lookup::nic(draft)?;
+        nic.validate(draft.id.name())?;
+        let mut named: Vec<(Scope, String)> = Vec::new();
+        if let Some(group) = lookup::reference(draft, "networkSecurityGroup") {
+            named.push((group, "properties.networkSecurityGroup.id".to_owned()));
+        }
+        named.extend(
+            lookup::groups_of(&nic).into_iter().map(|g| (g, "properties.ipConfigurations".to_owned())),
+        );
+        named.extend(
+            lookup::subnets_of(&nic).into_iter().map(|s| (s, "properties.ipConfigurations".to_owned())),
+        );
+        for (id, target) in named {
+            if !exists(tx.as_read(), &id).await? {
+                return Err(lookup::invalid_reference(&id, &draft.id, &target));
+            }
+        }
+        Ok(())
+    }
+
+    async fn removing(&self, _: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {
+        match lookup::reference(old, "virtualMachine") {
+            None => Ok(()),
+            Some(machine) => Err(ArmError::bad(
+                "NicInUse",
+                format!(
+                    "Network Interface {} is used by existing resource {machine}. In order to delete the network \
+                     interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic.",
+                    old.id
+                ),
+            )),
+        }
+    }
+
+    async fn present(&self, _: &mut dyn Read, _: &Call, resource: &Resource) -> Result<Value, ArmError> {
+        let mut body = self.render(resource);
+        let Value::Object(map) = &mut body else { return Ok(body) };
+        let properties = object_entry(map, "properties");
+        // `az vm open-port` reads the key whether a group is attached or not.
+        properties.entry("networkSecurityGroup").or_insert(Value::Null);
+        properties.entry("enableAcceleratedNetworking").or_insert_with(|| json!(false));
+        properties.entry("enableIPForwarding").or_insert_with(|| json!(false));
+        properties.entry("dnsSettings").or_insert_with(|| json!({"dnsServers": [], "appliedDnsServers": []}));
+        properties.entry("nicType").or_insert_with(|| json!("Standard"));
+        for configuration in
+            properties.get_mut("ipConfigurations").and_then(Value::as_array_mut).into_iter().flatten()
+        {
+            let name = configuration["name"].as_str().unwrap_or_default().to_owned();
+            configuration["id"] = format!("{}/ipConfigurations/{name}", resource.id).into();
+            configuration["type"] = "Microsoft.Network/networkInterfaces/ipConfigurations".into();
+            configuration["etag"] = resource.etag.clone().into();
+            configuration["properties"]["provisioningState"] = "Succeeded".into();
+        }
+        Ok(body)
+    }
+
+    async fn act(
+        &self,
+        tx: &mut dyn Write,
+        _: &Call,
+        target: &Resource,
+        verb: &str,
+        _: Value,
+    ) -> Result<Value, ArmError> {
+        if verb == "effectiveRouteTable" {
+            return routes(tx.as_read(), target).await;
+        }
+        let value = compiler::effective_at(tx.as_read(), target).await?;
+        Ok(json!({ "value": value }))
+    }
+}
+
+async fn exists(read: &mut dyn Read, id: &Scope) -> Result<bool, ArmError> {
+    if !id.type_name().is("Microsoft.Network/virtualNetworks/subnets") {
+        return Ok(read.get(id).await?.is_some());
+    }
+    let Some(network) = id.parent() else { return Ok(false) };
+    let Some(network) = read.get(&network).await? else { return Ok(false) };
+    let subnets = network.properties().remove("subnets").unwrap_or_default();
+    let named = |s: &Value| s["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(id.name()));
+    Ok(subnets.as_array().is_some_and(|all| all.iter().any(named)))
+}
+
+/// Addresses are the machine's: a PUT keeps those of each configuration, and adds or drops no configuration.
+fn keep_addresses(draft: &mut Resource, old: &Resource) {
+    let before = old.properties().remove("ipConfigurations").unwrap_or_default();
+    let before = before.as_array().cloned().unwrap_or_default();
+    let given = draft.properties().remove("ipConfigurations").unwrap_or_default();
+    let given = given.as_array().cloned().unwrap_or_default();
+    let merged: Vec<Value> = before
+        .into_iter()
+        .map(|old| {
+            let same = given.iter().find(|g| {
+                g["name"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .eq_ignore_ascii_case(old["name"].as_str().unwrap_or_default())
+            });
+            let Some(Value::Object(mut fresh)) = same.cloned() else { return old };
+            for shown in ["id", "etag", "type"] {
+                fresh.remove(shown);
+            }
+            let properties = object_entry(&mut fresh, "properties");
+            properties.remove("provisioningState");
+            for owned in [
+                "privateIPAddress",
+                "privateIPAllocationMethod",
+                "privateIPAddressVersion",
+                "primary",
+                "prefixLength",
+            ] {
+                match old["properties"].get(owned) {
+                    Some(value) => properties.insert(owned.to_owned(), value.clone()),
+                    None => properties.remove(owned),
+                };
+            }
+            Value::Object(fresh)
+        })
+        .collect();
+    draft.properties_mut().insert("ipConfigurations".into(), merged.into());
+}
+
+async fn routes(read: &mut dyn Read, nic: &Resource) -> Result<Value, ArmError> {
+    let machine = lookup::reference(nic, "virtualMachine");
+    let interface = nic.properties().get("sekisho").and_then(|s| s["interface"].as_str().map(str::to_owned));
+    let facts: Option<Facts> = match &machine {
+        Some(machine) => {
+            sekisho_arm::traits::read_document(read, sekisho_link::machine::kind::FACTS, &machine.key())
+                .await?
+        }
+        None => None,
+    };
+    let value: Vec<Value> = facts
+        .unwrap_or_default()
+        .routes
+        .iter()
+        .filter(|r| Some(&r.interface) == interface.as_ref())
+        .map(|r| {
+            let (hop, address) = match r.gateway.as_str() {
+                "" => ("VnetLocal", json!([])),
+                _ if r.destination.ends_with("/0") => ("Internet", json!([r.gateway])),
+                gateway => ("VirtualAppliance", json!([gateway])),
+            };
+            json!({
+                "name": "", "source": "Default", "state": "Active", "addressPrefix": [r.destination],
+                "nextHopType": hop, "nextHopIpAddress": address, "disableBgpRoutePropagation": false,
+            })
+        })
+        .collect();
+    Ok(json!({ "value": value }))
+}
+
+/// Interfaces of container engines and hypervisors: they come and go with what runs on the machine and are not its own.
+const TRANSIENT: &[&str] = &[
+    "docker", "br-", "veth", "virbr", "vnet", "cni", "flannel", "cali", "lxc", "lxd", "podman", "tap", "tun",
+];
+
+/// Keeps the network interface resources of machines.
+pub struct Interfaces;
+
+#[async_trait]
+impl FactsObserver for Interfaces {
+    async fn observe(&self, tx: &mut dyn Write, machine: &Resource, facts: &Facts) -> Result<(), ArmError> {
+        let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
+        let all = tx.list(&Listing::of(&group, &type_name("networkInterfaces"))).await?;
+        let own: Vec<Resource> = all
+            .into_iter()
+            .filter(|n| lookup::reference(n, "virtualMachine").as_ref() == Some(&machine.id))
+            .collect();
+        let networks = tx.list(&Listing::of(&group, &type_name("virtualNetworks"))).await?;
+        let seen: Vec<&Nic> = facts
+            .nics
+            .iter()
+            .filter(|n| !TRANSIENT.iter().any(|t| n.name.starts_with(t)) && !n.addresses.is_empty())
+            .collect();
+        let mut kept = Vec::new();
+        for (index, nic) in seen.iter().enumerate() {
+            let mac = azure_mac(&nic.mac);
+            let old = own.iter().find(|o| {
+                let properties = o.properties();
+                properties.get("macAddress").and_then(Value::as_str) == Some(mac.as_str())
+                    || properties.get("sekisho").is_some_and(|s| s["interface"] == nic.name.as_str())
+            });
+            let fresh = made(machine, nic, &mac, index == 0, old, &networks)?;
+            kept.push(fresh.id.clone());
+            if old.is_none_or(|o| o.rest != fresh.rest) {
+                tx.put(fresh).await?;
+            }
+        }
+        // An interface that is gone takes its resource along, unless the user has attached something to it: then the
+        // attachment waits for the interface to come back.
+        for old in own.iter().filter(|o| !kept.contains(&o.id)) {
+            let attached = lookup::reference(old, "networkSecurityGroup").is_some()
+                || !lookup::groups_of(&lookup::nic(old)?).is_empty();
+            if !attached {
+                tx.remove(&old.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn retire(&self, tx: &mut dyn Write, machine: &Resource) -> Result<(), ArmError> {
+        let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
+        for nic in tx.list(&Listing::of(&group, &type_name("networkInterfaces"))).await? {
+            if lookup::reference(&nic, "virtualMachine").as_ref() == Some(&machine.id) {
+                tx.remove(&nic.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Azure writes hardware addresses in upper case with dashes.
+fn azure_mac(mac: &str) -> String {
+    mac.to_ascii_uppercase().replace(':', "-")
+}
+
+/// The resource for an interface: the old one's attachments with the new addresses.
+fn made(
+    machine: &Resource,
+    nic: &Nic,
+    mac: &str,
+    primary: bool,
+    old: Option<&Resource>,
+    networks: &[Resource],
+) -> Result<Resource, ArmError> {
+    let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
+    let clean: String = nic.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let id = group
+        .resource_in("Microsoft.Network", "networkInterfaces", &format!("{}-{clean}", machine.id.name()))
+        .map_err(|_| ArmError::internal())?;
+    let mut fresh = old.cloned().unwrap_or_else(|| Resource {
+        id,
+        type_name: SPEC.name(),
+        location: machine.location.clone(),
+        tags: None,
+        etag: String::new(),
+        sequence: 0,
+        created_at: machine.changed_at,
+        changed_at: machine.changed_at,
+        rest: Map::new(),
+    });
+    let before = fresh.properties().remove("ipConfigurations").unwrap_or_default();
+    let before = before.as_array().cloned().unwrap_or_default();
+    let configurations: Vec<Value> = addresses(nic)
+        .into_iter()
+        .enumerate()
+        .map(|(i, net)| {
+            let name = format!("ipconfig{}", i + 1);
+            let mut properties = Map::new();
+            properties.insert("privateIPAddress".into(), net.addr().to_string().into());
+            properties.insert("prefixLength".into(), net.prefix_len().into());
+            properties.insert("privateIPAllocationMethod".into(), "Static".into());
+            properties.insert(
+                "privateIPAddressVersion".into(),
+                if net.addr().is_ipv4() { "IPv4" } else { "IPv6" }.into(),
+            );
+            properties.insert("primary".into(), (i == 0).into());
+            let same = before.iter().find(|b| b["name"] == name.as_str()).map(|b| &b["properties"]);
+            let subnet =
+                same.and_then(|p| p.get("subnet").cloned()).or_else(|| subnet_in(networks, net.addr()));
+            let groups = same.and_then(|p| p.get("applicationSecurityGroups").cloned());
+            for (field, value) in [("subnet", subnet), ("applicationSecurityGroups", groups)] {
+                if let Some(value) = value {
+                    properties.insert(field.to_owned(), value);
+                }
+            }
+            json!({"name": name, "properties": properties})
+        })
+        .collect();
+    let properties = fresh.properties_mut();
+    properties.insert("ipConfigurations".into(), configurations.into());
+    properties.insert("macAddress".into(), mac.into());
+    properties.insert("primary".into(), primary.into());
+    properties.insert("virtualMachine".into(), json!({"id": machine.id}));
+    properties.insert("sekisho".into(), json!({"interface": nic.name}));
+    if old.is_none_or(|o| o.rest != fresh.rest) {
+        fresh.etag = String::new();
+    }
+    Ok(fresh)
+}
+
+/// The addresses that count: link-local ones are every interface's own, and temporary IPv6 ones would come and go.
+fn addresses(nic: &Nic) -> Vec<IpNet> {
+    let mut all: Vec<IpNet> = nic.addresses.iter().filter_map(|a| a.parse().ok()).collect();
+    all.retain(|net: &IpNet| match net.addr() {
+        IpAddr::V4(v4) => !v4.is_link_local(),
+        IpAddr::V6(v6) => (v6.segments()[0] & 0xffc0) != 0xfe80,
+    });
+    all.sort_by_key(|net| (net.addr().is_ipv6(), net.addr()));
+    all
+}
+
+fn subnet_in(networks: &[Resource], address: IpAddr) -> Option<Value> {
+    let mut found = networks.iter().filter_map(|n| lookup::subnet_for(n, address));
+    let first = found.next()?;
+    // Two networks with the same addresses: only the user knows which one is meant.
+    found.next().is_none().then(|| json!({ "id": first }))
+}
+
+/// Puts interfaces of the network's group that are in no subnet yet into the one that holds their address.
+pub(super) async fn place_in_subnets(tx: &mut dyn Write, network: &Resource) -> Result<(), ArmError> {
+    let group = network.id.group_scope().ok_or_else(ArmError::internal)?;
+    let networks = tx.list(&Listing::of(&group, &type_name("virtualNetworks"))).await?;
+    for mut nic in tx.list(&Listing::of(&group, &type_name("networkInterfaces"))).await? {
+        let mut changed = false;
+        for configuration in nic
+            .properties_mut()
+            .get_mut("ipConfigurations")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            let properties = &mut configuration["properties"];
+            let address = properties["privateIPAddress"].as_str().and_then(|a| a.parse().ok());
+            if properties.get("subnet").is_none()
+                && let Some(subnet) = address.and_then(|a| subnet_in(&networks, a))
+            {
+                properties["subnet"] = subnet;
+                changed = true;
+            }
+        }
+        if changed {
+            nic.etag = String::new();
+            tx.put(nic).await?;
+        }
+    }
+    Ok(())
+}

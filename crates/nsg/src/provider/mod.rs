@@ -1,0 +1,71 @@
+//! The server side: the network types, the resources that machines' facts make, and the compiler of desired parts.
+//!
+//! Writes are checked here against what exists (tags, groups, subnets); [`Compiler`] reads everything back and makes
+//! each machine's [`NsgPart`](crate::policy::NsgPart); [`Interfaces`] keeps one network interface resource for each
+//! interface that an agent reports.
+
+mod compiler;
+mod groups;
+mod interfaces;
+mod lookup;
+mod networks;
+mod tags;
+
+use sekisho_arm::registry::{Action, PutStyle, Registry, any_schema};
+use sekisho_arm::{ScopeKind, Storage, TypeName, TypeSpec};
+
+pub use compiler::Compiler;
+pub use interfaces::Interfaces;
+
+/// The api-versions of the network types that stock clients send, newest first.
+const VERSIONS: &[&str] = &[
+    "2026-03-01",
+    "2025-09-01",
+    "2025-07-01",
+    "2025-05-01",
+    "2025-03-01",
+    "2024-10-01",
+    "2024-07-01",
+    "2024-05-01",
+    "2024-03-01",
+    "2024-01-01",
+    "2023-11-01",
+    "2022-01-01",
+    "2021-08-01",
+    "2015-06-15",
+];
+
+/// Adds the types of this crate.
+pub fn register(registry: &mut Registry) {
+    registry
+        .add(groups::SecurityGroups)
+        .add(groups::SecurityRules)
+        .add(groups::DefaultRules)
+        .add(groups::ApplicationGroups)
+        .add(networks::VirtualNetworks)
+        .add(networks::Subnets)
+        .add(interfaces::NetworkInterfaces)
+        .add(tags::ServiceTags);
+}
+
+const fn spec(path: &'static str, storage: Storage) -> TypeSpec {
+    TypeSpec {
+        namespace: "Microsoft.Network",
+        path,
+        versions: VERSIONS,
+        scopes: &[ScopeKind::ResourceGroup],
+        storage,
+        put: PutStyle::Normal,
+        location: true,
+        shows_etag: true,
+        shows_state: true,
+        actions: NO_ACTIONS,
+        schema: any_schema,
+    }
+}
+
+const NO_ACTIONS: &[Action] = &[];
+
+fn type_name(path: &str) -> TypeName {
+    TypeName::new("Microsoft.Network", path)
+}

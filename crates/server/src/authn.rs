@@ -1,0 +1,222 @@
+//! Who is asking: a bearer token, or the portal's session cookie. Anything else is nobody.
+//!
+//! Cookies travel by themselves, so a request that changes something and comes with one must prove that our own page
+//! sent it: the browser says so in `Sec-Fetch-Site` or `Origin`, which scripts of other sites cannot set.
+
+use std::net::IpAddr;
+
+use axum::response::Response;
+use http::{HeaderMap, Method, header};
+use sekisho_arm::traits::{read_document, write_document};
+use sekisho_arm::{ArmError, CallerRef, PrincipalKind, StoreError};
+use sekisho_identity::session::Session;
+use sekisho_identity::token::TokenKind;
+use sekisho_identity::{Person, Secret, service_principal::ServicePrincipal};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::http::{self as web, Peer};
+use crate::signin::kind;
+
+/// The session cookie.
+pub const COOKIE: &str = "__Host-sekisho";
+
+/// Whoever asks, proved.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The object id.
+    pub principal: Uuid,
+    /// Person or program.
+    pub kind: PrincipalKind,
+    /// The name people know it by.
+    pub name: String,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The session, for people in the portal.
+    pub session: Option<Box<Session>>,
+    /// The generation of the principal when this was decided.
+    generation: u64,
+}
+
+impl Caller {
+    /// The caller as the audit log names it.
+    pub fn reference(&self) -> CallerRef {
+        CallerRef { object_id: self.principal.to_string(), kind: self.kind, name: self.name.clone() }
+    }
+}
+
+fn unauthenticated(code: &str, message: &str) -> ArmError {
+    ArmError::new(401, code, message)
+}
+
+/// Finds out who asks.
+///
+/// # Errors
+/// 401 in Azure's words; 403 `CrossSiteRequest` for a cookie that another site's page brought along.
+pub async fn caller(app: &App, method: &Method, headers: &HeaderMap, peer: Peer) -> Result<Caller, ArmError> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let text = value.to_str().unwrap_or_default();
+        let token =
+            text.strip_prefix("Bearer ").or_else(|| text.strip_prefix("bearer ")).map(str::trim).ok_or_else(
+                || {
+                    unauthenticated(
+                        "AuthenticationFailed",
+                        "Authentication failed. The 'Authorization' header is provided in an invalid format.",
+                    )
+                },
+            )?;
+        return bearer(app, headers, token, peer).await;
+    }
+    let Some(cookie) = cookie(headers, COOKIE) else {
+        return Err(unauthenticated(
+            "AuthenticationFailed",
+            "Authentication failed. The 'Authorization' header is missing.",
+        ));
+    };
+    same_origin(method, headers, &web::base_url(headers, &app.config))?;
+    session(app, &cookie, peer).await
+}
+
+/// A cookie's value.
+pub fn cookie(headers: &HeaderMap, name: &str) -> Option<Secret> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(n, _)| *n == name)
+        .map(|(_, v)| Secret::new(v))
+}
+
+/// Refuses a changing request that another site's page may have caused.
+///
+/// # Errors
+/// 403 `CrossSiteRequest`.
+pub fn same_origin(method: &Method, headers: &HeaderMap, base: &str) -> Result<(), ArmError> {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let own = match web::header(headers, "sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => web::header(headers, "origin").is_some_and(|o| o == base),
+    };
+    if own {
+        Ok(())
+    } else {
+        Err(ArmError::new(403, "CrossSiteRequest", "This request did not come from the portal's own page."))
+    }
+}
+
+async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Result<Caller, ArmError> {
+    let authority = app.identity.authority(&web::base_url(headers, &app.config));
+    let claims = app.identity.tokens.verify(token, &authority.audiences(), OffsetDateTime::now_utc())?;
+    let mut read = app.store.read().await?;
+    let gone = || {
+        unauthenticated(
+            "InvalidAuthenticationToken",
+            "The access token is of a principal that does not exist or is disabled.",
+        )
+    };
+    match claims.idtyp {
+        TokenKind::App => {
+            let principal: ServicePrincipal =
+                read_document(&mut read, kind::SERVICE_PRINCIPAL, &claims.oid.to_string())
+                    .await?
+                    .filter(|p: &ServicePrincipal| p.enabled)
+                    .ok_or_else(gone)?;
+            claims.check_generation(principal.generation)?;
+            Ok(Caller {
+                principal: principal.id,
+                kind: PrincipalKind::ServicePrincipal,
+                name: principal.app_id.to_string(),
+                address: peer.0.ip(),
+                session: None,
+                generation: principal.generation,
+            })
+        }
+        TokenKind::User => {
+            let person: Person = read_document(&mut read, kind::PERSON, &claims.oid.to_string())
+                .await?
+                .filter(|p: &Person| p.enabled)
+                .ok_or_else(gone)?;
+            claims.check_generation(person.generation)?;
+            Ok(Caller {
+                principal: person.id,
+                kind: PrincipalKind::User,
+                name: person.user_principal_name,
+                address: peer.0.ip(),
+                session: None,
+                generation: person.generation,
+            })
+        }
+    }
+}
+
+async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmError> {
+    let now = OffsetDateTime::now_utc();
+    let ended = |why: &str| unauthenticated("SessionEnded", &format!("Sign in again: {why}."));
+    let mut read = app.store.read().await?;
+    let mut session: Session = read_document(&mut read, kind::SESSION, &Session::key_of(token))
+        .await?
+        .ok_or_else(|| ended("there is no such session"))?;
+    session.check(token, now).map_err(|e| ended(&e.to_string()))?;
+    let person: Person = read_document(&mut read, kind::PERSON, &session.person.to_string())
+        .await?
+        .filter(|p: &Person| p.enabled && p.generation == session.generation)
+        .ok_or_else(|| ended("this account's sessions were ended"))?;
+    drop(read);
+    if session.touch(peer.0.ip(), now) {
+        let kept = session.clone();
+        app.store
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move {
+                    // A session that was revoked meanwhile must not come back.
+                    if tx.document(kind::SESSION, &kept.key()).await?.is_some() {
+                        write_document(tx, kind::SESSION, &kept.key(), &kept).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+    }
+    Ok(Caller {
+        principal: person.id,
+        kind: PrincipalKind::User,
+        name: person.user_principal_name,
+        address: peer.0.ip(),
+        generation: person.generation,
+        session: Some(Box::new(session)),
+    })
+}
+
+/// Whether a caller who was admitted before would be admitted again.
+pub async fn still_valid(app: &App, caller: &Caller) -> bool {
+    let check = async {
+        let mut read = app.store.read().await?;
+        if let Some(session) = &caller.session {
+            let kept: Option<Session> = read_document(&mut read, kind::SESSION, &session.key()).await?;
+            let person: Option<Person> =
+                read_document(&mut read, kind::PERSON, &caller.principal.to_string()).await?;
+            return Ok(kept.is_some_and(|s| s.alive(OffsetDateTime::now_utc()).is_ok())
+                && person.is_some_and(|p| p.enabled && p.generation == caller.generation));
+        }
+        let principal: Option<ServicePrincipal> =
+            read_document(&mut read, kind::SERVICE_PRINCIPAL, &caller.principal.to_string()).await?;
+        Ok::<_, StoreError>(principal.is_some_and(|p| p.enabled && p.generation == caller.generation))
+    };
+    check.await.unwrap_or(false)
+}
+
+/// The 401 with the header that tells clients where to get a token.
+pub fn challenge(app: &App, headers: &HeaderMap, error: &ArmError) -> Response {
+    let mut response = web::arm_error(error);
+    if error.status == 401 {
+        let authority = app.identity.authority(&web::base_url(headers, &app.config));
+        if let Ok(value) = authority.challenge(&error.message).parse() {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+    }
+    response
+}

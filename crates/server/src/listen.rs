@@ -1,0 +1,139 @@
+//! The listeners. TLS tells agents from everybody else by ALPN, so that one port serves both and only agents are asked
+//! for a certificate.
+
+use std::net::SocketAddr;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use sekisho_link::{pki, tls};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+use tower::ServiceExt as _;
+
+use crate::app::App;
+use crate::http::Peer;
+use crate::link;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a request's head may take: slow clients do not hold a connection for ever.
+const HEAD: Duration = Duration::from_secs(20);
+/// Handshakes at once; more wait in the listen queue.
+const HANDSHAKES: usize = 256;
+
+/// The two TLS configurations.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    /// For browsers, `az` and joining machines.
+    pub(crate) clients: Arc<ServerConfig>,
+    /// For agents.
+    pub(crate) agents: Arc<ServerConfig>,
+}
+
+/// Listeners passed by the service manager (`sd_listen_fds(3)`), if any.
+///
+/// # Errors
+/// When a passed descriptor is not a TCP listener.
+#[expect(unsafe_code, reason = "descriptors come as plain numbers")]
+pub(crate) fn inherited() -> std::io::Result<Vec<TcpListener>> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u32>().ok());
+    let count = match (number("LISTEN_PID"), number("LISTEN_FDS")) {
+        (Some(pid), Some(count)) if pid == std::process::id() => count,
+        _ => return Ok(Vec::new()),
+    };
+    (0..count)
+        .map(|i| {
+            let fd = i32::try_from(3 + i).unwrap_or(i32::MAX);
+            // SAFETY: the service manager opened descriptors 3 to 3+count for this process alone (LISTEN_PID is ours),
+            // nothing else in it owns them, and this function runs once, before any other descriptor is opened by us.
+            let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+            let listener = std::net::TcpListener::from(owned);
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        })
+        .collect()
+}
+
+/// Accepts connections for ever.
+pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router: Router) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    loop {
+        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: wait for some to be closed.
+                tracing::error!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (app, tls, router) = (app.clone(), tls.clone(), router.clone());
+        tokio::spawn(async move {
+            let shaken = timeout(HANDSHAKE, handshake(stream, &tls)).await;
+            drop(permit);
+            match shaken {
+                Ok(Ok(stream)) => connection(app, stream, peer, router).await,
+                Ok(Err(error)) => tracing::debug!(%error, client = %peer, "a TLS handshake failed"),
+                Err(_) => tracing::debug!(client = %peer, "a TLS handshake took too long"),
+            }
+        });
+    }
+}
+
+type Stream = tokio_rustls::server::TlsStream<TcpStream>;
+
+async fn handshake(stream: TcpStream, tls: &Tls) -> std::io::Result<Stream> {
+    stream.set_nodelay(true)?;
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let agent = start.client_hello().alpn().is_some_and(|mut protocols| protocols.any(|p| p == tls::ALPN));
+    start.into_stream(if agent { tls.agents.clone() } else { tls.clients.clone() }).await
+}
+
+async fn connection(app: Arc<App>, stream: Stream, peer: SocketAddr, router: Router) {
+    let (_, session) = stream.get_ref();
+    let is_link = session.alpn_protocol() == Some(tls::ALPN);
+    let agent = session.peer_certificates().and_then(|c| c.first()).map(|c| pki::agent_of(c));
+    let io = TokioIo::new(stream);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(60))
+        .max_concurrent_streams(100);
+    let served = if is_link {
+        let Some(Ok(identity)) = agent else {
+            tracing::warn!(client = %peer, "a link connection without an agent's certificate");
+            return;
+        };
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let app = app.clone();
+            async move {
+                Ok::<_, std::convert::Infallible>(
+                    link::agent_request(app, identity, Peer(peer), request).await,
+                )
+            }
+        });
+        builder.http1_only().serve_connection_with_upgrades(io, service).await
+    } else {
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().oneshot(request.map(axum::body::Body::new) as Request)
+        });
+        builder.serve_connection_with_upgrades(io, service).await
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, client = %peer, "a connection broke");
+    }
+}

@@ -1,0 +1,77 @@
+//! Making the first things: the set-up link, and service principals from the command line.
+
+use std::sync::Arc;
+
+use sekisho_arm::traits::write_document;
+use sekisho_arm::{ArmError, CallerRef, Outcome, PrincipalKind, Scope};
+use sekisho_identity::link::{Link, LinkKind};
+use sekisho_identity::service_principal::{Application, ServicePrincipal};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{entry, kind, people, public_base};
+use crate::app::App;
+use crate::resources::authorization::owner_assignment;
+
+/// The caller that acts by the administration socket: whoever is root on the server.
+pub(crate) fn local_root() -> CallerRef {
+    CallerRef {
+        object_id: Uuid::nil().to_string(),
+        kind: PrincipalKind::System,
+        name: "root on the server".to_owned(),
+    }
+}
+
+/// Makes a one-time link that lets somebody enrol as Owner of everything.
+///
+/// # Errors
+/// Those of the database.
+pub async fn setup_link(app: &Arc<App>) -> Result<String, ArmError> {
+    let base = public_base(&app.config);
+    app.store
+        .write::<_, ArmError, _>(move |tx| {
+            Box::pin(async move {
+                let (link, token) = Link::issue(LinkKind::Setup, None, LinkKind::Setup.lifetime(), tx.now())
+                    .map_err(|_| ArmError::internal())?;
+                write_document(tx, kind::LINK, &link.token.key(), &link).await?;
+                tx.audit(entry("people/setupLink/action", local_root(), Outcome::Succeeded, "Created", ""))
+                    .await?;
+                Ok(format!("{base}/setup#token={}", token.expose()))
+            })
+        })
+        .await
+}
+
+/// Whether nobody exists yet.
+pub(crate) async fn is_first_run(app: &App) -> Result<bool, ArmError> {
+    Ok(!people::anybody(&mut app.store.read().await?).await?)
+}
+
+/// Makes an application, its service principal and a secret, and makes it Owner of the first subscription.
+///
+/// # Errors
+/// Those of the database.
+pub async fn create_service_principal(app: &Arc<App>, display_name: String) -> Result<Value, ArmError> {
+    let scope = Scope::Subscription(app.subscription.to_string());
+    let made = app
+        .store
+        .write::<_, ArmError, _>(move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                let mut application = Application::new(&display_name, now);
+                let (_, secret) = application.add_password(Some("command line"), None, None, now).map_err(|_| ArmError::internal())?;
+                let principal = ServicePrincipal::of(&application, now);
+                write_document(tx, kind::APPLICATION, &application.id.to_string(), &application).await?;
+                write_document(tx, kind::SERVICE_PRINCIPAL, &principal.id.to_string(), &principal).await?;
+                tx.put(owner_assignment(&scope, principal.id, "ServicePrincipal", now)?).await?;
+                tx.audit(entry("servicePrincipals/write", local_root(), Outcome::Succeeded, "Created", "")).await?;
+                Ok(json!({"appId": application.app_id, "objectId": principal.id, "password": secret.expose()}))
+            })
+        })
+        .await?;
+    app.access.refresh(&app.store).await?;
+    let mut out = made;
+    out["tenant"] = app.tenant.to_string().into();
+    out["subscription"] = app.subscription.to_string().into();
+    Ok(out)
+}

@@ -1,0 +1,231 @@
+//! Signing in, as a person in the portal or as a program that asks for a token, and the directory of both.
+//!
+//! `identity` decides; the code here keeps its values as documents, runs ceremonies, sets cookies and writes the audit
+//! log. A ceremony's state is deleted in the transaction that reads it.
+
+mod ceremony;
+mod directory;
+mod graph;
+mod oauth;
+mod people;
+mod sessions;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use axum::routing::{any, delete, get, post};
+use http::{HeaderMap, StatusCode};
+use sekisho_arm::{ArmError, AuditEntry, CallerRef, Outcome, PrincipalKind, Scope};
+use sekisho_identity::oauth::{Authority, Layout};
+use sekisho_identity::passkey::{PasskeyError, Passkeys};
+use sekisho_identity::throttle::Keyed;
+use sekisho_identity::token::{SigningKey, TokenError, Tokens};
+use serde_json::json;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::http as web;
+
+pub use directory::{create_service_principal, setup_link};
+pub(crate) use directory::{is_first_run, local_root};
+
+/// The rights over people, groups and service principals.
+pub fn directory_rights() -> [&'static str; 3] {
+    [graph::READ, graph::WRITE, graph::DELETE]
+}
+
+/// Document kinds.
+pub mod kind {
+    /// People by object id.
+    pub const PERSON: &str = "person";
+    /// Object ids by the key of the sign-in name.
+    pub const PERSON_NAME: &str = "personName";
+    /// Passkeys by credential id.
+    pub const PASSKEY: &str = "credential";
+    /// Password hashes by person.
+    pub const PASSWORD: &str = "password";
+    /// Authenticators by person.
+    pub const TOTP: &str = "totp";
+    /// Recovery codes by person.
+    pub const RECOVERY: &str = "recovery";
+    /// Sessions by the digest of their token.
+    pub const SESSION: &str = "session";
+    /// Browsers in which somebody has signed in.
+    pub const DEVICE: &str = "device";
+    /// One-time links by the digest of their token.
+    pub const LINK: &str = "link";
+    /// Ceremonies by id.
+    pub const CEREMONY: &str = "ceremony";
+    /// Counters of failed sign-ins.
+    pub const THROTTLE: &str = "throttle";
+    /// Applications by object id.
+    pub const APPLICATION: &str = "application";
+    /// Service principals by object id.
+    pub const SERVICE_PRINCIPAL: &str = "servicePrincipal";
+}
+
+/// Argon2 hashes computed at once: each takes 19 MiB and 25 ms of a core.
+const HASHES: usize = 4;
+
+/// The shared parts of signing in.
+pub struct Identity {
+    /// Issues and verifies access tokens.
+    pub tokens: Tokens,
+    /// The passkey ceremonies, or why there can be none.
+    pub passkeys: Result<Passkeys, PasskeyError>,
+    /// Keys of the failure counters.
+    pub keyed: Keyed,
+    /// Bounds concurrent hashing.
+    pub hashing: Semaphore,
+    tenant: Uuid,
+    domain: String,
+    cloud: String,
+}
+
+impl Identity {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// When the signing key cannot be used.
+    pub fn new(
+        config: &Config,
+        tenant: Uuid,
+        key: SigningKey,
+        throttle: &[u8; 32],
+    ) -> Result<Identity, TokenError> {
+        let base = public_base(config);
+        let authority = Authority::new(&base, tenant, &config.host, &config.cloud_name);
+        Ok(Identity {
+            tokens: Tokens::new(vec![key], &authority.issuer(), tenant)?,
+            passkeys: Passkeys::new(&config.host, &base, &config.organization),
+            keyed: Keyed::new(throttle),
+            hashing: Semaphore::new(HASHES),
+            tenant,
+            domain: config.host.clone(),
+            cloud: config.cloud_name.clone(),
+        })
+    }
+
+    /// The authority as seen at `base`.
+    pub fn authority(&self, base: &str) -> Authority {
+        Authority::new(base, self.tenant, &self.domain, &self.cloud)
+    }
+}
+
+/// The address people are told.
+pub fn public_base(config: &Config) -> String {
+    match config.listen.port() {
+        443 => format!("https://{}", config.host),
+        port => format!("https://{}:{port}", config.host),
+    }
+}
+
+/// All routes of this module.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/metadata/endpoints", get(metadata))
+        .route("/adfsm/metadata/endpoints", get(metadata_adfs))
+        .route("/aliases.json", get(aliases))
+        .route("/{tenant}/v2.0/.well-known/openid-configuration", get(oauth::configuration))
+        .route("/{tenant}/.well-known/openid-configuration", get(oauth::configuration))
+        .route("/{tenant}/discovery/v2.0/keys", get(oauth::keys))
+        .route("/{tenant}/oauth2/v2.0/token", post(oauth::token))
+        .route("/{tenant}/oauth2/token", post(oauth::token))
+        .route("/auth/state", get(ceremony::state))
+        .route("/auth/session", get(sessions::current))
+        .route("/auth/setup/inspect", post(ceremony::inspect))
+        .route("/auth/setup/passkey/begin", post(ceremony::setup_passkey_begin))
+        .route("/auth/setup/passkey/finish", post(ceremony::setup_passkey_finish))
+        .route("/auth/setup/password/begin", post(ceremony::setup_password_begin))
+        .route("/auth/setup/password/finish", post(ceremony::setup_password_finish))
+        .route("/auth/passkey/begin", post(ceremony::passkey_begin))
+        .route("/auth/passkey/finish", post(ceremony::passkey_finish))
+        .route("/auth/password", post(ceremony::password))
+        .route("/auth/signout", post(sessions::sign_out))
+        .route("/auth/sessions", get(sessions::list))
+        .route("/auth/sessions/revokeOthers", post(sessions::revoke_others))
+        .route("/auth/sessions/{id}", delete(sessions::revoke))
+        .route("/auth/credentials", get(sessions::credentials))
+        .route("/auth/credentials/passkey/begin", post(ceremony::add_passkey_begin))
+        .route("/auth/credentials/passkey/finish", post(ceremony::add_passkey_finish))
+        .route("/auth/credentials/{id}", delete(sessions::remove_credential))
+        .route("/v1.0/{*rest}", any(graph::dispatch))
+}
+
+/// `GET /metadata/endpoints`.
+pub async fn metadata(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    endpoints(&app, &headers, query.as_deref(), Layout::Entra)
+}
+
+/// The same with the authority layout that needs no client setting.
+pub async fn metadata_adfs(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    endpoints(&app, &headers, query.as_deref(), Layout::Adfs)
+}
+
+fn endpoints(app: &App, headers: &HeaderMap, query: Option<&str>, layout: Layout) -> Response {
+    let version = query
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|p| p.split_once('='))
+        .find(|(n, _)| n.eq_ignore_ascii_case("api-version"))
+        .map_or("2022-09-01", |(_, v)| v);
+    let authority = app.identity.authority(&web::base_url(headers, &app.config));
+    web::json(StatusCode::OK, &authority.metadata(layout, version))
+}
+
+async fn aliases() -> Response {
+    web::json(StatusCode::OK, &json!({"outputs": {"aliases": {"value": {}}}}))
+}
+
+/// An audit entry about signing in and credentials, which happen outside of every subscription.
+pub(crate) fn entry(
+    operation: &str,
+    who: CallerRef,
+    outcome: Outcome,
+    detail: &str,
+    address: &str,
+) -> AuditEntry {
+    AuditEntry {
+        operation: format!("Sekisho.Identity/{operation}"),
+        resource_id: Scope::Tenant.to_string(),
+        caller: who,
+        outcome,
+        detail: detail.to_owned(),
+        correlation_id: Uuid::new_v4().to_string(),
+        authorization: None,
+        http: Some(json!({ "clientIpAddress": address })),
+    }
+}
+
+pub(crate) fn person_ref(person: &sekisho_identity::Person) -> CallerRef {
+    CallerRef {
+        object_id: person.id.to_string(),
+        kind: PrincipalKind::User,
+        name: person.user_principal_name.clone(),
+    }
+}
+
+pub(crate) fn nobody(name: &str) -> CallerRef {
+    let name = name.chars().filter(|c| !c.is_control()).take(120).collect();
+    CallerRef { object_id: Uuid::nil().to_string(), kind: PrincipalKind::Anonymous, name }
+}
+
+/// Reads a JSON body into a typed struct.
+pub(crate) async fn body<T: serde::de::DeserializeOwned>(
+    request: axum::extract::Request,
+) -> Result<T, ArmError> {
+    let bytes = web::read_body(request.into_body(), 64 << 10).await?;
+    sekisho_arm::resource::typed(&web::parse_json(&bytes)?, "")
+}

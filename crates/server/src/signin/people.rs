@@ -1,0 +1,81 @@
+//! Reading and keeping people and what they prove themselves with.
+
+use sekisho_arm::traits::{read_document, read_documents, write_document};
+use sekisho_arm::{ArmError, Read, StoreError, Write};
+use sekisho_identity::Person;
+use sekisho_identity::passkey::StoredPasskey;
+use sekisho_identity::session::Session;
+use uuid::Uuid;
+
+use super::kind;
+
+/// A person by sign-in name.
+pub(super) async fn by_name(read: &mut (dyn Read + '_), name: &str) -> Result<Option<Person>, StoreError> {
+    let id: Option<Uuid> = read_document(read, kind::PERSON_NAME, &Person::name_key(name)).await?;
+    match id {
+        Some(id) => read_document(read, kind::PERSON, &id.to_string()).await,
+        None => Ok(None),
+    }
+}
+
+/// A person by object id.
+pub(super) async fn by_id(read: &mut (dyn Read + '_), id: Uuid) -> Result<Option<Person>, StoreError> {
+    read_document(read, kind::PERSON, &id.to_string()).await
+}
+
+/// Keeps a new person; their name must be free.
+pub(super) async fn add(tx: &mut (dyn Write + '_), person: &Person) -> Result<(), ArmError> {
+    if by_name(tx.as_read(), &person.user_principal_name).await?.is_some() {
+        let text = "Another object with the same value for property userPrincipalName already exists.";
+        return Err(ArmError::bad("Request_BadRequest", text).target("userPrincipalName"));
+    }
+    let key = Person::name_key(&person.user_principal_name);
+    write_document(tx, kind::PERSON_NAME, &key, &person.id).await?;
+    Ok(write_document(tx, kind::PERSON, &person.id.to_string(), person).await?)
+}
+
+/// Keeps a person as changed.
+pub(super) async fn keep(tx: &mut (dyn Write + '_), person: &Person) -> Result<(), StoreError> {
+    write_document(tx, kind::PERSON, &person.id.to_string(), person).await
+}
+
+/// A person's passkeys.
+pub(super) async fn passkeys(
+    read: &mut (dyn Read + '_),
+    person: Uuid,
+) -> Result<Vec<StoredPasskey>, StoreError> {
+    let all: Vec<(String, StoredPasskey)> = read_documents(read, kind::PASSKEY).await?;
+    Ok(all.into_iter().map(|(_, p)| p).filter(|p| p.person == person).collect())
+}
+
+/// A person's live sessions.
+pub(super) async fn sessions(
+    read: &mut (dyn Read + '_),
+    person: &Person,
+) -> Result<Vec<Session>, StoreError> {
+    let now = read.now();
+    let all: Vec<(String, Session)> = read_documents(read, kind::SESSION).await?;
+    let own =
+        |s: &Session| s.person == person.id && s.generation == person.generation && s.alive(now).is_ok();
+    Ok(all.into_iter().map(|(_, s)| s).filter(own).collect())
+}
+
+/// Whether anybody exists yet.
+pub(super) async fn anybody(read: &mut (dyn Read + '_)) -> Result<bool, StoreError> {
+    Ok(!read.documents(kind::PERSON).await?.is_empty())
+}
+
+/// Removes a person with everything they have.
+pub(super) async fn remove(tx: &mut (dyn Write + '_), person: &Person) -> Result<(), StoreError> {
+    for passkey in passkeys(tx.as_read(), person.id).await? {
+        tx.remove_document(kind::PASSKEY, &passkey.id).await?;
+    }
+    for session in sessions(tx.as_read(), person).await? {
+        tx.remove_document(kind::SESSION, &session.key()).await?;
+    }
+    for what in [kind::PASSWORD, kind::TOTP, kind::RECOVERY, kind::PERSON] {
+        tx.remove_document(what, &person.id.to_string()).await?;
+    }
+    tx.remove_document(kind::PERSON_NAME, &Person::name_key(&person.user_principal_name)).await?;
+    Ok(())
+}
