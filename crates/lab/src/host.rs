@@ -44,6 +44,12 @@ impl From<io::Error> for ProbeError {
     }
 }
 
+/// Arguments: the host's name, the owner's process id, the program and its arguments.
+const START: &str = r#"[ "$PPID" = "$1" ] || exit 1
+printf %s "$0" >/proc/sys/kernel/hostname || exit 1
+shift
+exec "$@""#;
+
 impl Host {
     pub(crate) fn new(name: &str, namespace: &str, addresses: Vec<IpNet>) -> Self {
         Self { name: name.to_owned(), namespace: namespace.to_owned(), addresses }
@@ -67,20 +73,11 @@ impl Host {
     /// A command that runs `program` in the host, under the host's name. The child is that program itself, with the
     /// child's process id; it is killed when the thread that spawned it ends, or the lab.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        // Each of these replaces itself by the next.
-        command.args([
-            "netns",
-            "exec",
-            &self.namespace,
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
-            "unshare",
-            "--uts",
-        ]);
-        command.args(["sh", "-c", r#"printf %s "$0" >/proc/sys/kernel/hostname && exec "$@""#]);
-        command.args([&self.name, program]);
+        // Each of these replaces itself by the next. The signal is asked for first; the shell then looks whether the
+        // owner has died before that, in which case nobody would end the child.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.namespace, "unshare", "--uts"]);
+        command.args(["sh", "-c", START, &self.name, &std::process::id().to_string(), program]);
         command
     }
 
