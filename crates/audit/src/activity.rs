@@ -45,7 +45,7 @@ pub fn event(leaf: &Leaf, hash: &Hash) -> Value {
         "level": if entry.outcome == Outcome::Succeeded { "Informational" } else { "Warning" },
         "operationId": entry.correlation_id,
         "operationName": named(&entry.operation),
-        "properties": {"statusCode": entry.detail, "outcome": entry.outcome, "sequence": leaf.sequence, "hash": hash.to_string()},
+        "properties": {"statusCode": entry.detail, "outcome": entry.outcome, "sequence": leaf.sequence.to_string(), "hash": hash.to_string()},
         "resourceGroupName": group,
         "resourceId": entry.resource_id,
         "resourceProviderName": named(namespace),

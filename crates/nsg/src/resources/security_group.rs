@@ -196,3 +196,116 @@ pub struct ApplicationSecurityGroupProperties {
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str, priority: usize, direction: &str) -> SecurityRule {
+        serde_json::from_value(json!({"name": name, "properties": {"protocol": "*", "access": "Deny",
+            "direction": direction, "priority": priority, "sourceAddressPrefix": "*", "sourcePortRange": "*",
+            "destinationAddressPrefix": "*", "destinationPortRange": "*"}}))
+        .unwrap()
+    }
+
+    fn group(rules: Vec<SecurityRule>) -> NetworkSecurityGroup {
+        let properties = NetworkSecurityGroupProperties { security_rules: Some(rules), ..Default::default() };
+        NetworkSecurityGroup { properties, ..Default::default() }
+    }
+
+    #[test]
+    fn a_priority_is_taken_once_in_each_direction() {
+        group(vec![rule("a", 100, "Inbound"), rule("b", 100, "Outbound")]).validate("n").unwrap();
+        let error =
+            group(vec![rule("a", 100, "Inbound"), rule("b", 100, "inbound")]).validate("n").unwrap_err();
+        assert_eq!(error.code, "SecurityRuleConflict");
+        assert_eq!(
+            error.message,
+            "Security rule b conflicts with rule a. Rules cannot have the same Priority and Direction."
+        );
+        assert_eq!(error.target.as_deref(), Some("properties.securityRules[1].properties.priority"));
+        let child = |r: SecurityRule| {
+            NetworkSecurityGroup::validate_child(&r, &[rule("a", 100, "Inbound")]).map_err(|e| e.code)
+        };
+        assert_eq!(child(rule("b", 100, "Inbound")), Err("SecurityRuleConflict".into()));
+        assert_eq!(child(rule("A", 100, "Inbound")), Ok(()), "a rule does not conflict with itself");
+        assert_eq!(child(rule("b", 100, "Outbound")), Ok(()));
+    }
+
+    #[test]
+    fn a_group_has_at_most_1000_rules_of_different_names() {
+        let many = |n: usize| (0..n).map(|i| rule(&format!("r{i}"), 100 + i, "Inbound")).collect::<Vec<_>>();
+        group(many(1000)).validate("n").unwrap();
+        assert_eq!(
+            group(many(1001)).validate("n").unwrap_err().target.as_deref(),
+            Some("properties.securityRules")
+        );
+        assert!(NetworkSecurityGroup::validate_child(&rule("one", 4000, "Inbound"), &many(1000)).is_err());
+        let twins = group(vec![rule("a", 100, "Inbound"), rule("A", 101, "Inbound")]);
+        assert_eq!(twins.validate("n").unwrap_err().code, "DuplicateResourceName");
+        group(Vec::new()).validate("n").unwrap();
+        NetworkSecurityGroup::default().validate("n").unwrap();
+    }
+
+    #[test]
+    fn the_default_rules_are_exactly_those_of_azures_example() {
+        let path = "/subscriptions/subid/resourceGroups/rg1/providers/Microsoft.Network/networkSecurityGroups/testnsg";
+        let shown = serde_json::to_value(default_rules(path)).unwrap();
+        let rule = |name: &str,
+                    description: &str,
+                    from: &str,
+                    to: &str,
+                    access: &str,
+                    priority: u32,
+                    direction: &str| {
+            json!({"name": name, "id": format!("{path}/defaultSecurityRules/{name}"), "properties": {
+                "provisioningState": "Succeeded", "description": description, "protocol": "*",
+                "sourcePortRange": "*", "destinationPortRange": "*", "sourceAddressPrefix": from,
+                "destinationAddressPrefix": to, "access": access, "priority": priority, "direction": direction}})
+        };
+        let vnet = "VirtualNetwork";
+        assert_eq!(
+            shown,
+            json!([
+                rule(
+                    "AllowVnetInBound",
+                    "Allow inbound traffic from all VMs in VNET",
+                    vnet,
+                    vnet,
+                    "Allow",
+                    65000,
+                    "Inbound"
+                ),
+                rule(
+                    "AllowAzureLoadBalancerInBound",
+                    "Allow inbound traffic from azure load balancer",
+                    "AzureLoadBalancer",
+                    "*",
+                    "Allow",
+                    65001,
+                    "Inbound"
+                ),
+                rule("DenyAllInBound", "Deny all inbound traffic", "*", "*", "Deny", 65500, "Inbound"),
+                rule(
+                    "AllowVnetOutBound",
+                    "Allow outbound traffic from all VMs to all VMs in VNET",
+                    vnet,
+                    vnet,
+                    "Allow",
+                    65000,
+                    "Outbound"
+                ),
+                rule(
+                    "AllowInternetOutBound",
+                    "Allow outbound traffic from all VMs to Internet",
+                    "*",
+                    "Internet",
+                    "Allow",
+                    65001,
+                    "Outbound"
+                ),
+                rule("DenyAllOutBound", "Deny all outbound traffic", "*", "*", "Deny", 65500, "Outbound"),
+            ])
+        );
+    }
+}

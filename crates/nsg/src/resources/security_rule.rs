@@ -442,3 +442,190 @@ fn invalid_priority(value: i64) -> ArmError {
     )
     .target("properties.priority")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ASG: &str = "/subscriptions/33333333-3333-3333-3333-333333333333/resourceGroups/rg/providers/Microsoft.Network/applicationSecurityGroups/web";
+
+    /// A good rule, with some properties replaced; `null` removes one.
+    fn rule(changes: Value) -> SecurityRule {
+        let mut properties = json!({"protocol": "Tcp", "access": "Allow", "direction": "Inbound", "priority": 100,
+            "sourceAddressPrefix": "*", "sourcePortRange": "*", "destinationAddressPrefix": "*",
+            "destinationPortRange": "22"});
+        for (key, value) in changes.as_object().unwrap() {
+            properties[key] = value.clone();
+        }
+        serde_json::from_value(json!({"name": "ssh", "properties": properties})).unwrap()
+    }
+
+    fn refused(changes: Value) -> (String, String) {
+        let error = rule(changes).validate().unwrap_err();
+        assert_eq!(error.status, 400);
+        (error.code, error.target.unwrap_or_default().replacen("properties.", "", 1))
+    }
+
+    fn pair(code: &str, target: &str) -> (String, String) {
+        (code.to_owned(), target.to_owned())
+    }
+
+    #[test]
+    fn a_rule_is_parsed_whatever_the_case_of_its_words() {
+        let spec =
+            rule(json!({"protocol": "tCP", "access": "DENY", "direction": "outbound"})).validate().unwrap();
+        assert_eq!(
+            (spec.protocol, spec.access, spec.direction),
+            (Protocol::Tcp, Access::Deny, Direction::Outbound)
+        );
+        let mut shown =
+            rule(json!({"protocol": "ICMP", "access": "allow", "direction": "INBOUND"})).properties;
+        shown.canonicalize();
+        assert_eq!(
+            (shown.protocol.as_deref(), shown.access.as_deref(), shown.direction.as_deref()),
+            (Some("Icmp"), Some("Allow"), Some("Inbound"))
+        );
+        for protocol in ["Tcp", "Udp", "Icmp", "Esp", "Ah", "*"] {
+            assert!(rule(json!({"protocol": protocol})).validate().is_ok(), "{protocol}");
+        }
+    }
+
+    #[test]
+    fn each_form_survives_as_it_was_sent() {
+        for properties in [
+            json!({"sourceAddressPrefix": "10.0.0.0/8", "sourceAddressPrefixes": [], "x": {"y": null}}),
+            json!({"sourceAddressPrefixes": ["10.0.0.0/8"], "destinationPortRanges": ["80"]}),
+            json!({"sourceApplicationSecurityGroups": [{"id": ASG, "location": "home"}]}),
+        ] {
+            let body = json!({"name": "r", "etag": "W/1", "properties": properties});
+            let parsed: SecurityRule = serde_json::from_value(body.clone()).unwrap();
+            assert_eq!(serde_json::to_value(parsed).unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn priorities_are_100_to_4096() {
+        for good in [100, 4096] {
+            assert!(rule(json!({"priority": good})).validate().is_ok());
+        }
+        for bad in [-1, 0, 99, 4097, 65000, 70000] {
+            assert_eq!(refused(json!({"priority": bad})), pair("SecurityRuleInvalidPriority", "priority"));
+        }
+    }
+
+    #[test]
+    fn every_required_field_is_asked_for_by_name() {
+        for field in [
+            "protocol",
+            "access",
+            "direction",
+            "priority",
+            "sourceAddressPrefix",
+            "sourcePortRange",
+            "destinationAddressPrefix",
+            "destinationPortRange",
+        ] {
+            assert_eq!(refused(json!({field: null})), pair("SecurityRuleParametersMissing", field));
+        }
+        for field in ["protocol", "sourceAddressPrefix", "destinationPortRange"] {
+            assert_eq!(refused(json!({field: ""})), pair("SecurityRuleParametersMissing", field));
+        }
+        // An empty list is no value.
+        assert_eq!(
+            refused(json!({"sourceAddressPrefix": null, "sourceAddressPrefixes": []})),
+            pair("SecurityRuleParametersMissing", "sourceAddressPrefix")
+        );
+    }
+
+    #[test]
+    fn wrong_words_ports_and_prefixes_are_refused_at_their_field() {
+        assert_eq!(refused(json!({"protocol": "Gre"})), pair("SecurityRuleInvalidProtocol", "protocol"));
+        assert_eq!(refused(json!({"access": "Drop"})), pair("SecurityRuleInvalidAccess", "access"));
+        assert_eq!(refused(json!({"direction": "in"})), pair("SecurityRuleInvalidDirection", "direction"));
+        for bad in ["80,443", "65536", "90-80", "-1", " 80", "http", "+1"] {
+            assert_eq!(
+                refused(json!({"destinationPortRange": bad})),
+                pair("SecurityRuleInvalidPortRange", "destinationPortRange"),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            refused(json!({"sourcePortRange": null, "sourcePortRanges": ["1", "x"]})),
+            pair("SecurityRuleInvalidPortRange", "sourcePortRanges[1]")
+        );
+        for bad in [
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "10.0.0",
+            "fd00::1/64",
+            "300.0.0.1",
+            "10.0.0.0/8; drop",
+            "1.2.3.4-1.2.3.9",
+        ] {
+            assert_eq!(
+                refused(json!({"sourceAddressPrefix": bad})),
+                pair("SecurityRuleInvalidAddressPrefix", "sourceAddressPrefix"),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            refused(json!({"description": "x".repeat(141)})),
+            pair("SecurityRuleInvalidDescription", "description")
+        );
+        assert!(rule(json!({"description": "é".repeat(140)})).validate().is_ok());
+    }
+
+    #[test]
+    fn a_list_holds_prefixes_of_both_families_and_neither_tags_nor_a_star() {
+        let list = |values: Value| json!({"sourceAddressPrefix": null, "sourceAddressPrefixes": values});
+        let spec = rule(list(json!(["10.0.0.0/8", "fd00::/8", "1.2.3.4"]))).validate().unwrap();
+        assert!(matches!(spec.source.addresses, AddressSpec::Prefixes(nets) if nets.len() == 3));
+        for bad in ["Internet", "*"] {
+            assert_eq!(
+                refused(list(json!(["10.0.0.0/8", bad]))),
+                pair("SecurityRuleParameterContainsUnsupportedValue", "sourceAddressPrefixes[1]")
+            );
+        }
+        let tag = rule(json!({"sourceAddressPrefix": "Storage.WestEurope"})).validate().unwrap();
+        assert_eq!(
+            tag.tags().collect::<Vec<_>>(),
+            [("properties.sourceAddressPrefix", "Storage.WestEurope")]
+        );
+    }
+
+    #[test]
+    fn one_side_is_given_in_one_form() {
+        let conflict = |target| pair("SecurityRuleParametersConflict", target);
+        assert_eq!(
+            refused(json!({"sourceAddressPrefixes": ["10.0.0.0/8"]})),
+            conflict("sourceAddressPrefix")
+        );
+        assert_eq!(refused(json!({"sourcePortRanges": ["80"]})), conflict("sourcePortRange"));
+        assert_eq!(
+            refused(json!({"destinationApplicationSecurityGroups": [{"id": ASG}]})),
+            conflict("destinationAddressPrefix")
+        );
+        let groups = |n: usize| {
+            json!({"destinationAddressPrefix": null,
+                "destinationApplicationSecurityGroups": vec![json!({"id": ASG}); n]})
+        };
+        assert_eq!(rule(groups(10)).validate().unwrap().groups().count(), 10);
+        assert_eq!(refused(groups(11)).0, "SecurityRuleParameterExceedsLimit");
+        assert_eq!(
+            refused(json!({"sourceAddressPrefix": null, "sourceApplicationSecurityGroups": [{"id": "web"}]}))
+                .1,
+            "sourceApplicationSecurityGroups[0].id"
+        );
+    }
+
+    #[test]
+    fn all_ports_written_out_are_a_star() {
+        for all in [json!(["0-65535"]), json!(["*", "80"]), json!(["0-80", "81-65535"])] {
+            let spec =
+                rule(json!({"destinationPortRange": null, "destinationPortRanges": all})).validate().unwrap();
+            assert_eq!(spec.destination.ports, Ports::Any);
+        }
+        assert_ne!(rule(json!({})).validate().unwrap().destination.ports, Ports::Any);
+    }
+}

@@ -1,0 +1,219 @@
+//! Real connections between real network stacks.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use sekisho_lab::{Host, ProbeError};
+use sekisho_nsg::resolve::NicInput;
+use serde_json::json;
+
+use crate::support::{id, lab, load, nic, nic_with, nsg, policy, rule, sh};
+
+const SHORT: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(3);
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// Whether a TCP connection comes about; a port that nobody listens at is an error of the test.
+fn connects(from: &Host, to: &str) -> bool {
+    match from.connect_tcp(at(to), SHORT) {
+        Ok(_) => true,
+        Err(ProbeError::Silent) => false,
+        Err(other) => panic!("{} to {to}: {other}", from.name()),
+    }
+}
+
+fn ping_pong(client: &mut TcpStream, server: &mut TcpStream) {
+    let mut byte = [0];
+    for stream in [&*client, &*server] {
+        stream.set_read_timeout(Some(LONG)).unwrap();
+    }
+    client.write_all(b"?").unwrap();
+    server.read_exact(&mut byte).unwrap();
+    server.write_all(b"!").unwrap();
+    client.read_exact(&mut byte).unwrap();
+    assert_eq!(&byte, b"!");
+}
+
+fn pair(listener: &TcpListener, client: &Host) -> (TcpStream, TcpStream) {
+    let client = client.connect_tcp(listener.local_addr().unwrap(), LONG).unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
+#[test]
+fn the_defaults_let_the_network_in_and_keep_the_internet_out_over_both_families() {
+    let Some(lab) = lab("the_defaults_let_the_network_in_and_keep_the_internet_out_over_both_families", "df")
+    else {
+        return;
+    };
+    let web = lab.host("web", "10.77.0.4/24 fd77::4/64 192.0.2.4/24 2001:db8::4/64").unwrap();
+    let db = lab.host("db", "10.77.0.5/24 fd77::5/64").unwrap();
+    let internet = lab.host("internet", "192.0.2.9/24 2001:db8::9/64").unwrap();
+    let _ports: Vec<TcpListener> = [
+        (&web, "0.0.0.0:80"),
+        (&internet, "0.0.0.0:80"),
+        (&db, "0.0.0.0:80"),
+        (&web, "[::]:81"),
+        (&internet, "[::]:81"),
+        (&db, "[::]:81"),
+    ]
+    .map(|(host, address)| host.listen_tcp(at(address)).unwrap())
+    .into();
+    assert!(connects(&internet, "192.0.2.4:80"), "unfiltered, everybody gets in");
+    load(&web, &[policy(nic_with(json!([])))]);
+    for (from, to, expected) in [
+        (&db, "10.77.0.4:80", true),
+        (&db, "[fd77::4]:81", true),
+        (&internet, "192.0.2.4:80", false),
+        (&internet, "[2001:db8::4]:81", false),
+        (&web, "192.0.2.9:80", true),
+        (&web, "[2001:db8::9]:81", true),
+        (&web, "10.77.0.5:80", true),
+        (&web, "127.0.0.1:80", true),
+        (&web, "192.0.2.4:80", true),
+    ] {
+        assert_eq!(connects(from, to), expected, "{} to {to}", from.name());
+    }
+}
+
+#[test]
+fn a_flow_once_allowed_lives_on_when_the_rules_change_and_a_new_one_does_not_begin() {
+    let Some(lab) =
+        lab("a_flow_once_allowed_lives_on_when_the_rules_change_and_a_new_one_does_not_begin", "st")
+    else {
+        return;
+    };
+    let web = lab.host("web", "192.0.2.4/24").unwrap();
+    let other = lab.host("other", "192.0.2.9/24").unwrap();
+    // Nothing may come in by itself; what web asks for comes back.
+    load(&web, &[policy(nic_with(json!([])))]);
+    let listener = other.listen_tcp(at("192.0.2.9:80")).unwrap();
+    let (mut client, mut server) = pair(&listener, &web);
+    ping_pong(&mut client, &mut server);
+    ping_pong(&mut server, &mut client);
+    let deny = json!([rule("Inbound", 100, "Deny", json!({})), rule("Outbound", 100, "Deny", json!({}))]);
+    load(&web, &[policy(nic_with(deny))]);
+    ping_pong(&mut client, &mut server);
+    assert!(!connects(&web, "192.0.2.9:80"));
+    // The other side's refusal to a datagram that was allowed is part of its flow.
+    load(&web, &[policy(nic_with(json!([])))]);
+    assert!(matches!(web.probe_udp(at("192.0.2.9:9"), b"x", LONG), Err(ProbeError::Refused)));
+}
+
+#[test]
+fn deny_before_allow_and_both_stages_hold_on_the_wire() {
+    let Some(lab) = lab("deny_before_allow_and_both_stages_hold_on_the_wire", "bs") else { return };
+    let web = lab.host("web", "192.0.2.4/24").unwrap();
+    let other = lab.host("other", "192.0.2.9/24 192.0.2.10/24").unwrap();
+    let ports: Vec<TcpListener> =
+        (80..86).map(|p| web.listen_tcp(SocketAddr::new("0.0.0.0".parse().unwrap(), p)).unwrap()).collect();
+    let tcp = |direction, priority, access, ports: &str| {
+        rule(direction, priority, access, json!({"protocol": "Tcp", "destinationPortRange": ports}))
+    };
+    let outer = json!([tcp("Inbound", 100, "Deny", "83"), tcp("Inbound", 200, "Allow", "81-85")]);
+    let own = json!([tcp("Inbound", 100, "Allow", "80-84"), tcp("Outbound", 100, "Deny", "80")]);
+    let both = NicInput {
+        subnet_nsg: Some((id("virtualNetworks/v/subnets/s"), nsg("outer", outer))),
+        ..nic_with(own)
+    };
+    load(&web, &[policy(both)]);
+    let open = [80, 81, 82, 83, 84, 85].map(|p| connects(&other, &format!("192.0.2.4:{p}")));
+    assert_eq!(open, [false, true, true, false, true, false]);
+    let _listener = other.listen_tcp(at("192.0.2.9:80")).unwrap();
+    assert!(!connects(&web, "192.0.2.9:80"));
+    drop(ports);
+}
+
+#[test]
+fn a_group_rule_reaches_members_by_their_addresses() {
+    let Some(lab) = lab("a_group_rule_reaches_members_by_their_addresses", "ag") else { return };
+    use std::collections::{HashMap, HashSet};
+
+    use crate::support::asg;
+    let web = lab.host("web", "192.0.2.4/24").unwrap();
+    let member = lab.host("member", "192.0.2.5/24").unwrap();
+    let stranger = lab.host("stranger", "192.0.2.6/24").unwrap();
+    let _port = web.listen_tcp(at("192.0.2.4:80")).unwrap();
+    let from = json!({"sourceAddressPrefix": null, "sourceApplicationSecurityGroups": [{"id": asg("app")}],
+        "destinationAddressPrefix": null, "destinationApplicationSecurityGroups": [{"id": asg("web")}]});
+    let rules = json!([rule("Inbound", 100, "Allow", from)]);
+    let groups = HashMap::from([
+        (asg("app"), vec!["192.0.2.5".parse().unwrap()]),
+        (asg("web"), vec!["192.0.2.4".parse().unwrap()]),
+    ]);
+    let nic = NicInput { groups: HashSet::from([asg("web")]), ..nic_with(rules) };
+    let inputs = sekisho_nsg::resolve::Inputs { nics: vec![nic], groups, ..Default::default() };
+    load(&web, &sekisho_nsg::resolve::resolve(&inputs).unwrap().nics);
+    assert!(connects(&member, "192.0.2.4:80"));
+    assert!(!connects(&stranger, "192.0.2.4:80"));
+}
+
+/// The hole that host firewalls have beside Docker.
+#[test]
+fn a_port_that_the_machine_rewrites_is_judged_as_it_was_on_the_wire() {
+    let Some(lab) = lab("a_port_that_the_machine_rewrites_is_judged_as_it_was_on_the_wire", "nt") else {
+        return;
+    };
+    let web = lab.host("web", "192.0.2.4/24").unwrap();
+    let other = lab.host("other", "192.0.2.9/24").unwrap();
+    let _port = web.listen_tcp(at("0.0.0.0:80")).unwrap();
+    sh(
+        &web,
+        "nft 'add table ip nat; add chain ip nat pre { type nat hook prerouting priority -100; };
+            add rule ip nat pre tcp dport 8080 redirect to :80'",
+    );
+    let allow = |port: &str| {
+        policy(nic_with(json!([rule("Inbound", 100, "Allow", json!({"destinationPortRange": port}))])))
+    };
+    load(&web, &[allow("80")]);
+    assert!(connects(&other, "192.0.2.4:80"));
+    assert!(!connects(&other, "192.0.2.4:8080"));
+    load(&web, &[allow("8080")]);
+    assert!(connects(&other, "192.0.2.4:8080"));
+    assert!(!connects(&other, "192.0.2.4:80"));
+}
+
+#[test]
+fn a_container_behind_the_machine_is_protected_by_the_machines_nic() {
+    let Some(lab) = lab("a_container_behind_the_machine_is_protected_by_the_machines_nic", "fw") else {
+        return;
+    };
+    let web = lab.host("web", "192.0.2.4/24").unwrap();
+    let other = lab.host("other", "192.0.2.9/24").unwrap();
+    sh(
+        &web,
+        "echo 1 >/proc/sys/net/ipv4/ip_forward
+         nft 'add table ip nat; add chain ip nat pre { type nat hook prerouting priority -100; };
+            add rule ip nat pre tcp dport 8080 dnat to 192.0.2.20:80;
+            add chain ip nat post { type nat hook postrouting priority 100; };
+            add rule ip nat post ip daddr 192.0.2.20 masquerade'",
+    );
+    let container = lab.host("container", "192.0.2.20/24").unwrap();
+    let _port = container.listen_tcp(at("192.0.2.20:80")).unwrap();
+    let rules = |port: &str| {
+        json!([rule("Inbound", 100, "Allow", json!({"protocol": "Tcp", "destinationPortRange": port}))])
+    };
+    load(&web, &[policy(nic_with(rules("8080")))]);
+    assert!(connects(&other, "192.0.2.4:8080"), "the published port is reachable when a rule says so");
+    load(&web, &[policy(nic_with(rules("80")))]);
+    assert!(!connects(&other, "192.0.2.4:8080"));
+}
+
+#[test]
+fn another_interface_is_not_filtered() {
+    let Some(lab) = lab("another_interface_is_not_filtered", "oi") else { return };
+    let web = lab.host("web", "192.0.2.4/24").unwrap();
+    let other = lab.host("other", "192.0.2.9/24").unwrap();
+    let _port = web.listen_tcp(at("192.0.2.4:80")).unwrap();
+    let mut elsewhere = policy(nic_with(json!([])));
+    elsewhere.interface = sekisho_nsg::policy::InterfaceName::new("eth1").unwrap();
+    load(&web, &[elsewhere.clone()]);
+    assert!(connects(&other, "192.0.2.4:80"));
+    load(&web, &[elsewhere, policy(nic_with(json!([])))]);
+    assert!(!connects(&other, "192.0.2.4:80"));
+    load(&web, &[policy(nic())]);
+    assert!(connects(&other, "192.0.2.4:80"));
+}

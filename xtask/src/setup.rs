@@ -1,0 +1,127 @@
+//! What the chores need from outside, installed when it is missing: Debian packages, Node.js, the Python environment
+//! with `az`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::{root, run};
+
+/// A program and the Debian package that brings it.
+type Need = (&'static str, &'static str);
+
+/// What the demo needs.
+pub(crate) const DEMO: &[Need] = &[
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("setpriv", "util-linux"),
+    ("curl", "curl"),
+    ("dropbear", "dropbear-bin"),
+    ("python3", "python3"),
+];
+
+/// What the tests need beside that.
+pub(crate) const TESTS: &[Need] = &[
+    ("chromium", "chromium"),
+    ("certutil", "libnss3-tools"),
+    ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
+];
+
+/// The caches outside the checkout.
+pub(crate) fn cache() -> PathBuf {
+    let given = std::env::var_os("SEKISHO_CACHE").map(PathBuf::from);
+    given.unwrap_or_else(|| {
+        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = home.or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache")));
+        home.unwrap_or_else(|| "/var/cache".into()).join("sekisho")
+    })
+}
+
+fn exists(program: &str) -> bool {
+    if program.starts_with('/') {
+        return Path::new(program).exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps administrators' programs where an ordinary PATH does not look.
+    let extra = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(extra).any(|dir| dir.join(program).is_file())
+}
+
+/// Installs the Debian packages of programs that are missing.
+pub(crate) fn packages(needs: &[Need]) -> anyhow::Result<()> {
+    let mut missing: Vec<&str> =
+        needs.iter().filter(|(program, _)| !exists(program)).map(|(_, p)| *p).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("Installing Debian packages: {}", missing.join(" "));
+    if !is_root() {
+        bail!("run this as root, or install them first: apt-get install {}", missing.join(" "));
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-o", "Dpkg::Use-Pty=0"]);
+        command
+    };
+    run(apt().arg("update").stdout(std::process::Stdio::null()))?;
+    run(apt()
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(&missing)
+        .stdout(std::process::Stdio::null()))
+}
+
+/// Whether this runs as root, which namespaces need.
+pub(crate) fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|o| o.stdout.starts_with(b"0\n") || o.stdout == b"0")
+}
+
+/// A Python environment in the cache with everything of a requirements file.
+pub(crate) fn python(name: &str, requirements: &Path) -> anyhow::Result<PathBuf> {
+    let dir = cache().join(name);
+    let wanted = std::fs::read_to_string(requirements).with_context(|| requirements.display().to_string())?;
+    let stamp = dir.join("installed.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|s| s == wanted) {
+        return Ok(dir.join("bin"));
+    }
+    println!("Installing from PyPI into {}: {}", dir.display(), wanted.lines().collect::<Vec<_>>().join(" "));
+    if Command::new("python3").args(["-c", "import ensurepip"]).output().is_ok_and(|o| !o.status.success()) {
+        packages(&[("/nonexistent/ensurepip", "python3-venv")])?;
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))?;
+    run(Command::new(dir.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(requirements))?;
+    std::fs::write(&stamp, wanted)?;
+    Ok(dir.join("bin"))
+}
+
+/// The directory of a usable Node.js when the one on the PATH is missing or too old; `None` when it will do.
+pub(crate) fn node_dir() -> anyhow::Result<Option<PathBuf>> {
+    if std::env::var_os("SEKISHO_PORTAL").is_some_and(|v| v == "stub") {
+        return Ok(None);
+    }
+    let usable = Command::new("node").arg("--version").output().is_ok_and(|o| {
+        let text = String::from_utf8_lossy(&o.stdout).into_owned();
+        let mut numbers = text.trim().trim_start_matches('v').split('.').map_while(|n| n.parse::<u32>().ok());
+        let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        major >= 21 || (major == 20 && minor >= 19)
+    });
+    if usable && exists("npm") {
+        return Ok(None);
+    }
+    packages(&[("python3", "python3")])?;
+    let bin = python("node", &root().join("xtask/node-requirements.txt"))?;
+    Ok(Some(bin))
+}
+
+/// The PATH with a directory in front.
+pub(crate) fn path_with(dir: &Path) -> OsString {
+    let old = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(dir.to_owned()).chain(std::env::split_paths(&old));
+    std::env::join_paths(all).unwrap_or(old)
+}

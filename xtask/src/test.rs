@@ -1,0 +1,179 @@
+//! All tests, in the order in which they fail fastest: Rust, the portal's own, then `az`, the SDKs and the browser
+//! against a real demo.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::{cargo, debug_dir, root, setup};
+
+/// Which tests run.
+#[derive(clap::Args, Default)]
+pub(crate) struct Options {
+    /// Only the tests that need no running demo.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Runs everything.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    setup::packages(setup::DEMO)?;
+    if !options.quick {
+        setup::packages(setup::TESTS)?;
+    }
+    let node = setup::node_dir()?;
+    let path = node.as_deref().map(setup::path_with);
+    let with_path = |mut command: Command| {
+        if let Some(path) = &path {
+            command.env("PATH", path);
+        }
+        command
+    };
+    run_step("Rust", &mut with_path(rust_tests()))?;
+    run_step("the portal", with_path(npm()).args(["run", "check"]))?;
+    if options.quick {
+        return Ok(());
+    }
+    let python = setup::python("az", &root().join("tests/az/requirements.txt"))?;
+    crate::build()?;
+    let demo = Running::start()?;
+    let mut pytest = Command::new(python.join("python"));
+    pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/az"]).current_dir(root());
+    pytest.env("SEKISHO_READY", &demo.ready).env("PATH", setup::path_with(&python));
+    run_step("az and the SDKs", &mut pytest)?;
+    drop(demo);
+    let demo = Running::start()?;
+    let browser = Browser::trusting(&demo)?;
+    run_step("the browser", with_path(npm()).args(["run", "e2e"]).envs(browser.environment(&demo)))?;
+    println!("All tests passed.");
+    Ok(())
+}
+
+/// Takes the pictures.
+pub(crate) fn screenshots() -> anyhow::Result<()> {
+    setup::packages(setup::DEMO)?;
+    setup::packages(setup::TESTS)?;
+    let node = setup::node_dir()?;
+    crate::build()?;
+    let demo = Running::start()?;
+    let browser = Browser::trusting(&demo)?;
+    let out = root().join("docs/screens");
+    let mut command = npm();
+    if let Some(node) = &node {
+        command.env("PATH", setup::path_with(node));
+    }
+    run_step(
+        "screenshots",
+        command.args(["run", "screenshots", "--"]).arg(out).envs(browser.environment(&demo)),
+    )
+}
+
+fn run_step(name: &str, command: &mut Command) -> anyhow::Result<()> {
+    println!("== {name}");
+    let began = Instant::now();
+    run_command(command)?;
+    println!("== {name}: {:.0} s", began.elapsed().as_secs_f32());
+    Ok(())
+}
+
+fn run_command(command: &mut Command) -> anyhow::Result<()> {
+    crate::run(command)
+}
+
+fn rust_tests() -> Command {
+    let nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
+    let mut command = cargo();
+    let arguments: &[&str] = if nextest {
+        &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]
+    } else {
+        &["test", "--workspace", "--locked"]
+    };
+    command.args(arguments);
+    command
+}
+
+fn npm() -> Command {
+    let mut command = Command::new("npm");
+    command.current_dir(root().join("portal")).env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1");
+    command
+}
+
+/// A demo that runs while tests drive it.
+struct Running {
+    child: Child,
+    ready: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Running {
+    fn start() -> anyhow::Result<Running> {
+        let dir = tempfile::tempdir()?;
+        let ready = dir.path().join("ready.json");
+        let own = std::env::current_exe().unwrap_or_else(|_| debug_dir().join("xtask"));
+        let port = free_port()?;
+        let mut command = Command::new(own);
+        command
+            .args(["demo", "--port", &port.to_string(), "--confirm-seconds", "5", "--ready-file"])
+            .arg(&ready);
+        command.stdout(std::process::Stdio::null());
+        let mut child = command.spawn().context("starting the demo")?;
+        let deadline = Instant::now() + Duration::from_secs(180);
+        while !ready.exists() {
+            if let Some(status) = child.try_wait()? {
+                bail!("the demo ended before it was ready ({status})");
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                bail!("the demo was not ready in time");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(Running { child, ready, _dir: dir })
+    }
+
+    fn value(&self) -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_str(&std::fs::read_to_string(&self.ready)?)?)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // SIGTERM, so that the demo cleans up.
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A browser profile that trusts the demo's CA and nothing else of ours.
+struct Browser(tempfile::TempDir);
+
+impl Browser {
+    fn trusting(demo: &Running) -> anyhow::Result<Browser> {
+        let home = tempfile::tempdir()?;
+        let store = home.path().join(".pki/nssdb");
+        std::fs::create_dir_all(&store)?;
+        let database = format!("sql:{}", store.display());
+        run_command(Command::new("certutil").args(["-d", &database, "-N", "--empty-password"]))?;
+        let ready = demo.value()?;
+        let ca = ready["ca"].as_str().context("the ready file names no CA")?;
+        run_command(
+            Command::new("certutil").args(["-d", &database, "-A", "-t", "C,,", "-n", "sekisho", "-i", ca]),
+        )?;
+        Ok(Browser(home))
+    }
+
+    fn environment(&self, demo: &Running) -> Vec<(&'static str, PathBuf)> {
+        let home: &Path = self.0.path();
+        vec![
+            ("SEKISHO_READY", demo.ready.clone()),
+            ("SEKISHO_PROFILE", home.to_owned()),
+            ("HOME", home.to_owned()),
+        ]
+    }
+}
