@@ -39,7 +39,7 @@ export function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: 
             [m.status, `${eventStatusText(event.status.value)}${properties?.statusCode ? ` (${properties.statusCode})` : ''}`],
             [m.caller, event.caller],
             ...optional(m.from, [httpRequest?.method, httpRequest?.clientIpAddress].filter(Boolean).join(' ')),
-            [m.resource, event.resourceId ? <ResourceLink id={event.resourceId}>{mono(event.resourceId)}</ResourceLink> : '–'],
+            [m.resource, event.resourceId ? <ResourceLink key="id" id={event.resourceId}>{mono(event.resourceId)}</ResourceLink> : '–'],
             ...optional(m.action, authorization?.action ?? event.operationName.value),
             ...optional(m.scope, authorization?.scope),
             ...optional(m.role, authorization?.role),

@@ -50,7 +50,7 @@ export function RolesTab() {
                   {
                     id: 'type',
                     header: m.type,
-                    cell: ({ properties }) => <Badge tone={isBuiltIn(properties) ? 'low' : 'accent'}>{isBuiltIn(properties) ? m.builtIn : m.custom_}</Badge>,
+                    cell: ({ properties }) => <Badge tone={isBuiltIn(properties) ? 'low' : 'accent'}>{isBuiltIn(properties) ? m.builtIn : m.customRole}</Badge>,
                   },
                   { id: 'description', header: m.description, cell: (item) => <span className="text-ink-2">{item.properties.description}</span> },
                 ]}

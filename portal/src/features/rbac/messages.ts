@@ -38,7 +38,7 @@ export const m = messages({
 
   description: { en: 'Description', ja: '説明' },
   builtIn: { en: 'Built-in', ja: '組み込み' },
-  custom_: { en: 'Custom', ja: 'カスタム' },
+  customRole: { en: 'Custom', ja: 'カスタム' },
   allowed: { en: 'Actions', ja: 'アクション (Actions)' },
   notAllowed: { en: 'Except', ja: '除外 (NotActions)' },
   data: { en: 'Data actions', ja: 'データ アクション (DataActions)' },
