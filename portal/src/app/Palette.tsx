@@ -14,6 +14,7 @@ import { getTheme, setTheme } from './theme.ts'
 const m = messages({
   title: { en: 'Command palette', ja: 'コマンド パレット' },
   placeholder: { en: 'Type a name, a page, an action, or paste a resource id', ja: '名前・ページ・操作を入力、またはリソース ID を貼り付け' },
+  results: { en: 'Results', ja: '結果' },
   nothing: { en: 'Nothing found', ja: '見つかりません' },
   pages: { en: 'Pages', ja: 'ページ' },
   machines: { en: 'Machines', ja: 'マシン' },
@@ -74,7 +75,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
     entry?.run()
   }
   return (
-    <ModalOverlay isOpen isDismissable onOpenChange={(open) => !open && onClose()} className="fixed inset-0 z-50 flex justify-center bg-black/35 pt-[14vh]">
+    <ModalOverlay isOpen isDismissable onOpenChange={(open) => !open && onClose()} className="fixed inset-0 z-50 flex justify-center bg-black/35 pt-[12vh]">
       <Modal className="h-fit w-[min(640px,92vw)] overflow-hidden rounded-xl border border-line bg-raised shadow-pop">
         <Dialog aria-label={m.title} className="outline-none">
           <Autocomplete inputValue={query} onInputChange={setQuery}>
@@ -85,9 +86,10 @@ export default function Palette({ onClose }: { onClose: () => void }) {
                 className="h-12 w-full bg-transparent text-base outline-none placeholder:text-ink-3 [&::-webkit-search-cancel-button]:hidden"
               />
             </SearchField>
+            <div role="group" aria-label={m.results} tabIndex={0} className="max-h-[60vh] overflow-auto">
             <Menu
               aria-label={m.title}
-              className="max-h-[52vh] overflow-auto p-1.5 outline-none"
+              className="p-1.5 outline-none"
               onAction={(key) => run(String(key))}
               renderEmptyState={() => <p className="px-3 py-2 text-sm text-ink-3">{m.nothing}</p>}
             >
@@ -112,6 +114,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
                   </MenuSection>
                 ))}
             </Menu>
+            </div>
           </Autocomplete>
         </Dialog>
       </Modal>

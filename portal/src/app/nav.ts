@@ -7,7 +7,7 @@ export const navText = messages({
   machines: { en: 'Machines', ja: 'マシン' },
   enrolment: { en: 'Enrolment tokens', ja: '登録トークン' },
   network: { en: 'Network', ja: 'ネットワーク' },
-  nsg: { en: 'Network security groups', ja: 'ネットワーク セキュリティ グループ' },
+  nsg: { en: 'Security groups', ja: 'セキュリティ グループ' },
   access: { en: 'Access', ja: 'アクセス' },
   rbac: { en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
   people: { en: 'People and groups', ja: 'ユーザーとグループ' },

@@ -7,8 +7,8 @@ function flatten(value: unknown, path: string, into: Map<string, string>) {
   } else if (value !== undefined && value !== null) into.set(path, String(value))
 }
 
-/** Bookkeeping that changes with every write and says nothing about it. */
-const noise = /(^|\.)(etag|provisioningState|resourceGuid)$/
+/** The resource's identity (shown as the heading) and bookkeeping that changes with every write. */
+const noise = /^(id|name|type)$|(^|\.)(etag|provisioningState|resourceGuid)$/
 
 /** Which leaves of two JSON values differ, by path. */
 export function difference(before: unknown, after: unknown): Difference[] {

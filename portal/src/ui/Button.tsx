@@ -1,3 +1,5 @@
+import { LoaderCircle } from 'lucide-react'
+import type { ReactNode } from 'react'
 import { Button as AriaButton, type ButtonProps } from 'react-aria-components'
 import { cx } from './cx.ts'
 
@@ -9,22 +11,31 @@ const variants = {
 }
 const sizes = { sm: 'h-7 px-2.5 text-xs', md: 'h-8 px-3 text-sm', lg: 'h-10 px-4 text-base' }
 
-type Props = Omit<ButtonProps, 'className'> & {
+type Props = Omit<ButtonProps, 'className' | 'children' | 'isPending'> & {
   variant?: keyof typeof variants
   size?: keyof typeof sizes
   className?: string
+  children?: ReactNode
+  /** Keeps the focus but does nothing more until the work is done. */
+  isPending?: boolean
 }
 
-export function Button({ variant = 'secondary', size = 'md', className, ...props }: Props) {
+export function Button({ variant = 'secondary', size = 'md', className, children, isPending = false, onPress, type, ...props }: Props) {
   return (
     <AriaButton
       {...props}
+      type={isPending ? 'button' : type}
+      onPress={isPending ? undefined : onPress}
       className={cx(
         'inline-flex cursor-default items-center justify-center gap-1.5 rounded-md border font-medium whitespace-nowrap transition-colors disabled:opacity-45',
+        isPending && 'opacity-70',
         sizes[size],
         variants[variant],
         className,
       )}
-    />
+    >
+      {isPending && <LoaderCircle size={14} className="animate-spin" aria-hidden />}
+      {children}
+    </AriaButton>
   )
 }

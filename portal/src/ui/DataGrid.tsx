@@ -6,7 +6,9 @@ import { cx } from './cx.ts'
 export type GridColumn<T> = {
   id: string
   header: string
-  width: string
+  /** Pixels; with `grow` the least width, and the share of what is left. */
+  width: number
+  grow?: number
   cell: (row: T) => ReactNode
   sortable?: boolean
   align?: 'right'
@@ -25,6 +27,9 @@ type Props<T> = {
 }
 
 const rowHeight = 38
+
+// Header and rows are separate grids; equal tracks and an equal least width keep them aligned.
+const track = ({ width, grow }: { width: number; grow?: number }) => (grow ? `minmax(${width}px, ${grow}fr)` : `${width}px`)
 
 const steps: Record<string, number> = {
   ArrowDown: 1,
@@ -48,6 +53,7 @@ export function DataGrid<T>({ label, rows, columns, rowId, sort, onSort, onOpen,
     scrollPaddingStart: rowHeight,
   })
   const current = Math.min(active, rows.length - 1)
+  const least = columns.reduce((sum, column) => sum + column.width, 12)
 
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.target !== event.currentTarget) return
@@ -71,9 +77,9 @@ export function DataGrid<T>({ label, rows, columns, rowId, sort, onSort, onOpen,
       tabIndex={0}
       onKeyDown={onKeyDown}
       className="relative min-h-0 flex-1 overflow-auto overscroll-contain rounded-b-xl focus-visible:outline-offset-[-2px]"
-      style={{ '--cols': columns.map((column) => column.width).join(' ') } as CSSProperties}
+      style={{ '--cols': columns.map(track).join(' '), '--least': `${least}px` } as CSSProperties}
     >
-      <div role="rowgroup" className="sticky top-0 z-10 min-w-max">
+      <div role="rowgroup" className="sticky top-0 z-10 min-w-(--least)">
         <div
           role="row"
           aria-rowindex={1}
@@ -87,7 +93,7 @@ export function DataGrid<T>({ label, rows, columns, rowId, sort, onSort, onOpen,
       {rows.length === 0 ? (
         empty
       ) : (
-        <div role="rowgroup" className="relative min-w-max" style={{ height: virtualizer.getTotalSize() }}>
+        <div role="rowgroup" className="relative min-w-(--least)" style={{ height: virtualizer.getTotalSize() }}>
           {virtualizer.getVirtualItems().map((item) => {
             const row = rows[item.index]
             if (row === undefined) return null

@@ -1,16 +1,20 @@
 import type { ReactNode } from 'react'
 import { Button, Tooltip, TooltipTrigger } from 'react-aria-components'
+import { cx } from './cx.ts'
 
-type Props = { label: string; children: ReactNode; onPress?: () => void; isDisabled?: boolean }
+type Props = { label: string; children: ReactNode; onPress?: () => void; isDisabled?: boolean; compact?: boolean }
 
-export function IconButton({ label, children, onPress, isDisabled }: Props) {
+export function IconButton({ label, children, onPress, isDisabled, compact = false }: Props) {
   return (
     <TooltipTrigger delay={400}>
       <Button
         aria-label={label}
         onPress={onPress}
         isDisabled={isDisabled}
-        className="grid size-8 shrink-0 place-items-center rounded-md text-ink-2 hover:bg-sunken hover:text-ink disabled:opacity-40"
+        className={cx(
+          'grid shrink-0 place-items-center rounded-md text-ink-2 hover:bg-sunken hover:text-ink disabled:opacity-40',
+          compact ? 'size-7' : 'size-8',
+        )}
       >
         {children}
       </Button>

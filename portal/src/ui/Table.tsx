@@ -15,7 +15,7 @@ type Props<T> = {
 /** A plain table for lists of tens or hundreds; thousands belong into DataGrid. */
 export function Table<T>({ label, rows, columns, rowId, muted, highlighted }: Props<T>) {
   return (
-    <div className="overflow-x-auto" role="region" aria-label={label} tabIndex={-1}>
+    <div className="overflow-x-auto">
       <table className="w-full text-sm" aria-label={label}>
         <thead className="border-y border-line bg-band text-xs text-ink-2 first:border-t-0">
           <tr>

@@ -25,7 +25,12 @@ const tabIds = ['overview', 'network', 'facts', 'activity', 'json'] as const
 
 export default function MachinePage({ id, tab = 'overview' }: { id: string; tab?: string }) {
   const machine = useQuery(fleetQueries.machine(id))
-  return <Section query={machine}>{(data) => <Machine machine={data} tab={tab} />}</Section>
+  if (machine.data) return <Machine machine={machine.data} tab={tab} />
+  return (
+    <Page kicker={<Breadcrumb id={id} kind={m.kind} />} title={nameOf(id)}>
+      <Section query={machine}>{() => null}</Section>
+    </Page>
+  )
 }
 
 function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {

@@ -4,6 +4,7 @@ import { Link2, Trash2 } from 'lucide-react'
 import { useState } from 'react'
 import { networkQueries } from '../../api/queries/network.ts'
 import type { SecurityGroup } from '../../api/types.ts'
+import { nameOf } from '../../domain/armId.ts'
 import { ActivitySection } from '../../parts/ActivitySection.tsx'
 import { Breadcrumb } from '../../parts/Breadcrumb.tsx'
 import { JsonCard } from '../../parts/JsonCard.tsx'
@@ -26,7 +27,12 @@ type Props = { id: string; tab?: string; rule?: string }
 export default function NsgPage({ id, tab = 'rules', rule }: Props) {
   const { rule: searchedRule } = route.useSearch()
   const group = useQuery(networkQueries.nsg(id))
-  return <Section query={group}>{(data) => <Nsg group={data} tab={tab} rule={rule ?? searchedRule} />}</Section>
+  if (group.data) return <Nsg group={group.data} tab={tab} rule={rule ?? searchedRule} />
+  return (
+    <Page kicker={<Breadcrumb id={id} kind={m.kind} />} title={nameOf(id)}>
+      <Section query={group}>{() => null}</Section>
+    </Page>
+  )
 }
 
 function Nsg({ group, tab, rule }: { group: SecurityGroup; tab: string; rule?: string }) {

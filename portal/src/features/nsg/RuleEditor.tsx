@@ -76,7 +76,7 @@ export function RuleEditor({ group, direction, rule, onClose }: Props) {
             { id: 'Deny', label: accessText.Deny },
           ]}
         />
-        <div className="grid grid-cols-[140px_1fr] gap-3">
+        <div className="grid grid-cols-2 gap-3">
           <TextField
             label={ruleText.priority}
             value={draft.priority}

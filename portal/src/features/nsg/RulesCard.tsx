@@ -78,10 +78,10 @@ function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: Security
           <Lock size={14} className="mr-2.5 ml-auto text-ink-3" aria-label={m.locked} role="img" />
         ) : (
           <span className="flex justify-end">
-            <IconButton label={m.edit(rule.name)} onPress={() => onEdit(rule)}>
+            <IconButton compact label={m.edit(rule.name)} onPress={() => onEdit(rule)}>
               <Pencil size={14} aria-hidden />
             </IconButton>
-            <IconButton label={m.deleteRule(rule.name)} onPress={() => onRemove(rule)}>
+            <IconButton compact label={m.deleteRule(rule.name)} onPress={() => onRemove(rule)}>
               <Trash2 size={14} aria-hidden />
             </IconButton>
           </span>
