@@ -1,0 +1,49 @@
+import type { CDPSession, Page } from '@playwright/test'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { profile } from './ready.ts'
+
+const store = join(profile, 'passkeys.json')
+
+/** A passkey without hands. Its keys are kept beside the profile, because a failed test starts a new browser. */
+export class Authenticator {
+  readonly #session: CDPSession
+  readonly #id: string
+
+  private constructor(session: CDPSession, id: string) {
+    this.#session = session
+    this.#id = id
+  }
+
+  static async plugIn(page: Page) {
+    const session = await page.context().newCDPSession(page)
+    await session.send('WebAuthn.enable')
+    const { authenticatorId } = await session.send('WebAuthn.addVirtualAuthenticator', {
+      options: {
+        protocol: 'ctap2',
+        transport: 'internal',
+        hasResidentKey: true,
+        hasUserVerification: true,
+        isUserVerified: true,
+        automaticPresenceSimulation: true,
+      },
+    })
+    const known = existsSync(store) ? (JSON.parse(readFileSync(store, 'utf8')) as Credential[]) : []
+    for (const credential of known) await session.send('WebAuthn.addCredential', { authenticatorId, credential })
+    return new Authenticator(session, authenticatorId)
+  }
+
+  async save() {
+    const { credentials } = await this.#session.send('WebAuthn.getCredentials', { authenticatorId: this.#id })
+    writeFileSync(store, JSON.stringify(credentials), { mode: 0o600 })
+  }
+}
+
+type Credential = {
+  credentialId: string
+  isResidentCredential: boolean
+  rpId?: string
+  privateKey: string
+  userHandle?: string
+  signCount: number
+}

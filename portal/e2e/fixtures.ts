@@ -1,0 +1,82 @@
+import { AxeBuilder } from '@axe-core/playwright'
+import { type BrowserContext, chromium, expect, type Page, test as base } from '@playwright/test'
+import { join } from 'node:path'
+import { Authenticator } from './authenticator.ts'
+import { profile } from './ready.ts'
+import { ensureSignedIn } from './signIn.ts'
+
+const flags = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** A browser writes every refused request to the console; these refusals are what the tests ask for. */
+const expectedUrls = [/\/auth\/session$/, /\/auth\/setup\/inspect$/]
+
+type Browser = { context: BrowserContext; page: Page; authenticator: Authenticator; problems: string[] }
+type WorkerFixtures = { browserOfOwner: Browser }
+type TestFixtures = { portal: Page; authenticator: Authenticator }
+
+export const test = base.extend<TestFixtures, WorkerFixtures>({
+  browserOfOwner: [
+    async ({}, use) => {
+      const context = await chromium.launchPersistentContext(join(profile, 'chromium'), {
+        executablePath: process.env.SEKISHO_CHROMIUM ?? '/usr/bin/chromium',
+        args: flags,
+        env: { ...process.env, HOME: profile },
+        viewport: { width: 1440, height: 900 },
+        locale: 'en-US',
+        permissions: ['clipboard-write'],
+      })
+      const page = context.pages()[0] ?? (await context.newPage())
+      const problems = watch(page)
+      await page.addInitScript(() => {
+        document.addEventListener('securitypolicyviolation', (event) => {
+          console.error(`CSP: ${event.violatedDirective} blocked ${event.blockedURI || event.sample} (${event.sourceFile})`)
+        })
+      })
+      const authenticator = await Authenticator.plugIn(page)
+      await ensureSignedIn(page)
+      await authenticator.save()
+      await use({ context, page, authenticator, problems })
+      await context.close()
+    },
+    { scope: 'worker', timeout: 90_000 },
+  ],
+
+  authenticator: async ({ browserOfOwner }, use) => use(browserOfOwner.authenticator),
+
+  /** A page on which any console error, policy report or uncaught exception fails the test. */
+  portal: async ({ browserOfOwner: { page, problems } }, use) => {
+    await ensureSignedIn(page)
+    await use(page)
+    expect(problems.splice(0), 'console errors, policy reports and exceptions').toEqual([])
+  },
+})
+
+function watch(page: Page) {
+  const problems: string[] = []
+  page.on('console', (message) => {
+    const { url } = message.location()
+    if (message.type() === 'error' && !expectedUrls.some((expected) => expected.test(url))) problems.push(`${message.text()} ${url}`)
+  })
+  page.on('pageerror', (error) => problems.push(error.stack ?? error.message))
+  page.on('requestfailed', (request) => {
+    if (request.url().includes('/assets/')) problems.push(`failed: ${request.url()}`)
+  })
+  return problems
+}
+
+/** Serious and critical findings fail; lesser ones are for reading. */
+export async function expectAccessible(page: Page) {
+  const { violations } = await new AxeBuilder({ page }).analyze()
+  const serious = violations
+    .filter((violation) => violation.impact === 'serious' || violation.impact === 'critical')
+    .map((violation) => `${violation.id}: ${violation.nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`)
+  expect(serious).toEqual([])
+}

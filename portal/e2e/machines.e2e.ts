@@ -1,0 +1,69 @@
+import { expect } from '@playwright/test'
+import { expectAccessible, test } from './fixtures.ts'
+import { ready } from './ready.ts'
+import { setLanguage } from './signIn.ts'
+
+test('every connected machine is in the grid, and the filter finds one', async ({ portal }) => {
+  await portal.goto(`${ready.url}/machines`)
+  await setLanguage(portal, 'en')
+  const grid = portal.getByRole('grid', { name: 'Machines' })
+  for (const machine of ready.machines) await expect(grid.getByRole('link', { name: machine.name, exact: true })).toBeVisible()
+
+  const [first, second] = ready.machines
+  if (!first || !second) throw new Error('the demo has fewer than two machines')
+  await portal.getByRole('searchbox', { name: /^Filter by name/ }).fill(first.name)
+  await expect(grid.getByRole('link', { name: second.name, exact: true })).toBeHidden()
+  expect(new URL(portal.url()).searchParams.get('q')).toBe(first.name)
+  await expectAccessible(portal)
+
+  await grid.focus()
+  await portal.keyboard.press('Enter')
+  await expect(portal.getByRole('heading', { level: 1, name: first.name })).toBeVisible()
+})
+
+test('a machine tells what it is and what its rules are', async ({ portal }) => {
+  const [machine] = ready.machines
+  if (!machine) throw new Error('the demo has no machine')
+  await portal.goto(`${ready.url}/r${machine.id}`)
+  await setLanguage(portal, 'en')
+  await expect(portal.getByText('Operating system')).toBeVisible()
+  await expectAccessible(portal)
+
+  const sections = portal.getByRole('navigation', { name: 'Sections' })
+  await sections.getByRole('link', { name: 'Networking' }).click()
+  await expect(portal.getByText(machine.address).first()).toBeVisible()
+  await expect(portal.getByRole('heading', { name: 'Effective security rules' })).toBeVisible()
+  await expectAccessible(portal)
+
+  await sections.getByRole('link', { name: 'Facts' }).click()
+  await portal.getByRole('link', { name: /^Users/ }).click()
+  await expect(portal.getByRole('cell', { name: 'root', exact: true })).toBeVisible()
+  await expectAccessible(portal)
+})
+
+test('a pasted resource id opens from the palette', async ({ portal }) => {
+  const [machine] = ready.machines
+  if (!machine) throw new Error('the demo has no machine')
+  await portal.goto(ready.url)
+  await setLanguage(portal, 'en')
+  await portal.keyboard.press('Control+k')
+  const palette = portal.getByRole('dialog', { name: 'Command palette' })
+  await palette.getByRole('searchbox').fill(machine.id)
+  await palette.getByRole('menuitem', { name: `Open ${machine.name}` }).click()
+  await expect(portal.getByRole('heading', { level: 1, name: machine.name })).toBeVisible()
+})
+
+test('connecting a machine shows a command with a token that is shown once', async ({ portal }) => {
+  await portal.goto(`${ready.url}/machines?connect=true`)
+  await setLanguage(portal, 'en')
+  const name = `e2e-${Date.now()}`
+  await portal.getByLabel('Name of the token').fill(name)
+  await portal.getByRole('button', { name: 'Create the token' }).click()
+  await expect(portal.getByText('sekisho-agent join')).toBeVisible()
+  await portal.getByRole('button', { name: 'Done' }).click()
+
+  await portal.goto(`${ready.url}/enrolment`)
+  await portal.getByRole('button', { name: `Revoke ${name}` }).click()
+  await portal.getByRole('alertdialog').getByRole('button', { name: 'Revoke' }).click()
+  await expect(portal.getByRole('cell', { name, exact: true })).toBeHidden()
+})

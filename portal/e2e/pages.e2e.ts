@@ -1,0 +1,19 @@
+import { expect } from '@playwright/test'
+import { expectAccessible, test } from './fixtures.ts'
+import { pages } from './pages.ts'
+import { ready } from './ready.ts'
+import { setLanguage } from './signIn.ts'
+
+for (const language of ['ja', 'en'] as const) {
+  for (const { name, path, [language]: title } of pages) {
+    test(`${name} in ${language}`, async ({ portal }) => {
+      await setLanguage(portal, language)
+      await portal.goto(ready.url + path)
+      await expect(portal.getByRole('heading', { level: 1, name: title })).toBeVisible()
+      // Sections load on their own; a page is whole when none of them waits, and sound when none of them failed.
+      await expect(portal.locator('[aria-busy]')).toHaveCount(0)
+      await expect(portal.getByRole('alert')).toHaveCount(0)
+      await expectAccessible(portal)
+    })
+  }
+}

@@ -1,0 +1,29 @@
+import { ready } from './ready.ts'
+
+export type PageUnderTest = { name: string; path: string; en: string; ja: string }
+
+const machine = ready.machines[0]
+
+/** Every page, by the heading that says it has arrived. */
+export const pages: PageUnderTest[] = [
+  { name: 'overview', path: '/', en: 'Overview', ja: '概要' },
+  { name: 'machines', path: '/machines', en: 'Machines', ja: 'マシン' },
+  { name: 'enrolment', path: '/enrolment', en: 'Enrolment tokens', ja: '登録トークン' },
+  { name: 'nsg', path: '/nsg', en: 'Network security groups', ja: 'ネットワーク セキュリティ グループ' },
+  { name: 'rbac', path: '/rbac', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
+  { name: 'roles', path: '/rbac?tab=roles', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
+  { name: 'check', path: '/rbac?tab=check', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
+  { name: 'people', path: '/people', en: 'People and groups', ja: 'ユーザーとグループ' },
+  { name: 'groups', path: '/people?tab=groups', en: 'People and groups', ja: 'ユーザーとグループ' },
+  { name: 'service-principals', path: '/service-principals', en: 'Service principals', ja: 'サービス プリンシパル' },
+  { name: 'audit', path: '/audit', en: 'Activity log', ja: 'アクティビティ ログ' },
+  { name: 'sessions', path: '/sessions', en: 'My sign-ins', ja: '自分のサインイン' },
+  ...(machine
+    ? ['', '/network', '/facts', '/activity', '/json'].map((tab) => ({
+        name: `machine${tab.replace('/', '-')}`,
+        path: `/r${machine.id}${tab}`,
+        en: machine.name,
+        ja: machine.name,
+      }))
+    : []),
+]

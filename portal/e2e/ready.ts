@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs'
+
+/** What the runner tells about the server it started. */
+export type Ready = {
+  url: string
+  ca: string
+  signInLink: string
+  tenantId: string
+  subscriptionId: string
+  resourceGroup: string
+  machines: { name: string; id: string; nicId: string; address: string }[]
+}
+
+function required(name: string) {
+  const value = process.env[name]
+  if (!value) throw new Error(`${name} is not set; the tests are started by \`cargo xtask test\``)
+  return value
+}
+
+export const ready = JSON.parse(readFileSync(required('SEKISHO_READY'), 'utf8')) as Ready
+/** Home and profile of a browser that trusts the server's CA. */
+export const profile = required('SEKISHO_PROFILE')
