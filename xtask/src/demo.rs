@@ -313,16 +313,11 @@ impl Demo {
         }
         let ssh = host
             .command("dropbear")
-            .args([
-                "-F",
-                "-E",
-                "-s",
-                "-p",
-                &format!("{}:22", host.addresses()[0].addr()),
-                "-P",
-                "/dev/null",
-                "-r",
-            ])
+            .args(["-F", "-E", "-s", "-p", &format!("{}:22", host.addresses()[0].addr())])
+            // dropbear removes its pid file when it ends, so the file must be its own.
+            .arg("-P")
+            .arg(self.dir.path.join(format!("ssh-{}.pid", host.name())))
+            .arg("-r")
             .arg(&key)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
