@@ -242,7 +242,7 @@ impl Scope {
                 .position(|s| s.eq_ignore_ascii_case("providers"))
                 .map_or(segments.len(), |p| at + 2 + p);
             let chain = &segments[at + 2..end];
-            if chain.is_empty() || chain.len() % 2 != 0 {
+            if chain.is_empty() || !chain.len().is_multiple_of(2) {
                 return None;
             }
             let chain: Vec<(String, String)> =

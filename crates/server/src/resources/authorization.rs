@@ -156,9 +156,7 @@ impl ResourceType for RoleDefinitions {
         properties.insert("createdBy".into(), by.unwrap_or_else(|| call.caller.object_id.clone().into()));
         properties.insert("updatedOn".into(), now.into());
         properties.insert("updatedBy".into(), call.caller.object_id.clone().into());
-        for list in ["permissions"] {
-            properties.entry(list).or_insert_with(|| json!([]));
-        }
+        properties.entry("permissions").or_insert_with(|| json!([]));
         let role = role_of(draft)?;
         let all = snapshot(tx.as_read(), &self.universe).await?;
         let others: Vec<&RoleDefinition> = all.roles().filter(|r| r.name != role.name).collect();

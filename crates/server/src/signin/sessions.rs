@@ -287,7 +287,8 @@ pub(super) async fn remove_credential(
                         (passkeys.iter().any(|p| p.id == id), id == "password" || id == "totp");
                     let ways_left = passkeys.iter().filter(|p| p.id != id && !p.suspended).count()
                         + usize::from(has_password && !is_password);
-                    if !is_passkey && !(is_password && has_password) {
+                    let known = is_passkey || (is_password && has_password);
+                    if !known {
                         return Err(ArmError::new(404, "CredentialNotFound", "You have no such credential."));
                     }
                     if ways_left == 0 {

@@ -1,5 +1,7 @@
 //! The store through its public surface, on temporary SQLite files.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use futures_util::future::join_all;
 use sekisho_arm::{
     AuditEntry, CallerRef, Listing, Outcome, PrincipalKind, Read, Resource, Scope, StoreError, TypeName,
