@@ -2,7 +2,6 @@
 //!
 //! Each command first makes sure of what it needs ([`setup`]) and says what it installs.
 
-mod api;
 mod demo;
 mod lint;
 mod setup;

@@ -5,14 +5,18 @@
 //! the test itself reaches in with [`Host::inside`], which runs a closure on a thread that has entered the namespace,
 //! so that a socket opened there belongs to the host while the test holds it.
 //!
+//! A [`Site`] is the product itself in a lab: a server and machines with agents, for the demo and for tests.
+//!
 //! What this crate must never do: touch an interface, address or firewall rule of the machine it runs on, or leave
 //! anything behind. Everything a lab makes lies in namespaces named `{prefix}-...`; dropping it removes them, and what
 //! a killed owner left is removed by the next [`Lab::new`] of that prefix or by [`Lab::sweep`]. Labs of different
 //! prefixes know nothing of each other.
 
+mod api;
 mod claim;
 mod host;
 mod ip;
+pub mod site;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -22,9 +26,11 @@ use std::sync::Mutex;
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 
+pub use api::Api;
 use claim::Claim;
 pub use host::{Host, ProbeError};
 use ip::ip;
+pub use site::{Site, SiteError};
 
 /// The interface that a host has beside `lo`.
 pub const INTERFACE: &str = "eth0";
