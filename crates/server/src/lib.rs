@@ -71,7 +71,8 @@ pub enum ServerError {
     Arm(#[from] ArmError),
 }
 
-fn registry(tenant: Uuid, store: &Store, point: JoinPoint) -> (Registry, Arc<Universe>) {
+/// All types and scope actions, and all operations over them.
+pub fn registry(tenant: Uuid, store: &Store, point: JoinPoint) -> (Registry, Arc<Universe>) {
     let (late_registry, late_universe) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
     let mut registry = Registry::default();
     registry
@@ -110,6 +111,21 @@ pub fn universe(registry: &Registry) -> Universe {
 /// # Errors
 /// [`ServerError`] with what to do next.
 pub async fn run(config: Config) -> Result<(), ServerError> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    run_until(config, async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+    .await
+}
+
+/// Runs the server until `stop` is ready.
+///
+/// # Errors
+/// [`ServerError`] with what to do next.
+pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
     // First of all, while nothing else holds a descriptor.
     let inherited = listen::inherited()?;
     let dir = config.data_dir.clone();
@@ -150,29 +166,32 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         let link = signin::setup_link(&app).await?;
         announce(&app, &link);
     }
-    tokio::spawn(arm::follow(app.clone()));
-    tokio::spawn(desired::follow(app.clone()));
-    tokio::spawn(link::follow(app.clone()));
-    let admin = tokio::spawn(admin::serve(app.clone()));
+    // Dropped, and with that ended, whichever way this function returns.
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(arm::follow(app.clone()));
+    tasks.spawn(desired::follow(app.clone()));
+    tasks.spawn(link::follow(app.clone()));
     let router = http::router(app.clone());
     let listener = TcpListener::bind(app.config.listen)
         .await
         .map_err(|e| ServerError::Listen(app.config.listen.to_string(), e))?;
+    // After the bind: whoever is answered by the administration socket may connect.
+    let mut admin = tokio::spawn(admin::serve(app.clone()));
     tracing::info!(address = %app.config.listen, url = signin::public_base(&app.config), "listening");
     for listener in inherited {
-        tokio::spawn(listen::serve(app.clone(), listener, tls.clone(), router.clone()));
+        tasks.spawn(listen::serve(app.clone(), listener, tls.clone(), router.clone()));
     }
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         () = listen::serve(app.clone(), listener, tls, router) => {}
-        ended = admin => {
+        ended = &mut admin => {
             if let Ok(Err(error)) = ended {
                 return Err(error.into());
             }
         }
-        _ = term.recv() => tracing::info!("stopping"),
-        _ = int.recv() => tracing::info!("stopping"),
+        () = stop => tracing::info!("stopping"),
     }
+    // The socket must not answer for a server that has stopped.
+    admin.abort();
     Ok(())
 }
 
