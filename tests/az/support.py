@@ -423,3 +423,36 @@ class Administrator:
 
 def quoted(text):
     return quote(text, safe="")
+
+
+def join_request(join_string, hostname):
+    """What a machine sends to be let in, with a key of its own."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname)])
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return {
+        "secret": join_string.rsplit(".", 1)[1],
+        "csr": csr.public_bytes(serialization.Encoding.PEM).decode(),
+        "hostname": hostname,
+    }
+
+
+def enrolment_token(api: Api, group, **properties):
+    """A token's id and its join string."""
+    path = f"{group}/providers/Sekisho.Fleet/enrolmentTokens/t-{uuid.uuid4().hex[:8]}"
+    made = api.must("PUT", path, "2026-11-01", {"location": "home", "properties": {"ttlSeconds": 600, **properties}})
+    return path, made["properties"]["joinString"]
+
+
+def join_machine(api: Api, group, hostname):
+    """A machine that joined and is silent since: its id."""
+    path, join_string = enrolment_token(api, group)
+    answer = api.post("/link/join", body=join_request(join_string, hostname))
+    assert answer.status_code == 201, answer.text
+    api.must("DELETE", path, "2026-11-01")
+    return answer.json()["machine"]
