@@ -1,8 +1,11 @@
 //! The `ip` program, and what it shows of network namespaces.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::Command;
 
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -30,13 +33,30 @@ pub(crate) fn namespaces() -> io::Result<Vec<String>> {
     }
 }
 
-/// Kills the processes whose first thread is in a namespace, except this one.
-pub(crate) fn kill_processes(namespace: &str) {
-    let Ok(pids) = ip(&["netns", "pids", namespace]) else { return };
-    for pid in pids.lines().filter_map(|l| l.trim().parse::<i32>().ok()).map(Pid::from_raw) {
-        if pid != Pid::this() {
-            // It may have ended by itself meanwhile.
+/// Ends every process of a namespace and removes its name; the kernel then removes the namespace and the interfaces in
+/// it. Without the `ip` program, so that cleaning up works also when the machine cannot start programs any more.
+pub(crate) fn remove(namespace: &str) -> io::Result<()> {
+    let path = Path::new(NETNS).join(namespace);
+    kill_processes(&path)?;
+    // A name that was bound more than once needs as many steps; the last says that nothing is mounted there.
+    while umount2(&path, MntFlags::MNT_DETACH).is_ok() {}
+    std::fs::remove_file(&path)
+}
+
+/// Kills the processes whose first thread is in the namespace, except this one.
+fn kill_processes(namespace: &Path) -> io::Result<()> {
+    let identity = |path: &Path| std::fs::metadata(path).map(|m| (m.dev(), m.ino()));
+    let wanted = identity(namespace)?;
+    for entry in std::fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let pid = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.parse().ok()).map(Pid::from_raw);
+        // A process may end at any moment, and then neither is readable nor can be killed.
+        if let Some(pid) = pid
+            && pid != Pid::this()
+            && identity(&path.join("ns/net")).is_ok_and(|found| found == wanted)
+        {
             let _ = kill(pid, Signal::SIGKILL);
         }
     }
+    Ok(())
 }

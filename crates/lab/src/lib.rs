@@ -239,8 +239,8 @@ fn remove_namespaces(prefix: &str) -> Result<usize, LabError> {
         names.iter().filter(|n| n.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'))).collect();
     let mut failed = None;
     for name in &ours {
-        ip::kill_processes(name);
-        failed = ip(&["netns", "delete", name]).err().or(failed);
+        let removed = ip::remove(name).map_err(LabError::io(format!("removing the namespace {name}")));
+        failed = removed.err().or(failed);
     }
     failed.map_or(Ok(ours.len()), Err)
 }

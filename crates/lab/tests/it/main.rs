@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sekisho_lab::{Host, Lab, LabError, ProbeError, requirements};
@@ -49,6 +49,16 @@ fn namespaces(prefix: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/run/netns") else { return Vec::new() };
     let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
     names.filter(|n| n.starts_with(&format!("{prefix}-"))).collect()
+}
+
+/// Until the started process has become the program it is to run.
+fn wait_for_sleep(pid: u32) {
+    let name = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    let start = Instant::now();
+    while name() != "sleep\n" {
+        assert!(start.elapsed() < LONG, "{}", name());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -118,12 +128,7 @@ fn a_program_runs_in_the_host_under_its_name_and_dies_with_the_lab() {
     assert_eq!(output(&web, "printf", &["%s|", "a b", "$0", "\"; exit 1"]), "a b|$0|\"; exit 1|");
     assert_eq!(std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), before);
     let mut child = web.command("sleep").arg("600").spawn().unwrap();
-    let name = || std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap();
-    let start = Instant::now();
-    while name() != "sleep\n" {
-        assert!(start.elapsed() < LONG, "{}", name());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_sleep(child.id());
     drop(lab);
     assert!(!child.wait().unwrap().success());
     assert!(web.inside(|| ()).is_err(), "the host is gone with its lab");
@@ -162,33 +167,48 @@ fn names_that_could_mean_another_lab_are_refused() {
     }
 }
 
+/// Ends the victim and removes its lab, also when the test fails half-way.
+struct Victim {
+    child: Child,
+    prefix: String,
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = Lab::sweep(&self.prefix);
+    }
+}
+
 #[test]
 fn a_living_lab_is_not_swept_and_a_killed_one_is() {
     if !ready("a_living_lab_is_not_swept_and_a_killed_one_is") {
         return;
     }
     let prefix = prefix("e");
-    let mut victim = Command::new(std::env::current_exe().unwrap())
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "the_victim_of_another_test", "--nocapture"])
         .env(VICTIM, &prefix)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut victim = Victim { child, prefix: prefix.clone() };
     let mut seen = String::new();
-    let mut stdout = victim.stdout.take().unwrap();
+    let mut stdout = victim.child.stdout.take().unwrap();
     while !seen.contains("lab is up") {
         let mut byte = [0];
         assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{seen}");
         seen.push(char::from(byte[0]));
     }
     match Lab::sweep(&prefix) {
-        Err(LabError::InUse { pid, .. }) => assert_eq!(pid, victim.id().to_string()),
+        Err(LabError::InUse { pid, .. }) => assert_eq!(pid, victim.child.id().to_string()),
         other => panic!("{other:?}"),
     }
     assert!(matches!(Lab::new(&prefix), Err(LabError::InUse { .. })));
     let inside: u32 = seen.split("sleeper ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    victim.kill().unwrap();
-    victim.wait().unwrap();
+    victim.child.kill().unwrap();
+    victim.child.wait().unwrap();
     // The kernel kills what the victim ran, by the parent-death signal.
     let start = Instant::now();
     let alive = || std::fs::read_to_string(format!("/proc/{inside}/stat")).is_ok_and(|s| !s.contains(") Z"));
@@ -209,6 +229,7 @@ fn the_victim_of_another_test() {
     let lab = Lab::new(&prefix).unwrap();
     let host = lab.host("web", "10.77.0.4/24").unwrap();
     let mut child = host.command("sleep").arg("60").spawn().unwrap();
+    wait_for_sleep(child.id());
     println!("sleeper {} lab is up", child.id());
     child.wait().unwrap();
 }

@@ -7,9 +7,10 @@ use sekisho_nsg::agent::{
     restore, script,
 };
 use sekisho_nsg::policy::NsgPart;
+use sekisho_nsg::resolve::NicInput;
 use serde_json::json;
 
-use crate::support::{lab, nic_with, policy, rule, run, sh};
+use crate::support::{id, lab, nic_with, nsg, policy, rule, run, sh};
 
 fn part(port: &str) -> NsgPart {
     let rules = json!([
@@ -147,7 +148,10 @@ fn hits_are_counted_by_rule() {
     let web = lab.host("web", "10.77.0.4/24").unwrap();
     let db = lab.host("db", "10.77.0.5/24").unwrap();
     let part = part("22");
-    run(&web, || async { nft_load(&script(&part, 1)).await }).unwrap();
+    let before = run(&web, || async {
+        nft_load(&script(&part, 1)).await.unwrap();
+        digest().await.unwrap()
+    });
     let _port = web.listen_tcp("10.77.0.4:22".parse().unwrap()).unwrap();
     for _ in 0..3 {
         db.connect_tcp("10.77.0.4:22".parse().unwrap(), Duration::from_secs(2)).unwrap();
@@ -157,4 +161,40 @@ fn hits_are_counted_by_rule() {
     let of = |name: &str| counted.iter().find(|h| h.rule == name).unwrap().packets;
     assert_eq!((of("r100"), of("r110"), of("DenyAllInBound")), (3, 1, 0), "one packet for each flow");
     assert_eq!(counted.len(), 9);
+    assert_eq!(run(&web, || async { digest().await.unwrap() }), before, "traffic is no drift");
+}
+
+#[test]
+fn two_full_groups_load_within_seconds() {
+    let Some(lab) = lab("two_full_groups_load_within_seconds", "fg") else { return };
+    let host = lab.host("web", "10.77.0.4/24").unwrap();
+    // Lists of their own in every rule, so that no set is shared within a group: two thousand sets.
+    let rules: Vec<_> = (0..1000u16)
+        .map(|i| {
+            let [high, low] = i.to_be_bytes();
+            rule(
+                "Inbound",
+                100 + i,
+                "Allow",
+                json!({"protocol": "Tcp", "sourceAddressPrefix": null,
+                "sourceAddressPrefixes": [format!("10.{high}.{low}.0/25"), format!("11.{high}.{low}.0/25")],
+                "destinationPortRange": null,
+                "destinationPortRanges": [(1000 + i).to_string(), (3000 + i).to_string()]}),
+            )
+        })
+        .collect();
+    let nic = NicInput {
+        subnet_nsg: Some((id("virtualNetworks/v/subnets/s"), nsg("outer", json!(rules)))),
+        ..nic_with(json!(rules))
+    };
+    let part = NsgPart { nics: vec![policy(nic)] };
+    let start = Instant::now();
+    run(&host, || async {
+        nft_load(&script(&part, 1)).await.unwrap();
+        println!("loaded after {:?}", start.elapsed());
+        assert_eq!(hits(&part).await.unwrap().len(), 2 * 1003 + 2 * 3);
+        digest().await.unwrap().unwrap();
+    });
+    println!("loaded, counted and listed after {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
