@@ -12,6 +12,7 @@ mod confirm;
 mod connection;
 mod deadman;
 mod facts;
+mod fault;
 mod reconcile;
 mod run;
 mod state;

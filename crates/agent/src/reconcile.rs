@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::confirm;
 use crate::deadman::{self, Deadman};
+use crate::fault;
 use crate::state::{Confirmed, Journal, State};
 
 /// Applies and repairs. One task owns it; nothing else touches the rules.
@@ -32,18 +33,35 @@ impl Reconciler {
     /// Brings the kernel to the last confirmed policy, whatever an earlier run left behind.
     pub(crate) async fn recover(state: State, confirm_seconds: u64) -> anyhow::Result<Self> {
         deadman::wait_for_earlier(&state).await?;
+        let confirmed = state.confirmed()?;
         if let Some(journal) = state.journal()? {
-            tracing::warn!(
-                generation = journal.generation,
-                "a change was not confirmed when the agent ended; it is taken back"
-            );
-            restore(journal.saved.as_ref()).await.context("restoring the rules from before the change")?;
+            // A journal of a confirmed generation is only one that was not cleared any more.
+            if confirmed.as_ref().is_none_or(|c| c.generation < journal.generation) {
+                let generation = journal.generation;
+                tracing::warn!(
+                    generation,
+                    "a change was not confirmed when the agent ended; it is taken back"
+                );
+                restore(journal.saved.as_ref())
+                    .await
+                    .context("restoring the rules from before the change")?;
+            }
             state.clear_journal()?;
         }
-        let confirmed = state.confirmed()?;
         let mut own = Self { state, confirm_seconds, confirmed };
         own.repair().await?;
         Ok(own)
+    }
+
+    /// How the newest generation ended, as far as is known: a confirmed one was applied, even when the agent died
+    /// before it could note so.
+    pub(crate) fn last_report(&self) -> anyhow::Result<Option<Report>> {
+        let noted = self.state.report()?;
+        let generation = self.generation();
+        if noted.as_ref().map_or(0, |r| r.generation) >= generation {
+            return Ok(noted);
+        }
+        Ok(Some(Report { generation, outcome: ReportOutcome::Applied, message: String::new() }))
     }
 
     /// The generation in force.
@@ -75,7 +93,12 @@ impl Reconciler {
             "the network rules were repaired: another program {what}"
         );
         let message = format!("Another program {what}; the network rules were loaded again.");
-        Ok(Some(Report { generation: confirmed.generation, outcome: ReportOutcome::Repaired, message }))
+        let repaired = Report { generation: confirmed.generation, outcome: ReportOutcome::Repaired, message };
+        // A newer generation that was given up stays the newest word; otherwise it would be tried again.
+        Ok(Some(match self.state.report()?.filter(|r| r.generation > repaired.generation) {
+            None => repaired,
+            Some(newer) => Report { message: format!("{} {}", newer.message, repaired.message), ..newer },
+        }))
     }
 
     /// Makes a document true and says how it ended. An error is only what the agent cannot live with.
@@ -109,7 +132,9 @@ impl Reconciler {
         let wanted = (!part.nics.is_empty()).then_some(&desired);
         let actions = plan(wanted, saved.as_ref());
         let switch = Deadman::arm(&self.state, self.confirm_seconds + 5).await?;
+        fault::point("armed");
         self.state.keep_journal(&Journal { generation, saved: saved.clone() })?;
+        fault::point("journal");
         let mut loaded = saved.clone();
         for action in &actions {
             match agent::apply(action).await {
@@ -123,6 +148,7 @@ impl Reconciler {
                 }
             }
         }
+        fault::point("loaded");
         if let Err(error) = self.confirm(address, tls).await {
             self.take_back(switch, saved.as_ref()).await?;
             let why = format!(
@@ -130,13 +156,17 @@ impl Reconciler {
             );
             return Ok(report(ReportOutcome::Reverted, why));
         }
+        fault::point("confirmed");
         if !switch.release().await? {
             self.state.clear_journal()?;
             let why = "The change was confirmed too late and had been taken back already.".to_owned();
             return Ok(report(ReportOutcome::Reverted, why));
         }
+        fault::point("released");
         self.keep(Confirmed { generation, part, digest: loaded })?;
+        fault::point("kept");
         self.state.clear_journal()?;
+        fault::point("cleared");
         Ok(report(ReportOutcome::Applied, String::new()))
     }
 

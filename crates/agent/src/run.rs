@@ -87,8 +87,7 @@ impl Agent {
 
     /// The newest generation seen, whether it is in force or not.
     fn known(&self) -> anyhow::Result<u64> {
-        let report = self.state.report()?.map_or(0, |r| r.generation);
-        Ok(report.max(self.reconciler.generation()))
+        Ok(self.reconciler.last_report()?.map_or(0, |r| r.generation))
     }
 
     async fn live(&mut self, cap: Duration) -> anyhow::Result<()> {
@@ -169,7 +168,7 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: facts::boot_id(),
             generation: self.known()?,
-            report: self.state.report()?,
+            report: self.reconciler.last_report()?,
             facts_hash: self.told.as_ref().map(|(_, hash)| hash.clone()),
         };
         connection.send(&hello).await?;

@@ -105,8 +105,8 @@ impl Authority {
             "jwks_uri": format!("{b}/{segment}/discovery/v2.0/keys"),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query", "form_post"],
-            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials",
-                "urn:ietf:params:oauth:grant-type:device_code"],
+            // Only what the token endpoint really takes.
+            "grant_types_supported": ["client_credentials"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
             "code_challenge_methods_supported": ["S256"],

@@ -102,8 +102,11 @@ async fn portal_or_arm(
     state: State<Arc<App>>,
     id: Extension<RequestId>,
     peer: Extension<Peer>,
-    request: Request,
+    mut request: Request,
 ) -> Response {
+    if let Some(inner) = without_second_base(request.uri()) {
+        *request.uri_mut() = inner;
+    }
     let path = request.uri().path();
     let first = path.split('/').find(|s| !s.is_empty()).unwrap_or_default().to_ascii_lowercase();
     if matches!(first.as_str(), "subscriptions" | "providers" | "tenants") {
@@ -124,6 +127,12 @@ async fn portal_or_arm(
         return arm_error(&ArmError::method_not_allowed(request.method().as_str(), "this path"));
     }
     portal::serve(request.uri().path(), request.headers())
+}
+
+/// The URI without the second base, under which `az` that was registered there sends its ARM requests too.
+fn without_second_base(uri: &http::Uri) -> Option<http::Uri> {
+    let inner = uri.path_and_query()?.as_str().strip_prefix("/adfsm/")?;
+    format!("/{inner}").parse().ok()
 }
 
 async fn arm_route(
