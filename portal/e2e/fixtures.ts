@@ -66,8 +66,8 @@ function watch(page: Page) {
     if (message.type() === 'error' && !expectedUrls.some((expected) => expected.test(url))) problems.push(`${message.text()} ${url}`)
   })
   page.on('pageerror', (error) => problems.push(error.stack ?? error.message))
-  page.on('requestfailed', (request) => {
-    if (request.url().includes('/assets/')) problems.push(`failed: ${request.url()}`)
+  page.on('response', (response) => {
+    if (response.url().includes('/assets/') && response.status() >= 400) problems.push(`${response.status()} ${response.url()}`)
   })
   return problems
 }

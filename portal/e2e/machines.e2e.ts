@@ -46,6 +46,7 @@ test('a pasted resource id opens from the palette', async ({ portal }) => {
   if (!machine) throw new Error('the demo has no machine')
   await portal.goto(ready.url)
   await setLanguage(portal, 'en')
+  await expect(portal.getByRole('heading', { level: 1, name: 'Overview' })).toBeVisible()
   await portal.keyboard.press('Control+k')
   const palette = portal.getByRole('dialog', { name: 'Command palette' })
   await palette.getByRole('searchbox').fill(machine.id)

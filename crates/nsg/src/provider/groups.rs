@@ -67,6 +67,7 @@ impl ResourceType for SecurityGroups {
         if let Value::Object(map) = &mut body {
             let properties = object_entry(map, "properties");
             properties.insert("defaultSecurityRules".into(), defaults.into());
+            properties.entry("flushConnection").or_insert_with(|| json!(false));
             let ids = |list: Vec<Scope>| -> Value { list.iter().map(|id| json!({"id": id})).collect() };
             if !nics.is_empty() {
                 properties.insert("networkInterfaces".into(), ids(nics));
