@@ -248,6 +248,9 @@ impl Asker<'_> {
         self.call.api_version.check(spec.versions, &spec.name(), &app.config.location)?;
         let read = spec.action("read");
         if matches!(*self.method, Method::GET | Method::HEAD) {
+            if is_common_knowledge(spec) {
+                return engine::get(&app.registry, &mut app.store.read().await?, self.call, &scope).await;
+            }
             self.require(&read, &read, &scope, &Attributes::none()).await.map_err(|_| self.hidden(&scope))?;
             let mut answer =
                 engine::get(&app.registry, &mut app.store.read().await?, self.call, &scope).await?;
@@ -375,6 +378,10 @@ impl Asker<'_> {
         let spec = kind.spec();
         self.call.api_version.check(spec.versions, &spec.name(), &app.config.location)?;
         let read = spec.action("read");
+        if is_common_knowledge(spec) {
+            let mut tx = app.store.read().await?;
+            return Ok(Answer::json(200, kind.computed(&mut tx, self.call, &scope, None).await?));
+        }
         let who = [PrincipalId(self.caller.principal)];
         let snapshot = app.access.snapshot();
         let here = snapshot.decide(&who, &read, &scope).is_allowed();
@@ -595,6 +602,11 @@ pub fn explain(decision: &Decision, action: &str, scope: &Scope) -> Value {
         }
     }
     out
+}
+
+/// Facts about the product itself, at the root: open to everyone who is signed in, as in Azure.
+fn is_common_knowledge(spec: &sekisho_arm::TypeSpec) -> bool {
+    spec.storage == Storage::Computed && spec.scopes == [sekisho_arm::ScopeKind::Tenant]
 }
 
 fn touches_rights(scope: &Scope) -> bool {
