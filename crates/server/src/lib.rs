@@ -227,3 +227,24 @@ async fn first_subscription(store: &Store, id: Uuid, config: &Config) -> Result<
         .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.put(resource).await.map(|_| ()) }))
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The portal's types are generated from the file, so the file must be what the server says.
+    #[tokio::test]
+    async fn the_checked_in_openapi_document_is_the_one_the_server_gives() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite://{}/db", dir.path().display())).await.unwrap();
+        let point = JoinPoint { address: "localhost:8443".to_owned(), pin: [0; 32] };
+        let (registry, _) = registry(Uuid::nil(), &store, point);
+        let document = serde_json::to_string_pretty(&openapi::describe(&registry)).unwrap() + "\n";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../portal/openapi.json");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &document).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(kept == document, "portal/openapi.json is out of date: run this test with UPDATE_GOLDEN=1, then 'npm run generate' in portal/");
+    }
+}
