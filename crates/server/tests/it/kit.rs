@@ -1,0 +1,361 @@
+//! A server in a temporary directory, and a client for it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use sekisho_link::pki;
+use sekisho_server::config::Config;
+use sekisho_server::{ServerError, admin, run_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// The longest a test waits for anything.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits until `look` finds something.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(start.elapsed() < DEADLINE, "{what} did not come");
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+}
+
+/// Waits for one thing that must come.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what} did not come"))
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) data: TempDir,
+    pub(crate) port: u16,
+    pub(crate) tenant: String,
+    /// `/subscriptions/{id}`.
+    pub(crate) sub: String,
+    tls: Arc<ClientConfig>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), ServerError>>,
+}
+
+fn config(data: &Path, port: u16) -> Config {
+    let environment = BTreeMap::from([
+        ("SEKISHO_DATA_DIR".to_owned(), data.display().to_string()),
+        ("SEKISHO_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
+        ("SEKISHO_ORGANIZATION".to_owned(), "Contoso".to_owned()),
+    ]);
+    Config::load(None, &environment).unwrap()
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+impl Server {
+    /// A server that nobody has ever used.
+    pub(crate) async fn fresh() -> Server {
+        Server::on(TempDir::new().unwrap()).await
+    }
+
+    /// A server on what is in `data`.
+    pub(crate) async fn on(data: TempDir) -> Server {
+        loop {
+            let port = free_port();
+            let (stop, stopped) = oneshot::channel::<()>();
+            let running = run_until(config(data.path(), port), async move {
+                // A test that fails drops the sender; the server ends with it.
+                let _ = stopped.await;
+            });
+            let task = tokio::spawn(running);
+            let status = until("the server", async || {
+                if task.is_finished() {
+                    return Some(None);
+                }
+                admin::ask(data.path(), "/status", json!({})).await.ok().map(Some)
+            })
+            .await;
+            let Some(status) = status else {
+                match task.await.unwrap() {
+                    // Somebody took the port in between.
+                    Err(ServerError::Listen(..)) => continue,
+                    other => panic!("the server ended: {other:?}"),
+                }
+            };
+            let text = |field: &str| status[field].as_str().unwrap().to_owned();
+            let ca = std::fs::read_to_string(data.path().join("keys/ca.pem")).unwrap();
+            return Server {
+                port,
+                tenant: text("tenantId"),
+                sub: format!("/subscriptions/{}", text("subscriptionId")),
+                tls: trusting(&ca),
+                stop: Some(stop),
+                task,
+                data,
+            };
+        }
+    }
+
+    /// `https://localhost:{port}`.
+    pub(crate) fn base(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// The authority's certificate, PEM.
+    pub(crate) fn ca(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("keys/ca.pem")).unwrap()
+    }
+
+    /// A client without identity.
+    pub(crate) fn http(&self) -> Http {
+        Http { port: self.port, tls: self.tls.clone(), headers: Vec::new(), connection: Arc::default() }
+    }
+
+    /// Asks the administration socket.
+    pub(crate) async fn admin(&self, path: &str, body: Value) -> Value {
+        admin::ask(self.data.path(), path, body).await.unwrap()
+    }
+
+    /// Stops it and gives back what it kept.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        drop(self.stop.take());
+        soon("the end of the server", &mut self.task).await.unwrap().unwrap();
+        self.data
+    }
+}
+
+fn trusting(ca: &str) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in pki::certificates(ca).unwrap() {
+        roots.add(certificate).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// A TLS connection to the server.
+pub(crate) async fn dial(
+    port: u16,
+    tls: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    stream.set_nodelay(true)?;
+    TlsConnector::from(tls).connect(name, stream).await
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// A client: one connection, and headers that go along with every request.
+#[derive(Clone)]
+pub(crate) struct Http {
+    port: u16,
+    tls: Arc<ClientConfig>,
+    headers: Vec<(String, String)>,
+    connection: Arc<Mutex<Option<Sender>>>,
+}
+
+impl Http {
+    /// The same client with a header on every request. It has a connection of its own.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Http {
+        let mut headers = self.headers.clone();
+        headers.retain(|(n, _)| n != name);
+        headers.push((name.to_owned(), value.to_owned()));
+        Http { headers, connection: Arc::default(), ..self.clone() }
+    }
+
+    /// A client of whoever has this token.
+    pub(crate) fn bearer(&self, token: &str) -> Http {
+        self.with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// The portal's own page of whoever has these cookies.
+    pub(crate) fn page(&self, cookies: &str) -> Http {
+        self.with("cookie", cookies).with("sec-fetch-site", "same-origin")
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, None).await
+    }
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.call(Method::DELETE, path, None).await
+    }
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// Posts a form, as OAuth clients do.
+    pub(crate) async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let encode = |text: &str| {
+            percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+        };
+        let body: Vec<String> = fields.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+        let kind = self.with("content-type", "application/x-www-form-urlencoded");
+        kind.raw(Method::POST, path, body.join("&").into()).await
+    }
+
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.raw(method, path, body.map(|b| Bytes::from(b.to_string())).unwrap_or_default()).await
+    }
+
+    async fn raw(&self, method: Method, path: &str, body: Bytes) -> Answer {
+        let shown = format!("{method} {path}");
+        let (status, headers, mut incoming) = self.send(method, path, body).await;
+        let mut bytes = Vec::new();
+        while let Some(frame) = soon(&shown, incoming.frame()).await {
+            bytes.extend_from_slice(frame.unwrap().data_ref().map_or(&[], |d| d.as_ref()));
+        }
+        Answer { request: shown, status, headers, body: bytes.into() }
+    }
+
+    /// A request whose answer goes on for ever.
+    pub(crate) async fn stream(&self, path: &str) -> (u16, Incoming) {
+        let (status, _, body) = self.send(Method::GET, path, Bytes::new()).await;
+        (status, body)
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> (u16, HeaderMap, Incoming) {
+        let mut slot = self.connection.lock().await;
+        if let Some(kept) = slot.as_mut()
+            && kept.ready().await.is_err()
+        {
+            *slot = None;
+        }
+        if slot.is_none() {
+            *slot = Some(self.open().await);
+        }
+        let mut request = Request::builder()
+            .method(method.clone())
+            .uri(path)
+            .header("host", format!("localhost:{}", self.port));
+        if !body.is_empty() && !self.headers.iter().any(|(n, _)| n == "content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(body)).unwrap();
+        let sender = slot.as_mut().unwrap();
+        let response = soon(path, sender.send_request(request)).await;
+        let (parts, body) = response.unwrap_or_else(|e| panic!("{method} {path}: {e}")).into_parts();
+        (parts.status.as_u16(), parts.headers, body)
+    }
+
+    async fn open(&self) -> Sender {
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = dial(self.port, self.tls.clone(), name).await.unwrap();
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        // It ends when the sender is dropped or the server hangs up.
+        tokio::spawn(connection);
+        sender
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    request: String,
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON; null when it is none.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// ARM's error code, or OAuth's; empty when there is none.
+    pub(crate) fn code(&self) -> String {
+        let body = self.json();
+        let code = body.pointer("/error/code").or_else(|| body.get("error")).and_then(Value::as_str);
+        code.unwrap_or_default().to_owned()
+    }
+
+    /// The error's text.
+    pub(crate) fn message(&self) -> String {
+        self.json().pointer("/error/message").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// The cookies it sets, whole.
+    pub(crate) fn set_cookies(&self) -> Vec<String> {
+        self.headers.get_all("set-cookie").iter().map(|v| v.to_str().unwrap().to_owned()).collect()
+    }
+
+    /// The cookies it sets, as the browser sends them back.
+    pub(crate) fn cookies(&self) -> String {
+        let pairs: Vec<String> =
+            self.set_cookies().iter().filter_map(|c| Some(c.split_once(';')?.0.to_owned())).collect();
+        pairs.join("; ")
+    }
+
+    /// Goes on only with this status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Answer {
+        let text = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status, status, "{}: {text}", self.request);
+        self
+    }
+
+    /// Goes on only with this refusal.
+    #[track_caller]
+    pub(crate) fn refused(self, status: u16, code: &str) -> Answer {
+        let text = String::from_utf8_lossy(&self.body).into_owned();
+        assert_eq!((self.status, self.code().as_str()), (status, code), "{}: {text}", self.request);
+        self
+    }
+}
+
+/// A path with its api-version.
+pub(crate) fn at(path: impl std::fmt::Display, version: &str) -> String {
+    let path = path.to_string();
+    let join = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{join}api-version={version}")
+}
+
+/// The api-version of groups, of networks, of role things, of what is our own.
+pub(crate) const GROUPS: &str = "2022-09-01";
+pub(crate) const NETWORK: &str = "2024-05-01";
+pub(crate) const ROLES: &str = "2022-04-01";
+pub(crate) const FLEET: &str = "2026-11-01";
+pub(crate) const COMPUTE: &str = "2024-07-01";
+
+/// Runs work that borrows, in parallel.
+pub(crate) async fn all<T>(work: impl IntoIterator<Item = BoxFuture<'_, T>>) -> Vec<T> {
+    futures_util::future::join_all(work).await
+}

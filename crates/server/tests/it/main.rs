@@ -1,0 +1,15 @@
+//! The whole server over real TLS: each test starts its own, in a directory of its own, and talks to it as a browser,
+//! `az` or an agent would.
+//!
+//! [`kit`] starts servers and speaks HTTP, [`seed`] fills them, [`device`] stands in for what people hold in their
+//! hands, [`agent`] for a machine.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic")]
+
+mod agent;
+mod arm;
+mod device;
+mod kit;
+mod link;
+mod matrix;
+mod seed;
+mod signin;
