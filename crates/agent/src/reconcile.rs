@@ -14,11 +14,12 @@ use rustls::ClientConfig;
 use sekisho_link::DesiredDocument;
 use sekisho_link::message::{Report, ReportOutcome};
 use sekisho_nsg::agent::{self, Desired, digest, plan, restore};
-use sekisho_nsg::policy::NsgPart;
+use sekisho_nsg::policy::{InterfaceName, MacAddress, NsgPart};
 use tokio::time::{Instant, sleep};
 
 use crate::confirm;
 use crate::deadman::{self, Deadman};
+use crate::facts;
 use crate::fault;
 use crate::state::{Confirmed, Journal, State};
 
@@ -113,7 +114,7 @@ impl Reconciler {
         let part: NsgPart = match document.parts.get("nsg") {
             None => NsgPart::default(),
             Some(value) => match serde_json::from_value(value.clone()) {
-                Ok(part) => part,
+                Ok(part) => by_hardware_address(part),
                 Err(error) => {
                     return Ok(report(
                         ReportOutcome::Failed,
@@ -196,4 +197,22 @@ impl Reconciler {
             }
         }
     }
+}
+
+/// Follows interfaces that were renamed: a NIC is known by its hardware address, its name is only what it was called
+/// when the server last heard of it.
+fn by_hardware_address(mut part: NsgPart) -> NsgPart {
+    let present = facts::interfaces();
+    for nic in &mut part.nics {
+        let Some(mac) = &nic.mac else { continue };
+        let named = |(name, _): &&(String, String)| name == nic.interface.as_str();
+        if present.iter().find(named).is_some_and(|(_, m)| MacAddress::parse(m).is_ok_and(|m| m == *mac)) {
+            continue;
+        }
+        let moved = present.iter().find(|(_, m)| MacAddress::parse(m).is_ok_and(|m| m == *mac));
+        if let Some(Ok(name)) = moved.map(|(name, _)| InterfaceName::new(name.clone())) {
+            nic.interface = name;
+        }
+    }
+    part
 }

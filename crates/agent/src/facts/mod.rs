@@ -36,6 +36,11 @@ pub(crate) fn collect() -> Value {
     serde_json::to_value(facts).unwrap_or_default()
 }
 
+/// The interfaces' names and hardware addresses.
+pub(crate) fn interfaces() -> Vec<(String, String)> {
+    network::nics().into_iter().map(|n| (n.name, n.mac)).collect()
+}
+
 /// A file as text; empty when it cannot be read.
 fn read(path: &str) -> String {
     std::fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
