@@ -41,8 +41,8 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
         })
       })
       const authenticator = await Authenticator.plugIn(page)
-      await ensureSignedIn(page)
-      await authenticator.save()
+      // Also after a failure: the server knows the new passkey already, and the next browser needs it.
+      await ensureSignedIn(page).finally(() => authenticator.save())
       await use({ context, page, authenticator, problems })
       await context.close()
     },

@@ -45,7 +45,7 @@ test('a security group from nothing to a machine and back, always with its effec
     await expect(portal.getByRole('region', { name: 'Effect on machines' }).getByText(machine.name)).toBeVisible()
     await expectAccessible(portal)
     await apply.click()
-    await expect(portal.getByRole('dialog')).toBeHidden()
+    await expect(portal.getByRole('dialog')).toHaveCount(0)
 
     await portal.getByRole('button', { name: 'Add an inbound security rule' }).click()
     await portal.getByLabel('Source addresses').fill('192.0.2.0/23, 198.51.100.1/24')

@@ -23,7 +23,7 @@ export async function setUp(page: Page) {
   await page.getByRole('button', { name: 'Create a passkey' }).click()
 
   await expect(heading(page, 'Keep your recovery codes')).toBeVisible()
-  await expect(page.getByRole('list').first().getByRole('listitem')).toHaveCount(10)
+  await expect(page.getByRole('main').getByRole('list').getByRole('listitem')).toHaveCount(10)
   const open = page.getByRole('button', { name: 'Open Sekisho' })
   await expect(open).toBeDisabled()
   await page.getByText('I have saved these codes').click()
