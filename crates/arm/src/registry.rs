@@ -182,6 +182,13 @@ pub trait ResourceType: Send + Sync {
         Ok(())
     }
 
+    /// What a body attaches itself to, with the RBAC action that the caller needs there: a right over one resource must
+    /// not be a way to use another.
+    fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
+        let _ = body;
+        Vec::new()
+    }
+
     /// Runs in the same transaction after the resource was kept.
     async fn written(&self, tx: &mut dyn Write, call: &Call, new: &Resource) -> Result<(), ArmError> {
         let _ = (tx, call, new);

@@ -268,6 +268,7 @@ impl Asker<'_> {
         let body = if *self.method == Method::DELETE { Value::Null } else { web::parse_json(&request.body)? };
         let attributes = self.attributes(&scope, &body).await?;
         let grant = self.require(&action, &read, &scope, &attributes).await?;
+        self.require_links(kind.as_ref(), &action, &scope, &body).await?;
         let pre = Preconditions {
             if_match: web::header(&request.headers, "if-match"),
             if_none_match: web::header(&request.headers, "if-none-match"),
@@ -283,6 +284,49 @@ impl Asker<'_> {
             })
         })
         .await
+    }
+
+    /// Refuses to attach the resource to something that the caller may not attach things to. What it is attached to
+    /// already may stay.
+    async fn require_links(
+        &self,
+        kind: &dyn sekisho_arm::ResourceType,
+        action: &str,
+        scope: &Scope,
+        body: &Value,
+    ) -> Result<(), ArmError> {
+        let wanted = kind.links(body);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut read = self.app.store.read().await?;
+        let kept = engine::load(&self.app.registry, &mut read, scope)
+            .await?
+            .map(|r| r.to_json())
+            .unwrap_or_default();
+        drop(read);
+        let kept = kind.links(&kept);
+        for (linked, needed) in wanted.iter().filter(|w| !kept.contains(w)) {
+            if self.decide(needed, linked, &Attributes::none()).is_allowed() {
+                continue;
+            }
+            let entry = self.entry(action, scope, Outcome::Denied, "LinkedAuthorizationFailed", None);
+            self.app
+                .store
+                .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(entry).await }))
+                .await?;
+            return Err(ArmError::new(
+                403,
+                "LinkedAuthorizationFailed",
+                format!(
+                    "The client '{}' with object id '{}' has permission to perform action '{action}' on scope '{scope}'; \
+                     however, it does not have permission to perform action '{needed}' on the linked scope(s) '{linked}' \
+                     or the linked scope(s) are invalid.",
+                    self.caller.name, self.caller.principal
+                ),
+            ));
+        }
+        Ok(())
     }
 
     /// What conditions on role assignments look at.

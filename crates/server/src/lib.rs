@@ -95,6 +95,7 @@ pub fn universe(registry: &Registry) -> Universe {
     let mut all: Vec<(String, bool)> = registry.operations().into_iter().map(|o| (o, false)).collect();
     for extra in [
         signin::directory_rights().as_slice(),
+        sekisho_nsg::provider::LINK_ACTIONS.as_slice(),
         &[
             "Microsoft.Resources/tags/read",
             "Microsoft.Resources/tags/write",
@@ -245,6 +246,9 @@ mod tests {
             std::fs::write(path, &document).unwrap();
         }
         let kept = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(kept == document, "portal/openapi.json is out of date: run this test with UPDATE_GOLDEN=1, then 'npm run generate' in portal/");
+        assert!(
+            kept == document,
+            "portal/openapi.json is out of date: run this test with UPDATE_GOLDEN=1, then 'npm run generate' in portal/"
+        );
     }
 }

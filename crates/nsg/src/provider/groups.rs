@@ -7,7 +7,7 @@ use sekisho_arm::resource::object_entry;
 use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, Storage, TypeSpec, Write};
 use serde_json::{Map, Value, json};
 
-use super::{lookup, spec, tags};
+use super::{JOIN_ASG_RULE, lookup, spec, tags};
 use crate::resources::{
     ApplicationSecurityGroup, NetworkSecurityGroup, SecurityRule, default_rules, from_body, validate_name,
 };
@@ -40,6 +40,11 @@ impl ResourceType for SecurityGroups {
         draft.properties_mut().entry("securityRules").or_insert_with(|| json!([]));
         let typed: NetworkSecurityGroup = from_body(&Value::Object(draft.rest.clone()))?;
         typed.validate(draft.id.name())
+    }
+
+    fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
+        let rules = body["properties"]["securityRules"].as_array().into_iter().flatten();
+        rules.flat_map(|rule| application_groups(&rule["properties"])).collect()
     }
 
     async fn removing(&self, tx: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {
@@ -78,6 +83,12 @@ impl ResourceType for SecurityGroups {
         }
         Ok(body)
     }
+}
+
+/// The application security groups that a rule's properties name.
+fn application_groups(properties: &Value) -> Vec<(Scope, &'static str)> {
+    let sides = ["sourceApplicationSecurityGroups", "destinationApplicationSecurityGroups"];
+    sides.into_iter().flat_map(|field| lookup::links(properties, field, JOIN_ASG_RULE)).collect()
 }
 
 fn defaults(group: &Scope, etag: &str) -> Vec<Value> {
@@ -165,6 +176,10 @@ impl ResourceType for SecurityRules {
             }
         }
         Ok(())
+    }
+
+    fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
+        application_groups(&body["properties"])
     }
 
     async fn present(&self, _: &mut dyn Read, _: &Call, resource: &Resource) -> Result<Value, ArmError> {

@@ -13,7 +13,7 @@ use sekisho_link::facts::{Facts, Nic};
 use sekisho_link::machine::FactsObserver;
 use serde_json::{Map, Value, json};
 
-use super::{compiler, lookup, spec, type_name};
+use super::{JOIN_ASG_NIC, JOIN_GROUP, JOIN_SUBNET, compiler, lookup, spec, type_name};
 use crate::resources::{NetworkInterface, validate_name};
 
 pub(super) struct NetworkInterfaces;
@@ -86,6 +86,18 @@ impl ResourceType for NetworkInterfaces {
             }
         }
         Ok(())
+    }
+
+    fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
+        let properties = &body["properties"];
+        let mut out: Vec<_> =
+            lookup::link(properties, "networkSecurityGroup", JOIN_GROUP).into_iter().collect();
+        for configuration in properties["ipConfigurations"].as_array().into_iter().flatten() {
+            let inner = &configuration["properties"];
+            out.extend(lookup::link(inner, "subnet", JOIN_SUBNET));
+            out.extend(lookup::links(inner, "applicationSecurityGroups", JOIN_ASG_NIC));
+        }
+        out
     }
 
     async fn removing(&self, _: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {

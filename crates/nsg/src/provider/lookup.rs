@@ -75,6 +75,17 @@ pub(super) fn subnet_for(network: &Resource, address: IpAddr) -> Option<Scope> {
     })
 }
 
+/// The id in `{value}.{field}.id` with the action its use needs.
+pub(super) fn link(value: &Value, field: &str, action: &'static str) -> Option<(Scope, &'static str)> {
+    Scope::parse(value.get(field)?.get("id")?.as_str()?).ok().map(|id| (id, action))
+}
+
+/// The ids in the array `{value}.{field}[].id` with the action their use needs.
+pub(super) fn links(value: &Value, field: &str, action: &'static str) -> Vec<(Scope, &'static str)> {
+    let items = value.get(field).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(|i| Scope::parse(i.get("id")?.as_str()?).ok()).map(|id| (id, action)).collect()
+}
+
 /// 400 for a reference to something that does not exist, in Azure's words.
 pub(super) fn invalid_reference(id: &Scope, from: &Scope, target: &str) -> ArmError {
     ArmError::bad(

@@ -48,6 +48,13 @@ pub fn register(registry: &mut Registry) {
         .add(tags::ServiceTags);
 }
 
+/// The actions by which network resources are attached to each other, as Azure calls them.
+pub const LINK_ACTIONS: [&str; 4] = [JOIN_GROUP, JOIN_SUBNET, JOIN_ASG_NIC, JOIN_ASG_RULE];
+const JOIN_GROUP: &str = "Microsoft.Network/networkSecurityGroups/join/action";
+const JOIN_SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
+const JOIN_ASG_NIC: &str = "Microsoft.Network/applicationSecurityGroups/joinIpConfiguration/action";
+const JOIN_ASG_RULE: &str = "Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action";
+
 const fn spec(path: &'static str, storage: Storage) -> TypeSpec {
     TypeSpec {
         namespace: "Microsoft.Network",

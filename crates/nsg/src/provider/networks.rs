@@ -6,7 +6,7 @@ use sekisho_arm::resource::object_entry;
 use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, Storage, TypeSpec, Write};
 use serde_json::{Value, json};
 
-use super::{interfaces, lookup, spec};
+use super::{JOIN_GROUP, interfaces, lookup, spec};
 use crate::resources::{Subnet, VirtualNetwork, from_body, validate_name};
 
 pub(super) struct VirtualNetworks;
@@ -51,6 +51,11 @@ impl ResourceType for VirtualNetworks {
             }
         }
         Ok(())
+    }
+
+    fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
+        let subnets = body["properties"]["subnets"].as_array().into_iter().flatten();
+        subnets.filter_map(|s| lookup::link(&s["properties"], "networkSecurityGroup", JOIN_GROUP)).collect()
     }
 
     async fn written(&self, tx: &mut dyn Write, _: &Call, new: &Resource) -> Result<(), ArmError> {
@@ -145,6 +150,10 @@ impl ResourceType for Subnets {
             }
         }
         Ok(())
+    }
+
+    fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
+        lookup::link(&body["properties"], "networkSecurityGroup", JOIN_GROUP).into_iter().collect()
     }
 
     async fn written(&self, tx: &mut dyn Write, _: &Call, new: &Resource) -> Result<(), ArmError> {

@@ -154,6 +154,19 @@ pub fn router() -> Router<Arc<App>> {
         .route("/auth/credentials/passkey/finish", post(ceremony::add_passkey_finish))
         .route("/auth/credentials/{id}", delete(sessions::remove_credential))
         .route("/v1.0/{*rest}", any(graph::dispatch))
+        .layer(axum::middleware::from_fn(not_from_elsewhere))
+}
+
+/// Refuses what another site's page sends, also where no session is needed: otherwise it could sign a visitor in as
+/// somebody else. Programs that are no browsers send neither header and have no cookies to misuse.
+async fn not_from_elsewhere(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let foreign = web::header(request.headers(), "sec-fetch-site")
+        .is_some_and(|s| !matches!(s.as_str(), "same-origin" | "none"));
+    if foreign && request.uri().path().starts_with("/auth/") {
+        let text = "This request did not come from the portal's own page.";
+        return web::arm_error(&ArmError::new(403, "CrossSiteRequest", text));
+    }
+    next.run(request).await
 }
 
 /// `GET /metadata/endpoints`.
