@@ -171,7 +171,9 @@ impl Asker<'_> {
         if decision.is_allowed() {
             return Ok(decision);
         }
-        let known = self.decide(read, scope, &Attributes::none()).is_allowed();
+        // A subscription is listed to everyone with a right somewhere in it, so to them it is no secret either.
+        let listed = matches!(scope, Scope::Subscription(_)) && self.seen(scope).await.is_ok();
+        let known = listed || self.decide(read, scope, &Attributes::none()).is_allowed();
         let mut error = match decision.clone().into_result(
             &self.caller.name,
             PrincipalId(self.caller.principal),
@@ -251,7 +253,7 @@ impl Asker<'_> {
             if is_common_knowledge(spec) {
                 return engine::get(&app.registry, &mut app.store.read().await?, self.call, &scope).await;
             }
-            self.require(&read, &read, &scope, &Attributes::none()).await.map_err(|_| self.hidden(&scope))?;
+            self.require(&read, &read, &scope, &Attributes::none()).await?;
             let mut answer =
                 engine::get(&app.registry, &mut app.store.read().await?, self.call, &scope).await?;
             if *self.method == Method::HEAD {
@@ -264,6 +266,10 @@ impl Asker<'_> {
             Method::DELETE => "delete",
             _ => return Err(ArmError::method_not_allowed(self.method.as_str(), &spec.name().to_string())),
         };
+        if spec.storage == Storage::Computed {
+            // There is no such right, so that asking for it would tell even an Owner to ask for more.
+            return Err(ArmError::method_not_allowed(self.method.as_str(), &spec.name().to_string()));
+        }
         let action = spec.action(verb);
         let body = if *self.method == Method::DELETE { Value::Null } else { web::parse_json(&request.body)? };
         let attributes = self.attributes(&scope, &body).await?;
@@ -436,14 +442,14 @@ impl Asker<'_> {
         }
         let mut tx = app.store.read().await?;
         if spec.storage == Storage::Computed {
+            let mut body = kind.computed(&mut tx, self.call, &scope, None).await?;
             if !here {
-                return Err(self
-                    .require(&read, &read, &scope, &Attributes::none())
-                    .await
-                    .err()
-                    .unwrap_or_else(ArmError::internal));
+                // Whoever may read some of it is shown that, as with lists of what is kept.
+                let rows = body.get_mut("value").and_then(Value::as_array_mut);
+                let id = |row: &Value| Scope::parse(row["id"].as_str().unwrap_or_default()).ok();
+                rows.ok_or_else(ArmError::internal)?.retain(|row| id(row).is_some_and(|i| reach.contains(&i)));
             }
-            return Ok(Answer::json(200, kind.computed(&mut tx, self.call, &scope, None).await?));
+            return Ok(Answer::json(200, body));
         }
         let filter =
             self.call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
@@ -518,7 +524,7 @@ impl Asker<'_> {
         )?;
         let read = "Microsoft.Resources/tags/read";
         if *self.method == Method::GET {
-            self.require(read, read, target, &Attributes::none()).await.map_err(|_| self.hidden(target))?;
+            self.require(read, read, target, &Attributes::none()).await?;
             let mut tx = self.app.store.read().await?;
             return tags::get(&self.app.registry, &mut tx, target).await.map(|body| Answer::json(200, body));
         }
@@ -590,7 +596,10 @@ impl Asker<'_> {
         let body = match (scope, words.as_slice()) {
             (Scope::Tenant, ["tenants"]) => core::tenants(app),
             (Scope::Tenant, ["subscriptions"]) => core::subscriptions(app, &mut read, &sees).await?,
-            (Scope::Tenant | Scope::Subscription(_), ["providers"]) => core::providers(&app.registry),
+            (Scope::Tenant | Scope::Subscription(_), ["providers"]) => {
+                self.seen(scope).await?;
+                core::providers(&app.registry)
+            }
             (Scope::Subscription(_), ["locations"]) => {
                 self.seen(scope).await?;
                 core::locations(app, &mut read, scope).await?

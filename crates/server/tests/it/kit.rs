@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -228,7 +227,7 @@ impl Http {
         self.raw(method, path, body.map(|b| Bytes::from(b.to_string())).unwrap_or_default()).await
     }
 
-    async fn raw(&self, method: Method, path: &str, body: Bytes) -> Answer {
+    pub(crate) async fn raw(&self, method: Method, path: &str, body: Bytes) -> Answer {
         let shown = format!("{method} {path}");
         let (status, headers, mut incoming) = self.send(method, path, body).await;
         let mut bytes = Vec::new();
@@ -354,8 +353,3 @@ pub(crate) const NETWORK: &str = "2024-05-01";
 pub(crate) const ROLES: &str = "2022-04-01";
 pub(crate) const FLEET: &str = "2026-11-01";
 pub(crate) const COMPUTE: &str = "2024-07-01";
-
-/// Runs work that borrows, in parallel.
-pub(crate) async fn all<T>(work: impl IntoIterator<Item = BoxFuture<'_, T>>) -> Vec<T> {
-    futures_util::future::join_all(work).await
-}

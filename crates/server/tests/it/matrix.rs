@@ -1,0 +1,398 @@
+//! The golden matrix: every route × who asks → status and error code, kept in `tests/golden/authz-matrix.txt`.
+//!
+//! The ARM routes come from the registry, so a new type appears by itself; the others are listed here, and the lists
+//! are compared with the routers' source, so that none is forgotten. `UPDATE_GOLDEN=1` writes the file anew: then read
+//! the diff, cell by cell.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use http::Method;
+use sekisho_arm::ScopeKind;
+use serde_json::{Value, json};
+
+use crate::kit::{Answer, GROUPS, Http, at};
+use crate::seed::{World, catalogue, scope, scope_actions};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/authz-matrix.txt");
+const WHO: [&str; 5] = ["nobody", "stranger", "elsewhere", "reader", "root"];
+
+/// Answered with success to everybody. Nothing else may be.
+const ANONYMOUS: &[&str] = &[
+    "GET /",
+    "GET /openapi.json",
+    "GET /metadata/endpoints",
+    "GET /adfsm/metadata/endpoints",
+    "GET /aliases.json",
+    "GET /{tenant}/v2.0/.well-known/openid-configuration",
+    "GET /{tenant}/.well-known/openid-configuration",
+    "GET /{tenant}/discovery/v2.0/keys",
+    "GET /auth/state",
+    "POST /auth/passkey/begin",
+    "POST /auth/signout",
+];
+
+/// Answered with success to whoever has a token, without any role: the containers, empty of what may not be seen.
+const WITHOUT_ROLE: &[&str] = &["GET /tenants", "GET /subscriptions", "GET /providers"];
+
+/// The routes beside ARM and Graph, as the routers spell them, with a body where one is read.
+const OTHER: &[(Method, &str, &str)] = &[
+    (Method::GET, "/", ""),
+    (Method::GET, "/openapi.json", ""),
+    (Method::GET, "/metadata/endpoints", ""),
+    (Method::GET, "/adfsm/metadata/endpoints", ""),
+    (Method::GET, "/aliases.json", ""),
+    (Method::GET, "/{tenant}/v2.0/.well-known/openid-configuration", ""),
+    (Method::GET, "/{tenant}/.well-known/openid-configuration", ""),
+    (Method::GET, "/{tenant}/discovery/v2.0/keys", ""),
+    (Method::POST, "/{tenant}/oauth2/v2.0/token", "grant_type=client_credentials"),
+    (Method::POST, "/{tenant}/oauth2/token", "grant_type=client_credentials"),
+    (Method::POST, "/link/join", r#"{"secret": "AAAA", "csr": "", "hostname": "m"}"#),
+    (Method::GET, "/api/events", ""),
+    (Method::GET, "/auth/state", ""),
+    (Method::GET, "/auth/session", ""),
+    (Method::GET, "/auth/sessions", ""),
+    (Method::GET, "/auth/credentials", ""),
+    (Method::POST, "/auth/setup/inspect", r#"{"token": "x"}"#),
+    (
+        Method::POST,
+        "/auth/setup/passkey/begin",
+        r#"{"token": "x", "userPrincipalName": "a@b.test", "displayName": "A"}"#,
+    ),
+    (Method::POST, "/auth/setup/passkey/finish", r#"{"ceremony": "x"}"#),
+    (
+        Method::POST,
+        "/auth/setup/password/begin",
+        r#"{"token": "x", "userPrincipalName": "a@b.test", "displayName": "A", "password": "x"}"#,
+    ),
+    (Method::POST, "/auth/setup/password/finish", r#"{"ceremony": "x", "code": "000000"}"#),
+    (Method::POST, "/auth/passkey/begin", "{}"),
+    (Method::POST, "/auth/passkey/finish", r#"{"ceremony": "x", "credential": {}}"#),
+    (Method::POST, "/auth/password", r#"{"userPrincipalName": "a@b.test", "code": "0", "password": "x"}"#),
+    (Method::POST, "/auth/credentials/passkey/begin", "{}"),
+    (Method::POST, "/auth/credentials/passkey/finish", r#"{"ceremony": "x"}"#),
+    (Method::DELETE, "/auth/credentials/{id}", ""),
+    (Method::POST, "/auth/sessions/revokeOthers", "{}"),
+    (Method::DELETE, "/auth/sessions/{id}", ""),
+    (Method::POST, "/auth/signout", "{}"),
+];
+
+/// Routes that stand for whole families, walked below.
+const FAMILIES: &[&str] = &[
+    "/subscriptions",
+    "/subscriptions/{*rest}",
+    "/providers",
+    "/providers/{*rest}",
+    "/tenants",
+    "/v1.0/{*rest}",
+];
+
+/// The part of Microsoft Graph, reading first and removing last.
+const GRAPH: &[(Method, &str, &str)] = &[
+    (Method::GET, "/me", ""),
+    (Method::GET, "/users", ""),
+    (Method::GET, "/users/{person}", ""),
+    (Method::GET, "/groups", ""),
+    (Method::GET, "/groups/{group}", ""),
+    (Method::GET, "/groups/{group}/members", ""),
+    (Method::GET, "/servicePrincipals", ""),
+    (Method::GET, "/servicePrincipals/{sp}", ""),
+    (Method::GET, "/applications", ""),
+    (Method::GET, "/applications/{app}", ""),
+    (Method::GET, "/directoryObjects/{sp}", ""),
+    (Method::POST, "/directoryObjects/getByIds", r#"{"ids": []}"#),
+    (Method::POST, "/groups/{sp}/checkMemberGroups", r#"{"groupIds": []}"#),
+    (Method::POST, "/users", r#"{"userPrincipalName": "new@contoso.test", "displayName": "New"}"#),
+    (Method::POST, "/users/{person}/sekisho.invite", "{}"),
+    (Method::PATCH, "/users/{person}", r#"{"displayName": "Renamed"}"#),
+    (Method::POST, "/groups", r#"{"displayName": "New"}"#),
+    (
+        Method::POST,
+        "/groups/{group}/members/$ref",
+        r#"{"@odata.id": "https://localhost/v1.0/directoryObjects/{sp}"}"#,
+    ),
+    (Method::DELETE, "/groups/{group}/members/{sp}/$ref", ""),
+    (Method::POST, "/applications", r#"{"displayName": "New"}"#),
+    (Method::POST, "/servicePrincipals", r#"{"appId": "00000000-0000-4000-8000-000000000000"}"#),
+    (Method::POST, "/applications/{app}/addPassword", "{}"),
+    (
+        Method::POST,
+        "/applications/{app}/removePassword",
+        r#"{"keyId": "00000000-0000-4000-8000-000000000000"}"#,
+    ),
+    (Method::PATCH, "/servicePrincipals/{sp}", r#"{"accountEnabled": true}"#),
+    (Method::DELETE, "/groups/{group}", ""),
+    (Method::DELETE, "/servicePrincipals/{sp}", ""),
+    (Method::DELETE, "/applications/{app}", ""),
+    (Method::DELETE, "/users/{person}", ""),
+];
+
+/// How the file writes what is long.
+const SHORT: [(&str, &str); 3] = [
+    ("RG", "/subscriptions/{sub}/resourceGroups/rg1"),
+    ("S", "/subscriptions/{sub}"),
+    ("MG", "/providers/Microsoft.Management/managementGroups/mg1"),
+];
+
+/// One row: what is asked and how it is written down.
+struct Case {
+    section: &'static str,
+    method: Method,
+    path: String,
+    body: String,
+}
+
+impl Case {
+    fn new(section: &'static str, method: Method, path: impl Into<String>, body: &Value) -> Case {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        Case { section, method, path: path.into(), body }
+    }
+}
+
+/// All rows of a world, in the order in which they are asked: reading, then acting, then writing, then removing, so
+/// that no row takes away what a later one needs.
+fn cases(world: &World) -> Vec<Case> {
+    const EVERY: [ScopeKind; 5] = [
+        ScopeKind::Tenant,
+        ScopeKind::ManagementGroup,
+        ScopeKind::Subscription,
+        ScopeKind::ResourceGroup,
+        ScopeKind::Resource,
+    ];
+    let sub = &world.server.sub;
+    let none = Value::Null;
+    let mut out = Vec::new();
+    for bare in ["/tenants", "/subscriptions", "/providers"] {
+        out.push(Case::new("Containers", Method::GET, at(bare, GROUPS), &none));
+    }
+    for word in ["providers", "locations", "tagNames", "resources", "operationresults/none"] {
+        out.push(Case::new("Containers", Method::GET, at(format!("{sub}/{word}"), GROUPS), &none));
+    }
+    out.push(Case::new("Containers", Method::GET, at(world.rg1("/resources"), GROUPS), &none));
+    out.push(Case::new("Containers", Method::HEAD, at(world.rg1(""), GROUPS), &none));
+    let namespaces: BTreeSet<&str> = catalogue().iter().map(|k| k.namespace).collect();
+    for namespace in namespaces {
+        let path = at(format!("{sub}/providers/{namespace}"), GROUPS);
+        out.push(Case::new("Containers", Method::GET, path, &none));
+    }
+    let path = at(format!("{sub}/providers/Microsoft.Network/locations/home/operations/none"), GROUPS);
+    out.push(Case::new("Containers", Method::GET, path, &none));
+    let path = at(format!("{sub}/providers/Microsoft.Network/register"), GROUPS);
+    out.push(Case::new("Containers", Method::POST, path, &json!({})));
+
+    let tags = |scope: &str| at(format!("{scope}/providers/Microsoft.Resources/tags/default"), GROUPS);
+    let tagged = [sub.clone(), world.rg1(""), scope(sub, ScopeKind::Resource)];
+    for kind in catalogue() {
+        for place in kind.scopes {
+            out.push(Case::new("Lists", Method::GET, at(kind.list(sub, *place), kind.version()), &none));
+        }
+    }
+    for kind in catalogue() {
+        for place in kind.scopes {
+            out.push(Case::new("Items", Method::GET, at(kind.item(sub, *place), kind.version()), &none));
+        }
+    }
+    for scope in &tagged {
+        out.push(Case::new("Items", Method::GET, tags(scope), &none));
+    }
+    for action in scope_actions() {
+        for place in EVERY {
+            let path = at(format!("{}/providers/{action}", scope(sub, place)), "2026-11-01");
+            let body = json!({"action": "Microsoft.Compute/virtualMachines/read"});
+            out.push(Case::new("Actions", Method::POST, path, &body));
+        }
+    }
+    for kind in catalogue() {
+        for (verb, place) in kind.actions.iter().flat_map(|a| kind.scopes.iter().map(move |s| (a, s))) {
+            let path = at(format!("{}/{verb}", kind.item(sub, *place)), kind.version());
+            out.push(Case::new("Actions", Method::POST, path, &json!({})));
+        }
+    }
+    for (method, path, body) in GRAPH.iter().filter(|(m, ..)| *m == Method::GET) {
+        let path = format!("/v1.0{path}");
+        out.push(Case { section: "Directory", method: method.clone(), path, body: (*body).to_owned() });
+    }
+    for kind in catalogue() {
+        for place in kind.scopes {
+            let path = at(kind.item(sub, *place), kind.version());
+            out.push(Case::new("Writes", Method::PUT, path.clone(), &kind.body(sub, *place)));
+            out.push(Case::new("Writes", Method::PATCH, path, &json!({"tags": {"a": "b"}})));
+        }
+    }
+    for scope in &tagged {
+        for method in [Method::PUT, Method::PATCH] {
+            out.push(Case::new("Writes", method, tags(scope), &json!({"properties": {"tags": {"a": "b"}}})));
+        }
+        out.push(Case::new("Writes", Method::DELETE, tags(scope), &none));
+    }
+    // From the leaves to the containers, the subscription last of all.
+    for kind in catalogue().iter().rev() {
+        for place in kind.scopes.iter().rev() {
+            out.push(Case::new(
+                "Removals",
+                Method::DELETE,
+                at(kind.item(sub, *place), kind.version()),
+                &none,
+            ));
+        }
+    }
+    for (method, path, body) in GRAPH.iter().filter(|(m, ..)| *m != Method::GET) {
+        // The person is needed for signing out.
+        if *path != "/users/{person}" || *method != Method::DELETE {
+            let path = format!("/v1.0{path}");
+            out.push(Case { section: "Directory", method: method.clone(), path, body: (*body).to_owned() });
+        }
+    }
+    for (method, path, body) in OTHER {
+        let section = if path.starts_with("/auth") { "Signing in" } else { "Others" };
+        out.push(Case {
+            section,
+            method: method.clone(),
+            path: (*path).to_owned(),
+            body: (*body).to_owned(),
+        });
+    }
+    out.push(Case::new("Directory", Method::DELETE, "/v1.0/users/{person}", &none));
+    out
+}
+
+/// The ids that differ from run to run, with the names they are shown by.
+fn names(world: &World) -> Vec<(&'static str, String)> {
+    let stranger = world.program("stranger");
+    vec![
+        ("{sub}", world.server.sub.rsplit_once('/').unwrap().1.to_owned()),
+        ("{tenant}", world.server.tenant.clone()),
+        ("{person}", world.person().to_owned()),
+        ("{group}", world.group().to_owned()),
+        ("{app}", stranger.application.clone()),
+        ("{sp}", stranger.object_id.clone()),
+        ("{id}", "00000000-0000-4000-8000-000000000000".to_owned()),
+    ]
+}
+
+/// The client for a row. Pages about one's own sessions are asked as the person who is signed in.
+async fn clients(world: &World, who: &str) -> (Http, Http) {
+    match who {
+        "nobody" => (world.server.http(), world.server.http()),
+        "root" => (world.client(who).await, world.page()),
+        _ => (world.client(who).await, world.client(who).await),
+    }
+}
+
+fn cell(answer: &Answer) -> String {
+    let code = answer.code();
+    if code.is_empty() { answer.status.to_string() } else { format!("{} {code}", answer.status) }
+}
+
+/// All answers to one of the askers, on a world of its own: label, section and cell of every row.
+async fn column(who: &'static str) -> Vec<(String, &'static str, String)> {
+    let world = World::new().await;
+    let names = names(&world);
+    let (client, page) = clients(&world, who).await;
+    let mut out = Vec::new();
+    for case in cases(&world) {
+        let fill = |text: &str| names.iter().fold(text.to_owned(), |t, (name, id)| t.replace(name, id));
+        let (path, body) = (fill(&case.path), fill(&case.body));
+        let asker = if case.path.starts_with("/auth") { &page } else { &client };
+        let cell = if case.path == "/api/events" {
+            // It does not end, so it has a connection of its own.
+            let (status, _) = asker.with("accept", "text/event-stream").stream(&path).await;
+            status.to_string()
+        } else {
+            cell(&asker.raw(case.method.clone(), &path, body.into()).await)
+        };
+        let shown = path.split("?api-version").next().unwrap();
+        let label = names.iter().fold(shown.to_owned(), |t, (name, id)| t.replace(id.as_str(), name));
+        let label = SHORT.iter().fold(label, |t, (short, long)| t.replace(long, short));
+        out.push((format!("{} {label}", case.method), case.section, cell));
+    }
+    out
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_answers_every_asker_as_the_golden_matrix_says() {
+    let columns = futures_util::future::join_all(WHO.map(column)).await;
+    let mut wrong = Vec::new();
+    let mut text = String::from(
+        "# Every route × who asks. Made by tests/it/matrix.rs; UPDATE_GOLDEN=1 writes it anew.\n\
+         # nobody: no token. stranger: no role. elsewhere: Owner of rg2. reader: Reader of everything.\n\
+         # root: Owner of everything, under /auth the person at their own page.\n\
+         # S: /subscriptions/{sub}. RG: S/resourceGroups/rg1. MG: /providers/Microsoft.Management/managementGroups/mg1.\n",
+    );
+    let width = columns[0].iter().map(|(label, ..)| label.len()).max().unwrap();
+    let mut section = "";
+    for (row, (label, part, nobody)) in columns[0].iter().enumerate() {
+        if *part != section {
+            section = part;
+            writeln!(text, "\n## {section}\n{:width$}  {}", "", padded(WHO.map(str::to_owned))).unwrap();
+        }
+        let cells: [String; 5] = std::array::from_fn(|who| columns[who][row].2.clone());
+        assert!(columns.iter().all(|c| c[row].0 == *label), "{label}");
+        if nobody.starts_with('2') && !ANONYMOUS.contains(&label.as_str()) {
+            wrong.push(format!("{label}: answered to everybody: {nobody}"));
+        }
+        let arm = ["/subscriptions", "/providers", "/tenants", " S", " RG"].iter().any(|p| label.contains(p));
+        if arm && cells[1].starts_with('2') && !WITHOUT_ROLE.contains(&label.as_str()) {
+            wrong.push(format!("{label}: answered to somebody without any role: {}", cells[1]));
+        }
+        if arm && cells[1].starts_with("403") {
+            wrong.push(format!("{label}: tells somebody without any role that it exists: {}", cells[1]));
+        }
+        for (who, cell) in WHO.iter().zip(&cells).filter(|(_, c)| c.starts_with('5')) {
+            wrong.push(format!("{label}: broke for {who}: {cell}"));
+        }
+        writeln!(text, "{label:width$}  {}", padded(cells)).unwrap();
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(GOLDEN, &text).unwrap();
+    }
+    let kept = std::fs::read_to_string(GOLDEN).unwrap_or_default();
+    let (was, is): (Vec<&str>, Vec<&str>) = (kept.lines().collect(), text.lines().collect());
+    wrong.extend(was.iter().filter(|l| !is.contains(l)).map(|l| format!("- {l}")));
+    wrong.extend(is.iter().filter(|l| !was.contains(l)).map(|l| format!("+ {l}")));
+    assert!(
+        wrong.is_empty(),
+        "the matrix is not as it was; if that is meant, UPDATE_GOLDEN=1 and read the diff:\n{}",
+        wrong.join("\n")
+    );
+}
+
+fn padded(cells: [String; 5]) -> String {
+    let all: Vec<String> = cells.iter().map(|c| format!("{c:31}")).collect();
+    all.join("| ").trim_end().to_owned()
+}
+
+#[test]
+fn the_matrix_forgets_no_route_of_the_routers() {
+    let sources = [include_str!("../../src/http.rs"), include_str!("../../src/signin/mod.rs")];
+    let routed =
+        sources.iter().flat_map(|s| s.split(".route(").skip(1)).map(|s| s.split('"').nth(1).unwrap());
+    let known: BTreeSet<&str> =
+        OTHER.iter().map(|(_, path, _)| *path).chain(FAMILIES.iter().copied()).collect();
+    let forgotten: Vec<&str> = routed.filter(|r| !known.contains(r)).collect();
+    assert!(forgotten.is_empty(), "add to OTHER: {forgotten:?}");
+}
+
+#[test]
+fn the_matrix_forgets_no_route_of_graph() {
+    let known: BTreeSet<String> = GRAPH
+        .iter()
+        .map(|(method, path, _)| {
+            let words = path.split('/').skip(1).map(|w| if w.starts_with('{') { "_" } else { w });
+            format!("{method} {}", words.collect::<Vec<_>>().join("/"))
+        })
+        .collect();
+    let mut seen = 0;
+    for arm in include_str!("../../src/signin/graph.rs").split("(&Method::").skip(1) {
+        let (method, rest) = arm.split_once(',').unwrap();
+        let Some((words, _)) = rest.trim_start().strip_prefix('[').and_then(|r| r.split_once(']')) else {
+            continue;
+        };
+        let words =
+            words.split(',').map(str::trim).map(|w| w.strip_prefix('"').map_or("_", |w| &w[..w.len() - 1]));
+        let route = format!("{method} {}", words.collect::<Vec<_>>().join("/"));
+        assert!(known.contains(&route), "add to GRAPH: {route}");
+        seen += 1;
+    }
+    assert!(seen > 20, "the dispatcher is written in another way now: {seen} routes found");
+}

@@ -39,6 +39,7 @@ struct Seed {
     programs: BTreeMap<&'static str, Program>,
     cookies: String,
     person: String,
+    group: String,
 }
 
 /// A server with a world in it.
@@ -88,6 +89,11 @@ impl World {
     /// That person's object id.
     pub(crate) fn person(&self) -> &str {
         &self.seed.person
+    }
+
+    /// The object id of a group without members.
+    pub(crate) fn group(&self) -> &str {
+        &self.seed.group
     }
 
     /// An id in `rg1`.
@@ -144,7 +150,8 @@ pub(crate) async fn set_up(
 /// Registers an application with a service principal and a secret, as `az ad sp create-for-rbac` does.
 pub(crate) async fn program(directory: &Http, name: &str) -> Program {
     let text = |v: &Value| v.as_str().unwrap().to_owned();
-    let application = directory.post("/v1.0/applications", json!({"displayName": name})).await.expect(201).json();
+    let application =
+        directory.post("/v1.0/applications", json!({"displayName": name})).await.expect(201).json();
     let body = json!({"appId": application["appId"]});
     let principal = directory.post("/v1.0/servicePrincipals", body).await.expect(201).json();
     let path = format!("/v1.0/applications/{}/addPassword", text(&application["id"]));
@@ -194,6 +201,8 @@ async fn make() -> Seed {
         }
         programs.insert(name, made);
     }
+    let group = page.post("/v1.0/groups", json!({"displayName": "Operators"})).await.expect(201).json();
+    let group = group["id"].as_str().unwrap().to_owned();
     machine(&server, &page).await;
     for route in catalogue() {
         for scope in route.scopes {
@@ -206,7 +215,7 @@ async fn make() -> Seed {
     let data = server.stop().await;
     let mut files = Vec::new();
     collect(data.path(), data.path(), &mut files);
-    Seed { files, programs, cookies: signed_in.cookies(), person }
+    Seed { files, programs, cookies: signed_in.cookies(), person, group }
 }
 
 /// Lets `vm1` join `rg1` and tell of its interface.
