@@ -32,8 +32,17 @@ const ANONYMOUS: &[&str] = &[
     "POST /auth/signout",
 ];
 
-/// Answered with success to whoever has a token, without any role: the containers, empty of what may not be seen.
-const WITHOUT_ROLE: &[&str] = &["GET /tenants", "GET /subscriptions", "GET /providers"];
+/// Answered with success to whoever has a token, without any role: the containers, empty of what may not be seen, and
+/// facts about the product.
+const WITHOUT_ROLE: &[&str] = &[
+    "GET /tenants",
+    "GET /subscriptions",
+    "GET /providers",
+    "GET /providers/Microsoft.Insights/eventcategories",
+    "GET /providers/Microsoft.Insights/eventcategories/x1",
+    "GET /providers/Microsoft.Authorization/providerOperations",
+    "GET /providers/Microsoft.Authorization/providerOperations/Microsoft.Network",
+];
 
 /// The routes beside ARM and Graph, as the routers spell them, with a body where one is read.
 const OTHER: &[(Method, &str, &str)] = &[
@@ -185,6 +194,11 @@ fn cases(world: &World) -> Vec<Case> {
     for kind in catalogue() {
         for place in kind.scopes {
             out.push(Case::new("Lists", Method::GET, at(kind.list(sub, *place), kind.version()), &none));
+        }
+        // What lives in groups is listed for the whole subscription, too.
+        if !kind.path.contains('/') && kind.scopes == [ScopeKind::ResourceGroup] {
+            let list = kind.list(sub, ScopeKind::Subscription);
+            out.push(Case::new("Lists", Method::GET, at(list, kind.version()), &none));
         }
     }
     for kind in catalogue() {
