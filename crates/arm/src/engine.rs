@@ -98,7 +98,8 @@ pub async fn get(
         return Ok(Answer::json(200, kind.computed(as_dyn(read), call, &scope, Some(id.name())).await?));
     }
     match load(registry, read, id).await? {
-        Some(resource) => {
+        Some(mut resource) => {
+            resource.id = kind.shown_id(&resource, id);
             let etag = resource.etag.clone();
             let mut answer = Answer::json(200, show(registry, read, call, &resource).await?);
             if kind.spec().shows_etag {
@@ -169,7 +170,11 @@ pub async fn list(
     }
     if let Some(all) = kind.collection(as_dyn(read), call, scope).await? {
         let mut items = Vec::with_capacity(all.len());
-        for resource in all.into_iter().filter(|r| keep(&r.id)) {
+        for mut resource in all {
+            resource.id = kind.shown_id(&resource, scope);
+            if !keep(&resource.id) {
+                continue;
+            }
             let shown = show(registry, read, call, &resource).await?;
             items.push((resource.id, shown));
         }
@@ -217,6 +222,7 @@ pub async fn put(
 ) -> Result<Answer, ArmError> {
     let kind = registry.find(&id.type_name(), &call.api_version)?.clone();
     let spec = kind.spec();
+    let asked = id;
     let id = spelled(&kind.stored_id(id), &spec.name());
     check_place(registry, tx.as_read(), &id, kind.as_ref()).await?;
     let body = Body::parse(body)?;
@@ -268,7 +274,8 @@ pub async fn put(
         (PutStyle::AlwaysCreated, _) | (PutStyle::Normal, None) => 201,
         _ => 200,
     };
-    let mut shown = show(registry, tx.as_read(), call, &kept).await?;
+    let shown_id = kind.shown_id(&kept, asked);
+    let mut shown = show(registry, tx.as_read(), call, &Resource { id: shown_id, ..kept.clone() }).await?;
     if let (Some(Value::Object(once)), Value::Object(body)) = (once, &mut shown) {
         object_entry(body, "properties").extend(once);
     }
@@ -332,6 +339,13 @@ pub async fn delete(
     };
     pre.check(Some(&old.etag))?;
     kind.removing(as_dyn_write(tx), call, &old).await?;
+    let removed = match kind.shows_removed() {
+        true => {
+            let shown = Resource { id: kind.shown_id(&old, id), ..old.clone() };
+            Some(show(registry, tx.as_read(), call, &shown).await?)
+        }
+        false => None,
+    };
     match spec.storage {
         Storage::Embedded { property, .. } => {
             let Some(parent_id) = old.id.parent() else { return Err(ArmError::internal()) };
@@ -346,7 +360,7 @@ pub async fn delete(
             tx.remove(&old.id).await?;
         }
     }
-    Ok(Answer::empty(200))
+    Ok(removed.map_or_else(|| Answer::empty(200), |body| Answer::json(200, body)))
 }
 
 /// POST of an action on a resource.

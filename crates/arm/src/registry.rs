@@ -242,6 +242,17 @@ pub trait ResourceType: Send + Sync {
         id.clone()
     }
 
+    /// The id to show a resource under when it was asked for at `asked` (an item's id, or a collection's scope).
+    fn shown_id(&self, resource: &Resource, asked: &Scope) -> Scope {
+        let _ = asked;
+        resource.id.clone()
+    }
+
+    /// Whether DELETE answers with the body of what it removed.
+    fn shows_removed(&self) -> bool {
+        false
+    }
+
     /// A resource that exists without being kept, such as a built-in role.
     fn built_in(&self, id: &Scope) -> Option<Resource> {
         let _ = id;

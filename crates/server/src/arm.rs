@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use sekisho_arm::engine::{self, Answer, Page, Preconditions};
-use sekisho_arm::filter::{Filter, lookup};
+use sekisho_arm::filter::Filter;
 use sekisho_arm::operation::{Operation, Status};
 use sekisho_arm::registry::Storage;
 use sekisho_arm::route::Route;
@@ -447,7 +447,8 @@ impl Asker<'_> {
                 // Whoever may read some of it is shown that, as with lists of what is kept.
                 let rows = body.get_mut("value").and_then(Value::as_array_mut);
                 let id = |row: &Value| Scope::parse(row["id"].as_str().unwrap_or_default()).ok();
-                rows.ok_or_else(ArmError::internal)?.retain(|row| id(row).is_some_and(|i| reach.contains(&i)));
+                rows.ok_or_else(ArmError::internal)?
+                    .retain(|row| id(row).is_some_and(|i| reach.contains(&i)));
             }
             return Ok(Answer::json(200, body));
         }
@@ -475,11 +476,7 @@ impl Asker<'_> {
         let value: Vec<Value> = items
             .into_iter()
             .map(|(_, body)| body)
-            .filter(|body| {
-                filter.as_ref().is_none_or(|f| {
-                    f.matches(&|path| lookup(body, path).or_else(|| lookup(&body["properties"], path)))
-                })
-            })
+            .filter(|body| filter.as_ref().is_none_or(|f| f.matches(&|path| core::field(f, body, path))))
             .collect();
         let mut body = json!({ "value": value });
         if let Some(next) = next {

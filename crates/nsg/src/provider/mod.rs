@@ -44,6 +44,7 @@ pub fn register(registry: &mut Registry) {
         .add(groups::ApplicationGroups)
         .add(networks::VirtualNetworks)
         .add(networks::Subnets)
+        .add(networks::PublicAddresses)
         .add(interfaces::NetworkInterfaces)
         .add(tags::ServiceTags);
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use schemars::SchemaGenerator;
+use sekisho_arm::registry::PutStyle;
 use sekisho_arm::resource::object_entry;
 use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, Storage, TypeSpec, Write};
 use serde_json::{Value, json};
@@ -182,5 +183,16 @@ impl ResourceType for Subnets {
             properties.entry("privateLinkServiceNetworkPolicies").or_insert_with(|| json!("Enabled"));
         }
         Ok(body)
+    }
+}
+
+/// `publicIPAddresses`: machines have the addresses they have; none is made here, and the list says so.
+pub(super) struct PublicAddresses;
+
+static PUBLIC_SPEC: TypeSpec = TypeSpec { put: PutStyle::Refused, ..spec("publicIPAddresses", Storage::Row) };
+
+impl ResourceType for PublicAddresses {
+    fn spec(&self) -> &TypeSpec {
+        &PUBLIC_SPEC
     }
 }

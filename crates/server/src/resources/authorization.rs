@@ -136,6 +136,17 @@ impl ResourceType for RoleDefinitions {
         role_id(id.name())
     }
 
+    fn shown_id(&self, resource: &Resource, asked: &Scope) -> Scope {
+        // Role assignments name roles by the subscription, and clients compare the two as texts.
+        let at = asked.subscription_scope().unwrap_or(Scope::Tenant);
+        at.resource_in("Microsoft.Authorization", "roleDefinitions", resource.id.name())
+            .unwrap_or_else(|_| resource.id.clone())
+    }
+
+    fn shows_removed(&self) -> bool {
+        true
+    }
+
     fn built_in(&self, id: &Scope) -> Option<Resource> {
         builtin::role(RoleId::parse(id.name())?).map(built_in)
     }
@@ -230,6 +241,10 @@ static ASSIGNMENT_SPEC: TypeSpec = TypeSpec {
 impl ResourceType for RoleAssignments {
     fn spec(&self) -> &TypeSpec {
         &ASSIGNMENT_SPEC
+    }
+
+    fn shows_removed(&self) -> bool {
+        true
     }
 
     async fn prepare(
@@ -333,6 +348,10 @@ static DENY_SPEC: TypeSpec = TypeSpec {
 impl ResourceType for DenyAssignments {
     fn spec(&self) -> &TypeSpec {
         &DENY_SPEC
+    }
+
+    fn shows_removed(&self) -> bool {
+        true
     }
 
     async fn prepare(

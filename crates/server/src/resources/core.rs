@@ -218,18 +218,12 @@ pub async fn resources(
         if call.expands("provisioningState") {
             row["provisioningState"] = "Succeeded".into();
         }
+        let group = Value::from(group.as_str());
         let holds = filter.as_ref().is_none_or(|f| {
             f.matches(&|path| match path.to_ascii_lowercase().as_str() {
-                "resourcegroup" => Some(group.clone().into()),
-                "resourcetype" => Some(resource.type_name.to_string().into()),
-                // Both halves are compared by one closure: a name and a value of the same tag.
-                "tagname" => f
-                    .required("tagname")
-                    .and_then(|n| tags.keys().find(|k| k.eq_ignore_ascii_case(n)).map(|k| k.clone().into())),
-                "tagvalue" => f.required("tagname").and_then(|n| {
-                    tags.iter().find(|(k, _)| k.eq_ignore_ascii_case(n)).map(|(_, v)| v.clone())
-                }),
-                other => lookup(&row, other),
+                "resourcegroup" => Some(group.clone()),
+                "resourcetype" => row.get("type").cloned(),
+                _ => field(f, &row, path),
             })
         });
         if holds {
@@ -237,4 +231,18 @@ pub async fn resources(
         }
     }
     Ok(json!({ "value": value }))
+}
+
+/// The value that a filter on a resource means by a path: `tagName` and `tagValue` are the two halves of one tag,
+/// everything else is a field of the body or of its properties.
+pub fn field(filter: &Filter, body: &Value, path: &str) -> Option<Value> {
+    let tag = || {
+        let name = filter.required("tagName")?;
+        body.get("tags")?.as_object()?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name))
+    };
+    match path.to_ascii_lowercase().as_str() {
+        "tagname" => tag().map(|(name, _)| name.clone().into()),
+        "tagvalue" => tag().map(|(_, value)| value.clone()),
+        _ => lookup(body, path).or_else(|| lookup(body.get("properties")?, path)),
+    }
 }

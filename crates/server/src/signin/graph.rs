@@ -106,7 +106,10 @@ impl Graph<'_> {
             (&Method::DELETE, ["groups", id, "members", member, "$ref"]) => {
                 self.remove_member(id, member).await
             }
-            (&Method::POST, ["groups", id, "checkMemberGroups"]) => self.check_members(id, body).await,
+            (
+                &Method::POST,
+                ["groups" | "users" | "directoryObjects" | "servicePrincipals", id, "checkMemberGroups"],
+            ) => self.check_members(id, body).await,
             (&Method::GET, ["servicePrincipals"]) => self.list(uri, self.service_principals().await?),
             (&Method::POST, ["servicePrincipals"]) => self.add_service_principal(body).await,
             (&Method::GET, ["servicePrincipals", id]) => self.one(self.service_principals().await?, id),
