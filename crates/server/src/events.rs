@@ -58,8 +58,9 @@ pub async fn stream(
                 }
                 match feed.recv().await {
                     Ok(changes) => {
-                        // A session that was revoked ends its stream with it.
-                        if changes.iter().any(|c| c.kind == "session")
+                        // Whatever was revoked, the session, the person or the program, ends the stream with it.
+                        let may_end = ["session", "person", "servicePrincipal"];
+                        if changes.iter().any(|c| may_end.contains(&c.kind.as_str()))
                             && !authn::still_valid(&app, &caller).await
                         {
                             return None;
