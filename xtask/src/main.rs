@@ -82,10 +82,11 @@ fn debug_dir() -> PathBuf {
     own.unwrap_or_else(|| root().join("target/debug"))
 }
 
-/// Builds the two programs.
+/// Builds the two programs with the features that a build of the whole workspace chooses, so that tests and the demo
+/// share one build.
 fn build() -> anyhow::Result<()> {
     let mut command = cargo();
-    command.args(["build", "--quiet", "-p", "sekisho", "-p", "sekisho-agent"]);
+    command.args(["build", "--quiet", "--locked", "--workspace", "--bins"]);
     if let Some(node) = setup::node_dir()? {
         command.env("PATH", setup::path_with(&node));
     }

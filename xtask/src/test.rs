@@ -37,7 +37,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         return Ok(());
     }
     let python = setup::python("az", &root().join("tests/az/requirements.txt"))?;
-    crate::build()?;
     let demo = Running::start()?;
     let mut pytest = Command::new(python.join("python"));
     pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/az"]).current_dir(root());
@@ -90,7 +89,8 @@ fn rust_tests() -> Command {
     } else {
         &["test", "--workspace", "--locked"]
     };
-    command.args(arguments);
+    // Tests of one package run another's program; with the whole workspace all of them have just been built.
+    command.args(arguments).env("SEKISHO_WHOLE_WORKSPACE", "1");
     command
 }
 
