@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Ends with status 0 once all machines have converged.
     #[arg(long)]
     pub(crate) exit_after_ready: bool,
+    /// Uses the programs that are there.
+    #[arg(long, hide = true)]
+    pub(crate) no_build: bool,
     /// Seconds within which machines confirm a change of their rules.
     #[arg(long, default_value_t = 15)]
     pub(crate) confirm_seconds: u64,
@@ -49,8 +52,10 @@ const SECURITY_GROUP: &str = "demo-nsg";
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     setup::packages(setup::DEMO)?;
     sekisho_lab::requirements().map_err(anyhow::Error::msg)?;
-    println!("Building ...");
-    build()?;
+    if !options.no_build {
+        println!("Building ...");
+        build()?;
+    }
     let (stop, stopped) = mpsc::channel();
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::spawn(move || {

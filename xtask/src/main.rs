@@ -82,11 +82,10 @@ fn debug_dir() -> PathBuf {
     own.unwrap_or_else(|| root().join("target/debug"))
 }
 
-/// Builds the two programs with the features that a build of the whole workspace chooses, so that tests and the demo
-/// share one build.
+/// Builds the two programs.
 fn build() -> anyhow::Result<()> {
     let mut command = cargo();
-    command.args(["build", "--quiet", "--locked", "--workspace", "--bins"]);
+    command.args(["build", "--quiet", "--locked", "-p", "sekisho", "-p", "sekisho-agent"]);
     if let Some(node) = setup::node_dir()? {
         command.env("PATH", setup::path_with(&node));
     }
