@@ -307,6 +307,10 @@ pub async fn patch(
     }
     let mut merged = old.to_json();
     merge_patch(&mut merged, &body);
+    // Tags are replaced as a whole, as every type of Azure's does on PATCH.
+    if let (Some(tags), Some(merged)) = (body.get("tags"), merged.as_object_mut()) {
+        merged.insert("tags".to_owned(), tags.clone());
+    }
     let mut answer = put(registry, tx, call, id, merged, pre).await?;
     answer.status = 200;
     Ok(answer)

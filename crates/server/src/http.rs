@@ -33,7 +33,7 @@ pub struct Peer(pub SocketAddr);
 /// The router for browsers, `az` and SDKs.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .merge(signin::router())
+        .merge(signin::router(&app))
         .route("/api/events", get(events::stream))
         .route("/openapi.json", get(crate::openapi::document))
         .route("/link/join", post(link::join))

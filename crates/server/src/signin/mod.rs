@@ -125,7 +125,7 @@ pub fn public_base(config: &Config) -> String {
 }
 
 /// All routes of this module.
-pub fn router() -> Router<Arc<App>> {
+pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/metadata/endpoints", get(metadata))
         .route("/adfsm/metadata/endpoints", get(metadata_adfs))
@@ -154,14 +154,23 @@ pub fn router() -> Router<Arc<App>> {
         .route("/auth/credentials/passkey/finish", post(ceremony::add_passkey_finish))
         .route("/auth/credentials/{id}", delete(sessions::remove_credential))
         .route("/v1.0/{*rest}", any(graph::dispatch))
-        .layer(axum::middleware::from_fn(not_from_elsewhere))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), not_from_elsewhere))
 }
 
 /// Refuses what another site's page sends, also where no session is needed: otherwise it could sign a visitor in as
-/// somebody else. Programs that are no browsers send neither header and have no cookies to misuse.
-async fn not_from_elsewhere(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let foreign = web::header(request.headers(), "sec-fetch-site")
-        .is_some_and(|s| !matches!(s.as_str(), "same-origin" | "none"));
+/// somebody else, or out. Programs that are no browsers send neither header and have no cookies to misuse.
+async fn not_from_elsewhere(
+    State(app): State<Arc<App>>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let headers = request.headers();
+    let says = |name: &str| web::header(headers, name);
+    let foreign = match (says("sec-fetch-site"), says("origin")) {
+        (Some(site), _) => !matches!(site.as_str(), "same-origin" | "none"),
+        (None, Some(origin)) => origin != web::base_url(headers, &app.config),
+        (None, None) => false,
+    };
     if foreign && request.uri().path().starts_with("/auth/") {
         let text = "This request did not come from the portal's own page.";
         return web::arm_error(&ArmError::new(403, "CrossSiteRequest", text));
