@@ -361,7 +361,7 @@ pub(super) async fn setup_password_begin(State(app): State<Arc<App>>, request: R
         drop(read);
         let host = app.config.host.clone();
         let mut words = person.context_words();
-        words.push(&host);
+        words.extend([host.as_str(), person.user_principal_name.as_str()]);
         password::check_new(&secret, &words)
             .map_err(|e| ArmError::bad("WeakPassword", sentence(&e.to_string())).target("password"))?;
         let _permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
