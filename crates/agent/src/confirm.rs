@@ -13,6 +13,8 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpUserTimeout;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::ClientConfig;
 use serde_json::Value;
@@ -22,6 +24,8 @@ use tokio_rustls::client::TlsStream;
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// Milliseconds after which unacknowledged data breaks a connection (`tcp(7)`, TCP_USER_TIMEOUT).
+const UNACKNOWLEDGED: u32 = 30_000;
 /// Largest answer read.
 const MAX_ANSWER: usize = 64 << 10;
 
@@ -30,6 +34,8 @@ pub(crate) async fn connect(address: &str, tls: Arc<ClientConfig>) -> anyhow::Re
     let attempt = async {
         let tcp = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
         tcp.set_nodelay(true)?;
+        // What was sent and not acknowledged for this long will not be.
+        setsockopt(&tcp, TcpUserTimeout, &UNACKNOWLEDGED)?;
         let name = sekisho_link::tls::link_name();
         TlsConnector::from(tls).connect(name, tcp).await.with_context(|| format!("TLS with {address}"))
     };

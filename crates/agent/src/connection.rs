@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 
 use crate::confirm;
 
-/// The longest silence of the server before the connection is given up.
+/// How long opening and writing may take.
 const WRITE: Duration = Duration::from_secs(30);
 
 /// An open connection.
@@ -48,15 +48,23 @@ impl Connection {
         Ok(())
     }
 
-    /// The next message; `None` when the server closed.
-    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<ToAgent>> {
-        loop {
-            match self.0.next().await {
-                None | Some(Ok(Message::Close(_))) => return Ok(None),
-                Some(Ok(Message::Binary(bytes))) => return Ok(Some(serde_json::from_slice(&bytes)?)),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error.into()),
+    /// The next message, or a mere sign of life; `None` when the server closed.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Heard>> {
+        match self.0.next().await {
+            None | Some(Ok(Message::Close(_))) => Ok(None),
+            Some(Ok(Message::Binary(bytes))) => {
+                Ok(Some(Heard::Message(Box::new(serde_json::from_slice(&bytes)?))))
             }
+            Some(Ok(_)) => Ok(Some(Heard::Ping)),
+            Some(Err(error)) => Err(error.into()),
         }
     }
+}
+
+/// What came from the server.
+pub(crate) enum Heard {
+    /// Something to do.
+    Message(Box<ToAgent>),
+    /// It lives.
+    Ping,
 }

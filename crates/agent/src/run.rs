@@ -15,16 +15,18 @@ use sekisho_nsg::agent::Watcher;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval, sleep, timeout_at};
 use zeroize::Zeroizing;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Heard};
 use crate::facts;
 use crate::reconcile::Reconciler;
 use crate::state::{Identity, State};
 
 /// Facts are collected and a sign of life is sent this often.
 const BEAT: Duration = Duration::from_secs(30);
+/// The server says something every 45 seconds; after this silence the path to it is dead.
+const WATCHDOG: Duration = Duration::from_secs(120);
 /// The rules are compared with what they should be this often, beside every change that the kernel tells of.
 const CHECK: Duration = Duration::from_secs(60);
 
@@ -175,17 +177,25 @@ impl Agent {
         tracing::info!(server = self.identity.address, "connected");
         let (mut beat, mut check) = (interval(BEAT), interval(CHECK));
         beat.reset();
+        let mut heard = Instant::now();
         loop {
             tokio::select! {
-                message = connection.next() => match message? {
-                    None => return Ok(Ended::Retry(None)),
-                    Some(ToAgent::Bye { reason, retry_after: None }) => return Ok(Ended::Dismissed(reason)),
-                    Some(ToAgent::Bye { reason, retry_after: Some(seconds) }) => {
-                        tracing::info!(reason, "the server asked to come back later");
-                        return Ok(Ended::Retry(Some(Duration::from_secs(seconds.into()))));
+                next = timeout_at(heard + WATCHDOG, connection.next()) => {
+                    let next = next.context("the server has been silent for too long")??;
+                    heard = Instant::now();
+                    match next {
+                        None => return Ok(Ended::Retry(None)),
+                        Some(Heard::Ping) => {}
+                        Some(Heard::Message(message)) => match *message {
+                            ToAgent::Bye { reason, retry_after: None } => return Ok(Ended::Dismissed(reason)),
+                            ToAgent::Bye { reason, retry_after: Some(seconds) } => {
+                                tracing::info!(reason, "the server asked to come back later");
+                                return Ok(Ended::Retry(Some(Duration::from_secs(seconds.into()))));
+                            }
+                            other => self.take(&mut connection, other).await?,
+                        },
                     }
-                    Some(message) => self.take(&mut connection, message).await?,
-                },
+                }
                 _ = beat.tick() => self.beat(&mut connection).await?,
                 _ = check.tick() => self.mend(&mut connection).await?,
                 changed = self.watcher.changed() => {

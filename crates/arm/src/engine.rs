@@ -364,6 +364,11 @@ pub async fn delete(
             tx.remove(&old.id).await?;
         }
     }
+    if kind.removal_is_long_running() {
+        let who = &call.caller.object_id;
+        let operation = Operation::completed(tx, &old.id, &spec.action("delete"), who, None).await?;
+        return Ok(accepted(&operation, call));
+    }
     Ok(removed.map_or_else(|| Answer::empty(200), |body| Answer::json(200, body)))
 }
 

@@ -253,6 +253,11 @@ pub trait ResourceType: Send + Sync {
         false
     }
 
+    /// Whether DELETE answers 202 with an operation to poll, as Azure does for what takes time there.
+    fn removal_is_long_running(&self) -> bool {
+        false
+    }
+
     /// A resource that exists without being kept, such as a built-in role.
     fn built_in(&self, id: &Scope) -> Option<Resource> {
         let _ = id;

@@ -424,6 +424,11 @@ impl Asker<'_> {
 
     async fn list(&self, scope: Scope, type_name: TypeName) -> Result<Answer, ArmError> {
         let app = self.app;
+        if scope == Scope::Tenant
+            && let Some(all) = core::operations(&app.registry, &type_name)
+        {
+            return Ok(Answer::json(200, all));
+        }
         let kind = app.registry.find(&type_name, &self.call.api_version)?.clone();
         let spec = kind.spec();
         self.call.api_version.check(spec.versions, &spec.name(), &app.config.location)?;

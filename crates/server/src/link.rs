@@ -21,7 +21,7 @@ use sekisho_link::machine::{self, Desired, Machine, kind};
 use sekisho_link::message::{JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, ToAgent, ToServer};
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval_at, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
@@ -32,6 +32,8 @@ use crate::http::{self as web, Peer};
 
 /// How long a new connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
+/// The server says something at least this often, so that an agent can tell a silent server from a dead path.
+const PING: Duration = Duration::from_secs(45);
 /// Silence after which a connection is given up; agents speak every 30 seconds.
 const SILENCE: Duration = Duration::from_secs(120);
 
@@ -193,9 +195,10 @@ impl Connection {
             Err(end) => return end,
         }
         let mut heard = Instant::now();
+        let mut ping = interval_at(Instant::now() + PING, PING);
         loop {
             let step = tokio::select! {
-                message = timeout(SILENCE, socket.next()) => match message {
+                message = timeout_at(heard + SILENCE, socket.next()) => match message {
                     Err(_) => Err(End::Broken(format!("silent since {} s", heard.elapsed().as_secs()))),
                     Ok(None) => Err(End::Broken("closed".to_owned())),
                     Ok(Some(Err(error))) => Err(End::Broken(error.to_string())),
@@ -205,6 +208,7 @@ impl Connection {
                     }
                 },
                 Some(()) = woken.recv() => self.push(socket).await,
+                _ = ping.tick() => deliver(socket, Message::Ping(Vec::new().into())).await,
             };
             if let Err(end) = step {
                 return end;
@@ -335,8 +339,11 @@ impl Connection {
 
 async fn send(socket: &mut Socket, message: &ToAgent) -> Result<(), End> {
     let bytes = serde_json::to_vec(message).map_err(|e| End::Broken(e.to_string()))?;
-    let sent = timeout(Duration::from_secs(30), socket.send(Message::Binary(bytes.into()))).await;
-    match sent {
+    deliver(socket, Message::Binary(bytes.into())).await
+}
+
+async fn deliver(socket: &mut Socket, message: Message) -> Result<(), End> {
+    match timeout(Duration::from_secs(30), socket.send(message)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(End::Broken(error.to_string())),
         Err(_) => Err(End::Broken("the agent does not read".to_owned())),

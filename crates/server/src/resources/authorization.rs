@@ -173,7 +173,9 @@ impl ResourceType for RoleDefinitions {
         let others: Vec<&RoleDefinition> = all.roles().filter(|r| r.name != role.name).collect();
         validate::custom_role(&role, others, all.universe())?;
         let who = [PrincipalId(Uuid::try_parse(&call.caller.object_id).unwrap_or_default())];
-        if !guard::may_define(&all, &who, &role).is_allowed() {
+        // Whoever writes a role changes what it grants wherever it is assigned: also where it applied until now.
+        let before = old.map(role_of).transpose()?;
+        if before.iter().chain([&role]).any(|r| !guard::may_define(&all, &who, r).is_allowed()) {
             return Err(ArmError::new(
                 403,
                 "LinkedAuthorizationFailed",
@@ -187,9 +189,19 @@ impl ResourceType for RoleDefinitions {
         Ok(())
     }
 
-    async fn removing(&self, tx: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {
+    async fn removing(&self, tx: &mut dyn Write, call: &Call, old: &Resource) -> Result<(), ArmError> {
         let all = snapshot(tx.as_read(), &self.universe).await?;
-        guard::check_role_removal(&all, &role_of(old)?)
+        let role = role_of(old)?;
+        let who = [PrincipalId(Uuid::try_parse(&call.caller.object_id).unwrap_or_default())];
+        let may = |scope: &String| {
+            let scope = Scope::parse(scope).ok();
+            scope.is_some_and(|s| all.decide(&who, &ROLE_SPEC.action("delete"), &s).is_allowed())
+        };
+        if builtin::role(role.name).is_none() && !role.properties.assignable_scopes.iter().all(may) {
+            let text = "You may remove role definitions here, but not at every assignable scope of this role.";
+            return Err(ArmError::new(403, "LinkedAuthorizationFailed", text));
+        }
+        guard::check_role_removal(&all, &role)
     }
 
     async fn collection(

@@ -171,6 +171,28 @@ pub fn providers(registry: &Registry) -> Value {
     json!({ "value": value })
 }
 
+/// `GET /providers/{ns}/operations`: what a provider lets callers do.
+pub fn operations(registry: &Registry, type_name: &TypeName) -> Option<Value> {
+    let namespace =
+        registry.namespaces().into_iter().find(|n| n.eq_ignore_ascii_case(&type_name.namespace))?;
+    if !type_name.path.eq_ignore_ascii_case("operations") {
+        return None;
+    }
+    let prefix = format!("{namespace}/");
+    let value: Vec<Value> = registry
+        .operations()
+        .into_iter()
+        .filter(|o| o.starts_with(&prefix))
+        .map(|name| {
+            let (resource, verb) = name[prefix.len()..].rsplit_once('/').unwrap_or(("", &name));
+            let display =
+                json!({"provider": namespace, "resource": resource, "operation": verb, "description": name});
+            json!({"name": name, "isDataAction": false, "origin": "user,system", "display": display})
+        })
+        .collect();
+    Some(json!({ "value": value }))
+}
+
 /// The namespace of `POST S/providers/{ns}/register`: everything is registered already.
 pub fn registers(type_name: &TypeName) -> Option<&str> {
     matches!(type_name.path.to_ascii_lowercase().as_str(), "register" | "unregister")

@@ -35,6 +35,10 @@ impl ResourceType for ResourceGroups {
         &SPEC
     }
 
+    fn removal_is_long_running(&self) -> bool {
+        true
+    }
+
     async fn prepare(
         &self,
         _: &mut dyn Write,
