@@ -273,6 +273,8 @@ def test_machines_are_listed_and_shown(az, ready):
     view = az("vm", "get-instance-view", "-g", ready.group_name, "-n", "web")["instanceView"]
     assert "PowerState/running" in [s["code"] for s in view["statuses"]]
     assert view["vmAgent"]["statuses"][0]["displayStatus"] == "Ready"
+    found = az("vm", "list-ip-addresses", "-g", ready.group_name, "-n", "web")
+    assert ready.machine("web").address in found[0]["virtualMachine"]["network"]["privateIpAddresses"]
     az.fails("vm", "show", "-g", ready.group_name, "-n", "none", code=3, says="(ResourceNotFound)")
 
 

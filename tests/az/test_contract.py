@@ -30,6 +30,8 @@ REFUSED = {
     "VirtualMachines_AssessPatches": (405, "MethodNotAllowed", "patching is not ours yet"),
     "VirtualMachines_InstallPatches": (405, "MethodNotAllowed", "patching is not ours yet"),
     "VirtualMachines_RunCommand": (405, "MethodNotAllowed", "commands are not ours yet"),
+    "PublicIPAddresses_CreateOrUpdate": (405, "MethodNotAllowed", "addresses are the machines', none is handed out"),
+    "PublicIPAddresses_Get": (404, "ResourceNotFound", "as above: the list is there for `az vm list-ip-addresses`, and empty"),
     "ResourceGroups_ExportTemplate": (405, "MethodNotAllowed", "templates are not ours yet"),
 }
 
