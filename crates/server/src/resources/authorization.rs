@@ -198,7 +198,8 @@ impl ResourceType for RoleDefinitions {
             scope.is_some_and(|s| all.decide(&who, &ROLE_SPEC.action("delete"), &s).is_allowed())
         };
         if builtin::role(role.name).is_none() && !role.properties.assignable_scopes.iter().all(may) {
-            let text = "You may remove role definitions here, but not at every assignable scope of this role.";
+            let text =
+                "You may remove role definitions here, but not at every assignable scope of this role.";
             return Err(ArmError::new(403, "LinkedAuthorizationFailed", text));
         }
         guard::check_role_removal(&all, &role)
