@@ -27,6 +27,11 @@ impl Passkey {
         }
     }
 
+    /// The server is at another address of the same name now.
+    pub(crate) fn moved(&mut self, origin: &str) {
+        self.origin = Url::parse(origin).unwrap();
+    }
+
     /// Answers the options of a registration.
     pub(crate) fn create(&mut self, begun: &Value) -> Value {
         let options = json!({"publicKey": begun["publicKey"]});

@@ -187,6 +187,11 @@ impl Http {
         Http { headers, connection: Arc::default(), ..self.clone() }
     }
 
+    /// A header that goes along.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+
     /// A client of whoever has this token.
     pub(crate) fn bearer(&self, token: &str) -> Http {
         self.with("authorization", &format!("Bearer {token}"))
@@ -326,17 +331,20 @@ impl Answer {
     /// Goes on only with this status.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Answer {
-        let text = String::from_utf8_lossy(&self.body);
-        assert_eq!(self.status, status, "{}: {text}", self.request);
+        assert_eq!(self.status, status, "{}: {}", self.request, self.shown());
         self
     }
 
     /// Goes on only with this refusal.
     #[track_caller]
     pub(crate) fn refused(self, status: u16, code: &str) -> Answer {
-        let text = String::from_utf8_lossy(&self.body).into_owned();
-        assert_eq!((self.status, self.code().as_str()), (status, code), "{}: {text}", self.request);
+        let got = (self.status, self.code());
+        assert_eq!(got, (status, code.to_owned()), "{}: {}", self.request, self.shown());
         self
+    }
+
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.body).chars().take(800).collect()
     }
 }
 
