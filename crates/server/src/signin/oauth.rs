@@ -1,21 +1,23 @@
 //! The token endpoint and its discovery documents.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use sekisho_arm::traits::read_documents;
+use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_arm::{CallerRef, Outcome, PrincipalKind, StoreError};
 use sekisho_identity::oauth::{ClientProof, OAuthError, TokenRequest, token_response};
 use sekisho_identity::service_principal::{Application, SecretError, ServicePrincipal};
+use sekisho_identity::throttle::Counter;
 use sekisho_identity::token::{Claims, TokenKind};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{entry, kind, nobody};
 use crate::app::App;
-use crate::http as web;
+use crate::http::{self as web, Peer};
 
 /// Largest form read, in bytes.
 const MAX_FORM: usize = 64 << 10;
@@ -41,6 +43,7 @@ pub(super) async fn keys(State(app): State<Arc<App>>) -> Response {
 /// `POST /{tenant}/oauth2/v2.0/token`.
 pub(super) async fn token(
     State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
     Path(tenant): Path<String>,
     request: Request,
 ) -> Response {
@@ -50,7 +53,7 @@ pub(super) async fn token(
         let form = form(&bytes)?;
         let authority = app.identity.authority(&web::base_url(&parts.headers, &app.config));
         let request = TokenRequest::read(&authority, &tenant, &form)?;
-        grant(&app, &tenant, request).await
+        grant(&app, peer.0.ip(), &tenant, request).await
     };
     match result.await {
         Ok(body) => web::json(StatusCode::OK, &body),
@@ -83,12 +86,28 @@ fn form(bytes: &[u8]) -> Result<Vec<(String, String)>, OAuthError> {
         .collect()
 }
 
-async fn grant(app: &Arc<App>, tenant: &str, request: TokenRequest) -> Result<serde_json::Value, OAuthError> {
+async fn grant(
+    app: &Arc<App>,
+    address: IpAddr,
+    tenant: &str,
+    request: TokenRequest,
+) -> Result<serde_json::Value, OAuthError> {
     let failed = |error: StoreError| {
         tracing::error!(%error, "a token could not be issued");
         OAuthError::server_error()
     };
     let mut read = app.store.read().await.map_err(failed)?;
+    // Only where a guess comes from is counted, never the program it is aimed at: an application id is no secret, and
+    // whoever knows one must not be able to lock its owner out.
+    let [_, places @ ..] = app.identity.keyed.places("", false, address);
+    let now = OffsetDateTime::now_utc();
+    for (_, key) in &places {
+        let counter: Counter =
+            read_document(&mut read, kind::THROTTLE, key).await.map_err(failed)?.unwrap_or_default();
+        if counter.check(now).is_err() {
+            return Err(OAuthError::locked());
+        }
+    }
     let unknown = || OAuthError::unknown_client(&request.client_id, tenant);
     let app_id = Uuid::try_parse(&request.client_id).map_err(|_| unknown())?;
     let applications: Vec<(String, Application)> =
@@ -100,7 +119,6 @@ async fn grant(app: &Arc<App>, tenant: &str, request: TokenRequest) -> Result<se
         applications.into_iter().map(|(_, a)| a).find(|a| a.app_id == app_id).ok_or_else(unknown)?;
     let principal =
         principals.into_iter().map(|(_, p)| p).find(|p| p.app_id == app_id).ok_or_else(unknown)?;
-    let now = OffsetDateTime::now_utc();
     let ClientProof::Secret(secret) = &request.proof else {
         return Err(OAuthError::unsupported_grant("client_assertion"));
     };
@@ -119,9 +137,21 @@ async fn grant(app: &Arc<App>, tenant: &str, request: TokenRequest) -> Result<se
     let outcome = if error.is_none() { Outcome::Succeeded } else { Outcome::Denied };
     let detail = error.as_ref().map_or("OK", |e| e.error).to_owned();
     let name = if error.is_none() { who } else { nobody(&request.client_id) };
-    let record = entry("servicePrincipals/signIn/action", name, outcome, &detail, "");
+    let record = entry("servicePrincipals/signIn/action", name, outcome, &detail, &address.to_string());
     app.store
-        .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(record).await }))
+        .write::<_, StoreError, _>(move |tx| {
+            Box::pin(async move {
+                if outcome == Outcome::Denied {
+                    for (place, key) in &places {
+                        let known = read_document(tx.as_read(), kind::THROTTLE, key).await?;
+                        let mut counter: Counter = known.unwrap_or_default();
+                        counter.fail(*place, None, now);
+                        write_document(tx, kind::THROTTLE, key, &counter).await?;
+                    }
+                }
+                tx.audit(record).await
+            })
+        })
         .await
         .map_err(failed)?;
     if let Some(error) = error {
