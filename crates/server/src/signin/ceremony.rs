@@ -1,44 +1,27 @@
-//! The ceremonies: first run and invitations, passkeys, password with code.
+//! What every ceremony needs: its state kept between two requests and gone with the one that reads it, cookies, and
+//! errors in words for people.
 
-use std::sync::Arc;
-
-use axum::extract::{Extension, Request, State};
-use axum::response::{IntoResponse, Response};
-use fast_qr::convert::svg::SvgBuilder;
-use fast_qr::qr::QRBuilder;
+use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sekisho_arm::traits::{read_document, write_document};
-use sekisho_arm::{ArmError, Outcome, Scope, StoreError, Write};
-use sekisho_identity::link::{Link, LinkError, LinkKind};
-use sekisho_identity::passkey::{
-    Answer, Authentication, PasskeyError, Prompt, Purpose, Registration, StoredPasskey,
-};
-use sekisho_identity::password::PasswordHash;
-use sekisho_identity::recovery::RecoveryCodes;
-use sekisho_identity::session::{Method, Session};
-use sekisho_identity::throttle::{Counter, KnownDevice};
-use sekisho_identity::totp::Authenticator;
-use sekisho_identity::{Digest, Person, Secret, password};
+use sekisho_arm::{ArmError, StoreError, Write};
+use sekisho_identity::Secret;
+use sekisho_identity::passkey::PasskeyError;
+use sekisho_identity::throttle::KnownDevice;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use time::OffsetDateTime;
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::{body, entry, kind, nobody, people, person_ref, sessions};
+use super::kind;
 use crate::app::App;
-use crate::authn::{self, COOKIE};
-use crate::http::{self as web, Peer};
-use crate::resources::authorization::owner_assignment;
+use crate::authn::COOKIE;
+use crate::http as web;
 
 /// The cookie that says in which browser somebody has signed in before.
-const DEVICE_COOKIE: &str = "__Host-sekisho-device";
+pub(super) const DEVICE_COOKIE: &str = "__Host-sekisho-device";
 
-fn answer(result: Result<Response, ArmError>) -> Response {
-    result.unwrap_or_else(|error| web::arm_error(&error))
-}
-
-fn passkey_error(error: PasskeyError) -> ArmError {
+pub(super) fn passkey_error(error: PasskeyError) -> ArmError {
     let code = match error {
         PasskeyError::Configuration(_) => "PasskeysNotAvailable",
         PasskeyError::Expired => "CeremonyExpired",
@@ -51,109 +34,17 @@ fn passkey_error(error: PasskeyError) -> ArmError {
     ArmError::new(status, code, sentence(&error.to_string()))
 }
 
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())
 }
 
-/// `GET /auth/state`.
-pub(super) async fn state(State(app): State<Arc<App>>) -> Response {
-    let first = async { Ok::<_, StoreError>(!people::anybody(&mut app.store.read().await?).await?) };
-    match first.await {
-        Ok(first_run) => web::json(
-            StatusCode::OK,
-            &json!({
-                "firstRun": first_run, "version": env!("CARGO_PKG_VERSION"), "product": "Sekisho",
-                "organization": app.config.organization, "passkeys": app.identity.passkeys.is_ok(),
-            }),
-        ),
-        Err(error) => web::arm_error(&error.into()),
-    }
-}
-
-#[derive(Deserialize)]
-struct Token {
-    token: Secret,
-}
-
-fn link_error(error: LinkError) -> ArmError {
-    ArmError::bad("InvalidLink", sentence(&error.to_string()))
-}
-
-async fn find_link(read: &mut (dyn sekisho_arm::Read + '_), token: &Secret) -> Result<Link, ArmError> {
-    let link: Option<Link> = read_document(read, kind::LINK, &token.digest().key()).await?;
-    let link = link.ok_or_else(|| link_error(LinkError::Unknown))?;
-    link.check(token, link.kind, read.now()).map_err(link_error)?;
-    Ok(link)
-}
-
-/// `POST /auth/setup/inspect`.
-pub(super) async fn inspect(State(app): State<Arc<App>>, request: Request) -> Response {
-    let run = async {
-        let Token { token } = body(request).await?;
-        let mut read = app.store.read().await?;
-        let link = find_link(&mut read, &token).await?;
-        let person = match link.person {
-            Some(id) => people::by_id(&mut read, id).await?,
-            None => None,
-        };
-        let kind = match link.kind {
-            LinkKind::Setup => "firstRun",
-            LinkKind::Invite => "invite",
-            LinkKind::Recovery => "reset",
-        };
-        let mut out = json!({"kind": kind, "expiresAt": link.expires.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()});
-        if let Some(person) = person {
-            out["userPrincipalName"] = person.user_principal_name.into();
-            out["displayName"] = person.display_name.into();
-        }
-        Ok(web::json(StatusCode::OK, &out))
-    };
-    answer(run.await)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SetupBegin {
-    token: Secret,
-    user_principal_name: String,
-    display_name: String,
-    password: Option<Secret>,
-}
-
-/// A set-up that has begun: who it is for and by which link.
-#[derive(Serialize, Deserialize)]
-struct Setup {
-    token: Digest,
-    person: Person,
-    new: bool,
-    #[serde(with = "time::serde::rfc3339")]
-    expires: OffsetDateTime,
-    registration: Option<Registration>,
-    password: Option<(PasswordHash, Authenticator)>,
-}
-
-/// The person a link is for: the one it names, or a new one for the first run.
-async fn subject(
-    read: &mut (dyn sekisho_arm::Read + '_),
-    link: &Link,
-    wanted: &SetupBegin,
-) -> Result<(Person, bool), ArmError> {
-    if let Some(id) = link.person {
-        let person = people::by_id(read, id).await?.filter(|p| p.enabled);
-        return person.map(|p| (p, false)).ok_or_else(|| link_error(LinkError::Unknown));
-    }
-    let person = Person::new(&wanted.user_principal_name, &wanted.display_name, read.now())
-        .map_err(|e| ArmError::bad("InvalidPerson", sentence(&e.to_string())))?;
-    if people::by_name(read, &person.user_principal_name).await?.is_some() {
-        return Err(ArmError::bad("InvalidPerson", "This sign-in name is taken.").target("userPrincipalName"));
-    }
-    Ok((person, true))
-}
-
 /// Keeps a ceremony and returns its id.
-async fn keep<T: Serialize + Send + Sync + 'static>(app: &App, value: T) -> Result<String, ArmError> {
+pub(super) async fn keep<T: Serialize + Send + Sync + 'static>(
+    app: &App,
+    value: T,
+) -> Result<String, ArmError> {
     let id = Uuid::new_v4().to_string();
     let key = id.clone();
     app.store
@@ -165,171 +56,37 @@ async fn keep<T: Serialize + Send + Sync + 'static>(app: &App, value: T) -> Resu
 }
 
 /// Takes a ceremony: it is gone with the transaction that reads it.
-async fn take<T: DeserializeOwned>(tx: &mut (dyn Write + '_), id: &str) -> Result<T, ArmError> {
+pub(super) async fn take<T: DeserializeOwned>(tx: &mut (dyn Write + '_), id: &str) -> Result<T, ArmError> {
     let expired = || ArmError::bad("CeremonyExpired", "This sign-in was used or took too long. Start again.");
     let found: Option<T> = read_document(tx.as_read(), kind::CEREMONY, id).await.map_err(|_| expired())?;
     tx.remove_document(kind::CEREMONY, id).await?;
     found.ok_or_else(expired)
 }
 
-/// `POST /auth/setup/passkey/begin`.
-pub(super) async fn setup_passkey_begin(State(app): State<Arc<App>>, request: Request) -> Response {
-    let run = async {
-        let wanted: SetupBegin = body(request).await?;
-        let mut read = app.store.read().await?;
-        let link = find_link(&mut read, &wanted.token).await?;
-        let (person, new) = subject(&mut read, &link, &wanted).await?;
-        let existing = people::passkeys(&mut read, person.id).await?;
-        let now = OffsetDateTime::now_utc();
-        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
-        let (options, registration) =
-            passkeys.start_registration(&person, &existing, now).map_err(passkey_error)?;
-        drop(read);
-        let setup = Setup {
-            token: wanted.token.digest(),
-            person,
-            new,
-            expires: now + sekisho_identity::passkey::CEREMONY,
-            registration: Some(registration),
-            password: None,
-        };
-        let id = keep(&app, setup).await?;
-        Ok(web::json(StatusCode::OK, &json!({"ceremony": id, "publicKey": options["publicKey"]})))
-    };
-    answer(run.await)
-}
-
 #[derive(Deserialize)]
-struct Finish {
-    ceremony: String,
+pub(super) struct Finish {
+    pub(super) ceremony: String,
     #[serde(default)]
-    credential: Value,
+    pub(super) credential: Value,
     #[serde(default)]
-    code: String,
-}
-
-/// `POST /auth/setup/passkey/finish`.
-pub(super) async fn setup_passkey_finish(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
-    let run = async {
-        let finish: Finish = body(request).await?;
-        let id = finish.ceremony.clone();
-        let setup: Setup =
-            app.store.write::<_, ArmError, _>(move |tx| Box::pin(async move { take(tx, &id).await })).await?;
-        let registration =
-            setup.registration.as_ref().ok_or_else(|| passkey_error(PasskeyError::Malformed))?;
-        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
-        let now = OffsetDateTime::now_utc();
-        let label = device_label(&headers);
-        let stored = passkeys
-            .finish_registration(registration, finish.credential, &label, now)
-            .map_err(passkey_error)?;
-        enrol(&app, peer, &headers, setup, Enrolled::Passkey(Box::new(stored))).await
-    };
-    answer(run.await)
+    pub(super) code: String,
 }
 
 /// What a browser is, for the label of a passkey.
-fn device_label(headers: &HeaderMap) -> String {
+pub(super) fn device_label(headers: &HeaderMap) -> String {
     let agent = web::header(headers, "user-agent").unwrap_or_default();
     let system =
         ["Windows", "Mac OS", "Android", "iPhone", "iPad", "Linux"].iter().find(|s| agent.contains(**s));
     system.map_or_else(|| "Passkey".to_owned(), |s| format!("Passkey ({s})"))
 }
 
-enum Enrolled {
-    Passkey(Box<StoredPasskey>),
-    Password(PasswordHash, Authenticator),
-}
-
-/// Ends a set-up in one transaction: link spent, person and credential kept, Owner at the root for the first one,
-/// recovery codes made, session begun.
-async fn enrol(
-    app: &Arc<App>,
-    peer: Peer,
-    headers: &HeaderMap,
-    setup: Setup,
-    what: Enrolled,
-) -> Result<Response, ArmError> {
-    if OffsetDateTime::now_utc() >= setup.expires {
-        return Err(passkey_error(PasskeyError::Expired));
-    }
-    let permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
-    let made =
-        tokio::task::spawn_blocking(RecoveryCodes::generate).await.map_err(|_| ArmError::internal())?;
-    drop(permit);
-    let (codes, kept_codes) = made.map_err(|_| ArmError::internal())?;
-    let methods: Vec<Method> = match what {
-        Enrolled::Passkey(_) => vec![Method::Passkey],
-        Enrolled::Password(..) => vec![Method::Password, Method::Totp],
-    };
-    let address = peer.0.ip();
-    let agent = web::header(headers, "user-agent").unwrap_or_default();
-    let (session, token, device) = app
-        .store
-        .write::<_, ArmError, _>(move |tx| {
-            Box::pin(async move {
-                let now = tx.now();
-                let link: Option<Link> = read_document(tx.as_read(), kind::LINK, &setup.token.key()).await?;
-                let mut link = link.ok_or_else(|| link_error(LinkError::Unknown))?;
-                if link.used.is_some() {
-                    return Err(link_error(LinkError::Used));
-                }
-                if now >= link.expires {
-                    return Err(link_error(LinkError::Expired));
-                }
-                link.used = Some(now);
-                write_document(tx, kind::LINK, &setup.token.key(), &link).await?;
-                let person = setup.person;
-                if setup.new {
-                    people::add(tx, &person).await?;
-                    let owner = owner_assignment(&Scope::Tenant, person.id, "User", now)?;
-                    tx.put(owner).await?;
-                }
-                match what {
-                    Enrolled::Passkey(passkey) => {
-                        if tx.document(kind::PASSKEY, &passkey.id).await?.is_some() {
-                            return Err(passkey_error(PasskeyError::AlreadyRegistered));
-                        }
-                        write_document(tx, kind::PASSKEY, &passkey.id, &*passkey).await?;
-                    }
-                    Enrolled::Password(hash, authenticator) => {
-                        write_document(tx, kind::PASSWORD, &person.id.to_string(), &hash).await?;
-                        write_document(tx, kind::TOTP, &person.id.to_string(), &authenticator).await?;
-                    }
-                }
-                write_document(tx, kind::RECOVERY, &person.id.to_string(), &kept_codes).await?;
-                let (session, token) = Session::new(&person, &methods, address, &agent, now)
-                    .map_err(|_| ArmError::internal())?;
-                write_document(tx, kind::SESSION, &session.key(), &session).await?;
-                let (device, cookie) =
-                    KnownDevice::issue(person.id, now).map_err(|_| ArmError::internal())?;
-                write_document(tx, kind::DEVICE, &device.key(), &device).await?;
-                let what = if setup.new { "people/firstRun/action" } else { "people/enrol/action" };
-                tx.audit(entry(
-                    what,
-                    person_ref(&person),
-                    Outcome::Succeeded,
-                    "Created",
-                    &address.to_string(),
-                ))
-                .await?;
-                Ok((session, token, cookie))
-            })
-        })
-        .await?;
-    app.access.refresh(&app.store).await?;
-    let codes: Vec<&str> = codes.iter().map(Secret::expose).collect();
-    let shown = sessions::describe(app, &session).await?;
-    Ok(signed_in(StatusCode::OK, &json!({"recoveryCodes": codes, "session": shown}), &token, Some(&device)))
-}
-
 /// An answer that sets the cookies of a new session.
-fn signed_in(status: StatusCode, body: &Value, token: &Secret, device: Option<&Secret>) -> Response {
+pub(super) fn signed_in(
+    status: StatusCode,
+    body: &Value,
+    token: &Secret,
+    device: Option<&Secret>,
+) -> Response {
     let mut response = web::json(status, body);
     let mut set = |cookie: String| {
         if let Ok(value) = HeaderValue::from_str(&cookie) {
@@ -345,404 +102,4 @@ fn signed_in(status: StatusCode, body: &Value, token: &Secret, device: Option<&S
         ));
     }
     response
-}
-
-/// `POST /auth/setup/password/begin`.
-pub(super) async fn setup_password_begin(State(app): State<Arc<App>>, request: Request) -> Response {
-    let run = async {
-        let wanted: SetupBegin = body(request).await?;
-        let secret = wanted
-            .password
-            .clone()
-            .ok_or_else(|| ArmError::bad("WeakPassword", "A password is missing.").target("password"))?;
-        let mut read = app.store.read().await?;
-        let link = find_link(&mut read, &wanted.token).await?;
-        let (person, new) = subject(&mut read, &link, &wanted).await?;
-        drop(read);
-        let host = app.config.host.clone();
-        let mut words = person.context_words();
-        words.extend([host.as_str(), person.user_principal_name.as_str()]);
-        password::check_new(&secret, &words)
-            .map_err(|e| ArmError::bad("WeakPassword", sentence(&e.to_string())).target("password"))?;
-        let _permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
-        let hash = tokio::task::spawn_blocking(move || password::hash(&secret))
-            .await
-            .map_err(|_| ArmError::internal())?
-            .map_err(|_| ArmError::internal())?;
-        let authenticator = Authenticator::generate().map_err(|_| ArmError::internal())?;
-        let (url, text) = authenticator.enrolment(&app.config.organization, &person.user_principal_name);
-        let qr = QRBuilder::new(url.expose()).build().map_err(|_| ArmError::internal())?;
-        let svg = SvgBuilder::default().to_str(&qr);
-        let shown = json!({"secret": text.expose(), "otpauthUrl": url.expose(), "qrSvg": svg});
-        let setup = Setup {
-            token: wanted.token.digest(),
-            person,
-            new,
-            expires: OffsetDateTime::now_utc() + sekisho_identity::passkey::CEREMONY,
-            registration: None,
-            password: Some((hash, authenticator)),
-        };
-        let id = keep(&app, setup).await?;
-        let mut out = shown;
-        out["ceremony"] = id.into();
-        Ok(web::json(StatusCode::OK, &out))
-    };
-    answer(run.await)
-}
-
-/// `POST /auth/setup/password/finish`. A wrong code does not spend the ceremony: typing is error-prone, and the code
-/// itself allows three tries a step.
-pub(super) async fn setup_password_finish(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
-    let run = async {
-        let finish: Finish = body(request).await?;
-        let (id, code) = (finish.ceremony.clone(), finish.code.clone());
-        let setup: Result<Setup, ArmError> = app
-            .store
-            .write::<_, ArmError, _>(move |tx| {
-                Box::pin(async move {
-                    let mut setup: Setup = take(tx, &id).await?;
-                    let now = tx.now();
-                    let Some((_, authenticator)) = setup.password.as_mut() else {
-                        return Err(passkey_error(PasskeyError::Malformed));
-                    };
-                    if authenticator.check(&code, now).is_err() {
-                        write_document(tx, kind::CEREMONY, &id, &setup).await?;
-                        return Ok(Err(ArmError::bad(
-                            "InvalidCode",
-                            "The code is not right. Check the clock of your device and try the next one.",
-                        )
-                        .target("code")));
-                    }
-                    Ok(Ok(setup))
-                })
-            })
-            .await?;
-        let mut setup = setup?;
-        let (hash, authenticator) = setup.password.take().ok_or_else(ArmError::internal)?;
-        enrol(&app, peer, &headers, setup, Enrolled::Password(hash, authenticator)).await
-    };
-    answer(run.await)
-}
-
-/// `POST /auth/passkey/begin`.
-pub(super) async fn passkey_begin(State(app): State<Arc<App>>) -> Response {
-    let run = async {
-        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
-        let (options, state) =
-            passkeys.start_sign_in(Prompt::Dialog, OffsetDateTime::now_utc()).map_err(passkey_error)?;
-        let id = keep(&app, state).await?;
-        Ok(web::json(StatusCode::OK, &json!({"ceremony": id, "publicKey": options["publicKey"]})))
-    };
-    answer(run.await)
-}
-
-/// `POST /auth/passkey/finish`.
-pub(super) async fn passkey_finish(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
-    let run = async {
-        let finish: Finish = body(request).await?;
-        let owner = app.clone();
-        let address = peer.0.ip().to_string();
-        // Whatever the answer is, the ceremony is spent and the passkey's state is kept: so the refusal is a value.
-        let outcome: Result<Person, ArmError> = app
-            .store
-            .write::<_, ArmError, _>(move |tx| {
-                Box::pin(async move {
-                    let state: Authentication = take(tx, &finish.ceremony).await?;
-                    let now = tx.now();
-                    let refused = async |tx: &mut dyn Write, who, error: PasskeyError| {
-                        tx.audit(entry(
-                            "people/signIn/action",
-                            who,
-                            Outcome::Denied,
-                            &error.to_string(),
-                            &address,
-                        ))
-                        .await?;
-                        Ok(Err(passkey_error(error)))
-                    };
-                    let read = match Answer::read(finish.credential) {
-                        Ok(read) => read,
-                        Err(error) => return refused(tx, nobody("passkey"), error).await,
-                    };
-                    let stored: Option<StoredPasskey> =
-                        read_document(tx.as_read(), kind::PASSKEY, &read.credential).await?;
-                    let Some(mut stored) = stored else {
-                        return refused(tx, nobody("passkey"), PasskeyError::Unknown).await;
-                    };
-                    let passkeys = owner.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
-                    let proved = passkeys.finish(state, &read, &Purpose::SignIn, &mut stored, now);
-                    write_document(tx, kind::PASSKEY, &stored.id, &stored).await?;
-                    let person = people::by_id(tx.as_read(), stored.person).await?;
-                    let who = person.as_ref().map_or_else(|| nobody("passkey"), person_ref);
-                    match (proved, person.filter(|p| p.enabled)) {
-                        (Ok(()), Some(person)) => Ok(Ok(person)),
-                        (Ok(()), None) => refused(tx, who, PasskeyError::Unknown).await,
-                        (Err(error), _) => refused(tx, who, error).await,
-                    }
-                })
-            })
-            .await?;
-        begin_session(&app, peer, &headers, outcome?, vec![Method::Passkey]).await
-    };
-    answer(run.await)
-}
-
-async fn begin_session(
-    app: &Arc<App>,
-    peer: Peer,
-    headers: &HeaderMap,
-    person: Person,
-    methods: Vec<Method>,
-) -> Result<Response, ArmError> {
-    let agent = web::header(headers, "user-agent").unwrap_or_default();
-    let address = peer.0.ip();
-    // The cookie of an earlier session of this browser ends that session.
-    let earlier = authn::cookie(headers, COOKIE).map(|t| Session::key_of(&t));
-    let (session, token, device) = app
-        .store
-        .write::<_, ArmError, _>(move |tx| {
-            Box::pin(async move {
-                let now = tx.now();
-                if let Some(earlier) = earlier {
-                    tx.remove_document(kind::SESSION, &earlier).await?;
-                }
-                let (session, token) = Session::new(&person, &methods, address, &agent, now)
-                    .map_err(|_| ArmError::internal())?;
-                write_document(tx, kind::SESSION, &session.key(), &session).await?;
-                let (device, cookie) =
-                    KnownDevice::issue(person.id, now).map_err(|_| ArmError::internal())?;
-                write_document(tx, kind::DEVICE, &device.key(), &device).await?;
-                tx.audit(entry(
-                    "people/signIn/action",
-                    person_ref(&person),
-                    Outcome::Succeeded,
-                    "OK",
-                    &address.to_string(),
-                ))
-                .await?;
-                Ok((session, token, cookie))
-            })
-        })
-        .await?;
-    let shown = sessions::describe(app, &session).await?;
-    Ok(signed_in(StatusCode::OK, &shown, &token, Some(&device)))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PasswordSignIn {
-    user_principal_name: String,
-    code: String,
-    password: Secret,
-}
-
-fn invalid_credentials() -> ArmError {
-    ArmError::new(401, "InvalidCredentials", "The name, the code or the password is not right.")
-}
-
-/// `POST /auth/password`: name, code (or a recovery code) and password at once; one answer for every mistake.
-pub(super) async fn password(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
-    let run = async {
-        let given: PasswordSignIn = body(request).await?;
-        let name = given.user_principal_name.clone();
-        let address = peer.0.ip();
-        let mut read = app.store.read().await?;
-        let person = people::by_name(&mut read, &name).await?.filter(|p| p.enabled);
-        let now = OffsetDateTime::now_utc();
-        let familiar = match (authn::cookie(&headers, DEVICE_COOKIE), &person) {
-            (Some(cookie), Some(person)) => {
-                let device: Option<KnownDevice> =
-                    read_document(&mut read, kind::DEVICE, &cookie.digest().key()).await?;
-                device.is_some_and(|d| d.is_familiar(&cookie, person.id, now))
-            }
-            _ => false,
-        };
-        let places = app.identity.keyed.places(&name, familiar, address);
-        for (_, key) in &places {
-            let counter: Counter = read_document(&mut read, kind::THROTTLE, key).await?.unwrap_or_default();
-            if let Err(locked) = counter.check(now) {
-                let mut error = ArmError::new(429, "TooManyAttempts", sentence(&locked.to_string()));
-                error.retry_after = u32::try_from((locked.until - now).whole_seconds().max(1)).ok();
-                return Err(error);
-            }
-        }
-        let hash: Option<PasswordHash> = match &person {
-            Some(person) => read_document(&mut read, kind::PASSWORD, &person.id.to_string()).await?,
-            None => None,
-        };
-        drop(read);
-        // The password is checked in any case, so that time does not tell which part was wrong.
-        let permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
-        let secret = given.password.clone();
-        let right = tokio::task::spawn_blocking(move || match hash {
-            Some(hash) => password::verify(&hash, &secret),
-            None => {
-                password::verify_dummy(&secret);
-                false
-            }
-        })
-        .await
-        .map_err(|_| ArmError::internal())?;
-        drop(permit);
-        let wrong = (!right).then(|| app.identity.keyed.password(&name, &given.password));
-        let outcome: Result<(Person, Vec<Method>), ArmError> = app
-            .store
-            .write::<_, ArmError, _>(move |tx| {
-                Box::pin(async move {
-                    let now = tx.now();
-                    let second = match &person {
-                        Some(person) => second_factor(tx, person, &given.code).await?,
-                        None => None,
-                    };
-                    let ok = right && second.is_some();
-                    for (scope, key) in &places {
-                        let mut counter: Counter =
-                            read_document(tx.as_read(), kind::THROTTLE, key).await?.unwrap_or_default();
-                        if ok {
-                            counter.succeed(*scope)
-                        } else {
-                            counter.fail(*scope, wrong, now)
-                        }
-                        write_document(tx, kind::THROTTLE, key, &counter).await?;
-                    }
-                    match (person, second) {
-                        (Some(person), Some(second)) if right => {
-                            Ok(Ok((person, vec![Method::Password, second])))
-                        }
-                        (person, _) => {
-                            let who = person.as_ref().map_or_else(|| nobody("unknown name"), person_ref);
-                            tx.audit(entry(
-                                "people/signIn/action",
-                                who,
-                                Outcome::Denied,
-                                "InvalidCredentials",
-                                &address.to_string(),
-                            ))
-                            .await?;
-                            Ok(Err(invalid_credentials()))
-                        }
-                    }
-                })
-            })
-            .await?;
-        let (person, methods) = outcome?;
-        begin_session(&app, peer, &headers, person, methods).await
-    };
-    answer(run.await)
-}
-
-/// Checks a TOTP code or a recovery code and marks it used.
-async fn second_factor(
-    tx: &mut (dyn Write + '_),
-    person: &Person,
-    code: &str,
-) -> Result<Option<Method>, ArmError> {
-    let key = person.id.to_string();
-    let now = tx.now();
-    let digits = code.chars().filter(|c| !c.is_whitespace()).all(|c| c.is_ascii_digit());
-    if digits {
-        let Some(mut totp) = read_document::<Authenticator>(tx.as_read(), kind::TOTP, &key).await? else {
-            return Ok(None);
-        };
-        let ok = totp.check(code, now).is_ok();
-        write_document(tx, kind::TOTP, &key, &totp).await?;
-        return Ok(ok.then_some(Method::Totp));
-    }
-    let Some(mut codes) = read_document::<RecoveryCodes>(tx.as_read(), kind::RECOVERY, &key).await? else {
-        return Ok(None);
-    };
-    let ok = codes.redeem(code, now);
-    write_document(tx, kind::RECOVERY, &key, &codes).await?;
-    Ok(ok.then_some(Method::RecoveryCode))
-}
-
-#[derive(Serialize, Deserialize)]
-struct AddPasskey {
-    person: Uuid,
-    label: String,
-    registration: Registration,
-}
-
-/// `POST /auth/credentials/passkey/begin`.
-pub(super) async fn add_passkey_begin(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
-    let run = async {
-        let (person, _) = sessions::fresh(&app, request.method(), &headers, peer).await?;
-        let given: Value = body(request).await?;
-        let label = given["label"]
-            .as_str()
-            .filter(|l| !l.trim().is_empty())
-            .map_or_else(|| device_label(&headers), str::to_owned);
-        let existing = people::passkeys(&mut app.store.read().await?, person.id).await?;
-        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
-        let (options, registration) = passkeys
-            .start_registration(&person, &existing, OffsetDateTime::now_utc())
-            .map_err(passkey_error)?;
-        let id = keep(&app, AddPasskey { person: person.id, label, registration }).await?;
-        Ok(web::json(StatusCode::OK, &json!({"ceremony": id, "publicKey": options["publicKey"]})))
-    };
-    answer(run.await)
-}
-
-/// `POST /auth/credentials/passkey/finish`.
-pub(super) async fn add_passkey_finish(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
-    let run = async {
-        let (person, _) = sessions::fresh(&app, request.method(), &headers, peer).await?;
-        let finish: Finish = body(request).await?;
-        let owner = app.clone();
-        let address = peer.0.ip().to_string();
-        app.store
-            .write::<_, ArmError, _>(move |tx| {
-                Box::pin(async move {
-                    let begun: AddPasskey = take(tx, &finish.ceremony).await?;
-                    if begun.person != person.id {
-                        return Err(passkey_error(PasskeyError::Refused));
-                    }
-                    let passkeys = owner.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
-                    let stored = passkeys
-                        .finish_registration(&begun.registration, finish.credential, &begun.label, tx.now())
-                        .map_err(passkey_error)?;
-                    if tx.document(kind::PASSKEY, &stored.id).await?.is_some() {
-                        return Err(passkey_error(PasskeyError::AlreadyRegistered));
-                    }
-                    write_document(tx, kind::PASSKEY, &stored.id, &stored).await?;
-                    tx.audit(entry(
-                        "people/credentials/write",
-                        person_ref(&person),
-                        Outcome::Succeeded,
-                        "Created",
-                        &address,
-                    ))
-                    .await?;
-                    Ok(())
-                })
-            })
-            .await?;
-        Ok(StatusCode::NO_CONTENT.into_response())
-    };
-    answer(run.await)
 }

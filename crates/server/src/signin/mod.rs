@@ -5,9 +5,11 @@
 
 mod ceremony;
 mod directory;
+mod enrol;
 mod graph;
 mod oauth;
 mod people;
+mod prove;
 mod sessions;
 
 use std::sync::Arc;
@@ -135,23 +137,23 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/{tenant}/discovery/v2.0/keys", get(oauth::keys))
         .route("/{tenant}/oauth2/v2.0/token", post(oauth::token))
         .route("/{tenant}/oauth2/token", post(oauth::token))
-        .route("/auth/state", get(ceremony::state))
+        .route("/auth/state", get(enrol::state))
         .route("/auth/session", get(sessions::current))
-        .route("/auth/setup/inspect", post(ceremony::inspect))
-        .route("/auth/setup/passkey/begin", post(ceremony::setup_passkey_begin))
-        .route("/auth/setup/passkey/finish", post(ceremony::setup_passkey_finish))
-        .route("/auth/setup/password/begin", post(ceremony::setup_password_begin))
-        .route("/auth/setup/password/finish", post(ceremony::setup_password_finish))
-        .route("/auth/passkey/begin", post(ceremony::passkey_begin))
-        .route("/auth/passkey/finish", post(ceremony::passkey_finish))
-        .route("/auth/password", post(ceremony::password))
+        .route("/auth/setup/inspect", post(enrol::inspect))
+        .route("/auth/setup/passkey/begin", post(enrol::setup_passkey_begin))
+        .route("/auth/setup/passkey/finish", post(enrol::setup_passkey_finish))
+        .route("/auth/setup/password/begin", post(enrol::setup_password_begin))
+        .route("/auth/setup/password/finish", post(enrol::setup_password_finish))
+        .route("/auth/passkey/begin", post(prove::passkey_begin))
+        .route("/auth/passkey/finish", post(prove::passkey_finish))
+        .route("/auth/password", post(prove::password))
         .route("/auth/signout", post(sessions::sign_out))
         .route("/auth/sessions", get(sessions::list))
         .route("/auth/sessions/revokeOthers", post(sessions::revoke_others))
         .route("/auth/sessions/{id}", delete(sessions::revoke))
         .route("/auth/credentials", get(sessions::credentials))
-        .route("/auth/credentials/passkey/begin", post(ceremony::add_passkey_begin))
-        .route("/auth/credentials/passkey/finish", post(ceremony::add_passkey_finish))
+        .route("/auth/credentials/passkey/begin", post(enrol::add_passkey_begin))
+        .route("/auth/credentials/passkey/finish", post(enrol::add_passkey_finish))
         .route("/auth/credentials/{id}", delete(sessions::remove_credential))
         .route("/v1.0/{*rest}", any(graph::dispatch))
         .layer(axum::middleware::from_fn_with_state(app.clone(), not_from_elsewhere))
@@ -250,4 +252,9 @@ pub(crate) async fn body<T: serde::de::DeserializeOwned>(
 ) -> Result<T, ArmError> {
     let bytes = web::read_body(request.into_body(), 64 << 10).await?;
     sekisho_arm::resource::typed(&web::parse_json(&bytes)?, "")
+}
+
+/// The answer of a handler, whichever way it ended.
+fn answer(result: Result<Response, ArmError>) -> Response {
+    result.unwrap_or_else(|error| web::arm_error(&error))
 }

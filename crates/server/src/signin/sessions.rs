@@ -14,17 +14,13 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::{entry, kind, people, person_ref};
+use super::{answer, entry, kind, people, person_ref};
 use crate::app::App;
 use crate::authn::{self, COOKIE};
 use crate::http::{self as web, Peer};
 
 /// How fresh a sign-in must be for changing credentials.
 const FRESH: Duration = Duration::minutes(10);
-
-fn answer(result: Result<Response, ArmError>) -> Response {
-    result.unwrap_or_else(|error| web::arm_error(&error))
-}
 
 fn stamp(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()

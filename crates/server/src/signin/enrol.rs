@@ -1,0 +1,421 @@
+//! Enrolling: the first person and invited ones by a one-time link, and further passkeys of those who are signed in.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::response::{IntoResponse, Response};
+use fast_qr::convert::svg::SvgBuilder;
+use fast_qr::qr::QRBuilder;
+use http::{HeaderMap, StatusCode};
+use sekisho_arm::traits::{read_document, write_document};
+use sekisho_arm::{ArmError, Outcome, Scope, StoreError};
+use sekisho_identity::link::{Link, LinkError, LinkKind};
+use sekisho_identity::passkey::{PasskeyError, Registration, StoredPasskey};
+use sekisho_identity::password::PasswordHash;
+use sekisho_identity::recovery::RecoveryCodes;
+use sekisho_identity::session::{Method, Session};
+use sekisho_identity::throttle::KnownDevice;
+use sekisho_identity::totp::Authenticator;
+use sekisho_identity::{Digest, Person, Secret, password};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::ceremony::{Finish, device_label, keep, passkey_error, sentence, signed_in, take};
+use super::{answer, body, entry, kind, people, person_ref, sessions};
+use crate::app::App;
+use crate::http::{self as web, Peer};
+use crate::resources::authorization::owner_assignment;
+
+#[derive(Deserialize)]
+struct Token {
+    token: Secret,
+}
+
+fn link_error(error: LinkError) -> ArmError {
+    ArmError::bad("InvalidLink", sentence(&error.to_string()))
+}
+
+async fn find_link(read: &mut (dyn sekisho_arm::Read + '_), token: &Secret) -> Result<Link, ArmError> {
+    let link: Option<Link> = read_document(read, kind::LINK, &token.digest().key()).await?;
+    let link = link.ok_or_else(|| link_error(LinkError::Unknown))?;
+    link.check(token, link.kind, read.now()).map_err(link_error)?;
+    Ok(link)
+}
+
+/// `GET /auth/state`.
+pub(super) async fn state(State(app): State<Arc<App>>) -> Response {
+    let first = async { Ok::<_, StoreError>(!people::anybody(&mut app.store.read().await?).await?) };
+    match first.await {
+        Ok(first_run) => web::json(
+            StatusCode::OK,
+            &json!({
+                "firstRun": first_run, "version": env!("CARGO_PKG_VERSION"), "product": "Sekisho",
+                "organization": app.config.organization, "passkeys": app.identity.passkeys.is_ok(),
+            }),
+        ),
+        Err(error) => web::arm_error(&error.into()),
+    }
+}
+
+/// `POST /auth/setup/inspect`.
+pub(super) async fn inspect(State(app): State<Arc<App>>, request: Request) -> Response {
+    let run = async {
+        let Token { token } = body(request).await?;
+        let mut read = app.store.read().await?;
+        let link = find_link(&mut read, &token).await?;
+        let person = match link.person {
+            Some(id) => people::by_id(&mut read, id).await?,
+            None => None,
+        };
+        let kind = match link.kind {
+            LinkKind::Setup => "firstRun",
+            LinkKind::Invite => "invite",
+            LinkKind::Recovery => "reset",
+        };
+        let mut out = json!({"kind": kind, "expiresAt": link.expires.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()});
+        if let Some(person) = person {
+            out["userPrincipalName"] = person.user_principal_name.into();
+            out["displayName"] = person.display_name.into();
+        }
+        Ok(web::json(StatusCode::OK, &out))
+    };
+    answer(run.await)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SetupBegin {
+    token: Secret,
+    user_principal_name: String,
+    display_name: String,
+    password: Option<Secret>,
+}
+
+/// A set-up that has begun: who it is for and by which link.
+#[derive(Serialize, Deserialize)]
+struct Setup {
+    token: Digest,
+    person: Person,
+    new: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    expires: OffsetDateTime,
+    registration: Option<Registration>,
+    password: Option<(PasswordHash, Authenticator)>,
+}
+
+/// The person a link is for: the one it names, or a new one for the first run.
+async fn subject(
+    read: &mut (dyn sekisho_arm::Read + '_),
+    link: &Link,
+    wanted: &SetupBegin,
+) -> Result<(Person, bool), ArmError> {
+    if let Some(id) = link.person {
+        let person = people::by_id(read, id).await?.filter(|p| p.enabled);
+        return person.map(|p| (p, false)).ok_or_else(|| link_error(LinkError::Unknown));
+    }
+    let person = Person::new(&wanted.user_principal_name, &wanted.display_name, read.now())
+        .map_err(|e| ArmError::bad("InvalidPerson", sentence(&e.to_string())))?;
+    if people::by_name(read, &person.user_principal_name).await?.is_some() {
+        return Err(ArmError::bad("InvalidPerson", "This sign-in name is taken.").target("userPrincipalName"));
+    }
+    Ok((person, true))
+}
+
+/// `POST /auth/setup/passkey/begin`.
+pub(super) async fn setup_passkey_begin(State(app): State<Arc<App>>, request: Request) -> Response {
+    let run = async {
+        let wanted: SetupBegin = body(request).await?;
+        let mut read = app.store.read().await?;
+        let link = find_link(&mut read, &wanted.token).await?;
+        let (person, new) = subject(&mut read, &link, &wanted).await?;
+        let existing = people::passkeys(&mut read, person.id).await?;
+        let now = OffsetDateTime::now_utc();
+        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+        let (options, registration) =
+            passkeys.start_registration(&person, &existing, now).map_err(passkey_error)?;
+        drop(read);
+        let setup = Setup {
+            token: wanted.token.digest(),
+            person,
+            new,
+            expires: now + sekisho_identity::passkey::CEREMONY,
+            registration: Some(registration),
+            password: None,
+        };
+        let id = keep(&app, setup).await?;
+        Ok(web::json(StatusCode::OK, &json!({"ceremony": id, "publicKey": options["publicKey"]})))
+    };
+    answer(run.await)
+}
+
+/// `POST /auth/setup/passkey/finish`.
+pub(super) async fn setup_passkey_finish(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let run = async {
+        let finish: Finish = body(request).await?;
+        let id = finish.ceremony.clone();
+        let setup: Setup =
+            app.store.write::<_, ArmError, _>(move |tx| Box::pin(async move { take(tx, &id).await })).await?;
+        let registration =
+            setup.registration.as_ref().ok_or_else(|| passkey_error(PasskeyError::Malformed))?;
+        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+        let now = OffsetDateTime::now_utc();
+        let label = device_label(&headers);
+        let stored = passkeys
+            .finish_registration(registration, finish.credential, &label, now)
+            .map_err(passkey_error)?;
+        enrol(&app, peer, &headers, setup, Enrolled::Passkey(Box::new(stored))).await
+    };
+    answer(run.await)
+}
+
+enum Enrolled {
+    Passkey(Box<StoredPasskey>),
+    Password(PasswordHash, Authenticator),
+}
+
+/// Ends a set-up in one transaction: link spent, person and credential kept, Owner at the root for the first one,
+/// recovery codes made, session begun.
+async fn enrol(
+    app: &Arc<App>,
+    peer: Peer,
+    headers: &HeaderMap,
+    setup: Setup,
+    what: Enrolled,
+) -> Result<Response, ArmError> {
+    if OffsetDateTime::now_utc() >= setup.expires {
+        return Err(passkey_error(PasskeyError::Expired));
+    }
+    let permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
+    let made =
+        tokio::task::spawn_blocking(RecoveryCodes::generate).await.map_err(|_| ArmError::internal())?;
+    drop(permit);
+    let (codes, kept_codes) = made.map_err(|_| ArmError::internal())?;
+    let methods: Vec<Method> = match what {
+        Enrolled::Passkey(_) => vec![Method::Passkey],
+        Enrolled::Password(..) => vec![Method::Password, Method::Totp],
+    };
+    let address = peer.0.ip();
+    let agent = web::header(headers, "user-agent").unwrap_or_default();
+    let (session, token, device) = app
+        .store
+        .write::<_, ArmError, _>(move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                let link: Option<Link> = read_document(tx.as_read(), kind::LINK, &setup.token.key()).await?;
+                let mut link = link.ok_or_else(|| link_error(LinkError::Unknown))?;
+                if link.used.is_some() {
+                    return Err(link_error(LinkError::Used));
+                }
+                if now >= link.expires {
+                    return Err(link_error(LinkError::Expired));
+                }
+                link.used = Some(now);
+                write_document(tx, kind::LINK, &setup.token.key(), &link).await?;
+                let person = setup.person;
+                if setup.new {
+                    people::add(tx, &person).await?;
+                    let owner = owner_assignment(&Scope::Tenant, person.id, "User", now)?;
+                    tx.put(owner).await?;
+                }
+                match what {
+                    Enrolled::Passkey(passkey) => {
+                        if tx.document(kind::PASSKEY, &passkey.id).await?.is_some() {
+                            return Err(passkey_error(PasskeyError::AlreadyRegistered));
+                        }
+                        write_document(tx, kind::PASSKEY, &passkey.id, &*passkey).await?;
+                    }
+                    Enrolled::Password(hash, authenticator) => {
+                        write_document(tx, kind::PASSWORD, &person.id.to_string(), &hash).await?;
+                        write_document(tx, kind::TOTP, &person.id.to_string(), &authenticator).await?;
+                    }
+                }
+                write_document(tx, kind::RECOVERY, &person.id.to_string(), &kept_codes).await?;
+                let (session, token) = Session::new(&person, &methods, address, &agent, now)
+                    .map_err(|_| ArmError::internal())?;
+                write_document(tx, kind::SESSION, &session.key(), &session).await?;
+                let (device, cookie) =
+                    KnownDevice::issue(person.id, now).map_err(|_| ArmError::internal())?;
+                write_document(tx, kind::DEVICE, &device.key(), &device).await?;
+                let what = if setup.new { "people/firstRun/action" } else { "people/enrol/action" };
+                tx.audit(entry(
+                    what,
+                    person_ref(&person),
+                    Outcome::Succeeded,
+                    "Created",
+                    &address.to_string(),
+                ))
+                .await?;
+                Ok((session, token, cookie))
+            })
+        })
+        .await?;
+    app.access.refresh(&app.store).await?;
+    let codes: Vec<&str> = codes.iter().map(Secret::expose).collect();
+    let shown = sessions::describe(app, &session).await?;
+    Ok(signed_in(StatusCode::OK, &json!({"recoveryCodes": codes, "session": shown}), &token, Some(&device)))
+}
+
+/// `POST /auth/setup/password/begin`.
+pub(super) async fn setup_password_begin(State(app): State<Arc<App>>, request: Request) -> Response {
+    let run = async {
+        let wanted: SetupBegin = body(request).await?;
+        let secret = wanted
+            .password
+            .clone()
+            .ok_or_else(|| ArmError::bad("WeakPassword", "A password is missing.").target("password"))?;
+        let mut read = app.store.read().await?;
+        let link = find_link(&mut read, &wanted.token).await?;
+        let (person, new) = subject(&mut read, &link, &wanted).await?;
+        drop(read);
+        let host = app.config.host.clone();
+        let mut words = person.context_words();
+        words.extend([host.as_str(), person.user_principal_name.as_str()]);
+        password::check_new(&secret, &words)
+            .map_err(|e| ArmError::bad("WeakPassword", sentence(&e.to_string())).target("password"))?;
+        let _permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
+        let hash = tokio::task::spawn_blocking(move || password::hash(&secret))
+            .await
+            .map_err(|_| ArmError::internal())?
+            .map_err(|_| ArmError::internal())?;
+        let authenticator = Authenticator::generate().map_err(|_| ArmError::internal())?;
+        let (url, text) = authenticator.enrolment(&app.config.organization, &person.user_principal_name);
+        let qr = QRBuilder::new(url.expose()).build().map_err(|_| ArmError::internal())?;
+        let svg = SvgBuilder::default().to_str(&qr);
+        let shown = json!({"secret": text.expose(), "otpauthUrl": url.expose(), "qrSvg": svg});
+        let setup = Setup {
+            token: wanted.token.digest(),
+            person,
+            new,
+            expires: OffsetDateTime::now_utc() + sekisho_identity::passkey::CEREMONY,
+            registration: None,
+            password: Some((hash, authenticator)),
+        };
+        let id = keep(&app, setup).await?;
+        let mut out = shown;
+        out["ceremony"] = id.into();
+        Ok(web::json(StatusCode::OK, &out))
+    };
+    answer(run.await)
+}
+
+/// `POST /auth/setup/password/finish`. A wrong code does not spend the ceremony: typing is error-prone, and the code
+/// itself allows three tries a step.
+pub(super) async fn setup_password_finish(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let run = async {
+        let finish: Finish = body(request).await?;
+        let (id, code) = (finish.ceremony.clone(), finish.code.clone());
+        let setup: Result<Setup, ArmError> = app
+            .store
+            .write::<_, ArmError, _>(move |tx| {
+                Box::pin(async move {
+                    let mut setup: Setup = take(tx, &id).await?;
+                    let now = tx.now();
+                    let Some((_, authenticator)) = setup.password.as_mut() else {
+                        return Err(passkey_error(PasskeyError::Malformed));
+                    };
+                    if authenticator.check(&code, now).is_err() {
+                        write_document(tx, kind::CEREMONY, &id, &setup).await?;
+                        return Ok(Err(ArmError::bad(
+                            "InvalidCode",
+                            "The code is not right. Check the clock of your device and try the next one.",
+                        )
+                        .target("code")));
+                    }
+                    Ok(Ok(setup))
+                })
+            })
+            .await?;
+        let mut setup = setup?;
+        let (hash, authenticator) = setup.password.take().ok_or_else(ArmError::internal)?;
+        enrol(&app, peer, &headers, setup, Enrolled::Password(hash, authenticator)).await
+    };
+    answer(run.await)
+}
+
+#[derive(Serialize, Deserialize)]
+struct AddPasskey {
+    person: Uuid,
+    label: String,
+    registration: Registration,
+}
+
+/// `POST /auth/credentials/passkey/begin`.
+pub(super) async fn add_passkey_begin(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let run = async {
+        let (person, _) = sessions::fresh(&app, request.method(), &headers, peer).await?;
+        let given: Value = body(request).await?;
+        let label = given["label"]
+            .as_str()
+            .filter(|l| !l.trim().is_empty())
+            .map_or_else(|| device_label(&headers), str::to_owned);
+        let existing = people::passkeys(&mut app.store.read().await?, person.id).await?;
+        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+        let (options, registration) = passkeys
+            .start_registration(&person, &existing, OffsetDateTime::now_utc())
+            .map_err(passkey_error)?;
+        let id = keep(&app, AddPasskey { person: person.id, label, registration }).await?;
+        Ok(web::json(StatusCode::OK, &json!({"ceremony": id, "publicKey": options["publicKey"]})))
+    };
+    answer(run.await)
+}
+
+/// `POST /auth/credentials/passkey/finish`.
+pub(super) async fn add_passkey_finish(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let run = async {
+        let (person, _) = sessions::fresh(&app, request.method(), &headers, peer).await?;
+        let finish: Finish = body(request).await?;
+        let owner = app.clone();
+        let address = peer.0.ip().to_string();
+        app.store
+            .write::<_, ArmError, _>(move |tx| {
+                Box::pin(async move {
+                    let begun: AddPasskey = take(tx, &finish.ceremony).await?;
+                    if begun.person != person.id {
+                        return Err(passkey_error(PasskeyError::Refused));
+                    }
+                    let passkeys = owner.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+                    let stored = passkeys
+                        .finish_registration(&begun.registration, finish.credential, &begun.label, tx.now())
+                        .map_err(passkey_error)?;
+                    if tx.document(kind::PASSKEY, &stored.id).await?.is_some() {
+                        return Err(passkey_error(PasskeyError::AlreadyRegistered));
+                    }
+                    write_document(tx, kind::PASSKEY, &stored.id, &stored).await?;
+                    tx.audit(entry(
+                        "people/credentials/write",
+                        person_ref(&person),
+                        Outcome::Succeeded,
+                        "Created",
+                        &address,
+                    ))
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    answer(run.await)
+}

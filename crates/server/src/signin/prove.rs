@@ -1,0 +1,267 @@
+//! Signing in, by passkey or by password with code.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use sekisho_arm::traits::{read_document, write_document};
+use sekisho_arm::{ArmError, Outcome, Write};
+use sekisho_identity::passkey::{Answer, Authentication, PasskeyError, Prompt, Purpose, StoredPasskey};
+use sekisho_identity::password::PasswordHash;
+use sekisho_identity::recovery::RecoveryCodes;
+use sekisho_identity::session::{Method, Session};
+use sekisho_identity::throttle::{Counter, KnownDevice};
+use sekisho_identity::totp::Authenticator;
+use sekisho_identity::{Person, Secret, password};
+use serde::Deserialize;
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::ceremony::{DEVICE_COOKIE, Finish, keep, passkey_error, sentence, signed_in, take};
+use super::{answer, body, entry, kind, nobody, people, person_ref, sessions};
+use crate::app::App;
+use crate::authn::{self, COOKIE};
+use crate::http::{self as web, Peer};
+
+/// `POST /auth/passkey/begin`.
+pub(super) async fn passkey_begin(State(app): State<Arc<App>>) -> Response {
+    let run = async {
+        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+        let (options, state) =
+            passkeys.start_sign_in(Prompt::Dialog, OffsetDateTime::now_utc()).map_err(passkey_error)?;
+        let id = keep(&app, state).await?;
+        Ok(web::json(StatusCode::OK, &json!({"ceremony": id, "publicKey": options["publicKey"]})))
+    };
+    answer(run.await)
+}
+
+/// `POST /auth/passkey/finish`.
+pub(super) async fn passkey_finish(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let run = async {
+        let finish: Finish = body(request).await?;
+        let owner = app.clone();
+        let address = peer.0.ip().to_string();
+        // Whatever the answer is, the ceremony is spent and the passkey's state is kept: so the refusal is a value.
+        let outcome: Result<Person, ArmError> = app
+            .store
+            .write::<_, ArmError, _>(move |tx| {
+                Box::pin(async move {
+                    let state: Authentication = take(tx, &finish.ceremony).await?;
+                    let now = tx.now();
+                    let refused = async |tx: &mut dyn Write, who, error: PasskeyError| {
+                        tx.audit(entry(
+                            "people/signIn/action",
+                            who,
+                            Outcome::Denied,
+                            &error.to_string(),
+                            &address,
+                        ))
+                        .await?;
+                        Ok(Err(passkey_error(error)))
+                    };
+                    let read = match Answer::read(finish.credential) {
+                        Ok(read) => read,
+                        Err(error) => return refused(tx, nobody("passkey"), error).await,
+                    };
+                    let stored: Option<StoredPasskey> =
+                        read_document(tx.as_read(), kind::PASSKEY, &read.credential).await?;
+                    let Some(mut stored) = stored else {
+                        return refused(tx, nobody("passkey"), PasskeyError::Unknown).await;
+                    };
+                    let passkeys = owner.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+                    let proved = passkeys.finish(state, &read, &Purpose::SignIn, &mut stored, now);
+                    write_document(tx, kind::PASSKEY, &stored.id, &stored).await?;
+                    let person = people::by_id(tx.as_read(), stored.person).await?;
+                    let who = person.as_ref().map_or_else(|| nobody("passkey"), person_ref);
+                    match (proved, person.filter(|p| p.enabled)) {
+                        (Ok(()), Some(person)) => Ok(Ok(person)),
+                        (Ok(()), None) => refused(tx, who, PasskeyError::Unknown).await,
+                        (Err(error), _) => refused(tx, who, error).await,
+                    }
+                })
+            })
+            .await?;
+        begin_session(&app, peer, &headers, outcome?, vec![Method::Passkey]).await
+    };
+    answer(run.await)
+}
+
+async fn begin_session(
+    app: &Arc<App>,
+    peer: Peer,
+    headers: &HeaderMap,
+    person: Person,
+    methods: Vec<Method>,
+) -> Result<Response, ArmError> {
+    let agent = web::header(headers, "user-agent").unwrap_or_default();
+    let address = peer.0.ip();
+    // The cookie of an earlier session of this browser ends that session.
+    let earlier = authn::cookie(headers, COOKIE).map(|t| Session::key_of(&t));
+    let (session, token, device) = app
+        .store
+        .write::<_, ArmError, _>(move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                if let Some(earlier) = earlier {
+                    tx.remove_document(kind::SESSION, &earlier).await?;
+                }
+                let (session, token) = Session::new(&person, &methods, address, &agent, now)
+                    .map_err(|_| ArmError::internal())?;
+                write_document(tx, kind::SESSION, &session.key(), &session).await?;
+                let (device, cookie) =
+                    KnownDevice::issue(person.id, now).map_err(|_| ArmError::internal())?;
+                write_document(tx, kind::DEVICE, &device.key(), &device).await?;
+                tx.audit(entry(
+                    "people/signIn/action",
+                    person_ref(&person),
+                    Outcome::Succeeded,
+                    "OK",
+                    &address.to_string(),
+                ))
+                .await?;
+                Ok((session, token, cookie))
+            })
+        })
+        .await?;
+    let shown = sessions::describe(app, &session).await?;
+    Ok(signed_in(StatusCode::OK, &shown, &token, Some(&device)))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PasswordSignIn {
+    user_principal_name: String,
+    code: String,
+    password: Secret,
+}
+
+fn invalid_credentials() -> ArmError {
+    ArmError::new(401, "InvalidCredentials", "The name, the code or the password is not right.")
+}
+
+/// `POST /auth/password`: name, code (or a recovery code) and password at once; one answer for every mistake.
+pub(super) async fn password(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let run = async {
+        let given: PasswordSignIn = body(request).await?;
+        let name = given.user_principal_name.clone();
+        let address = peer.0.ip();
+        let mut read = app.store.read().await?;
+        let person = people::by_name(&mut read, &name).await?.filter(|p| p.enabled);
+        let now = OffsetDateTime::now_utc();
+        let familiar = match (authn::cookie(&headers, DEVICE_COOKIE), &person) {
+            (Some(cookie), Some(person)) => {
+                let device: Option<KnownDevice> =
+                    read_document(&mut read, kind::DEVICE, &cookie.digest().key()).await?;
+                device.is_some_and(|d| d.is_familiar(&cookie, person.id, now))
+            }
+            _ => false,
+        };
+        let places = app.identity.keyed.places(&name, familiar, address);
+        for (_, key) in &places {
+            let counter: Counter = read_document(&mut read, kind::THROTTLE, key).await?.unwrap_or_default();
+            if let Err(locked) = counter.check(now) {
+                let mut error = ArmError::new(429, "TooManyAttempts", sentence(&locked.to_string()));
+                error.retry_after = u32::try_from((locked.until - now).whole_seconds().max(1)).ok();
+                return Err(error);
+            }
+        }
+        let hash: Option<PasswordHash> = match &person {
+            Some(person) => read_document(&mut read, kind::PASSWORD, &person.id.to_string()).await?,
+            None => None,
+        };
+        drop(read);
+        // The password is checked in any case, so that time does not tell which part was wrong.
+        let permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
+        let secret = given.password.clone();
+        let right = tokio::task::spawn_blocking(move || match hash {
+            Some(hash) => password::verify(&hash, &secret),
+            None => {
+                password::verify_dummy(&secret);
+                false
+            }
+        })
+        .await
+        .map_err(|_| ArmError::internal())?;
+        drop(permit);
+        let wrong = (!right).then(|| app.identity.keyed.password(&name, &given.password));
+        let outcome: Result<(Person, Vec<Method>), ArmError> = app
+            .store
+            .write::<_, ArmError, _>(move |tx| {
+                Box::pin(async move {
+                    let now = tx.now();
+                    let second = match &person {
+                        Some(person) => second_factor(tx, person, &given.code).await?,
+                        None => None,
+                    };
+                    let ok = right && second.is_some();
+                    for (scope, key) in &places {
+                        let mut counter: Counter =
+                            read_document(tx.as_read(), kind::THROTTLE, key).await?.unwrap_or_default();
+                        if ok {
+                            counter.succeed(*scope)
+                        } else {
+                            counter.fail(*scope, wrong, now)
+                        }
+                        write_document(tx, kind::THROTTLE, key, &counter).await?;
+                    }
+                    match (person, second) {
+                        (Some(person), Some(second)) if right => {
+                            Ok(Ok((person, vec![Method::Password, second])))
+                        }
+                        (person, _) => {
+                            let who = person.as_ref().map_or_else(|| nobody("unknown name"), person_ref);
+                            tx.audit(entry(
+                                "people/signIn/action",
+                                who,
+                                Outcome::Denied,
+                                "InvalidCredentials",
+                                &address.to_string(),
+                            ))
+                            .await?;
+                            Ok(Err(invalid_credentials()))
+                        }
+                    }
+                })
+            })
+            .await?;
+        let (person, methods) = outcome?;
+        begin_session(&app, peer, &headers, person, methods).await
+    };
+    answer(run.await)
+}
+
+/// Checks a TOTP code or a recovery code and marks it used.
+async fn second_factor(
+    tx: &mut (dyn Write + '_),
+    person: &Person,
+    code: &str,
+) -> Result<Option<Method>, ArmError> {
+    let key = person.id.to_string();
+    let now = tx.now();
+    let digits = code.chars().filter(|c| !c.is_whitespace()).all(|c| c.is_ascii_digit());
+    if digits {
+        let Some(mut totp) = read_document::<Authenticator>(tx.as_read(), kind::TOTP, &key).await? else {
+            return Ok(None);
+        };
+        let ok = totp.check(code, now).is_ok();
+        write_document(tx, kind::TOTP, &key, &totp).await?;
+        return Ok(ok.then_some(Method::Totp));
+    }
+    let Some(mut codes) = read_document::<RecoveryCodes>(tx.as_read(), kind::RECOVERY, &key).await? else {
+        return Ok(None);
+    };
+    let ok = codes.redeem(code, now);
+    write_document(tx, kind::RECOVERY, &key, &codes).await?;
+    Ok(ok.then_some(Method::RecoveryCode))
+}
