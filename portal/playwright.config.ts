@@ -6,6 +6,8 @@ export default defineConfig({
   testMatch: '*.e2e.ts',
   workers: 1,
   fullyParallel: false,
+  // When nothing works, one report says as much as forty.
+  maxFailures: 5,
   timeout: 60_000,
   expect: { timeout: 15_000 },
   reporter: [['list']],

@@ -10,6 +10,7 @@ const byCode = messages({
   InvalidLink: { en: 'This link has expired or was already used. Ask for a new one.', ja: 'このリンクは期限切れか、使用済みです。新しいリンクを依頼してください。' },
   WeakPassword: { en: 'This password is too weak.', ja: 'このパスワードは弱すぎます。' },
   FreshSignInRequired: { en: 'Sign in again first: this needs a sign-in younger than 10 minutes.', ja: '先にもう一度サインインしてください。この操作には 10 分以内のサインインが必要です。' },
+  PasskeySuspended: { en: 'This passkey is suspended, because a copy of it seems to exist.', ja: 'このパスキーは複製された可能性があるため、停止されています。' },
   LastCredential: { en: 'This is your last way to sign in, so it stays.', ja: '最後のサインイン方法のため、削除できません。' },
   ResourceNotFound: { en: 'This resource does not exist (any more).', ja: 'このリソースは存在しないか、削除されました。' },
   ResourceGroupNotFound: { en: 'This resource group does not exist.', ja: 'このリソース グループは存在しません。' },

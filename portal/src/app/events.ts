@@ -61,10 +61,13 @@ export function connectEvents(client: QueryClient) {
   }
 
   const onChange = (event: MessageEvent<string>) => {
-    const change = JSON.parse(event.data) as { type: string; id: string }
+    const change = JSON.parse(event.data) as { type: string; id: string; verb: 'put' | 'delete' }
     const type = pageType(change.type)
-    void client.invalidateQueries({ queryKey: [type, change.id.toLowerCase()] })
-    void client.invalidateQueries({ queryKey: ['resource', change.id.toLowerCase()] })
+    // Whoever deleted it is leaving its page at this moment; the list refetch below is late enough for everybody else.
+    if (change.verb !== 'delete') {
+      void client.invalidateQueries({ queryKey: [type, change.id.toLowerCase()] })
+      void client.invalidateQueries({ queryKey: ['resource', change.id.toLowerCase()] })
+    }
     for (const affected of [type, ...(alsoChanged[type] ?? []), types.activity]) refetchSoon(affected)
   }
 

@@ -11,7 +11,8 @@ export type ArmId = {
   parent?: string
 }
 
-export function parseArmId(text: string): ArmId | undefined {
+export function parseArmId(text: string | undefined): ArmId | undefined {
+  if (!text) return
   const segments = text.trim().replace(/^\/+|\/+$/g, '').split('/')
   if (segments.length < 2 || segments.length % 2 !== 0 || segments.some((part) => part === '' || /[?#\s]/.test(part))) return
   const first = segments[0]?.toLowerCase()

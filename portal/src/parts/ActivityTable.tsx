@@ -2,7 +2,7 @@ import { Link2 } from 'lucide-react'
 import type { ActivityEvent } from '../api/types.ts'
 import { ago, dateTime } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
-import { nameOf } from '../domain/armId.ts'
+import { nameOf, parseArmId } from '../domain/armId.ts'
 import { Badge } from '../ui/Badge.tsx'
 import { Table } from '../ui/Table.tsx'
 import type { Tone } from '../ui/tone.ts'
@@ -56,13 +56,13 @@ export function ActivityTable({ events, onOpen, withoutResource = false }: Props
                 id: 'resource',
                 header: m.resource,
                 cell: (event: ActivityEvent) =>
-                  event.resourceId ? (
+                  parseArmId(event.resourceId) ? (
                     <ResourceLink id={event.resourceId} className="inline-flex items-center gap-1 break-all">
                       <Link2 size={12} className="shrink-0 text-ink-3" aria-hidden />
                       {nameOf(event.resourceId)}
                     </ResourceLink>
                   ) : (
-                    '–'
+                    <span className="text-ink-3">{event.resourceId || '–'}</span>
                   ),
               },
             ]),

@@ -1,6 +1,7 @@
 import type { ActivityEvent } from '../api/types.ts'
 import { dateTime } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
+import { parseArmId } from '../domain/armId.ts'
 import { CodeBlock } from '../ui/CodeBlock.tsx'
 import { PropertyList } from '../ui/PropertyList.tsx'
 import { SidePanel } from '../ui/SidePanel.tsx'
@@ -39,7 +40,7 @@ export function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: 
             [m.status, `${eventStatusText(event.status.value)}${properties?.statusCode ? ` (${properties.statusCode})` : ''}`],
             [m.caller, event.caller],
             ...optional(m.from, [httpRequest?.method, httpRequest?.clientIpAddress].filter(Boolean).join(' ')),
-            [m.resource, event.resourceId ? <ResourceLink key="id" id={event.resourceId}>{mono(event.resourceId)}</ResourceLink> : '–'],
+            [m.resource, parseArmId(event.resourceId) ? <ResourceLink key="id" id={event.resourceId}>{mono(event.resourceId)}</ResourceLink> : mono(event.resourceId || '–')],
             ...optional(m.action, authorization?.action ?? event.operationName.value),
             ...optional(m.scope, authorization?.scope),
             ...optional(m.role, authorization?.role),

@@ -48,12 +48,14 @@ export function ReviewDialog({ title, changes, onClose, onDone }: Props) {
     refetchOnMount: 'always',
   })
   const count = affected(preview.data)
+  // The page of a deleted resource is about to be left; asking for it again could only fail.
+  const deleted = new Set<unknown>(changes.filter(({ method }) => method === 'DELETE').map(({ id }) => id.toLowerCase()))
   const apply = useMutation({
     // One after the other: a failure stops the rest, and what did happen is in the list behind.
     mutationFn: async () => {
       for (const change of changes) await applyChange(change)
     },
-    onSettled: () => client.invalidateQueries({ predicate: (query) => networkTypes.has(query.queryKey[0]) }),
+    onSettled: () => client.invalidateQueries({ predicate: ({ queryKey: [type, id] }) => networkTypes.has(type) && !deleted.has(id) }),
     onSuccess: () => {
       toast(m.applied(count))
       onDone()
