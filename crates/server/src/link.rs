@@ -15,8 +15,9 @@ use http::{StatusCode, header};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use sekisho_arm::traits::read_document;
-use sekisho_arm::{ArmError, Scope, StoreError};
+use sekisho_arm::traits::{read_document, write_document};
+use sekisho_arm::{ArmError, Outcome, Scope, StoreError};
+use sekisho_link::join::Hex;
 use sekisho_link::machine::{self, Desired, Machine, kind};
 use sekisho_link::message::{JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, ToAgent, ToServer};
 use serde_json::json;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::http::{self as web, Peer};
+use crate::signin;
 
 /// How long a new connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -62,9 +64,19 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
             )
         })
         .await;
-    let joined = result.inspect_err(
-        |error| tracing::warn!(code = error.code, client = %peer.0, "a machine was not let in"),
-    )?;
+    let joined = match result {
+        Ok(joined) => joined,
+        Err(error) => {
+            tracing::warn!(code = error.code, client = %peer.0, "a machine was not let in");
+            let who = signin::nobody("a machine that is not known");
+            let mut record = signin::entry("", who, Outcome::Denied, &error.code, &peer.0.ip().to_string());
+            record.operation = "Sekisho.Fleet/machines/join/action".to_owned();
+            app.store
+                .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(record).await }))
+                .await?;
+            return Err(error);
+        }
+    };
     let answer = JoinAnswer {
         agent_id: joined.agent.to_string(),
         machine: joined.machine.to_string(),
@@ -226,11 +238,20 @@ impl Connection {
         };
         self.sent_generation = generation;
         let machine = self.machine.clone();
+        let (agent, key) = (self.agent.to_string(), Hex(&self.key).to_string());
         let state: Machine = self
             .app
             .store
             .write::<_, StoreError, _>(move |tx| {
                 Box::pin(async move {
+                    // A renewed key that is in use ends the one before it, of which there may be copies.
+                    let known: Option<machine::Agent> =
+                        read_document(tx.as_read(), kind::AGENT, &agent).await?;
+                    if let Some(mut known) = known.filter(|k| k.keys.len() > 1 && k.keys.last() == Some(&key))
+                    {
+                        known.keys = vec![key];
+                        write_document(tx, kind::AGENT, &agent, &known).await?;
+                    }
                     machine::heard(tx, &machine, |m| {
                         m.version = version.chars().take(64).collect();
                         m.boot_id = boot_id.chars().take(64).collect();
@@ -289,6 +310,11 @@ impl Connection {
                     })
                 })
                 .await
+            }
+            ToServer::Facts { facts: value } | ToServer::FactsPatch { patch: value, .. }
+                if !value.is_object() =>
+            {
+                Err(End::Broken("facts that are no object".to_owned()))
             }
             ToServer::Facts { facts } => {
                 self.write(move |tx| {
