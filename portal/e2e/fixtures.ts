@@ -37,7 +37,9 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
       const problems = watch(page)
       await page.addInitScript(() => {
         document.addEventListener('securitypolicyviolation', (event) => {
-          console.error(`CSP: ${event.violatedDirective} blocked ${event.blockedURI || event.sample} (${event.sourceFile})`)
+          console.error(
+            `CSP: ${event.violatedDirective} blocked ${event.blockedURI || event.sample} (${event.sourceFile})`,
+          )
         })
       })
       const authenticator = await Authenticator.plugIn(page)
@@ -63,11 +65,13 @@ function watch(page: Page) {
   const problems: string[] = []
   page.on('console', (message) => {
     const { url } = message.location()
-    if (message.type() === 'error' && !expectedUrls.some((expected) => expected.test(url))) problems.push(`${message.text()} ${url}`)
+    if (message.type() === 'error' && !expectedUrls.some((expected) => expected.test(url)))
+      problems.push(`${message.text()} ${url}`)
   })
   page.on('pageerror', (error) => problems.push(error.stack ?? error.message))
   page.on('response', (response) => {
-    if (response.url().includes('/assets/') && response.status() >= 400) problems.push(`${response.status()} ${response.url()}`)
+    if (response.url().includes('/assets/') && response.status() >= 400)
+      problems.push(`${response.status()} ${response.url()}`)
   })
   return problems
 }

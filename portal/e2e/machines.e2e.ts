@@ -7,7 +7,8 @@ test('every connected machine is in the grid, and the filter finds one', async (
   await portal.goto(`${ready.url}/machines`)
   await setLanguage(portal, 'en')
   const grid = portal.getByRole('grid', { name: 'Machines' })
-  for (const machine of ready.machines) await expect(grid.getByRole('link', { name: machine.name, exact: true })).toBeVisible()
+  for (const machine of ready.machines)
+    await expect(grid.getByRole('link', { name: machine.name, exact: true })).toBeVisible()
 
   const [first, second] = ready.machines
   if (!first || !second) throw new Error('the demo has fewer than two machines')

@@ -73,7 +73,10 @@ test('a security group from nothing to a machine and back, always with its effec
 
   await portal.reload()
   await portal.getByRole('button', { name: 'Delete', exact: true }).click()
-  await portal.getByRole('dialog').getByRole('button', { name: /^Delete/ }).click()
+  await portal
+    .getByRole('dialog')
+    .getByRole('button', { name: /^Delete/ })
+    .click()
   await expect(portal.getByRole('heading', { level: 1, name: 'Network security groups' })).toBeVisible()
   await expect(portal.getByRole('link', { name, exact: true })).toBeHidden()
 })

@@ -8,7 +8,8 @@ export type Change = { method: 'PUT' | 'DELETE'; id: string; body?: unknown; eta
 export const previewChange = ({ method, id, body, etag }: Change) =>
   call<WhatIf>(method, resourceUrl(id, { whatIf: 'true' }), { body, etag })
 
-export const applyChange = ({ method, id, body, etag }: Change) => call<unknown>(method, resourceUrl(id), { body, etag })
+export const applyChange = ({ method, id, body, etag }: Change) =>
+  call<unknown>(method, resourceUrl(id), { body, etag })
 
 /** Several writes are reviewed as one: a machine touched twice appears once. */
 export async function previewChanges(changes: Change[]): Promise<WhatIf> {

@@ -72,7 +72,7 @@ export const get = <T>(url: string, signal?: AbortSignal) => call<T>('GET', url,
 /** Every page of a list. */
 export async function listAll<T>(url: string, signal?: AbortSignal): Promise<T[]> {
   const rows: T[] = []
-  for (let next: string | undefined = url; next; ) {
+  for (let next: string | undefined = url; next;) {
     const page: List<T> = await get<List<T>>(next, signal)
     rows.push(...page.value)
     next = page.nextLink ? localPath(page.nextLink) : undefined

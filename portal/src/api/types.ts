@@ -105,7 +105,14 @@ export type Facts = {
   bootId: string
   bootedAt: string
   disks: { name: string; sizeBytes: number; model: string | null; rotational: boolean; readOnly: boolean }[]
-  mounts: { source: string; target: string; fsType: string; options: string; sizeBytes: number; availableBytes: number }[]
+  mounts: {
+    source: string
+    target: string
+    fsType: string
+    options: string
+    sizeBytes: number
+    availableBytes: number
+  }[]
   nics: { name: string; mac: string; mtu: number; up: boolean; addresses: string[] }[]
   routes: { destination: string; gateway: string | null; interface: string; metric: number }[]
   sockets: Socket[]
@@ -242,7 +249,12 @@ export type RuleEffect = {
   }
 }
 export type WhatIf = {
-  changes: { resourceId: string; changeType: 'Create' | 'Modify' | 'Delete' | 'NoChange'; before: unknown; after: unknown }[]
+  changes: {
+    resourceId: string
+    changeType: 'Create' | 'Modify' | 'Delete' | 'NoChange'
+    before: unknown
+    after: unknown
+  }[]
   machines: { id: string; name: string; online: boolean; changes: RuleEffect[] }[]
 }
 

@@ -28,7 +28,10 @@ export function LiveBanner() {
   }
   if (live.version && firstVersion && live.version !== firstVersion) {
     return (
-      <div role="status" className="flex items-center gap-2 border-b border-accent-line bg-accent-soft px-5 py-1.5 text-sm">
+      <div
+        role="status"
+        className="flex items-center gap-2 border-b border-accent-line bg-accent-soft px-5 py-1.5 text-sm"
+      >
         <RefreshCw size={15} className="shrink-0 text-accent" aria-hidden />
         {m.updated}
         <Button size="sm" onPress={() => location.reload()}>

@@ -6,22 +6,25 @@ import { messages } from './i18n.ts'
 
 const m = messages({
   title: { en: 'There is nothing at this address.', ja: 'このアドレスには何もありません。' },
-  why: { en: 'The link may be old, or the resource was deleted.', ja: 'リンクが古いか、リソースが削除された可能性があります。' },
+  why: {
+    en: 'The link may be old, or the resource was deleted.',
+    ja: 'リンクが古いか、リソースが削除された可能性があります。',
+  },
   home: { en: 'Go to the overview', ja: '概要へ移動' },
 })
 
 export function NotFound() {
   return (
     <Page title={m.title}>
-    <EmptyState
-      icon={<MapPinOff size={20} aria-hidden />}
-      title={m.why}
-      action={
-        <Link to="/" className="text-sm font-medium text-accent hover:underline">
-          {m.home}
-        </Link>
-      }
-    />
+      <EmptyState
+        icon={<MapPinOff size={20} aria-hidden />}
+        title={m.why}
+        action={
+          <Link to="/" className="text-sm font-medium text-accent hover:underline">
+            {m.home}
+          </Link>
+        }
+      />
     </Page>
   )
 }

@@ -2,7 +2,18 @@ import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { ArrowRight, Link2, type LucideIcon, Languages, Moon, Plus, Search, Server, Shield } from 'lucide-react'
 import { useDeferredValue, useState } from 'react'
-import { Autocomplete, Dialog, Header, Input, Menu, MenuItem, MenuSection, Modal, ModalOverlay, SearchField } from 'react-aria-components'
+import {
+  Autocomplete,
+  Dialog,
+  Header,
+  Input,
+  Menu,
+  MenuItem,
+  MenuSection,
+  Modal,
+  ModalOverlay,
+  SearchField,
+} from 'react-aria-components'
 import { fleetQueries } from '../api/queries/fleet.ts'
 import { networkQueries } from '../api/queries/network.ts'
 import { parseArmId } from '../domain/armId.ts'
@@ -13,7 +24,10 @@ import { getTheme, setTheme } from './theme.ts'
 
 const m = messages({
   title: { en: 'Command palette', ja: 'コマンド パレット' },
-  placeholder: { en: 'Type a name, a page, an action, or paste a resource id', ja: '名前・ページ・操作を入力、またはリソース ID を貼り付け' },
+  placeholder: {
+    en: 'Type a name, a page, an action, or paste a resource id',
+    ja: '名前・ページ・操作を入力、またはリソース ID を貼り付け',
+  },
   results: { en: 'Results', ja: '結果' },
   nothing: { en: 'Nothing found', ja: '見つかりません' },
   pages: { en: 'Pages', ja: 'ページ' },
@@ -48,21 +62,76 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const deferred = useDeferredValue(query)
 
   const openResource = (id: string) => () => void navigate({ to: '/r/$', params: { _splat: id.slice(1) } })
-  const pages = navItems.map((item): Entry => ({ id: item.to, text: navText[item.text], aliases: item.aliases, icon: item.icon, run: () => void navigate({ to: item.to }) }))
-  const machineEntries = machines.map((item): Entry => ({ id: item.id, text: item.name, detail: item.addresses[0] ?? item.resourceGroup, icon: Server, run: openResource(item.id) }))
-  const nsgEntries = nsgs.map((item): Entry => ({ id: item.id, text: item.name, aliases: 'nsg', icon: Shield, run: openResource(item.id) }))
+  const pages = navItems.map((item): Entry => ({
+    id: item.to,
+    text: navText[item.text],
+    aliases: item.aliases,
+    icon: item.icon,
+    run: () => void navigate({ to: item.to }),
+  }))
+  const machineEntries = machines.map((item): Entry => ({
+    id: item.id,
+    text: item.name,
+    detail: item.addresses[0] ?? item.resourceGroup,
+    icon: Server,
+    run: openResource(item.id),
+  }))
+  const nsgEntries = nsgs.map((item): Entry => ({
+    id: item.id,
+    text: item.name,
+    aliases: 'nsg',
+    icon: Shield,
+    run: openResource(item.id),
+  }))
   const actions: Entry[] = [
-    { id: 'connect', text: m.connect, aliases: 'connect join せつぞく setsuzoku ましん', icon: Plus, run: () => void navigate({ to: '/machines', search: { connect: true } }) },
-    { id: 'create-nsg', text: m.createNsg, aliases: 'create nsg さくせい sakusei', icon: Plus, run: () => void navigate({ to: '/nsg', search: { create: true } }) },
-    { id: 'theme', text: m.theme, aliases: 'theme dark light てーま teema ダーク', icon: Moon, run: () => setTheme(getTheme() === 'dark' ? 'light' : 'dark') },
-    { id: 'language', text: m.language, aliases: 'language english japanese げんご gengo 言語 日本語', icon: Languages, run: () => setLocale(getLocale() === 'ja' ? 'en' : 'ja') },
+    {
+      id: 'connect',
+      text: m.connect,
+      aliases: 'connect join せつぞく setsuzoku ましん',
+      icon: Plus,
+      run: () => void navigate({ to: '/machines', search: { connect: true } }),
+    },
+    {
+      id: 'create-nsg',
+      text: m.createNsg,
+      aliases: 'create nsg さくせい sakusei',
+      icon: Plus,
+      run: () => void navigate({ to: '/nsg', search: { create: true } }),
+    },
+    {
+      id: 'theme',
+      text: m.theme,
+      aliases: 'theme dark light てーま teema ダーク',
+      icon: Moon,
+      run: () => setTheme(getTheme() === 'dark' ? 'light' : 'dark'),
+    },
+    {
+      id: 'language',
+      text: m.language,
+      aliases: 'language english japanese げんご gengo 言語 日本語',
+      icon: Languages,
+      run: () => setLocale(getLocale() === 'ja' ? 'en' : 'ja'),
+    },
   ]
 
   const pasted = parseArmId(deferred)
   const matches = matcher(deferred)
   const searching = deferred.trim() !== ''
   const sections: [string, Entry[]][] = pasted
-    ? [[m.actions, [{ id: pasted.id, text: m.open(pasted.name), detail: pasted.type, icon: Link2, run: openResource(pasted.id) }]]]
+    ? [
+        [
+          m.actions,
+          [
+            {
+              id: pasted.id,
+              text: m.open(pasted.name),
+              detail: pasted.type,
+              icon: Link2,
+              run: openResource(pasted.id),
+            },
+          ],
+        ],
+      ]
     : [
         [m.pages, pages.filter(matches)],
         [m.machines, searching ? machineEntries.filter(matches).slice(0, 8) : []],
@@ -75,7 +144,12 @@ export default function Palette({ onClose }: { onClose: () => void }) {
     entry?.run()
   }
   return (
-    <ModalOverlay isOpen isDismissable onOpenChange={(open) => !open && onClose()} className="fixed inset-0 z-50 flex justify-center bg-black/35 pt-[12vh]">
+    <ModalOverlay
+      isOpen
+      isDismissable
+      onOpenChange={(open) => !open && onClose()}
+      className="fixed inset-0 z-50 flex justify-center bg-black/35 pt-[12vh]"
+    >
       <Modal className="h-fit w-[min(640px,92vw)] overflow-hidden rounded-xl border border-line bg-raised shadow-pop">
         <Dialog aria-label={m.title} className="outline-none">
           <Autocomplete inputValue={query} onInputChange={setQuery}>
@@ -87,33 +161,35 @@ export default function Palette({ onClose }: { onClose: () => void }) {
               />
             </SearchField>
             <div role="group" aria-label={m.results} tabIndex={0} className="max-h-[60vh] overflow-auto">
-            <Menu
-              aria-label={m.title}
-              className="p-1.5 outline-none"
-              onAction={(key) => run(String(key))}
-              renderEmptyState={() => <p className="px-3 py-2 text-sm text-ink-3">{m.nothing}</p>}
-            >
-              {sections
-                .filter(([, entries]) => entries.length > 0)
-                .map(([title, entries]) => (
-                  <MenuSection key={title} id={title}>
-                    <Header className="px-3 pt-2 pb-1 text-2xs font-medium text-ink-3">{title}</Header>
-                    {entries.map(({ id, text, detail, icon: Icon }) => (
-                      <MenuItem
-                        key={id}
-                        id={id}
-                        textValue={text}
-                        className="group flex h-9 cursor-default items-center gap-3 rounded-md px-3 text-sm outline-none focus:bg-accent-soft focus:text-accent focus-visible:bg-accent-soft"
-                      >
-                        <Icon size={16} strokeWidth={1.75} aria-hidden />
-                        <span className="truncate">{text}</span>
-                        {detail && <span className="ml-auto truncate pl-4 font-mono text-xs text-ink-3">{detail}</span>}
-                        <ArrowRight size={14} className="ml-auto hidden group-focus:block" aria-hidden />
-                      </MenuItem>
-                    ))}
-                  </MenuSection>
-                ))}
-            </Menu>
+              <Menu
+                aria-label={m.title}
+                className="p-1.5 outline-none"
+                onAction={(key) => run(String(key))}
+                renderEmptyState={() => <p className="px-3 py-2 text-sm text-ink-3">{m.nothing}</p>}
+              >
+                {sections
+                  .filter(([, entries]) => entries.length > 0)
+                  .map(([title, entries]) => (
+                    <MenuSection key={title} id={title}>
+                      <Header className="px-3 pt-2 pb-1 text-2xs font-medium text-ink-3">{title}</Header>
+                      {entries.map(({ id, text, detail, icon: Icon }) => (
+                        <MenuItem
+                          key={id}
+                          id={id}
+                          textValue={text}
+                          className="group flex h-9 cursor-default items-center gap-3 rounded-md px-3 text-sm outline-none focus:bg-accent-soft focus:text-accent focus-visible:bg-accent-soft"
+                        >
+                          <Icon size={16} strokeWidth={1.75} aria-hidden />
+                          <span className="truncate">{text}</span>
+                          {detail && (
+                            <span className="ml-auto truncate pl-4 font-mono text-xs text-ink-3">{detail}</span>
+                          )}
+                          <ArrowRight size={14} className="ml-auto hidden group-focus:block" aria-hidden />
+                        </MenuItem>
+                      ))}
+                    </MenuSection>
+                  ))}
+              </Menu>
             </div>
           </Autocomplete>
         </Dialog>

@@ -16,7 +16,10 @@ const m = messages({
 export function ScopePicker() {
   const navigate = useNavigate()
   const { session, subscription, subscriptionId, resourceGroup } = useScope()
-  const { data: groups = [] } = useQuery({ ...fleetQueries.resourceGroups(subscriptionId), enabled: subscriptionId !== '' })
+  const { data: groups = [] } = useQuery({
+    ...fleetQueries.resourceGroups(subscriptionId),
+    enabled: subscriptionId !== '',
+  })
 
   const choose = (search: { sub?: string; rg?: string }) =>
     void navigate({ to: '.', search: (old) => ({ ...old, ...search }) })
@@ -24,7 +27,12 @@ export function ScopePicker() {
   const others = session.subscriptions.filter((item) => item.id !== subscription?.id)
   const actions = [
     { id: '*', text: m.all, label: m.all, onAction: () => choose({ rg: undefined }) },
-    ...groups.map((group) => ({ id: group.id, text: group.name, label: group.name, onAction: () => choose({ rg: group.name }) })),
+    ...groups.map((group) => ({
+      id: group.id,
+      text: group.name,
+      label: group.name,
+      onAction: () => choose({ rg: group.name }),
+    })),
     ...others.map((item) => ({
       id: item.id,
       text: item.displayName,

@@ -7,7 +7,9 @@ import { Toasts } from '../ui/Toasts.tsx'
 import { connectEvents } from './events.ts'
 import { messages } from './i18n.ts'
 import { LiveBanner } from './LiveBanner.tsx'
+import { NoSubscription } from './NoSubscription.tsx'
 import { PagePending } from './PagePending.tsx'
+import { useScope } from './scope.ts'
 import { SideNav } from './SideNav.tsx'
 import { TopBar } from './TopBar.tsx'
 
@@ -19,6 +21,7 @@ const m = messages({ skip: { en: 'Skip to content', ja: '本文へ移動' } })
 export function Shell() {
   const client = useQueryClient()
   const path = useRouterState({ select: (state) => state.location.pathname })
+  const { subscription } = useScope()
   const [palette, setPalette] = useState(false)
   const [signedOut, setSignedOut] = useState(false)
 
@@ -53,7 +56,7 @@ export function Shell() {
         <main id="main" tabIndex={-1} className="min-h-0 min-w-0 overflow-auto outline-none">
           <LiveBanner />
           <Suspense fallback={<PagePending />}>
-            <Outlet />
+            {subscription || path === '/sessions' ? <Outlet /> : <NoSubscription />}
           </Suspense>
         </main>
       </div>

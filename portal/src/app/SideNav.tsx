@@ -40,7 +40,12 @@ export function SideNav({ path }: { path: string }) {
                         current ? 'bg-nav-active font-medium text-white' : 'hover:bg-white/6 hover:text-white',
                       )}
                     >
-                      <Icon size={16} strokeWidth={1.75} aria-hidden className={cx('shrink-0', current ? 'text-[#8fb0ff]' : 'opacity-80')} />
+                      <Icon
+                        size={16}
+                        strokeWidth={1.75}
+                        aria-hidden
+                        className={cx('shrink-0', current ? 'text-[#8fb0ff]' : 'opacity-80')}
+                      />
                       <span>{navText[text]}</span>
                     </Link>
                   </li>

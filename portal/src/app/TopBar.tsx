@@ -43,12 +43,17 @@ export function TopBar({ onSearch }: { onSearch: () => void }) {
       >
         <Search size={15} aria-hidden />
         <span className="truncate">{m.search}</span>
-        <kbd className="ml-auto rounded border border-line-strong bg-surface px-1.5 font-sans text-2xs text-ink-2">Ctrl K</kbd>
+        <kbd className="ml-auto rounded border border-line-strong bg-surface px-1.5 font-sans text-2xs text-ink-2">
+          Ctrl K
+        </kbd>
       </AriaButton>
       <IconButton label={m.language} onPress={() => setLocale(getLocale() === 'ja' ? 'en' : 'ja')}>
         <Languages size={16} aria-hidden />
       </IconButton>
-      <IconButton label={theme === 'dark' ? m.light : m.dark} onPress={() => setTheme(theme === 'dark' ? 'light' : 'dark')}>
+      <IconButton
+        label={theme === 'dark' ? m.light : m.dark}
+        onPress={() => setTheme(theme === 'dark' ? 'light' : 'dark')}
+      >
         {theme === 'dark' ? <Sun size={16} aria-hidden /> : <Moon size={16} aria-hidden />}
       </IconButton>
       <Menu
@@ -84,7 +89,10 @@ export function TopBar({ onSearch }: { onSearch: () => void }) {
         ]}
       >
         <AriaButton className="flex h-8 items-center gap-2 rounded-md pr-1.5 pl-1 text-sm hover:bg-sunken">
-          <span aria-hidden className="grid size-6 place-items-center rounded-full bg-accent text-2xs font-semibold text-accent-ink">
+          <span
+            aria-hidden
+            className="grid size-6 place-items-center rounded-full bg-accent text-2xs font-semibold text-accent-ink"
+          >
             {[...session.person.displayName][0]}
           </span>
           <span className="max-w-40 truncate">{session.person.displayName}</span>

@@ -3,21 +3,57 @@ import { messages } from './i18n.ts'
 
 /** Sentences for codes that people meet; any other code shows the server's own message. */
 const byCode = messages({
-  AuthenticationFailed: { en: 'Your session has ended. Sign in again.', ja: 'セッションが終了しました。もう一度サインインしてください。' },
+  AuthenticationFailed: {
+    en: 'Your session has ended. Sign in again.',
+    ja: 'セッションが終了しました。もう一度サインインしてください。',
+  },
   AuthorizationFailed: { en: 'You do not have permission for this.', ja: 'この操作を行うアクセス許可がありません。' },
-  InvalidCredentials: { en: 'User name, password or code is wrong.', ja: 'ユーザー名、パスワード、またはコードが正しくありません。' },
-  TooManyAttempts: { en: 'Too many attempts. Wait a moment.', ja: '試行回数が多すぎます。しばらく待ってからやり直してください。' },
-  InvalidLink: { en: 'This link has expired or was already used. Ask for a new one.', ja: 'このリンクは期限切れか、使用済みです。新しいリンクを依頼してください。' },
+  InvalidCredentials: {
+    en: 'User name, password or code is wrong.',
+    ja: 'ユーザー名、パスワード、またはコードが正しくありません。',
+  },
+  TooManyAttempts: {
+    en: 'Too many attempts. Wait a moment.',
+    ja: '試行回数が多すぎます。しばらく待ってからやり直してください。',
+  },
+  InvalidLink: {
+    en: 'This link has expired or was already used. Ask for a new one.',
+    ja: 'このリンクは期限切れか、使用済みです。新しいリンクを依頼してください。',
+  },
   WeakPassword: { en: 'This password is too weak.', ja: 'このパスワードは弱すぎます。' },
-  FreshSignInRequired: { en: 'Sign in again first: this needs a sign-in younger than 10 minutes.', ja: '先にもう一度サインインしてください。この操作には 10 分以内のサインインが必要です。' },
-  PasskeySuspended: { en: 'This passkey is suspended, because a copy of it seems to exist.', ja: 'このパスキーは複製された可能性があるため、停止されています。' },
-  LastCredential: { en: 'This is your last way to sign in, so it stays.', ja: '最後のサインイン方法のため、削除できません。' },
-  ResourceNotFound: { en: 'This resource does not exist (any more).', ja: 'このリソースは存在しないか、削除されました。' },
+  FreshSignInRequired: {
+    en: 'Sign in again first: this needs a sign-in younger than 10 minutes.',
+    ja: '先にもう一度サインインしてください。この操作には 10 分以内のサインインが必要です。',
+  },
+  PasskeySuspended: {
+    en: 'This passkey is suspended, because a copy of it seems to exist.',
+    ja: 'このパスキーは複製された可能性があるため、停止されています。',
+  },
+  LastCredential: {
+    en: 'This is your last way to sign in, so it stays.',
+    ja: '最後のサインイン方法のため、削除できません。',
+  },
+  ResourceNotFound: {
+    en: 'This resource does not exist (any more).',
+    ja: 'このリソースは存在しないか、削除されました。',
+  },
   ResourceGroupNotFound: { en: 'This resource group does not exist.', ja: 'このリソース グループは存在しません。' },
-  PreconditionFailed: { en: 'Somebody changed this in the meantime. Reload and try again.', ja: 'ほかのユーザーが先に変更しました。再読み込みしてやり直してください。' },
-  SecurityRuleConflict: { en: 'Another rule of this direction has the same priority.', ja: '同じ方向の別の規則が同じ優先度を使用しています。' },
-  NetworkSecurityGroupInUse: { en: 'This security group is still attached.', ja: 'このセキュリティ グループはまだ関連付けられています。' },
-  InUseNetworkSecurityGroupCannotBeDeleted: { en: 'This security group is still attached.', ja: 'このセキュリティ グループはまだ関連付けられています。' },
+  PreconditionFailed: {
+    en: 'Somebody changed this in the meantime. Reload and try again.',
+    ja: 'ほかのユーザーが先に変更しました。再読み込みしてやり直してください。',
+  },
+  SecurityRuleConflict: {
+    en: 'Another rule of this direction has the same priority.',
+    ja: '同じ方向の別の規則が同じ優先度を使用しています。',
+  },
+  NetworkSecurityGroupInUse: {
+    en: 'This security group is still attached.',
+    ja: 'このセキュリティ グループはまだ関連付けられています。',
+  },
+  InUseNetworkSecurityGroupCannotBeDeleted: {
+    en: 'This security group is still attached.',
+    ja: 'このセキュリティ グループはまだ関連付けられています。',
+  },
   RoleAssignmentExists: { en: 'This role assignment already exists.', ja: 'このロールの割り当ては既に存在します。' },
   Unreachable: { en: 'The server cannot be reached.', ja: 'サーバーに接続できません。' },
 })

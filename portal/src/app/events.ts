@@ -53,10 +53,13 @@ export function connectEvents(client: QueryClient) {
     const jitterMs = Math.random() * 300
     timers.set(
       type,
-      setTimeout(() => {
-        timers.delete(type)
-        void client.invalidateQueries({ queryKey: [type] })
-      }, (listEveryMs[type] ?? 700) + jitterMs),
+      setTimeout(
+        () => {
+          timers.delete(type)
+          void client.invalidateQueries({ queryKey: [type] })
+        },
+        (listEveryMs[type] ?? 700) + jitterMs,
+      ),
     )
   }
 
@@ -95,7 +98,8 @@ export function connectEvents(client: QueryClient) {
   }
 
   const watch = setInterval(() => {
-    if (live.state === 'connecting' && Date.now() - downSinceMs > staleAfterMs) setLive({ state: 'stale', sinceMs: downSinceMs })
+    if (live.state === 'connecting' && Date.now() - downSinceMs > staleAfterMs)
+      setLive({ state: 'stale', sinceMs: downSinceMs })
   }, 1_000)
   const poll = setInterval(() => {
     if (live.state === 'stale' && !document.hidden) void client.invalidateQueries()

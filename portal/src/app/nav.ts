@@ -1,4 +1,15 @@
-import { Gauge, Laptop, type LucideIcon, MonitorCog, ScrollText, Server, Shield, Ticket, UserCog, Users } from 'lucide-react'
+import {
+  Gauge,
+  Laptop,
+  type LucideIcon,
+  MonitorCog,
+  ScrollText,
+  Server,
+  Shield,
+  Ticket,
+  UserCog,
+  Users,
+} from 'lucide-react'
 import { messages } from './i18n.ts'
 
 export const navText = messages({
@@ -17,7 +28,16 @@ export const navText = messages({
   sessions: { en: 'My sign-ins', ja: '自分のサインイン' },
 })
 
-export type NavPath = '/' | '/machines' | '/enrolment' | '/nsg' | '/rbac' | '/people' | '/service-principals' | '/audit' | '/sessions'
+export type NavPath =
+  | '/'
+  | '/machines'
+  | '/enrolment'
+  | '/nsg'
+  | '/rbac'
+  | '/people'
+  | '/service-principals'
+  | '/audit'
+  | '/sessions'
 export type NavItem = {
   to: NavPath
   text: keyof typeof navText
@@ -31,27 +51,64 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
   {
     text: 'fleet',
     items: [
-      { to: '/machines', text: 'machines', icon: Server, aliases: 'machines vm server ましん mashin かそうましん サーバー' },
-      { to: '/enrolment', text: 'enrolment', icon: Ticket, aliases: 'enrolment enrollment token join とうろく touroku トークン' },
+      {
+        to: '/machines',
+        text: 'machines',
+        icon: Server,
+        aliases: 'machines vm server ましん mashin かそうましん サーバー',
+      },
+      {
+        to: '/enrolment',
+        text: 'enrolment',
+        icon: Ticket,
+        aliases: 'enrolment enrollment token join とうろく touroku トークン',
+      },
     ],
   },
   {
     text: 'network',
-    items: [{ to: '/nsg', text: 'nsg', icon: Shield, aliases: 'nsg network security group firewall せきゅりてぃ sekyuriti 規則 きそく kisoku' }],
+    items: [
+      {
+        to: '/nsg',
+        text: 'nsg',
+        icon: Shield,
+        aliases: 'nsg network security group firewall せきゅりてぃ sekyuriti 規則 きそく kisoku',
+      },
+    ],
   },
   {
     text: 'access',
     items: [
-      { to: '/rbac', text: 'rbac', icon: UserCog, aliases: 'rbac iam role permission ろーる rooru わりあて wariate けんげん kengen 権限' },
-      { to: '/people', text: 'people', icon: Users, aliases: 'people users groups ゆーざー yuuza yuza ぐるーぷ guruupu' },
-      { to: '/service-principals', text: 'servicePrincipals', icon: MonitorCog, aliases: 'service principal app spn さーびす saabisu アプリ secret' },
+      {
+        to: '/rbac',
+        text: 'rbac',
+        icon: UserCog,
+        aliases: 'rbac iam role permission ろーる rooru わりあて wariate けんげん kengen 権限',
+      },
+      {
+        to: '/people',
+        text: 'people',
+        icon: Users,
+        aliases: 'people users groups ゆーざー yuuza yuza ぐるーぷ guruupu',
+      },
+      {
+        to: '/service-principals',
+        text: 'servicePrincipals',
+        icon: MonitorCog,
+        aliases: 'service principal app spn さーびす saabisu アプリ secret',
+      },
     ],
   },
   {
     text: 'record',
     items: [
       { to: '/audit', text: 'audit', icon: ScrollText, aliases: 'audit activity log かんさ kansa 監査 ろぐ rogu' },
-      { to: '/sessions', text: 'sessions', icon: Laptop, aliases: 'session passkey credential せっしょん sesshon ぱすきー pasukii パスキー' },
+      {
+        to: '/sessions',
+        text: 'sessions',
+        icon: Laptop,
+        aliases: 'session passkey credential せっしょん sesshon ぱすきー pasukii パスキー',
+      },
     ],
   },
 ]

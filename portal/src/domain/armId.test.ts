@@ -22,10 +22,15 @@ test('a pasted id may carry spaces around and a trailing slash', () => {
   expect(parseArmId(nsg)?.subscriptionId).toBe('5f1c')
 })
 
-test.each(['', 'web-01', '/subscriptions', `${nsg}/securityRules`, '/machines/web', '/subscriptions//resourceGroups/x', `${nsg}?x=1`])(
-  'not an id: %s',
-  (text) => expect(parseArmId(text)).toBeUndefined(),
-)
+test.each([
+  '',
+  'web-01',
+  '/subscriptions',
+  `${nsg}/securityRules`,
+  '/machines/web',
+  '/subscriptions//resourceGroups/x',
+  `${nsg}?x=1`,
+])('not an id: %s', (text) => expect(parseArmId(text)).toBeUndefined())
 
 test('the odd last segment is the tab', () => {
   expect(splitTab(nsg.slice(1))).toEqual({ id: nsg })

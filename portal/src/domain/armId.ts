@@ -13,8 +13,12 @@ export type ArmId = {
 
 export function parseArmId(text: string | undefined): ArmId | undefined {
   if (!text) return
-  const segments = text.trim().replace(/^\/+|\/+$/g, '').split('/')
-  if (segments.length < 2 || segments.length % 2 !== 0 || segments.some((part) => part === '' || /[?#\s]/.test(part))) return
+  const segments = text
+    .trim()
+    .replace(/^\/+|\/+$/g, '')
+    .split('/')
+  if (segments.length < 2 || segments.length % 2 !== 0 || segments.some((part) => part === '' || /[?#\s]/.test(part)))
+    return
   const first = segments[0]?.toLowerCase()
   if (first !== 'subscriptions' && first !== 'providers') return
 
@@ -36,7 +40,10 @@ export function parseArmId(text: string | undefined): ArmId | undefined {
   }
   if (!result.name) return
   const id = `/${segments.join('/')}`
-  const parent = segments.length > 2 ? `/${segments.slice(0, segments.at(-4)?.toLowerCase() === 'providers' ? -4 : -2).join('/')}` : undefined
+  const parent =
+    segments.length > 2
+      ? `/${segments.slice(0, segments.at(-4)?.toLowerCase() === 'providers' ? -4 : -2).join('/')}`
+      : undefined
   return { ...result, id, type, name: result.name, ...(parent && parent !== '/' ? { parent } : {}) }
 }
 

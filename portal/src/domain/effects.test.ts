@@ -7,7 +7,16 @@ const effect = (name: string, nic = 'eth0'): RuleEffect => ({
   interface: nic,
   direction: 'Inbound',
   stage: 'nic',
-  rule: { name, priority: 100, access: 'Allow', protocol: 'Tcp', source: ['*'], destination: ['*'], sourcePorts: ['*'], destinationPorts: ['22'] },
+  rule: {
+    name,
+    priority: 100,
+    access: 'Allow',
+    protocol: 'Tcp',
+    source: ['*'],
+    destination: ['*'],
+    sourcePorts: ['*'],
+    destinationPorts: ['22'],
+  },
 })
 
 const machine = (name: string, ...changes: RuleEffect[]) => ({ id: `/${name}`, name, online: true, changes })

@@ -26,7 +26,8 @@ const group = (...rules: Partial<SecurityRuleProperties>[]): SecurityGroup => ({
   },
 })
 
-const ports = (...rules: Partial<SecurityRuleProperties>[]) => exposures(group(...rules)).flatMap((exposure) => exposure.ports)
+const ports = (...rules: Partial<SecurityRuleProperties>[]) =>
+  exposures(group(...rules)).flatMap((exposure) => exposure.ports)
 
 test.each([
   [[{}], [22]],
@@ -42,4 +43,5 @@ test.each([
   [[{ access: 'Deny' as const, destinationAddressPrefix: '10.0.0.4' }, {}], [22]],
 ])('%j', (rules, expected) => expect(ports(...rules)).toEqual(expected))
 
-test('a rule for every port exposes all of them', () => expect(ports({ protocol: '*', destinationPortRange: '*' })).toEqual([...sensitivePorts]))
+test('a rule for every port exposes all of them', () =>
+  expect(ports({ protocol: '*', destinationPortRange: '*' })).toEqual([...sensitivePorts]))

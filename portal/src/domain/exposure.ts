@@ -2,7 +2,9 @@ import type { SecurityGroup, SecurityRule } from '../api/types.ts'
 import { listOf } from './rules.ts'
 
 /** Ports that are attacked within minutes when the whole Internet may reach them. */
-export const sensitivePorts = [22, 23, 135, 445, 1433, 1521, 2375, 3306, 3389, 5432, 5900, 5985, 6379, 9200, 11211, 27017] as const
+export const sensitivePorts = [
+  22, 23, 135, 445, 1433, 1521, 2375, 3306, 3389, 5432, 5900, 5985, 6379, 9200, 11211, 27017,
+] as const
 
 const everywhere = new Set(['*', 'internet', 'any', '0.0.0.0/0', '::/0'])
 
@@ -38,7 +40,9 @@ export function exposures(group: SecurityGroup): Exposure[] {
   return inbound.flatMap((rule, index) => {
     if (rule.properties.access !== 'Allow' || !fromEverywhere(rule) || !carriesPorts(rule)) return []
     const earlier = inbound.slice(0, index)
-    const ports = sensitivePorts.filter((port) => covers(rule, port) && !earlier.some((deny) => shuts(deny, rule, port)))
+    const ports = sensitivePorts.filter(
+      (port) => covers(rule, port) && !earlier.some((deny) => shuts(deny, rule, port)),
+    )
     return ports.length > 0 ? [{ group, rule, ports }] : []
   })
 }

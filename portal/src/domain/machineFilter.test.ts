@@ -25,10 +25,15 @@ const machine = (name: string, over: Partial<Machine> = {}): Machine => ({
 const fleet = [
   machine('web-1', { tags: { env: 'prod' }, nsgs: ['/subscriptions/s/x/NSG-Web'] }),
   machine('web-2', { status: 'offline', tags: { env: 'dev' } }),
-  machine('db-1', { resourceGroup: 'rg-db', os: { name: 'RHEL', version: '9', prettyName: 'RHEL 9' }, addresses: ['10.0.1.9'] }),
+  machine('db-1', {
+    resourceGroup: 'rg-db',
+    os: { name: 'RHEL', version: '9', prettyName: 'RHEL 9' },
+    addresses: ['10.0.1.9'],
+  }),
 ]
 
-const names = (query: string, ...terms: string[]) => filterMachines(fleet, query, parseTerms(terms)).rows.map((row) => row.name)
+const names = (query: string, ...terms: string[]) =>
+  filterMachines(fleet, query, parseTerms(terms)).rows.map((row) => row.name)
 
 test.each([
   ['', [], ['web-1', 'web-2', 'db-1']],
@@ -45,7 +50,10 @@ test.each([
 
 test('a facet counts its own alternatives, but is narrowed by the others', () => {
   const { facets } = filterMachines(fleet, '', parseTerms(['status:offline']))
-  expect(facets.status).toEqual([['online', 2], ['offline', 1]])
+  expect(facets.status).toEqual([
+    ['online', 2],
+    ['offline', 1],
+  ])
   expect(facets.group).toEqual([['rg-web', 1]])
 })
 

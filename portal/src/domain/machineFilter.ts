@@ -41,7 +41,9 @@ function haystack(machine: Machine) {
   let text = haystacks.get(machine)
   if (text === undefined) {
     const { name, resourceGroup, os, kernel, addresses, tags } = machine
-    text = [name, resourceGroup, os.prettyName, kernel, ...addresses, ...Object.entries(tags).flat()].join('\n').toLowerCase()
+    text = [name, resourceGroup, os.prettyName, kernel, ...addresses, ...Object.entries(tags).flat()]
+      .join('\n')
+      .toLowerCase()
     haystacks.set(machine, text)
   }
   return text
@@ -59,7 +61,11 @@ export type Facets = Record<FacetKey, [value: string, count: number][]>
 /** One pass gives the rows and the counts; a facet counts what its other values would show, so it ignores itself. */
 export function filterMachines(machines: Machine[], query: string, terms: Term[]): { rows: Machine[]; facets: Facets } {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean)
-  const byKey = facetKeys.map((key) => ({ key, terms: terms.filter((term) => term.key === key), counts: new Map<string, number>() }))
+  const byKey = facetKeys.map((key) => ({
+    key,
+    terms: terms.filter((term) => term.key === key),
+    counts: new Map<string, number>(),
+  }))
   const rows: Machine[] = []
   for (const machine of machines) {
     if (words.length > 0 && !words.every((word) => haystack(machine).includes(word))) continue

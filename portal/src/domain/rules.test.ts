@@ -21,7 +21,8 @@ const rule = (name: string, priority: number, direction: 'Inbound' | 'Outbound' 
 const rules = [rule('allow-ssh', 100), rule('allow-out', 200, 'Outbound')]
 const good: RuleDraft = { ...draftOf(rule('allow-web', 110)), destinationPorts: '80, 443', sourcePorts: '*' }
 
-const problemOf = (over: Partial<RuleDraft>, field: keyof RuleDraft) => checkDraft({ ...good, ...over }, 'Inbound', rules)[field]?.problem
+const problemOf = (over: Partial<RuleDraft>, field: keyof RuleDraft) =>
+  checkDraft({ ...good, ...over }, 'Inbound', rules)[field]?.problem
 const source = (addresses: string) => ({ ...good.source, kind: 'ip' as const, addresses })
 
 test('a good draft has no problem', () => expect(hasProblem(checkDraft(good, 'Inbound', rules))).toBe(false))

@@ -22,7 +22,8 @@ export const protocols = ['*', 'Tcp', 'Udp', 'Icmp', 'Esp', 'Ah'] as const
 const anyPeer: Peer = { kind: 'any', addresses: '', tag: 'VirtualNetwork', asgs: [] }
 
 /** Singular and plural ARM fields mean the same; readers want one list. */
-export const listOf = (one: string | undefined, many: string[] | undefined) => (many && many.length > 0 ? many : one ? [one] : [])
+export const listOf = (one: string | undefined, many: string[] | undefined) =>
+  many && many.length > 0 ? many : one ? [one] : []
 
 export const splitList = (text: string) => text.split(/[\s,、，]+/).filter(Boolean)
 
@@ -45,7 +46,10 @@ export function draftOf({ name, properties }: Pick<SecurityRule, 'name' | 'prope
     protocol: protocols.find((item) => item.toLowerCase() === p.protocol.toLowerCase()) ?? p.protocol,
     source: peerOf(listOf(p.sourceAddressPrefix, p.sourceAddressPrefixes), p.sourceApplicationSecurityGroups),
     sourcePorts: listOf(p.sourcePortRange, p.sourcePortRanges).join(', '),
-    destination: peerOf(listOf(p.destinationAddressPrefix, p.destinationAddressPrefixes), p.destinationApplicationSecurityGroups),
+    destination: peerOf(
+      listOf(p.destinationAddressPrefix, p.destinationAddressPrefixes),
+      p.destinationApplicationSecurityGroups,
+    ),
     destinationPorts: listOf(p.destinationPortRange, p.destinationPortRanges).join(', '),
     description: p.description ?? '',
   }
@@ -118,7 +122,9 @@ const portless = ['Icmp', 'Esp', 'Ah']
 function checkPorts(draft: RuleDraft, ports: string) {
   const problem = portProblem(ports)
   if (problem) return problem
-  return portless.includes(draft.protocol) && ports.trim() !== '*' ? { problem: 'portsWithProtocol' as const } : undefined
+  return portless.includes(draft.protocol) && ports.trim() !== '*'
+    ? { problem: 'portsWithProtocol' as const }
+    : undefined
 }
 
 /** `own` is the name of the rule being edited; its own name and priority are not in the way. */
@@ -128,11 +134,13 @@ export function checkDraft(draft: RuleDraft, direction: Direction, rules: Securi
   const name = draft.name.trim()
   if (name === '') problems.name = { problem: 'nameEmpty' }
   else if (!/^[a-z0-9]([\w.-]{0,78}\w)?$/i.test(name)) problems.name = { problem: 'nameSyntax' }
-  else if (others.some((rule) => rule.name.toLowerCase() === name.toLowerCase())) problems.name = { problem: 'nameTaken' }
+  else if (others.some((rule) => rule.name.toLowerCase() === name.toLowerCase()))
+    problems.name = { problem: 'nameTaken' }
 
   const priority = Number(draft.priority)
   const taken = others.find((rule) => rule.properties.direction === direction && rule.properties.priority === priority)
-  if (!/^\d+$/.test(draft.priority) || priority < 100 || priority > 4096) problems.priority = { problem: 'priorityRange' }
+  if (!/^\d+$/.test(draft.priority) || priority < 100 || priority > 4096)
+    problems.priority = { problem: 'priorityRange' }
   else if (taken) problems.priority = { problem: 'priorityTaken', text: taken.name }
 
   problems.source = peerProblem(draft.source)

@@ -17,7 +17,12 @@ const m = messages({
   more: { en: 'Load older entries', ja: '以前のエントリを読み込む' },
 })
 
-type Props = { filter: ActivityFilter; keep?: (event: ActivityEvent) => boolean; limit?: number; withoutResource?: boolean }
+type Props = {
+  filter: ActivityFilter
+  keep?: (event: ActivityEvent) => boolean
+  limit?: number
+  withoutResource?: boolean
+}
 
 export function ActivitySection({ filter, keep = () => true, limit, withoutResource }: Props) {
   const { subscriptionId } = useScope()
@@ -26,7 +31,11 @@ export function ActivitySection({ filter, keep = () => true, limit, withoutResou
   if (query.data === undefined) {
     return (
       <div className="p-4">
-        {query.error ? <ErrorNote error={query.error} onRetry={() => void query.refetch()} /> : <Skeleton className="h-40" />}
+        {query.error ? (
+          <ErrorNote error={query.error} onRetry={() => void query.refetch()} />
+        ) : (
+          <Skeleton className="h-40" />
+        )}
       </div>
     )
   }
@@ -36,7 +45,11 @@ export function ActivitySection({ filter, keep = () => true, limit, withoutResou
       {events.length === 0 ? (
         <EmptyState icon={<History size={20} aria-hidden />} title={m.none} />
       ) : (
-        <ActivityTable events={limit ? events.slice(0, limit) : events} onOpen={setOpen} withoutResource={withoutResource} />
+        <ActivityTable
+          events={limit ? events.slice(0, limit) : events}
+          onOpen={setOpen}
+          withoutResource={withoutResource}
+        />
       )}
       {!limit && query.hasNextPage && (
         <div className="flex justify-center p-3">

@@ -23,7 +23,8 @@ const m = messages({
 
 const tones: Record<string, Tone> = { Succeeded: 'ok', Failed: 'crit', Started: 'info' }
 
-export const eventStatusText = (status: string) => (status === 'Succeeded' || status === 'Failed' || status === 'Started' ? m[status] : status)
+export const eventStatusText = (status: string) =>
+  status === 'Succeeded' || status === 'Failed' || status === 'Started' ? m[status] : status
 
 type Props = { events: ActivityEvent[]; onOpen: (event: ActivityEvent) => void; withoutResource?: boolean }
 
@@ -38,7 +39,11 @@ export function ActivityTable({ events, onOpen, withoutResource = false }: Props
           id: 'operation',
           header: m.operation,
           cell: (event) => (
-            <button type="button" onClick={() => onOpen(event)} className="rounded text-left font-medium hover:text-accent hover:underline">
+            <button
+              type="button"
+              onClick={() => onOpen(event)}
+              className="rounded text-left font-medium hover:text-accent hover:underline"
+            >
               {operationText(event.operationName.value)}
             </button>
           ),
@@ -47,7 +52,9 @@ export function ActivityTable({ events, onOpen, withoutResource = false }: Props
           id: 'status',
           header: m.status,
           width: 'w-24',
-          cell: (event) => <Badge tone={tones[event.status.value] ?? 'low'}>{eventStatusText(event.status.value)}</Badge>,
+          cell: (event) => (
+            <Badge tone={tones[event.status.value] ?? 'low'}>{eventStatusText(event.status.value)}</Badge>
+          ),
         },
         ...(withoutResource
           ? []
@@ -66,14 +73,22 @@ export function ActivityTable({ events, onOpen, withoutResource = false }: Props
                   ),
               },
             ]),
-        { id: 'caller', header: m.caller, cell: (event) => <span className="break-all text-ink-2">{event.caller}</span> },
+        {
+          id: 'caller',
+          header: m.caller,
+          cell: (event) => <span className="break-all text-ink-2">{event.caller}</span>,
+        },
         {
           id: 'time',
           header: m.time,
           align: 'right',
           width: 'w-32',
           cell: (event) => (
-            <time dateTime={event.eventTimestamp} title={dateTime(event.eventTimestamp)} className="tnum text-xs whitespace-nowrap text-ink-2">
+            <time
+              dateTime={event.eventTimestamp}
+              title={dateTime(event.eventTimestamp)}
+              className="tnum text-xs whitespace-nowrap text-ink-2"
+            >
               {ago(event.eventTimestamp)}
             </time>
           ),

@@ -22,7 +22,10 @@ const m = messages({
   },
   review: { en: 'Review the effect', ja: '影響を確認' },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
-  reviewTitle: { en: (nic: string) => `Security group of ${nic}`, ja: (nic: string) => `${nic} のセキュリティ グループ` },
+  reviewTitle: {
+    en: (nic: string) => `Security group of ${nic}`,
+    ja: (nic: string) => `${nic} のセキュリティ グループ`,
+  },
 })
 
 const none = '-'
@@ -61,14 +64,24 @@ export function AttachPanel({ nic, onClose }: { nic: NetworkInterface; onClose: 
           const value = options.find((option) => sameId(option.id, chosen))?.id ?? chosen
           return (
             <div className="flex flex-col gap-3">
-              <Select label={m.group} value={value} onChange={setChosen} options={[{ id: none, label: m.none }, ...options]} />
+              <Select
+                label={m.group}
+                value={value}
+                onChange={setChosen}
+                options={[{ id: none, label: m.none }, ...options]}
+              />
               <p className="text-xs text-ink-2">{m.why}</p>
             </div>
           )
         }}
       </Section>
       {review && (
-        <ReviewDialog title={m.reviewTitle(nic.name)} changes={[change]} onClose={() => setReview(false)} onDone={onClose} />
+        <ReviewDialog
+          title={m.reviewTitle(nic.name)}
+          changes={[change]}
+          onClose={() => setReview(false)}
+          onDone={onClose}
+        />
       )}
     </SidePanel>
   )

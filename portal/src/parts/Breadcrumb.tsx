@@ -8,7 +8,9 @@ const m = messages({ copy: { en: 'Copy the resource id', ja: 'リソース ID �
 /** Kind and resource group above a resource's name, and its id to take along. */
 export function Breadcrumb({ id, kind }: { id: string; kind: string }) {
   const parsed = parseArmId(id)
-  const group = parsed?.resourceGroup ? `/subscriptions/${parsed.subscriptionId}/resourceGroups/${parsed.resourceGroup}` : undefined
+  const group = parsed?.resourceGroup
+    ? `/subscriptions/${parsed.subscriptionId}/resourceGroups/${parsed.resourceGroup}`
+    : undefined
   return (
     <span className="flex items-center gap-1.5">
       {kind}

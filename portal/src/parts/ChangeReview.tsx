@@ -25,7 +25,8 @@ const m = messages({
   added: { en: 'added', ja: '追加' },
   removed: { en: 'removed', ja: '削除' },
   offline: {
-    en: (count: number) => `${plural(count, 'machine is', 'machines are')} offline and will apply this after reconnecting.`,
+    en: (count: number) =>
+      `${plural(count, 'machine is', 'machines are')} offline and will apply this after reconnecting.`,
     ja: (count: number) => `${num(count)} 台はオフラインのため、再接続後に適用されます。`,
   },
   more: { en: (count: number) => `and ${num(count)} more`, ja: (count: number) => `ほか ${num(count)} 台` },
@@ -89,8 +90,18 @@ function EffectLine({ effect }: { effect: RuleEffect }) {
   const added = kind === 'added'
   const Sign = added ? Plus : Minus
   return (
-    <li className={cx('flex items-center gap-2.5 border-b border-line/60 px-3 py-1.5 text-xs last:border-0', added ? 'bg-ok-soft' : 'bg-crit-soft')}>
-      <Sign size={13} className={cx('shrink-0', added ? 'text-ok' : 'text-crit')} aria-label={added ? m.added : m.removed} role="img" />
+    <li
+      className={cx(
+        'flex items-center gap-2.5 border-b border-line/60 px-3 py-1.5 text-xs last:border-0',
+        added ? 'bg-ok-soft' : 'bg-crit-soft',
+      )}
+    >
+      <Sign
+        size={13}
+        className={cx('shrink-0', added ? 'text-ok' : 'text-crit')}
+        aria-label={added ? m.added : m.removed}
+        role="img"
+      />
       <span className="tnum w-10 shrink-0 font-mono">{rule.priority}</span>
       <span className="min-w-0 flex-1">
         <span className="font-medium">{rule.name}</span>
@@ -98,8 +109,8 @@ function EffectLine({ effect }: { effect: RuleEffect }) {
           {directionText[direction]} · {m[stage]}
         </span>
         <span className="block font-mono break-all text-ink-2">
-          {anyText(rule.source)} <ArrowRight size={11} className="inline" aria-hidden /> {anyText(rule.destination)}:{anyText(rule.destinationPorts)}{' '}
-          {protocolText(rule.protocol)}
+          {anyText(rule.source)} <ArrowRight size={11} className="inline" aria-hidden /> {anyText(rule.destination)}:
+          {anyText(rule.destinationPorts)} {protocolText(rule.protocol)}
         </span>
       </span>
       <Badge tone={accessTone[rule.access]}>{accessText[rule.access]}</Badge>
@@ -123,7 +134,9 @@ function ResourceDiff({ change }: { change: WhatIf['changes'][number] }) {
                 {path.replace(/^properties\./, '')}
               </th>
               <td className="px-2 py-1 break-all">
-                {before !== undefined && <del className="mr-2 rounded bg-crit-soft px-1 text-crit no-underline">{before}</del>}
+                {before !== undefined && (
+                  <del className="mr-2 rounded bg-crit-soft px-1 text-crit no-underline">{before}</del>
+                )}
                 {after !== undefined && <ins className="rounded bg-ok-soft px-1 text-ok no-underline">{after}</ins>}
               </td>
             </tr>

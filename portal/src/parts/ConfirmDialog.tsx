@@ -7,7 +7,14 @@ import { ErrorNote } from '../ui/ErrorNote.tsx'
 
 const m = messages({ cancel: { en: 'Cancel', ja: 'キャンセル' } })
 
-type Props = { title: string; children?: ReactNode; confirm: string; act: () => Promise<unknown>; onDone: () => void; onClose: () => void }
+type Props = {
+  title: string
+  children?: ReactNode
+  confirm: string
+  act: () => Promise<unknown>
+  onDone: () => void
+  onClose: () => void
+}
 
 /** `confirm` names the effect. The dialog stays while the server refuses, and says why. */
 export function ConfirmDialog({ title, children, confirm, act, onDone, onClose }: Props) {

@@ -16,7 +16,10 @@ import { TextField } from '../ui/TextField.tsx'
 
 const m = messages({
   title: { en: 'Connect a machine', ja: 'マシンを接続' },
-  why: { en: 'An enrolment token lets machines join this subscription.', ja: '登録トークンを使うと、マシンがこのサブスクリプションに参加できます。' },
+  why: {
+    en: 'An enrolment token lets machines join this subscription.',
+    ja: '登録トークンを使うと、マシンがこのサブスクリプションに参加できます。',
+  },
   group: { en: 'Resource group', ja: 'リソース グループ' },
   newGroup: { en: 'New resource group', ja: '新しいリソース グループ' },
   location: { en: 'Location', ja: '場所' },
@@ -36,7 +39,10 @@ const m = messages({
     en: 'The join string is read from standard input, so it does not appear in the process list.',
     ja: '参加文字列は標準入力から読み取られるため、プロセス一覧には表示されません。',
   },
-  once: { en: 'The join string is shown only now. Treat it like a password.', ja: '参加文字列が表示されるのは今だけです。パスワードと同様に扱ってください。' },
+  once: {
+    en: 'The join string is shown only now. Treat it like a password.',
+    ja: '参加文字列が表示されるのは今だけです。パスワードと同様に扱ってください。',
+  },
   valid: {
     en: (when: string, uses: string) => `Expires ${when}. For at most ${uses} machines.`,
     ja: (when: string, uses: string) => `有効期限: ${when}・最大 ${uses} 台`,
@@ -49,7 +55,10 @@ const m = messages({
 
 /** `undefined` when a pair is not `name=value`. */
 function parseTags(text: string): Record<string, string> | undefined {
-  const pairs = text.split(/[,、，]/).map((pair) => pair.trim()).filter(Boolean)
+  const pairs = text
+    .split(/[,、，]/)
+    .map((pair) => pair.trim())
+    .filter(Boolean)
   const entries = pairs.map((pair) => /^([^=\s]+)=(.*)$/.exec(pair)?.slice(1, 3))
   if (entries.some((entry) => entry === undefined)) return
   return Object.fromEntries(entries as [string, string][])
@@ -79,7 +88,13 @@ export function ConnectPanel({ onClose }: { onClose: () => void }) {
     mutationFn: async () => {
       const known = groups.find((item) => item.name.toLowerCase() === group.toLowerCase())
       const target = known ?? (await createResourceGroup(subscriptionId, groupName.trim(), location.trim()))
-      return createToken({ group: target, name, ttlSeconds: Number(ttl), maxUses: Number(uses), machineTags: machineTags ?? {} })
+      return createToken({
+        group: target,
+        name,
+        ttlSeconds: Number(ttl),
+        maxUses: Number(uses),
+        machineTags: machineTags ?? {},
+      })
     },
     onSuccess: () => {
       void client.invalidateQueries({ queryKey: [types.enrolmentToken] })
@@ -99,7 +114,10 @@ export function ConnectPanel({ onClose }: { onClose: () => void }) {
           label={m.group}
           value={group}
           onChange={setGroup}
-          options={[...groups.map((item) => ({ id: item.name, label: item.name, detail: item.location })), { id: newGroup, label: m.newGroup }]}
+          options={[
+            ...groups.map((item) => ({ id: item.name, label: item.name, detail: item.location })),
+            { id: newGroup, label: m.newGroup },
+          ]}
         />
         {group === newGroup && (
           <div className="grid grid-cols-2 gap-3">
@@ -107,7 +125,14 @@ export function ConnectPanel({ onClose }: { onClose: () => void }) {
             <TextField label={m.location} value={location} onChange={setLocation} isRequired mono />
           </div>
         )}
-        <TextField label={m.name} value={name} onChange={setName} error={nameBad ? m.nameBad : undefined} isRequired mono />
+        <TextField
+          label={m.name}
+          value={name}
+          onChange={setName}
+          error={nameBad ? m.nameBad : undefined}
+          isRequired
+          mono
+        />
         <div className="grid grid-cols-2 gap-3">
           <Select
             label={m.ttl}
@@ -119,13 +144,32 @@ export function ConnectPanel({ onClose }: { onClose: () => void }) {
               { id: '86400', label: m.h24 },
             ]}
           />
-          <TextField label={m.uses} value={uses} onChange={setUses} inputMode="numeric" error={usesBad ? m.usesBad : undefined} />
+          <TextField
+            label={m.uses}
+            value={uses}
+            onChange={setUses}
+            inputMode="numeric"
+            error={usesBad ? m.usesBad : undefined}
+          />
         </div>
-        <TextField label={m.tags} value={tags} onChange={setTags} hint={m.tagsHint} placeholder="env=prod, role=web" error={machineTags ? undefined : m.tagsBad} mono />
+        <TextField
+          label={m.tags}
+          value={tags}
+          onChange={setTags}
+          hint={m.tagsHint}
+          placeholder="env=prod, role=web"
+          error={machineTags ? undefined : m.tagsBad}
+          mono
+        />
         {create.error && <ErrorNote error={create.error} />}
         <div className="flex justify-end gap-2">
           <Button onPress={onClose}>{m.cancel}</Button>
-          <Button type="submit" variant="primary" isPending={create.isPending} isDisabled={usesBad || nameBad || !machineTags}>
+          <Button
+            type="submit"
+            variant="primary"
+            isPending={create.isPending}
+            isDisabled={usesBad || nameBad || !machineTags}
+          >
             {m.create}
           </Button>
         </div>

@@ -33,25 +33,47 @@ const prefixes = (values: string[], expanded: string[] | undefined) => (
 )
 
 const columns = (): TableColumn<EffectiveRule>[] => [
-  { id: 'priority', header: ruleText.priority, width: 'w-20', cell: (rule) => <span className="tnum font-mono text-xs">{rule.priority}</span> },
+  {
+    id: 'priority',
+    header: ruleText.priority,
+    width: 'w-20',
+    cell: (rule) => <span className="tnum font-mono text-xs">{rule.priority}</span>,
+  },
   { id: 'name', header: ruleText.name, cell: (rule) => <span className="font-medium">{shortName(rule.name)}</span> },
   {
     id: 'source',
     header: ruleText.source,
-    cell: (rule) => prefixes(listOf(rule.sourceAddressPrefix, rule.sourceAddressPrefixes), rule.expandedSourceAddressPrefix),
+    cell: (rule) =>
+      prefixes(listOf(rule.sourceAddressPrefix, rule.sourceAddressPrefixes), rule.expandedSourceAddressPrefix),
   },
   {
     id: 'destination',
     header: ruleText.destination,
-    cell: (rule) => prefixes(listOf(rule.destinationAddressPrefix, rule.destinationAddressPrefixes), rule.expandedDestinationAddressPrefix),
+    cell: (rule) =>
+      prefixes(
+        listOf(rule.destinationAddressPrefix, rule.destinationAddressPrefixes),
+        rule.expandedDestinationAddressPrefix,
+      ),
   },
   {
     id: 'port',
     header: ruleText.port,
-    cell: (rule) => prefixes(listOf(rule.destinationPortRange, rule.destinationPortRanges).map((port) => (port === '0-65535' ? '*' : port)), undefined),
+    cell: (rule) =>
+      prefixes(
+        listOf(rule.destinationPortRange, rule.destinationPortRanges).map((port) => (port === '0-65535' ? '*' : port)),
+        undefined,
+      ),
   },
-  { id: 'protocol', header: ruleText.protocol, cell: (rule) => <span className="text-xs">{protocolText(rule.protocol)}</span> },
-  { id: 'access', header: ruleText.action, cell: (rule) => <Badge tone={accessTone[rule.access]}>{accessText[rule.access]}</Badge> },
+  {
+    id: 'protocol',
+    header: ruleText.protocol,
+    cell: (rule) => <span className="text-xs">{protocolText(rule.protocol)}</span>,
+  },
+  {
+    id: 'access',
+    header: ruleText.action,
+    cell: (rule) => <Badge tone={accessTone[rule.access]}>{accessText[rule.access]}</Badge>,
+  },
 ]
 
 export function EffectiveRules({ nicId }: { nicId: string }) {
@@ -77,7 +99,9 @@ export function EffectiveRules({ nicId }: { nicId: string }) {
           groups.length === 0 ? (
             <p className="px-4 pb-4 text-sm text-ink-2">{m.none}</p>
           ) : (
-            groups.map((group) => <EffectiveGroupTable key={JSON.stringify(group.association)} group={group} direction={direction} />)
+            groups.map((group) => (
+              <EffectiveGroupTable key={JSON.stringify(group.association)} group={group} direction={direction} />
+            ))
           )
         }
       </Section>

@@ -33,14 +33,31 @@ export function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: 
   const optional = (label: string, value: string | number | undefined): [string, React.ReactNode][] =>
     value === undefined || value === '' ? [] : [[label, mono(value)]]
   return (
-    <SidePanel wide title={operationText(event.operationName.value)} subtitle={dateTime(event.eventTimestamp)} onClose={onClose}>
+    <SidePanel
+      wide
+      title={operationText(event.operationName.value)}
+      subtitle={dateTime(event.eventTimestamp)}
+      onClose={onClose}
+    >
       <div className="flex flex-col gap-5">
         <PropertyList
           items={[
-            [m.status, `${eventStatusText(event.status.value)}${properties?.statusCode ? ` (${properties.statusCode})` : ''}`],
+            [
+              m.status,
+              `${eventStatusText(event.status.value)}${properties?.statusCode ? ` (${properties.statusCode})` : ''}`,
+            ],
             [m.caller, event.caller],
             ...optional(m.from, [httpRequest?.method, httpRequest?.clientIpAddress].filter(Boolean).join(' ')),
-            [m.resource, parseArmId(event.resourceId) ? <ResourceLink key="id" id={event.resourceId}>{mono(event.resourceId)}</ResourceLink> : mono(event.resourceId || '–')],
+            [
+              m.resource,
+              parseArmId(event.resourceId) ? (
+                <ResourceLink key="id" id={event.resourceId}>
+                  {mono(event.resourceId)}
+                </ResourceLink>
+              ) : (
+                mono(event.resourceId || '–')
+              ),
+            ],
             ...optional(m.action, authorization?.action ?? event.operationName.value),
             ...optional(m.scope, authorization?.scope),
             ...optional(m.role, authorization?.role),

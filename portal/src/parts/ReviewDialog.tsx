@@ -26,16 +26,27 @@ const m = messages({
   },
   removeOnly: { en: 'Delete; no machine is affected', ja: '削除（影響するマシンなし）' },
   applied: {
-    en: (count: number) => (count === 0 ? 'Saved.' : `Saved. ${plural(count, 'machine applies', 'machines apply')} the new rules now.`),
-    ja: (count: number) => (count === 0 ? '保存しました。' : `保存しました。${num(count)} 台に新しい規則を適用しています。`),
+    en: (count: number) =>
+      count === 0 ? 'Saved.' : `Saved. ${plural(count, 'machine applies', 'machines apply')} the new rules now.`,
+    ja: (count: number) =>
+      count === 0 ? '保存しました。' : `保存しました。${num(count)} 台に新しい規則を適用しています。`,
   },
 })
 
 type Props = { title: ReactNode; changes: Change[]; onClose: () => void; onDone: () => void }
 
-const affected = (whatIf: WhatIf | undefined) => whatIf?.machines.filter((machine) => machine.changes.length > 0).length ?? 0
+const affected = (whatIf: WhatIf | undefined) =>
+  whatIf?.machines.filter((machine) => machine.changes.length > 0).length ?? 0
 
-const networkTypes = new Set<unknown>([types.nsg, types.nic, types.vnet, types.effectiveRules, types.machine, types.machineRow, types.activity])
+const networkTypes = new Set<unknown>([
+  types.nsg,
+  types.nic,
+  types.vnet,
+  types.effectiveRules,
+  types.machine,
+  types.machineRow,
+  types.activity,
+])
 
 /** Every network write passes here: first its effect, then the decision, and the button says what it will do. */
 export function ReviewDialog({ title, changes, onClose, onDone }: Props) {
@@ -49,13 +60,16 @@ export function ReviewDialog({ title, changes, onClose, onDone }: Props) {
   })
   const count = affected(preview.data)
   // The page of a deleted resource is about to be left; asking for it again could only fail.
-  const deleted = new Set<unknown>(changes.filter(({ method }) => method === 'DELETE').map(({ id }) => id.toLowerCase()))
+  const deleted = new Set<unknown>(
+    changes.filter(({ method }) => method === 'DELETE').map(({ id }) => id.toLowerCase()),
+  )
   const apply = useMutation({
     // One after the other: a failure stops the rest, and what did happen is in the list behind.
     mutationFn: async () => {
       for (const change of changes) await applyChange(change)
     },
-    onSettled: () => client.invalidateQueries({ predicate: ({ queryKey: [type, id] }) => networkTypes.has(type) && !deleted.has(id) }),
+    onSettled: () =>
+      client.invalidateQueries({ predicate: ({ queryKey: [type, id] }) => networkTypes.has(type) && !deleted.has(id) }),
     onSuccess: () => {
       toast(m.applied(count))
       onDone()

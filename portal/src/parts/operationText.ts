@@ -6,14 +6,33 @@ const nouns = messages({
   'microsoft.network/networkinterfaces': { en: 'network interface', ja: 'ネットワーク インターフェイス' },
   'microsoft.network/virtualnetworks': { en: 'virtual network', ja: '仮想ネットワーク' },
   'microsoft.network/virtualnetworks/subnets': { en: 'subnet', ja: 'サブネット' },
-  'microsoft.network/applicationsecuritygroups': { en: 'application security group', ja: 'アプリケーション セキュリティ グループ' },
+  'microsoft.network/applicationsecuritygroups': {
+    en: 'application security group',
+    ja: 'アプリケーション セキュリティ グループ',
+  },
   'microsoft.compute/virtualmachines': { en: 'machine', ja: 'マシン' },
   'microsoft.authorization/roleassignments': { en: 'role assignment', ja: 'ロールの割り当て' },
   'microsoft.authorization/roledefinitions': { en: 'role definition', ja: 'ロールの定義' },
   'microsoft.resources/subscriptions/resourcegroups': { en: 'resource group', ja: 'リソース グループ' },
   'microsoft.resources/resourcegroups': { en: 'resource group', ja: 'リソース グループ' },
+  'sekisho.identity/people/sessions': { en: 'session', ja: 'セッション' },
+  'sekisho.identity/people/credentials': { en: 'credential', ja: '資格情報' },
   'sekisho.fleet/enrolmenttokens': { en: 'enrolment token', ja: '登録トークン' },
   'sekisho.fleet/machines': { en: 'machine', ja: 'マシン' },
+})
+
+/** Operations that are no write or delete of a noun. */
+const whole = messages({
+  'sekisho.identity/people/signin/action': { en: 'Sign in', ja: 'サインイン' },
+  'sekisho.identity/people/signout/action': { en: 'Sign out', ja: 'サインアウト' },
+  'sekisho.identity/people/firstrun/action': { en: 'First run', ja: '初回セットアップ' },
+  'sekisho.identity/people/enrol/action': { en: 'Set up a sign-in', ja: 'サインイン方法の設定' },
+  'sekisho.identity/people/setuplink/action': { en: 'Make a sign-in link', ja: 'サインイン用リンクの作成' },
+  'sekisho.fleet/machines/join/action': { en: 'Join a machine', ja: 'マシンの参加' },
+  'microsoft.network/networkinterfaces/effectivenetworksecuritygroups/action': {
+    en: 'Read effective security rules',
+    ja: '有効なセキュリティ規則の表示',
+  },
 })
 
 const verbs = messages({
@@ -21,11 +40,14 @@ const verbs = messages({
   delete: { en: (noun: string) => `Delete ${noun}`, ja: (noun: string) => `${noun}の削除` },
 })
 
+const isWhole = (operation: string): operation is keyof typeof whole => operation in whole
 const isNoun = (type: string): type is keyof typeof nouns => type in nouns
 const isVerb = (verb: string): verb is keyof typeof verbs => verb in verbs
 
 /** What happened, in words; an operation without words keeps its ARM name, which is also what a role grants. */
 export function operationText(operation: string) {
+  const known = operation.toLowerCase()
+  if (isWhole(known)) return whole[known]
   const at = operation.lastIndexOf('/')
   const [type, verb] = [operation.slice(0, at).toLowerCase(), operation.slice(at + 1).toLowerCase()]
   if (!isNoun(type) || !isVerb(verb)) return operation

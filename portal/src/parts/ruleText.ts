@@ -21,6 +21,8 @@ export const ruleText = messages({
   outboundRules: { en: 'Outbound security rules', ja: '送信セキュリティ規則' },
 })
 
-export const protocolText = (protocol: string) => (protocol === '*' || protocol === 'All' ? ruleText.any : protocol.toUpperCase())
+export const protocolText = (protocol: string) =>
+  protocol === '*' || protocol === 'All' ? ruleText.any : protocol.toUpperCase()
 
-export const anyText = (values: string[]) => (values.length === 0 || values.includes('*') ? ruleText.any : values.join(', '))
+export const anyText = (values: string[]) =>
+  values.length === 0 || values.includes('*') ? ruleText.any : values.join(', ')

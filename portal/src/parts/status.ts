@@ -19,7 +19,13 @@ export const networkText = messages({
   none: { en: 'Not managed', ja: '未管理' },
 })
 
-export const networkTone: Record<NetworkState, Tone> = { applied: 'ok', pending: 'info', failed: 'crit', reverted: 'high', none: 'low' }
+export const networkTone: Record<NetworkState, Tone> = {
+  applied: 'ok',
+  pending: 'info',
+  failed: 'crit',
+  reverted: 'high',
+  none: 'low',
+}
 
 export const accessText = messages({ Allow: { en: 'Allow', ja: '許可' }, Deny: { en: 'Deny', ja: '拒否' } })
 

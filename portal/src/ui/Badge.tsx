@@ -14,7 +14,12 @@ const tones: Record<Tone, string> = {
 
 export function Badge({ tone, children }: { tone: Tone; children: ReactNode }) {
   return (
-    <span className={cx('tnum inline-flex h-5 items-center gap-1 rounded px-1.5 text-2xs font-semibold whitespace-nowrap', tones[tone])}>
+    <span
+      className={cx(
+        'tnum inline-flex h-5 items-center gap-1 rounded px-1.5 text-2xs font-semibold whitespace-nowrap',
+        tones[tone],
+      )}
+    >
       {children}
     </span>
   )

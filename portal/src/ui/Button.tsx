@@ -20,7 +20,16 @@ type Props = Omit<ButtonProps, 'className' | 'children' | 'isPending'> & {
   isPending?: boolean
 }
 
-export function Button({ variant = 'secondary', size = 'md', className, children, isPending = false, onPress, type, ...props }: Props) {
+export function Button({
+  variant = 'secondary',
+  size = 'md',
+  className,
+  children,
+  isPending = false,
+  onPress,
+  type,
+  ...props
+}: Props) {
   return (
     <AriaButton
       {...props}

@@ -9,7 +9,10 @@ export function Card({ title, actions, children, className, flush = false }: Pro
   return (
     <section
       aria-labelledby={title ? heading : undefined}
-      className={cx('flex min-w-0 flex-col overflow-hidden rounded-xl border border-line bg-surface shadow-card', className)}
+      className={cx(
+        'flex min-w-0 flex-col overflow-hidden rounded-xl border border-line bg-surface shadow-card',
+        className,
+      )}
     >
       {title && (
         <header className="flex h-11 shrink-0 items-center justify-between gap-3 px-4">

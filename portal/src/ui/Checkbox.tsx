@@ -3,11 +3,21 @@ import type { ReactNode } from 'react'
 import { Checkbox as AriaCheckbox } from 'react-aria-components'
 import { cx } from './cx.ts'
 
-type Props = { children?: ReactNode; label?: string; isSelected: boolean; onChange: (on: boolean) => void; isDisabled?: boolean }
+type Props = {
+  children?: ReactNode
+  label?: string
+  isSelected: boolean
+  onChange: (on: boolean) => void
+  isDisabled?: boolean
+}
 
 export function Checkbox({ children, label, ...props }: Props) {
   return (
-    <AriaCheckbox {...props} aria-label={label} className="flex cursor-default items-start gap-2 text-sm disabled:opacity-50">
+    <AriaCheckbox
+      {...props}
+      aria-label={label}
+      className="flex cursor-default items-start gap-2 text-sm disabled:opacity-50"
+    >
       {({ isSelected, isFocusVisible }) => (
         <>
           <span

@@ -1,6 +1,17 @@
 import { ChevronDown } from 'lucide-react'
 import type { ReactNode } from 'react'
-import { Button, ComboBox as AriaComboBox, Input, Label, ListBox, ListBoxItem, ListLayout, Popover, Text, Virtualizer } from 'react-aria-components'
+import {
+  Button,
+  ComboBox as AriaComboBox,
+  Input,
+  Label,
+  ListBox,
+  ListBoxItem,
+  ListLayout,
+  Popover,
+  Text,
+  Virtualizer,
+} from 'react-aria-components'
 import { cx } from './cx.ts'
 import type { Option } from './Select.tsx'
 
@@ -17,7 +28,17 @@ type Props = {
 }
 
 /** Pick one of many by typing; the list is virtual, so thousands of options are fine. */
-export function ComboBox({ label, options, value, onChange, placeholder, hint, empty, className, mono = false }: Props) {
+export function ComboBox({
+  label,
+  options,
+  value,
+  onChange,
+  placeholder,
+  hint,
+  empty,
+  className,
+  mono = false,
+}: Props) {
   return (
     <AriaComboBox
       value={value || null}
@@ -31,7 +52,10 @@ export function ComboBox({ label, options, value, onChange, placeholder, hint, e
       <div className="flex h-8 items-center rounded-md border border-line-strong bg-surface focus-within:border-accent focus-within:shadow-[0_0_0_3px_var(--accent-soft)]">
         <Input
           placeholder={placeholder}
-          className={cx('min-w-0 flex-1 bg-transparent px-2.5 outline-none placeholder:text-ink-3', mono ? 'font-mono text-xs' : 'text-sm')}
+          className={cx(
+            'min-w-0 flex-1 bg-transparent px-2.5 outline-none placeholder:text-ink-3',
+            mono ? 'font-mono text-xs' : 'text-sm',
+          )}
         />
         <Button className="grid h-full w-8 place-items-center text-ink-3">
           <ChevronDown size={14} aria-hidden />

@@ -29,7 +29,8 @@ type Props<T> = {
 const rowHeight = 38
 
 // Header and rows are separate grids; equal tracks and an equal least width keep them aligned.
-const track = ({ width, grow }: { width: number; grow?: number }) => (grow ? `minmax(${width}px, ${grow}fr)` : `${width}px`)
+const track = ({ width, grow }: { width: number; grow?: number }) =>
+  grow ? `minmax(${width}px, ${grow}fr)` : `${width}px`
 
 const steps: Record<string, number> = {
   ArrowDown: 1,

@@ -21,7 +21,12 @@ export function Dialog({ title, subtitle, onClose, children, footer, role = 'dia
       onOpenChange={(open) => !open && onClose?.()}
       className="fixed inset-0 z-50 grid place-items-center bg-black/40 p-4"
     >
-      <Modal className={cx('flex max-h-[90vh] w-full flex-col rounded-xl border border-line bg-raised shadow-pop', wide ? 'max-w-3xl' : 'max-w-lg')}>
+      <Modal
+        className={cx(
+          'flex max-h-[90vh] w-full flex-col rounded-xl border border-line bg-raised shadow-pop',
+          wide ? 'max-w-3xl' : 'max-w-lg',
+        )}
+      >
         <AriaDialog role={role} className="flex min-h-0 flex-col outline-none">
           <header className="border-b border-line px-5 py-4">
             <Heading slot="title" className="text-base font-semibold">

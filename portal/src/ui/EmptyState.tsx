@@ -8,7 +8,12 @@ export function EmptyState({ icon, title, children, action, tone = 'neutral' }: 
     <div className="grid place-items-center px-6 py-12 text-center">
       <div className="flex max-w-md flex-col items-center gap-2">
         {icon && (
-          <span className={cx('grid size-10 place-items-center rounded-full', tone === 'good' ? 'bg-ok-soft text-ok' : 'bg-sunken text-ink-3')}>
+          <span
+            className={cx(
+              'grid size-10 place-items-center rounded-full',
+              tone === 'good' ? 'bg-ok-soft text-ok' : 'bg-sunken text-ink-3',
+            )}
+          >
             {icon}
           </span>
         )}

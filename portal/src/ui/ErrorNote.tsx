@@ -15,7 +15,15 @@ const m = messages({
 })
 
 /** A failure in plain words, with what support needs (code, request id) and what the person needs (action, retry). */
-export function ErrorNote({ error, onRetry, children }: { error: unknown; onRetry?: () => void; children?: ReactNode }) {
+export function ErrorNote({
+  error,
+  onRetry,
+  children,
+}: {
+  error: unknown
+  onRetry?: () => void
+  children?: ReactNode
+}) {
   const shown = shownError(error)
   return (
     <div role="alert" className="flex gap-3 rounded-lg border border-crit/30 bg-crit-soft px-3 py-2.5 text-sm">
@@ -27,7 +35,9 @@ export function ErrorNote({ error, onRetry, children }: { error: unknown; onRetr
             {m.needs(shown.missingAction)} {shown.missingScope && m.at(shown.missingScope)}
           </p>
         )}
-        {shown.detail && shown.detail !== shown.title && <p className="mt-0.5 text-xs break-words text-ink-2">{shown.detail}</p>}
+        {shown.detail && shown.detail !== shown.title && (
+          <p className="mt-0.5 text-xs break-words text-ink-2">{shown.detail}</p>
+        )}
         {shown.retryAfterSec && <p className="mt-0.5 text-xs text-ink-2">{m.wait(shown.retryAfterSec)}</p>}
         <p className="mt-1 flex flex-wrap items-center gap-x-2 font-mono text-2xs text-ink-2">
           <span>{shown.code}</span>

@@ -5,7 +5,17 @@ import { cx } from './cx.ts'
 export type MenuAction = { id: string; label: ReactNode; text: string; danger?: boolean; onAction: () => void }
 
 /** `children` is the button that opens it. */
-export function Menu({ children, label, actions, header }: { children: ReactNode; label: string; actions: MenuAction[]; header?: ReactNode }) {
+export function Menu({
+  children,
+  label,
+  actions,
+  header,
+}: {
+  children: ReactNode
+  label: string
+  actions: MenuAction[]
+  header?: ReactNode
+}) {
   return (
     <MenuTrigger>
       {children}

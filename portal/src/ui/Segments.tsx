@@ -1,7 +1,13 @@
 import { Label, Radio, RadioGroup } from 'react-aria-components'
 import { cx } from './cx.ts'
 
-type Props<T extends string> = { label: string; options: { id: T; label: string }[]; value: T; onChange: (id: T) => void; hideLabel?: boolean }
+type Props<T extends string> = {
+  label: string
+  options: { id: T; label: string }[]
+  value: T
+  onChange: (id: T) => void
+  hideLabel?: boolean
+}
 
 /** One of few, all visible. */
 export function Segments<T extends string>({ label, options, value, onChange, hideLabel = false }: Props<T>) {

@@ -16,7 +16,16 @@ type Props = {
   isDisabled?: boolean
 }
 
-export function Select({ label, options, value, onChange, className, hideLabel = false, placeholder, isDisabled }: Props) {
+export function Select({
+  label,
+  options,
+  value,
+  onChange,
+  className,
+  hideLabel = false,
+  placeholder,
+  isDisabled,
+}: Props) {
   return (
     <AriaSelect
       value={value || null}

@@ -6,7 +6,14 @@ import { cx } from './cx.ts'
 
 const m = messages({ close: { en: 'Close', ja: '閉じる' } })
 
-type Props = { title: ReactNode; subtitle?: ReactNode; onClose: () => void; children: ReactNode; footer?: ReactNode; wide?: boolean }
+type Props = {
+  title: ReactNode
+  subtitle?: ReactNode
+  onClose: () => void
+  children: ReactNode
+  footer?: ReactNode
+  wide?: boolean
+}
 
 /** Work on one thing while the page stays in sight. Escape and the shade close it. */
 export function SidePanel({ title, subtitle, onClose, children, footer, wide = false }: Props) {
@@ -17,7 +24,12 @@ export function SidePanel({ title, subtitle, onClose, children, footer, wide = f
       onOpenChange={(open) => !open && onClose()}
       className="fixed inset-0 z-40 flex justify-end bg-black/30"
     >
-      <Modal className={cx('h-full max-w-[94vw] border-l border-line bg-raised shadow-pop', wide ? 'w-[780px]' : 'w-[520px]')}>
+      <Modal
+        className={cx(
+          'h-full max-w-[94vw] border-l border-line bg-raised shadow-pop',
+          wide ? 'w-[780px]' : 'w-[520px]',
+        )}
+      >
         <Dialog className="flex h-full flex-col outline-none">
           <header className="flex items-start justify-between gap-3 border-b border-line px-5 py-4">
             <div className="min-w-0">

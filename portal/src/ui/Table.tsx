@@ -1,7 +1,14 @@
 import type { ReactNode } from 'react'
 import { cx } from './cx.ts'
 
-export type TableColumn<T> = { id: string; header: string; cell: (row: T) => ReactNode; align?: 'right'; width?: string; hideHeader?: boolean }
+export type TableColumn<T> = {
+  id: string
+  header: string
+  cell: (row: T) => ReactNode
+  align?: 'right'
+  width?: string
+  hideHeader?: boolean
+}
 
 type Props<T> = {
   label: string

@@ -38,6 +38,13 @@ const kb = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
 
 console.log(`first route: ${kb(total)} of ${kb(firstRouteLimit)} in ${first.size} files`)
 const heavy = [...sizes].filter(([file, size]) => !first.has(file) && size > chunkLimit)
-for (const [file, size] of heavy) console.error(`chunk too large: ${basename(file)} ${kb(size)} (limit ${kb(chunkLimit)})`)
-if (total > firstRouteLimit) console.error(`first route too large; heaviest: ${[...first].toSorted((a, b) => sizes.get(b) - sizes.get(a)).slice(0, 5).join(', ')}`)
+for (const [file, size] of heavy)
+  console.error(`chunk too large: ${basename(file)} ${kb(size)} (limit ${kb(chunkLimit)})`)
+if (total > firstRouteLimit)
+  console.error(
+    `first route too large; heaviest: ${[...first]
+      .toSorted((a, b) => sizes.get(b) - sizes.get(a))
+      .slice(0, 5)
+      .join(', ')}`,
+  )
 process.exitCode = total > firstRouteLimit || heavy.length > 0 ? 1 : 0

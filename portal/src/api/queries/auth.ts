@@ -5,7 +5,8 @@ import { createPasskey, getPasskey, type PasskeyBegin } from '../passkey.ts'
 import type { AuthState, Credential, List, PasswordSetup, Session, SessionRow, SetupDone, SetupLink } from '../types.ts'
 
 export const authQueries = {
-  state: () => queryOptions({ queryKey: ['auth-state'], queryFn: () => get<AuthState>('/auth/state'), staleTime: 60_000 }),
+  state: () =>
+    queryOptions({ queryKey: ['auth-state'], queryFn: () => get<AuthState>('/auth/state'), staleTime: 60_000 }),
   session: () =>
     queryOptions({
       queryKey: [types.session, 'mine'],
@@ -42,7 +43,9 @@ export const revokeOtherSessions = () => post<void>('/auth/sessions/revokeOthers
 export const deleteCredential = (id: string) => call<void>('DELETE', `/auth/credentials/${encodeURIComponent(id)}`)
 
 export async function addPasskey(label: string) {
-  const begin = await post<PasskeyBegin<PublicKeyCredentialCreationOptionsJSON>>('/auth/credentials/passkey/begin', { label })
+  const begin = await post<PasskeyBegin<PublicKeyCredentialCreationOptionsJSON>>('/auth/credentials/passkey/begin', {
+    label,
+  })
   const credential = await createPasskey(begin.publicKey)
   return post<unknown>('/auth/credentials/passkey/finish', { ceremony: begin.ceremony, credential })
 }

@@ -42,10 +42,17 @@ export const authorizationQueries = {
     }),
 }
 
-export type NewAssignment = { scope: string; roleDefinitionId: string; principalId: string; principalType: PrincipalType }
+export type NewAssignment = {
+  scope: string
+  roleDefinitionId: string
+  principalId: string
+  principalType: PrincipalType
+}
 
 export function createAssignment({ scope, ...properties }: NewAssignment) {
-  return call<RoleAssignment>('PUT', authorization(scope, `roleAssignments/${crypto.randomUUID()}`), { body: { properties } })
+  return call<RoleAssignment>('PUT', authorization(scope, `roleAssignments/${crypto.randomUUID()}`), {
+    body: { properties },
+  })
 }
 
 const ask = <T>(scope: string, question: string, body: unknown) =>
@@ -53,6 +60,7 @@ const ask = <T>(scope: string, question: string, body: unknown) =>
 
 export const explain = (scope: string, principalId: string, action: string) =>
   ask<Explanation>(scope, 'explain', { principalId, action })
-export const whoCan = async (scope: string, action: string) => (await ask<List<WhoCan>>(scope, 'whoCan', { action })).value
+export const whoCan = async (scope: string, action: string) =>
+  (await ask<List<WhoCan>>(scope, 'whoCan', { action })).value
 export const effectiveActions = async (scope: string, principalId: string) =>
   (await ask<{ actions: string[] }>(scope, 'effective', { principalId })).actions

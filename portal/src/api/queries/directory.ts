@@ -9,7 +9,8 @@ export type Principal = { id: string; type: PrincipalType; name: string; detail:
 
 export const directoryQueries = {
   users: () => queryOptions({ queryKey: [types.user], queryFn: ({ signal }) => listAll<User>('/v1.0/users', signal) }),
-  groups: () => queryOptions({ queryKey: [types.group], queryFn: ({ signal }) => listAll<Group>('/v1.0/groups', signal) }),
+  groups: () =>
+    queryOptions({ queryKey: [types.group], queryFn: ({ signal }) => listAll<Group>('/v1.0/groups', signal) }),
   members: (groupId: string) =>
     queryOptions({
       queryKey: [types.group, groupId, 'members'],
@@ -37,9 +38,24 @@ export const directoryQueries = {
         ])
         const found = <T>(result: PromiseSettledResult<T[]>) => (result.status === 'fulfilled' ? result.value : [])
         return [
-          ...found(users).map((user) => ({ id: user.id, type: 'User' as const, name: user.displayName, detail: user.userPrincipalName })),
-          ...found(groups).map((group) => ({ id: group.id, type: 'Group' as const, name: group.displayName, detail: '' })),
-          ...found(apps).map((app) => ({ id: app.id, type: 'ServicePrincipal' as const, name: app.displayName, detail: app.appId })),
+          ...found(users).map((user) => ({
+            id: user.id,
+            type: 'User' as const,
+            name: user.displayName,
+            detail: user.userPrincipalName,
+          })),
+          ...found(groups).map((group) => ({
+            id: group.id,
+            type: 'Group' as const,
+            name: group.displayName,
+            detail: '',
+          })),
+          ...found(apps).map((app) => ({
+            id: app.id,
+            type: 'ServicePrincipal' as const,
+            name: app.displayName,
+            detail: app.appId,
+          })),
         ]
       },
     }),
@@ -63,7 +79,9 @@ export const removeMember = (groupId: string, memberId: string) =>
 
 export async function createServicePrincipal(displayName: string) {
   const application = await call<Application>('POST', '/v1.0/applications', { body: { displayName } })
-  const principal = await call<ServicePrincipal>('POST', '/v1.0/servicePrincipals', { body: { appId: application.appId } })
+  const principal = await call<ServicePrincipal>('POST', '/v1.0/servicePrincipals', {
+    body: { appId: application.appId },
+  })
   return { application, principal }
 }
 export const addSecret = (applicationId: string, displayName: string, endDateTime: string) =>

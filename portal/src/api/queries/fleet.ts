@@ -20,12 +20,16 @@ export const fleetQueries = {
     queryOptions({
       queryKey: [types.enrolmentToken, subscription],
       queryFn: ({ signal }) =>
-        listAll<EnrolmentToken>(armUrl(`${subscription}/providers/Sekisho.Fleet/enrolmentTokens`, 'sekisho.fleet'), signal),
+        listAll<EnrolmentToken>(
+          armUrl(`${subscription}/providers/Sekisho.Fleet/enrolmentTokens`, 'sekisho.fleet'),
+          signal,
+        ),
     }),
   resourceGroups: (subscription: string) =>
     queryOptions({
       queryKey: [types.resourceGroup, subscription],
-      queryFn: ({ signal }) => listAll<ResourceGroup>(armUrl(`${subscription}/resourcegroups`, 'microsoft.resources'), signal),
+      queryFn: ({ signal }) =>
+        listAll<ResourceGroup>(armUrl(`${subscription}/resourcegroups`, 'microsoft.resources'), signal),
     }),
   resource: (id: string) =>
     queryOptions({
@@ -34,7 +38,13 @@ export const fleetQueries = {
     }),
 }
 
-export type NewToken = { group: ResourceGroup; name: string; ttlSeconds: number; maxUses: number; machineTags: Record<string, string> }
+export type NewToken = {
+  group: ResourceGroup
+  name: string
+  ttlSeconds: number
+  maxUses: number
+  machineTags: Record<string, string>
+}
 
 export function createToken({ group, name, ttlSeconds, maxUses, machineTags }: NewToken) {
   const id = `${group.id}/providers/Sekisho.Fleet/enrolmentTokens/${name}`
@@ -45,4 +55,6 @@ export function createToken({ group, name, ttlSeconds, maxUses, machineTags }: N
 export const deleteResource = (id: string) => call<void>('DELETE', resourceUrl(id))
 
 export const createResourceGroup = (subscription: string, name: string, location: string) =>
-  call<ResourceGroup>('PUT', armUrl(`${subscription}/resourcegroups/${name}`, 'microsoft.resources'), { body: { location } })
+  call<ResourceGroup>('PUT', armUrl(`${subscription}/resourcegroups/${name}`, 'microsoft.resources'), {
+    body: { location },
+  })

@@ -13,7 +13,10 @@ import { Select } from '../../ui/Select.tsx'
 
 const m = messages({
   title: { en: 'Activity log', ja: 'アクティビティ ログ' },
-  subtitle: { en: 'Who did what, when and from where. Entries are sealed one to the next.', ja: 'だれが、いつ、どこから、何をしたか。各エントリは直前のエントリを封印します。' },
+  subtitle: {
+    en: 'Who did what, when and from where. Entries are sealed one to the next.',
+    ja: 'だれが、いつ、どこから、何をしたか。各エントリは直前のエントリを封印します。',
+  },
   find: { en: 'Filter by operation, person, resource', ja: '操作・実行者・リソースで絞り込み' },
   time: { en: 'Time', ja: '期間' },
   hour: { en: 'Last hour', ja: '過去 1 時間' },
@@ -33,7 +36,14 @@ function keeps(query: string, status: string) {
   return (event: ActivityEvent) => {
     if (status !== 'all' && event.status.value !== status) return false
     const { operationName, caller, resourceId, correlationId, httpRequest } = event
-    const text = [operationName.value, operationText(operationName.value), caller, resourceId, correlationId, httpRequest?.clientIpAddress]
+    const text = [
+      operationName.value,
+      operationText(operationName.value),
+      caller,
+      resourceId,
+      correlationId,
+      httpRequest?.clientIpAddress,
+    ]
     const haystack = text.join('\n').toLowerCase()
     return words.every((word) => haystack.includes(word))
   }
@@ -44,7 +54,8 @@ export default function AuditPage() {
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const [query, setQuery] = useState(search.q ?? '')
-  const set = (change: Partial<typeof search>) => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
+  const set = (change: Partial<typeof search>) =>
+    void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
   const hours = search.hours ?? 24
   const status = search.status ?? 'all'
   const changeQuery = (text: string) => {

@@ -22,7 +22,10 @@ import type { Tone } from '../../ui/tone.ts'
 
 const m = messages({
   title: { en: 'Enrolment tokens', ja: '登録トークン' },
-  subtitle: { en: 'A token lets a limited number of machines join within a limited time.', ja: 'トークンは、限られた時間内に限られた台数のマシンを参加させます。' },
+  subtitle: {
+    en: 'A token lets a limited number of machines join within a limited time.',
+    ja: 'トークンは、限られた時間内に限られた台数のマシンを参加させます。',
+  },
   create: { en: 'Connect a machine', ja: 'マシンを接続' },
   empty: { en: 'No enrolment token.', ja: '登録トークンはありません。' },
   emptyWhy: { en: 'Make one when you connect a machine.', ja: 'マシンを接続するときに作成してください。' },
@@ -38,7 +41,10 @@ const m = messages({
   used: { en: 'Used up', ja: '使用済み' },
   revoke: { en: 'Revoke', ja: '取り消す' },
   revokeTitle: { en: (name: string) => `Revoke ${name}?`, ja: (name: string) => `${name} を取り消しますか?` },
-  revokeWhy: { en: 'No further machine can join with it. Machines that have joined stay.', ja: 'このトークンでは参加できなくなります。参加済みのマシンには影響しません。' },
+  revokeWhy: {
+    en: 'No further machine can join with it. Machines that have joined stay.',
+    ja: 'このトークンでは参加できなくなります。参加済みのマシンには影響しません。',
+  },
   revoked: { en: (name: string) => `${name} was revoked.`, ja: (name: string) => `${name} を取り消しました。` },
 })
 
@@ -146,7 +152,11 @@ function TokenTable({ tokens, readAtMs, onRevoke }: Props) {
           header: m.expires,
           align: 'right',
           cell: (token) => (
-            <time dateTime={token.properties.expiresAt} title={dateTime(token.properties.expiresAt)} className="tnum text-xs">
+            <time
+              dateTime={token.properties.expiresAt}
+              title={dateTime(token.properties.expiresAt)}
+              className="tnum text-xs"
+            >
               {ago(token.properties.expiresAt, readAtMs)}
             </time>
           ),

@@ -32,7 +32,9 @@ export function FactsTab({ facts }: { facts: Partial<Facts> | undefined }) {
                 aria-current={id === current ? 'page' : undefined}
                 className={cx(
                   'flex items-center justify-between rounded-md px-2.5 py-1.5 text-sm',
-                  id === current ? 'bg-accent-soft font-medium text-accent' : 'text-ink-2 hover:bg-sunken hover:text-ink',
+                  id === current
+                    ? 'bg-accent-soft font-medium text-accent'
+                    : 'text-ink-2 hover:bg-sunken hover:text-ink',
                 )}
               >
                 {m[id]}
@@ -52,7 +54,11 @@ function FactTable({ list }: { list: FactList }) {
   const needle = useDeferredValue(query.toLowerCase())
   const rows = list.rows.filter((row) => row.cells.some((cell) => cell.toLowerCase().includes(needle)))
   return (
-    <Card flush title={m[list.id]} actions={<SearchField label={m.find} value={query} onChange={setQuery} className="w-56" />}>
+    <Card
+      flush
+      title={m[list.id]}
+      actions={<SearchField label={m.find} value={query} onChange={setQuery} className="w-56" />}
+    >
       {rows.length === 0 ? (
         <EmptyState title={m.nothing} />
       ) : (
@@ -64,7 +70,9 @@ function FactTable({ list }: { list: FactList }) {
             id: header,
             header,
             cell: (row) => (
-              <span className={cx('break-all', list.mono.includes(index) && 'font-mono text-xs')}>{row.cells[index]}</span>
+              <span className={cx('break-all', list.mono.includes(index) && 'font-mono text-xs')}>
+                {row.cells[index]}
+              </span>
             ),
           }))}
         />

@@ -19,7 +19,13 @@ export function MachineOverview({ machine }: { machine: VirtualMachine }) {
   return (
     <div className="grid gap-4 xl:grid-cols-2">
       <Card title={m.system}>
-        <PropertyList items={[...(facts ? systemItems(facts) : []), [m.location, machine.location], [m.tags, <Tags key="tags" tags={tags} />]]} />
+        <PropertyList
+          items={[
+            ...(facts ? systemItems(facts) : []),
+            [m.location, machine.location],
+            [m.tags, <Tags key="tags" tags={tags} />],
+          ]}
+        />
         {!facts && <p className="mt-3 text-sm text-ink-2">{m.noFacts}</p>}
       </Card>
       <div className="flex flex-col gap-4">
@@ -27,11 +33,19 @@ export function MachineOverview({ machine }: { machine: VirtualMachine }) {
           <Card title={m.rules}>
             <PropertyList
               items={[
-                [m.state, <Badge key="state" tone={networkTone[state.network.state]}>{networkText[state.network.state]}</Badge>],
+                [
+                  m.state,
+                  <Badge key="state" tone={networkTone[state.network.state]}>
+                    {networkText[state.network.state]}
+                  </Badge>,
+                ],
                 [m.generation, m.generationOf(num(state.network.applied), num(state.network.generation))],
                 ...(state.network.message ? ([[m.message, state.network.message]] satisfies [string, string][]) : []),
                 ...(facts?.capabilities?.nftables
-                  ? ([[m.enforcement, <Tier key="tier" {...facts.capabilities.nftables} />]] satisfies [string, React.ReactNode][])
+                  ? ([[m.enforcement, <Tier key="tier" {...facts.capabilities.nftables} />]] satisfies [
+                      string,
+                      React.ReactNode,
+                    ][])
                   : []),
               ]}
             />
@@ -79,15 +93,36 @@ function Tier({ tier, detail }: { tier: 'full' | 'partial' | 'none'; detail: str
   )
 }
 
-function systemItems({ hostname, os, kernel, cpu, memory, bootedAt, nics, agent }: Partial<Facts>): [string, React.ReactNode][] {
+function systemItems({
+  hostname,
+  os,
+  kernel,
+  cpu,
+  memory,
+  bootedAt,
+  nics,
+  agent,
+}: Partial<Facts>): [string, React.ReactNode][] {
   const addresses = nics?.flatMap((nic) => nic.addresses) ?? []
   const items: [string, React.ReactNode][] = []
-  if (hostname) items.push([m.hostname, <span key="host" className="font-mono text-xs">{hostname}</span>])
+  if (hostname)
+    items.push([
+      m.hostname,
+      <span key="host" className="font-mono text-xs">
+        {hostname}
+      </span>,
+    ])
   if (os) items.push([m.os, os.prettyName])
   if (kernel) items.push([m.kernel, `${kernel.release} (${kernel.arch})`])
   if (cpu) items.push([m.cpu, `${num(cpu.count)} × ${cpu.model}`])
   if (memory) items.push([m.memory, m.memoryUse(bytes(memory.availableBytes), bytes(memory.totalBytes))])
-  if (addresses.length > 0) items.push([m.addresses, <span key="address" className="font-mono text-xs">{addresses.join(', ')}</span>])
+  if (addresses.length > 0)
+    items.push([
+      m.addresses,
+      <span key="address" className="font-mono text-xs">
+        {addresses.join(', ')}
+      </span>,
+    ])
   if (bootedAt) items.push([m.booted, `${dateTime(bootedAt)} (${ago(bootedAt)})`])
   if (agent) items.push([m.agent, agent.version])
   return items

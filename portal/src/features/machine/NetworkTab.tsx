@@ -43,18 +43,48 @@ function InterfaceCard({ id }: { id: string }) {
         {(nic) => {
           const { networkSecurityGroup, macAddress, ipConfigurations = [] } = nic.properties
           const addresses = ipConfigurations.map((config) => config.properties.privateIPAddress).filter(Boolean)
-          const subnets = ipConfigurations.map((config) => config.properties.subnet?.id).filter((subnet) => subnet !== undefined)
+          const subnets = ipConfigurations
+            .map((config) => config.properties.subnet?.id)
+            .filter((subnet) => subnet !== undefined)
           const asgs = ipConfigurations.flatMap((config) => config.properties.applicationSecurityGroups ?? [])
           return (
             <>
               <div className="px-4 pb-4">
                 <PropertyList
                   items={[
-                    [m.group, networkSecurityGroup ? <ResourceLink key="g" id={networkSecurityGroup.id} /> : <Badge key="g" tone="med">{m.none}</Badge>],
-                    [m.addresses, <span key="a" className="font-mono text-xs">{addresses.join(', ') || '–'}</span>],
-                    [m.subnet, subnets.length > 0 ? subnets.map((subnet) => <ResourceLink key={subnet} id={subnet} />) : '–'],
-                    ...(macAddress ? ([[m.mac, <span key="m" className="font-mono text-xs">{macAddress}</span>]] satisfies [string, React.ReactNode][]) : []),
-                    ...(asgs.length > 0 ? ([[m.asgs, asgs.map((asg) => nameOf(asg.id)).join(', ')]] satisfies [string, string][]) : []),
+                    [
+                      m.group,
+                      networkSecurityGroup ? (
+                        <ResourceLink key="g" id={networkSecurityGroup.id} />
+                      ) : (
+                        <Badge key="g" tone="med">
+                          {m.none}
+                        </Badge>
+                      ),
+                    ],
+                    [
+                      m.addresses,
+                      <span key="a" className="font-mono text-xs">
+                        {addresses.join(', ') || '–'}
+                      </span>,
+                    ],
+                    [
+                      m.subnet,
+                      subnets.length > 0 ? subnets.map((subnet) => <ResourceLink key={subnet} id={subnet} />) : '–',
+                    ],
+                    ...(macAddress
+                      ? ([
+                          [
+                            m.mac,
+                            <span key="m" className="font-mono text-xs">
+                              {macAddress}
+                            </span>,
+                          ],
+                        ] satisfies [string, React.ReactNode][])
+                      : []),
+                    ...(asgs.length > 0
+                      ? ([[m.asgs, asgs.map((asg) => nameOf(asg.id)).join(', ')]] satisfies [string, string][])
+                      : []),
                   ]}
                 />
               </div>

@@ -30,7 +30,12 @@ export function RetireDialog({ id, name, onClose }: { id: string; name: string; 
       footer={
         <>
           <Button onPress={onClose}>{m.cancel}</Button>
-          <Button variant="danger" isDisabled={typed !== name} isPending={retire.isPending} onPress={() => retire.mutate()}>
+          <Button
+            variant="danger"
+            isDisabled={typed !== name}
+            isPending={retire.isPending}
+            onPress={() => retire.mutate()}
+          >
             {m.retire}
           </Button>
         </>

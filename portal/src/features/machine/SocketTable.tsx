@@ -10,10 +10,28 @@ export function SocketTable({ sockets }: { sockets: Socket[] }) {
       rows={sockets}
       rowId={(socket) => `${socket.protocol} ${socket.address} ${socket.port} ${socket.process?.pid}`}
       columns={[
-        { id: 'port', header: m.port, width: 'w-20', cell: (socket) => <span className="tnum font-mono text-xs font-medium">{socket.port}</span> },
-        { id: 'protocol', header: m.protocol, width: 'w-24', cell: (socket) => <span className="text-xs">{socket.protocol.toUpperCase()}</span> },
-        { id: 'address', header: m.address, cell: (socket) => <span className="font-mono text-xs">{socket.address}</span> },
-        { id: 'process', header: m.process, cell: (socket) => <span title={socket.process?.exe}>{socket.process?.name ?? '–'}</span> },
+        {
+          id: 'port',
+          header: m.port,
+          width: 'w-20',
+          cell: (socket) => <span className="tnum font-mono text-xs font-medium">{socket.port}</span>,
+        },
+        {
+          id: 'protocol',
+          header: m.protocol,
+          width: 'w-24',
+          cell: (socket) => <span className="text-xs">{socket.protocol.toUpperCase()}</span>,
+        },
+        {
+          id: 'address',
+          header: m.address,
+          cell: (socket) => <span className="font-mono text-xs">{socket.address}</span>,
+        },
+        {
+          id: 'process',
+          header: m.process,
+          cell: (socket) => <span title={socket.process?.exe}>{socket.process?.name ?? '–'}</span>,
+        },
       ]}
     />
   )

@@ -11,7 +11,17 @@ export type FactList = {
   mono: number[]
 }
 
-export const factListIds = ['sockets', 'services', 'packages', 'users', 'mounts', 'disks', 'nics', 'routes', 'capabilities'] as const
+export const factListIds = [
+  'sockets',
+  'services',
+  'packages',
+  'users',
+  'mounts',
+  'disks',
+  'nics',
+  'routes',
+  'capabilities',
+] as const
 export type FactListId = (typeof factListIds)[number]
 
 export const isFactListId = (id: string | undefined): id is FactListId => factListIds.some((item) => item === id)
@@ -22,7 +32,13 @@ const lists: { [K in FactListId]: (facts: Partial<Facts>) => Omit<FactList, 'id'
     mono: [0, 2],
     rows: sockets.map((item) => ({
       id: `${item.protocol} ${item.address} ${item.port} ${item.process?.pid}`,
-      cells: [String(item.port), item.protocol.toUpperCase(), item.address, item.process?.exe ?? '–', String(item.process?.uid ?? '–')],
+      cells: [
+        String(item.port),
+        item.protocol.toUpperCase(),
+        item.address,
+        item.process?.exe ?? '–',
+        String(item.process?.uid ?? '–'),
+      ],
     })),
   }),
   services: ({ services = [] }) => ({

@@ -18,7 +18,10 @@ export const m = messages({
   kernel: { en: 'Kernel', ja: 'カーネル' },
   cpu: { en: 'CPU', ja: 'CPU' },
   memory: { en: 'Memory', ja: 'メモリ' },
-  memoryUse: { en: (free: string, total: string) => `${total} (${free} available)`, ja: (free: string, total: string) => `${total}（空き ${free}）` },
+  memoryUse: {
+    en: (free: string, total: string) => `${total} (${free} available)`,
+    ja: (free: string, total: string) => `${total}（空き ${free}）`,
+  },
   booted: { en: 'Booted', ja: '起動日時' },
   agent: { en: 'Agent', ja: 'エージェント' },
   location: { en: 'Location', ja: '場所' },
@@ -29,7 +32,10 @@ export const m = messages({
   rules: { en: 'Network rules', ja: 'ネットワーク規則' },
   state: { en: 'State', ja: '状態' },
   generation: { en: 'Generation', ja: '世代' },
-  generationOf: { en: (applied: string, wanted: string) => `${applied} applied, ${wanted} wanted`, ja: (applied: string, wanted: string) => `適用済み ${applied} / 目標 ${wanted}` },
+  generationOf: {
+    en: (applied: string, wanted: string) => `${applied} applied, ${wanted} wanted`,
+    ja: (applied: string, wanted: string) => `適用済み ${applied} / 目標 ${wanted}`,
+  },
   message: { en: 'Message', ja: 'メッセージ' },
   enforcement: { en: 'Enforcement', ja: '強制の能力' },
   listening: { en: 'Listening services', ja: '待ち受け中のサービス' },
@@ -44,7 +50,10 @@ export const m = messages({
   group: { en: 'Security group', ja: 'セキュリティ グループ' },
   asgs: { en: 'Application security groups', ja: 'アプリケーション セキュリティ グループ' },
   change: { en: 'Change security group', ja: 'セキュリティ グループを変更' },
-  noNics: { en: 'This machine has no network interface.', ja: 'このマシンにはネットワーク インターフェイスがありません。' },
+  noNics: {
+    en: 'This machine has no network interface.',
+    ja: 'このマシンにはネットワーク インターフェイスがありません。',
+  },
 
   retire: { en: 'Retire', ja: '廃止' },
   retireTitle: { en: (name: string) => `Retire ${name}?`, ja: (name: string) => `${name} を廃止しますか?` },
@@ -67,7 +76,10 @@ export const m = messages({
   capabilities: { en: 'Capabilities', ja: '機能' },
   find: { en: 'Search', ja: '検索' },
   nothing: { en: 'Nothing to show.', ja: '表示する項目はありません。' },
-  more: { en: (count: number) => `${num(count)} more. Narrow the search to see them.`, ja: (count: number) => `ほか ${num(count)} 件。検索で絞り込んでください。` },
+  more: {
+    en: (count: number) => `${num(count)} more. Narrow the search to see them.`,
+    ja: (count: number) => `ほか ${num(count)} 件。検索で絞り込んでください。`,
+  },
   protocol: { en: 'Protocol', ja: 'プロトコル' },
   address: { en: 'Address', ja: 'アドレス' },
   port: { en: 'Port', ja: 'ポート' },

@@ -22,7 +22,9 @@ export function ColumnChooser({ columns, shown, onChange }: Props) {
               key={column.id}
               isSelected={shown.includes(column.id)}
               isDisabled={column.id === 'name'}
-              onChange={(on) => onChange(columns.map((item) => item.id).filter((id) => (id === column.id ? on : shown.includes(id))))}
+              onChange={(on) =>
+                onChange(columns.map((item) => item.id).filter((id) => (id === column.id ? on : shown.includes(id))))
+              }
             >
               {column.header}
             </Checkbox>

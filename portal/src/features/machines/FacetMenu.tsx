@@ -15,7 +15,9 @@ type Props = { facet: FacetKey; values: [string, number][]; terms: Term[]; onCha
 export function FacetMenu({ facet, values, terms, onChange }: Props) {
   const [query, setQuery] = useState('')
   const mine = terms.filter((term) => term.key === facet)
-  const shown = values.filter(([value]) => facetText(facet, value).toLowerCase().includes(query.toLowerCase())).slice(0, 100)
+  const shown = values
+    .filter(([value]) => facetText(facet, value).toLowerCase().includes(query.toLowerCase()))
+    .slice(0, 100)
   const others = (value: string) => terms.filter((term) => term.key !== facet || term.value !== value)
   const set = (value: string, state: 'only' | 'not' | undefined) =>
     onChange(state ? [...others(value), { key: facet, value, not: state === 'not' }] : others(value))
@@ -25,7 +27,9 @@ export function FacetMenu({ facet, values, terms, onChange }: Props) {
       <Button
         className={cx(
           'inline-flex h-7 shrink-0 items-center gap-1.5 rounded-full border px-2.5 text-xs',
-          mine.length > 0 ? 'border-accent bg-accent-soft font-medium text-accent' : 'border-line-strong text-ink-2 hover:bg-sunken',
+          mine.length > 0
+            ? 'border-accent bg-accent-soft font-medium text-accent'
+            : 'border-line-strong text-ink-2 hover:bg-sunken',
         )}
       >
         {m[facet]}

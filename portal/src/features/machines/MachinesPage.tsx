@@ -24,7 +24,8 @@ export default function MachinesPage() {
   const { connect } = route.useSearch()
   const navigate = route.useNavigate()
   const machines = useQuery(fleetQueries.machines(subscriptionId))
-  const setConnect = (on: boolean) => void navigate({ search: (old) => ({ ...old, connect: on || undefined }), replace: true })
+  const setConnect = (on: boolean) =>
+    void navigate({ search: (old) => ({ ...old, connect: on || undefined }), replace: true })
   const connectButton = (
     <Button variant="primary" onPress={() => setConnect(true)}>
       <Plus size={14} aria-hidden />
@@ -58,7 +59,8 @@ function MachineGrid({ machines, actions }: { machines: Machine[]; actions: Reac
   // The field keeps its own text, so that typing (and an IME's composition) never waits for the URL.
   const [query, setQuery] = useState(search.q ?? '')
   const deferredQuery = useDeferredValue(query)
-  const set = (change: Partial<typeof search>) => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
+  const set = (change: Partial<typeof search>) =>
+    void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
 
   const termsText = search.f?.join('\n') ?? ''
   const terms = useMemo(() => parseTerms(termsText.split('\n')), [termsText])
@@ -67,7 +69,10 @@ function MachineGrid({ machines, actions }: { machines: Machine[]; actions: Reac
   const visible = columns.filter((column) => shown.includes(column.id)).map((column) => ({ ...column, sortable: true }))
   const sort = { id: search.sort ?? 'name', desc: search.desc ?? false }
 
-  const { rows, facets } = useMemo(() => filterMachines(machines, deferredQuery, terms), [machines, deferredQuery, terms])
+  const { rows, facets } = useMemo(
+    () => filterMachines(machines, deferredQuery, terms),
+    [machines, deferredQuery, terms],
+  )
   const sorted = useMemo(() => {
     const column = columns.find((item) => item.id === sort.id)
     return column ? sortBy(rows, column.key, sort.desc) : rows
@@ -83,7 +88,10 @@ function MachineGrid({ machines, actions }: { machines: Machine[]; actions: Reac
   }
   return (
     <Page fill title={m.title} subtitle={m.shown(rows.length, machines.length)} actions={actions}>
-      <section aria-label={m.title} className="flex min-h-0 flex-1 flex-col rounded-xl border border-line bg-surface shadow-card">
+      <section
+        aria-label={m.title}
+        className="flex min-h-0 flex-1 flex-col rounded-xl border border-line bg-surface shadow-card"
+      >
         <FilterBar
           query={query}
           onQuery={changeQuery}

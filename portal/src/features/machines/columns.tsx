@@ -44,7 +44,8 @@ export function machineColumns(): MachineColumn[] {
     {
       id: 'name',
       header: m.name,
-      width: 200, grow: 1.6,
+      width: 200,
+      grow: 1.6,
       initial: true,
       key: (row) => row.name,
       cell: (row) => (
@@ -54,8 +55,22 @@ export function machineColumns(): MachineColumn[] {
         </span>
       ),
     },
-    { id: 'status', header: m.status, width: 104, initial: true, key: (row) => statusOrder[row.status], cell: (row) => statusText[row.status] },
-    { id: 'addresses', header: m.addresses, width: 148, initial: true, key: (row) => addressKey(row.addresses[0]), cell: addresses },
+    {
+      id: 'status',
+      header: m.status,
+      width: 104,
+      initial: true,
+      key: (row) => statusOrder[row.status],
+      cell: (row) => statusText[row.status],
+    },
+    {
+      id: 'addresses',
+      header: m.addresses,
+      width: 148,
+      initial: true,
+      key: (row) => addressKey(row.addresses[0]),
+      cell: addresses,
+    },
     {
       id: 'network',
       header: m.network,
@@ -64,21 +79,87 @@ export function machineColumns(): MachineColumn[] {
       key: (row) => networkOrder[row.network.state],
       cell: (row) => <Badge tone={networkTone[row.network.state]}>{networkText[row.network.state]}</Badge>,
     },
-    { id: 'nsg', header: m.nsg, width: 150, grow: 1, initial: true, key: (row) => nameOf(row.nsgs[0] ?? ''), cell: groups },
-    { id: 'os', header: m.os, width: 156, initial: true, key: (row) => row.os.prettyName, cell: (row) => `${row.os.name} ${row.os.version}` },
-    { id: 'group', header: m.group, width: 130, grow: 1, initial: true, key: (row) => row.resourceGroup, cell: (row) => muted(row.resourceGroup) },
-    { id: 'location', header: m.location, width: 120, initial: false, key: (row) => row.location, cell: (row) => muted(row.location) },
-    { id: 'kernel', header: m.kernel, width: 170, initial: false, key: (row) => row.kernel, cell: (row) => <span className="font-mono text-xs">{row.kernel}</span> },
-    { id: 'cpus', header: m.cpus, width: 84, align: 'right', initial: false, key: (row) => row.cpus, cell: (row) => num(row.cpus) },
-    { id: 'memory', header: m.memory, width: 96, align: 'right', initial: false, key: (row) => row.memoryBytes, cell: (row) => bytes(row.memoryBytes) },
-    { id: 'agent', header: m.agent, width: 104, initial: false, key: (row) => row.agentVersion, cell: (row) => muted(row.agentVersion) },
+    {
+      id: 'nsg',
+      header: m.nsg,
+      width: 150,
+      grow: 1,
+      initial: true,
+      key: (row) => nameOf(row.nsgs[0] ?? ''),
+      cell: groups,
+    },
+    {
+      id: 'os',
+      header: m.os,
+      width: 156,
+      initial: true,
+      key: (row) => row.os.prettyName,
+      cell: (row) => `${row.os.name} ${row.os.version}`,
+    },
+    {
+      id: 'group',
+      header: m.group,
+      width: 130,
+      grow: 1,
+      initial: true,
+      key: (row) => row.resourceGroup,
+      cell: (row) => muted(row.resourceGroup),
+    },
+    {
+      id: 'location',
+      header: m.location,
+      width: 120,
+      initial: false,
+      key: (row) => row.location,
+      cell: (row) => muted(row.location),
+    },
+    {
+      id: 'kernel',
+      header: m.kernel,
+      width: 170,
+      initial: false,
+      key: (row) => row.kernel,
+      cell: (row) => <span className="font-mono text-xs">{row.kernel}</span>,
+    },
+    {
+      id: 'cpus',
+      header: m.cpus,
+      width: 84,
+      align: 'right',
+      initial: false,
+      key: (row) => row.cpus,
+      cell: (row) => num(row.cpus),
+    },
+    {
+      id: 'memory',
+      header: m.memory,
+      width: 96,
+      align: 'right',
+      initial: false,
+      key: (row) => row.memoryBytes,
+      cell: (row) => bytes(row.memoryBytes),
+    },
+    {
+      id: 'agent',
+      header: m.agent,
+      width: 104,
+      initial: false,
+      key: (row) => row.agentVersion,
+      cell: (row) => muted(row.agentVersion),
+    },
     {
       id: 'tags',
       header: m.tags,
-      width: 140, grow: 1,
+      width: 140,
+      grow: 1,
       initial: false,
       key: (row) => Object.entries(row.tags).flat().join(),
-      cell: (row) => muted(Object.entries(row.tags).map((pair) => pair.join('=')).join(', ')),
+      cell: (row) =>
+        muted(
+          Object.entries(row.tags)
+            .map((pair) => pair.join('='))
+            .join(', '),
+        ),
     },
     {
       id: 'seen',
@@ -87,7 +168,9 @@ export function machineColumns(): MachineColumn[] {
       align: 'right',
       initial: true,
       key: (row) => -Date.parse(row.lastReportAt ?? '1970-01-01T00:00:00Z'),
-      cell: (row) => <span className="tnum text-xs text-ink-2">{row.lastReportAt ? ago(row.lastReportAt) : m.never}</span>,
+      cell: (row) => (
+        <span className="tnum text-xs text-ink-2">{row.lastReportAt ? ago(row.lastReportAt) : m.never}</span>
+      ),
     },
   ]
 }

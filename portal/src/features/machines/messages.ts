@@ -4,7 +4,8 @@ import { messages } from '../../app/i18n.ts'
 export const m = messages({
   title: { en: 'Machines', ja: 'マシン' },
   shown: {
-    en: (rows: number, all: number) => (rows === all ? plural(all, 'machine', 'machines') : `${num(rows)} of ${plural(all, 'machine', 'machines')}`),
+    en: (rows: number, all: number) =>
+      rows === all ? plural(all, 'machine', 'machines') : `${num(rows)} of ${plural(all, 'machine', 'machines')}`,
     ja: (rows: number, all: number) => (rows === all ? `${num(all)} 台` : `${num(all)} 台中 ${num(rows)} 台を表示`),
   },
   filter: { en: 'Filter by name, address, OS, tag', ja: '名前・アドレス・OS・タグで絞り込み' },

@@ -52,7 +52,12 @@ export function AssociatePanel({ group, onClose }: { group: SecurityGroup; onClo
         <TargetList {...list} title={m.interfaces} targets={nics} />
       </div>
       {review && (
-        <ReviewDialog title={m.attachTitle(group.name)} changes={changes} onClose={() => setReview(false)} onDone={onClose} />
+        <ReviewDialog
+          title={m.attachTitle(group.name)}
+          changes={changes}
+          onClose={() => setReview(false)}
+          onDone={onClose}
+        />
       )}
     </SidePanel>
   )
@@ -82,7 +87,11 @@ function TargetList({ title, targets, group, query, chosen, toggle }: Props) {
                 const already = sameId(target.group, group.id)
                 return (
                   <li key={target.id}>
-                    <Checkbox isSelected={already || chosen.has(target.id)} isDisabled={already} onChange={(on) => toggle(target, on)}>
+                    <Checkbox
+                      isSelected={already || chosen.has(target.id)}
+                      isDisabled={already}
+                      onChange={(on) => toggle(target, on)}
+                    >
                       <span className="min-w-0">
                         {target.name}
                         <span className="ml-2 font-mono text-xs text-ink-3">{target.detail}</span>

@@ -14,8 +14,14 @@ import { guardedBy, nicTarget, subnetTargets, type Target } from './targets.ts'
 
 export function Attachments({ group }: { group: SecurityGroup }) {
   const { subscriptionId } = useScope()
-  const nics = useQuery({ ...networkQueries.nics(subscriptionId), select: (all) => guardedBy(all.map(nicTarget), group) })
-  const subnets = useQuery({ ...networkQueries.vnets(subscriptionId), select: (all) => guardedBy(subnetTargets(all), group) })
+  const nics = useQuery({
+    ...networkQueries.nics(subscriptionId),
+    select: (all) => guardedBy(all.map(nicTarget), group),
+  })
+  const subnets = useQuery({
+    ...networkQueries.vnets(subscriptionId),
+    select: (all) => guardedBy(subnetTargets(all), group),
+  })
   return (
     <>
       <TargetCard title={m.interfaces} query={nics} detail={m.address} none={m.noNics} />
@@ -41,15 +47,28 @@ function TargetCard({ title, query, detail, none }: Props) {
               rows={targets}
               rowId={(target) => target.id}
               columns={[
-                { id: 'name', header: m.name, cell: (target) => <ResourceLink id={target.id}>{target.name}</ResourceLink> },
-                { id: 'detail', header: detail, cell: (target) => <span className="font-mono text-xs">{target.detail}</span> },
+                {
+                  id: 'name',
+                  header: m.name,
+                  cell: (target) => <ResourceLink id={target.id}>{target.name}</ResourceLink>,
+                },
+                {
+                  id: 'detail',
+                  header: detail,
+                  cell: (target) => <span className="font-mono text-xs">{target.detail}</span>,
+                },
                 {
                   id: 'actions',
                   header: m.actions,
                   hideHeader: true,
                   align: 'right',
                   cell: (target) => (
-                    <Button size="sm" variant="ghost" onPress={() => setDetaching(target)} aria-label={`${m.detach} ${target.name}`}>
+                    <Button
+                      size="sm"
+                      variant="ghost"
+                      onPress={() => setDetaching(target)}
+                      aria-label={`${m.detach} ${target.name}`}
+                    >
                       {m.detach}
                     </Button>
                   ),
@@ -59,7 +78,14 @@ function TargetCard({ title, query, detail, none }: Props) {
           )
         }
       </Section>
-      {detaching && <ReviewDialog title={`${m.detach}: ${detaching.name}`} changes={[detaching.change(null)]} onClose={close} onDone={close} />}
+      {detaching && (
+        <ReviewDialog
+          title={`${m.detach}: ${detaching.name}`}
+          changes={[detaching.change(null)]}
+          onClose={close}
+          onDone={close}
+        />
+      )}
     </Card>
   )
 }

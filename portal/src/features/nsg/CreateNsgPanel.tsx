@@ -51,7 +51,15 @@ function CreateForm({ groups, onClose }: { groups: ResourceGroup[]; onClose: () 
         if (group && !bad) create.mutate(group)
       }}
     >
-      <TextField label={m.name} value={name} onChange={setName} error={bad ? m.nameBad : undefined} isRequired autoFocus mono />
+      <TextField
+        label={m.name}
+        value={name}
+        onChange={setName}
+        error={bad ? m.nameBad : undefined}
+        isRequired
+        autoFocus
+        mono
+      />
       <Select
         label={m.group}
         value={groupName}

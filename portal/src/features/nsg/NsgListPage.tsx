@@ -29,7 +29,8 @@ export default function NsgListPage() {
   const navigate = route.useNavigate()
   const groups = useQuery(networkQueries.nsgs(subscriptionId))
   const [query, setQuery] = useState(search.q ?? '')
-  const set = (change: Partial<typeof search>) => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
+  const set = (change: Partial<typeof search>) =>
+    void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
   const create = (
     <Button variant="primary" onPress={() => set({ create: true })}>
       <Plus size={14} aria-hidden />
@@ -89,16 +90,37 @@ function NsgTable({ groups }: { groups: SecurityGroup[] }) {
               </span>
             ),
           },
-          { id: 'group', header: m.group, cell: (group) => <span className="text-ink-2">{parseArmId(group.id)?.resourceGroup}</span> },
+          {
+            id: 'group',
+            header: m.group,
+            cell: (group) => <span className="text-ink-2">{parseArmId(group.id)?.resourceGroup}</span>,
+          },
           { id: 'location', header: m.location, cell: (group) => <span className="text-ink-2">{group.location}</span> },
-          { id: 'rules', header: m.rulesColumn, align: 'right', cell: (group) => <span className="tnum">{num(group.properties.securityRules?.length ?? 0)}</span> },
-          { id: 'nics', header: m.nicsColumn, align: 'right', cell: (group) => <span className="tnum">{num(group.properties.networkInterfaces?.length ?? 0)}</span> },
-          { id: 'subnets', header: m.subnetsColumn, align: 'right', cell: (group) => <span className="tnum">{num(group.properties.subnets?.length ?? 0)}</span> },
+          {
+            id: 'rules',
+            header: m.rulesColumn,
+            align: 'right',
+            cell: (group) => <span className="tnum">{num(group.properties.securityRules?.length ?? 0)}</span>,
+          },
+          {
+            id: 'nics',
+            header: m.nicsColumn,
+            align: 'right',
+            cell: (group) => <span className="tnum">{num(group.properties.networkInterfaces?.length ?? 0)}</span>,
+          },
+          {
+            id: 'subnets',
+            header: m.subnetsColumn,
+            align: 'right',
+            cell: (group) => <span className="tnum">{num(group.properties.subnets?.length ?? 0)}</span>,
+          },
           {
             id: 'exposure',
             header: m.exposure,
             cell: (group) => {
-              const ports = [...new Set(exposures(group).flatMap((exposure) => exposure.ports))].toSorted((a, b) => a - b)
+              const ports = [...new Set(exposures(group).flatMap((exposure) => exposure.ports))].toSorted(
+                (a, b) => a - b,
+              )
               if (ports.length === 0) return <span className="text-ink-3">–</span>
               return (
                 <Badge tone="crit">
@@ -115,7 +137,12 @@ function NsgTable({ groups }: { groups: SecurityGroup[] }) {
             hideHeader: true,
             align: 'right',
             cell: (group) => (
-              <Button size="sm" variant="ghost" onPress={() => setRemoving(group)} aria-label={m.removeTitle(group.name)}>
+              <Button
+                size="sm"
+                variant="ghost"
+                onPress={() => setRemoving(group)}
+                aria-label={m.removeTitle(group.name)}
+              >
                 {m.remove}
               </Button>
             ),

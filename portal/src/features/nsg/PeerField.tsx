@@ -23,7 +23,12 @@ export function PeerField({ side, peer, onChange, error }: Props) {
   const tags = [...new Set([...serviceTags, peer.tag])].map((tag) => ({ id: tag, label: tag }))
   return (
     <div className="flex flex-col gap-2">
-      <Segments label={side === 'source' ? m.sourceKind : m.destinationKind} value={peer.kind} onChange={(kind) => onChange({ ...peer, kind })} options={kinds} />
+      <Segments
+        label={side === 'source' ? m.sourceKind : m.destinationKind}
+        value={peer.kind}
+        onChange={(kind) => onChange({ ...peer, kind })}
+        options={kinds}
+      />
       {peer.kind === 'ip' && (
         <TextField
           label={side === 'source' ? m.sourceAddresses : m.destinationAddresses}
@@ -52,7 +57,11 @@ function AsgList({ side, peer, onChange, error }: Props) {
   const { data: asgs = [] } = useQuery(networkQueries.asgs(subscriptionId))
   const without = (id: string) => peer.asgs.filter((item) => !sameId(item, id))
   return (
-    <div role="group" aria-label={side === 'source' ? m.sourceAsgs : m.destinationAsgs} className="flex flex-col gap-1.5">
+    <div
+      role="group"
+      aria-label={side === 'source' ? m.sourceAsgs : m.destinationAsgs}
+      className="flex flex-col gap-1.5"
+    >
       {asgs.length === 0 && <p className="text-xs text-ink-2">{m.noAsgs}</p>}
       {asgs.map((asg) => (
         <Checkbox

@@ -1,7 +1,15 @@
 import { useState } from 'react'
 import type { Change } from '../../api/changes.ts'
 import type { Direction, SecurityGroup, SecurityRule } from '../../api/types.ts'
-import { checkDraft, draftOf, hasProblem, newDraft, propertiesOf, protocols, type RuleDraft } from '../../domain/rules.ts'
+import {
+  checkDraft,
+  draftOf,
+  hasProblem,
+  newDraft,
+  propertiesOf,
+  protocols,
+  type RuleDraft,
+} from '../../domain/rules.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { protocolText, ruleText } from '../../parts/ruleText.ts'
 import { accessText } from '../../parts/status.ts'
@@ -23,10 +31,12 @@ export function RuleEditor({ group, direction, rule, onClose }: Props) {
 
   const problems = checkDraft(draft, direction, rules, rule?.name)
   const error = (field: keyof RuleDraft) => problemText(problems[field], !touched.has(field))
-  const set = <K extends keyof RuleDraft>(field: K) => (value: RuleDraft[K]) => {
-    setDraft((old) => ({ ...old, [field]: value }))
-    setTouched((old) => new Set(old).add(field))
-  }
+  const set =
+    <K extends keyof RuleDraft>(field: K) =>
+    (value: RuleDraft[K]) => {
+      setDraft((old) => ({ ...old, [field]: value }))
+      setTouched((old) => new Set(old).add(field))
+    }
   const change: Change = {
     method: 'PUT',
     id: `${group.id}/securityRules/${draft.name.trim()}`,
@@ -51,8 +61,19 @@ export function RuleEditor({ group, direction, rule, onClose }: Props) {
     >
       <div className="flex flex-col gap-5">
         <PeerField side="source" peer={draft.source} onChange={set('source')} error={error('source')} />
-        <TextField label={ruleText.sourcePorts} value={draft.sourcePorts} onChange={set('sourcePorts')} error={error('sourcePorts')} mono />
-        <PeerField side="destination" peer={draft.destination} onChange={set('destination')} error={error('destination')} />
+        <TextField
+          label={ruleText.sourcePorts}
+          value={draft.sourcePorts}
+          onChange={set('sourcePorts')}
+          error={error('sourcePorts')}
+          mono
+        />
+        <PeerField
+          side="destination"
+          peer={draft.destination}
+          onChange={set('destination')}
+          error={error('destination')}
+        />
         <TextField
           label={ruleText.destinationPorts}
           value={draft.destinationPorts}
@@ -86,12 +107,30 @@ export function RuleEditor({ group, direction, rule, onClose }: Props) {
             inputMode="numeric"
             mono
           />
-          <TextField label={ruleText.name} value={draft.name} onChange={set('name')} error={error('name')} isDisabled={rule !== undefined} mono />
+          <TextField
+            label={ruleText.name}
+            value={draft.name}
+            onChange={set('name')}
+            error={error('name')}
+            isDisabled={rule !== undefined}
+            mono
+          />
         </div>
-        <TextField label={ruleText.description} value={draft.description} onChange={set('description')} error={error('description')} rows={2} />
+        <TextField
+          label={ruleText.description}
+          value={draft.description}
+          onChange={set('description')}
+          error={error('description')}
+          rows={2}
+        />
       </div>
       {review && (
-        <ReviewDialog title={m.reviewTitle(draft.name)} changes={[change]} onClose={() => setReview(false)} onDone={onClose} />
+        <ReviewDialog
+          title={m.reviewTitle(draft.name)}
+          changes={[change]}
+          onClose={() => setReview(false)}
+          onDone={onClose}
+        />
       )}
     </SidePanel>
   )

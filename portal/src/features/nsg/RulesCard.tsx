@@ -43,7 +43,11 @@ function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: Security
           {builtIn ? (
             <span>{rule.name}</span>
           ) : (
-            <button type="button" onClick={() => onEdit(rule)} className="rounded text-left font-medium hover:text-accent hover:underline">
+            <button
+              type="button"
+              onClick={() => onEdit(rule)}
+              className="rounded text-left font-medium hover:text-accent hover:underline"
+            >
               {rule.name}
             </button>
           )}
@@ -57,8 +61,17 @@ function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: Security
         </span>
       ),
     },
-    { id: 'port', header: ruleText.port, cell: ({ rule }) => mono(anyText(listOf(rule.properties.destinationPortRange, rule.properties.destinationPortRanges))) },
-    { id: 'protocol', header: ruleText.protocol, cell: ({ rule }) => <span className="text-xs">{protocolText(rule.properties.protocol)}</span> },
+    {
+      id: 'port',
+      header: ruleText.port,
+      cell: ({ rule }) =>
+        mono(anyText(listOf(rule.properties.destinationPortRange, rule.properties.destinationPortRanges))),
+    },
+    {
+      id: 'protocol',
+      header: ruleText.protocol,
+      cell: ({ rule }) => <span className="text-xs">{protocolText(rule.properties.protocol)}</span>,
+    },
     { id: 'source', header: ruleText.source, cell: ({ rule }) => peer(rule, 'source') },
     { id: 'destination', header: ruleText.destination, cell: ({ rule }) => peer(rule, 'destination') },
     {
@@ -90,7 +103,15 @@ function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: Security
   ]
 }
 
-export function RulesCard({ group, direction, highlight }: { group: SecurityGroup; direction: Direction; highlight?: string }) {
+export function RulesCard({
+  group,
+  direction,
+  highlight,
+}: {
+  group: SecurityGroup
+  direction: Direction
+  highlight?: string
+}) {
   const [editing, setEditing] = useState<Editing>()
   const [removing, setRemoving] = useState<SecurityRule>()
   const { securityRules = [], defaultSecurityRules = [] } = group.properties
@@ -108,7 +129,11 @@ export function RulesCard({ group, direction, highlight }: { group: SecurityGrou
       flush
       title={title}
       actions={
-        <Button size="sm" onPress={() => setEditing({})} aria-label={direction === 'Inbound' ? m.addInbound : m.addOutbound}>
+        <Button
+          size="sm"
+          onPress={() => setEditing({})}
+          aria-label={direction === 'Inbound' ? m.addInbound : m.addOutbound}
+        >
           <Plus size={13} aria-hidden />
           {m.add}
         </Button>
@@ -122,7 +147,9 @@ export function RulesCard({ group, direction, highlight }: { group: SecurityGrou
         muted={(row) => row.builtIn}
         highlighted={(row) => row.rule.name.toLowerCase() === highlight?.toLowerCase()}
       />
-      {editing && <RuleEditor group={group} direction={direction} rule={editing.rule} onClose={() => setEditing(undefined)} />}
+      {editing && (
+        <RuleEditor group={group} direction={direction} rule={editing.rule} onClose={() => setEditing(undefined)} />
+      )}
       {removing && (
         <ReviewDialog
           title={m.deleteRule(removing.name)}

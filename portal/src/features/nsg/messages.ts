@@ -16,7 +16,10 @@ export const m = messages({
   },
   noMatch: { en: 'No group matches.', ja: '一致するグループはありません。' },
   name: { en: 'Name', ja: '名前' },
-  nameBad: { en: 'Letters, digits, and . _ - inside; at most 80.', ja: '英数字と . _ - を使用できます（80 文字以内）。' },
+  nameBad: {
+    en: 'Letters, digits, and . _ - inside; at most 80.',
+    ja: '英数字と . _ - を使用できます（80 文字以内）。',
+  },
   group: { en: 'Resource group', ja: 'リソース グループ' },
   location: { en: 'Location', ja: '場所' },
   rulesColumn: { en: 'Rules', ja: '規則' },
@@ -32,8 +35,10 @@ export const m = messages({
   activity: { en: 'Activity log', ja: 'アクティビティ ログ' },
   json: { en: 'JSON', ja: 'JSON' },
   subtitle: {
-    en: (nics: number, subnets: number) => `${plural(nics, 'interface', 'interfaces')}, ${plural(subnets, 'subnet', 'subnets')}. The lowest priority number that matches decides.`,
-    ja: (nics: number, subnets: number) => `NIC ${num(nics)}・サブネット ${num(subnets)}。優先度の数値が小さい規則から評価し、最初に一致した規則を適用します。`,
+    en: (nics: number, subnets: number) =>
+      `${plural(nics, 'interface', 'interfaces')}, ${plural(subnets, 'subnet', 'subnets')}. The lowest priority number that matches decides.`,
+    ja: (nics: number, subnets: number) =>
+      `NIC ${num(nics)}・サブネット ${num(subnets)}。優先度の数値が小さい規則から評価し、最初に一致した規則を適用します。`,
   },
   add: { en: 'Add', ja: '追加' },
   addInbound: { en: 'Add an inbound security rule', ja: '受信セキュリティ規則の追加' },
@@ -69,14 +74,32 @@ export const m = messages({
   },
   nameTaken: { en: 'A rule of this name exists.', ja: 'この名前の規則は既に存在します。' },
   priorityRange: { en: 'A number from 100 to 4096.', ja: '100 ～ 4096 の数値を入力してください。' },
-  priorityTaken: { en: (name: string) => `${name} has this priority.`, ja: (name: string) => `${name} がこの優先度を使用しています。` },
+  priorityTaken: {
+    en: (name: string) => `${name} has this priority.`,
+    ja: (name: string) => `${name} がこの優先度を使用しています。`,
+  },
   portsEmpty: { en: 'Enter ports, or * for all.', ja: 'ポートを入力してください（すべての場合は *）。' },
-  portsSyntax: { en: (text: string) => `“${text}” is not a port (0–65535) or a range like 80-90.`, ja: (text: string) => `「${text}」はポート（0 ～ 65535）または 80-90 のような範囲ではありません。` },
-  portsWithProtocol: { en: 'This protocol has no ports; use *.', ja: 'このプロトコルにポートはありません。* を指定してください。' },
+  portsSyntax: {
+    en: (text: string) => `“${text}” is not a port (0–65535) or a range like 80-90.`,
+    ja: (text: string) => `「${text}」はポート（0 ～ 65535）または 80-90 のような範囲ではありません。`,
+  },
+  portsWithProtocol: {
+    en: 'This protocol has no ports; use *.',
+    ja: 'このプロトコルにポートはありません。* を指定してください。',
+  },
   addressesEmpty: { en: 'Enter at least one address.', ja: 'アドレスを 1 つ以上入力してください。' },
-  addressSyntax: { en: (text: string) => `“${text}” is not an IP address or CIDR range.`, ja: (text: string) => `「${text}」は IP アドレスまたは CIDR 範囲ではありません。` },
-  addressLength: { en: (text: string) => `“${text}” has an impossible prefix length.`, ja: (text: string) => `「${text}」のプレフィックス長が正しくありません。` },
-  addressHostBits: { en: (text: string) => `“${text}” has bits set behind its prefix length.`, ja: (text: string) => `「${text}」はプレフィックス長より後ろのビットが 0 ではありません。` },
+  addressSyntax: {
+    en: (text: string) => `“${text}” is not an IP address or CIDR range.`,
+    ja: (text: string) => `「${text}」は IP アドレスまたは CIDR 範囲ではありません。`,
+  },
+  addressLength: {
+    en: (text: string) => `“${text}” has an impossible prefix length.`,
+    ja: (text: string) => `「${text}」のプレフィックス長が正しくありません。`,
+  },
+  addressHostBits: {
+    en: (text: string) => `“${text}” has bits set behind its prefix length.`,
+    ja: (text: string) => `「${text}」はプレフィックス長より後ろのビットが 0 ではありません。`,
+  },
   tagEmpty: { en: 'Choose a service tag.', ja: 'サービス タグを選択してください。' },
   asgEmpty: { en: 'Choose at least one group.', ja: 'グループを 1 つ以上選択してください。' },
   descriptionLong: { en: 'At most 140 characters.', ja: '140 文字以内で入力してください。' },
@@ -89,10 +112,16 @@ export const m = messages({
   range: { en: 'Address range', ja: 'アドレス範囲' },
   attach: { en: 'Associate', ja: '関連付け' },
   attachTitle: { en: (name: string) => `Associate ${name}`, ja: (name: string) => `${name} の関連付け` },
-  attachWhy: { en: 'Tick what this group should guard. What another group guards now moves over.', ja: 'このグループで保護する対象を選択してください。別のグループに関連付けられている対象は置き換えられます。' },
+  attachWhy: {
+    en: 'Tick what this group should guard. What another group guards now moves over.',
+    ja: 'このグループで保護する対象を選択してください。別のグループに関連付けられている対象は置き換えられます。',
+  },
   detach: { en: 'Dissociate', ja: '関連付けの解除' },
   noNics: { en: 'Attached to no interface.', ja: 'NIC への関連付けはありません。' },
   noSubnets: { en: 'Attached to no subnet.', ja: 'サブネットへの関連付けはありません。' },
   now: { en: (name: string) => `now ${name}`, ja: (name: string) => `現在 ${name}` },
-  chosen: { en: (n: number) => `Review the effect of ${plural(n, 'change', 'changes')}`, ja: (n: number) => `${num(n)} 件の影響を確認` },
+  chosen: {
+    en: (n: number) => `Review the effect of ${plural(n, 'change', 'changes')}`,
+    ja: (n: number) => `${num(n)} 件の影響を確認`,
+  },
 })

@@ -3,10 +3,18 @@ import type { NetworkInterface, SecurityGroup, Subnet, VirtualNetwork } from '..
 import { nameOf, sameId } from '../../domain/armId.ts'
 
 /** Something a security group can guard. */
-export type Target = { id: string; name: string; detail: string; group?: string; change: (nsgId: string | null) => Change }
+export type Target = {
+  id: string
+  name: string
+  detail: string
+  group?: string
+  change: (nsgId: string | null) => Change
+}
 
 export function nicTarget(nic: NetworkInterface): Target {
-  const addresses = (nic.properties.ipConfigurations ?? []).map((config) => config.properties.privateIPAddress).filter(Boolean)
+  const addresses = (nic.properties.ipConfigurations ?? [])
+    .map((config) => config.properties.privateIPAddress)
+    .filter(Boolean)
   return {
     id: nic.id,
     name: nic.properties.virtualMachine ? `${nameOf(nic.properties.virtualMachine.id)} / ${nic.name}` : nic.name,
@@ -40,4 +48,5 @@ export function subnetTarget(vnet: VirtualNetwork, subnet: Subnet): Target {
 export const subnetTargets = (vnets: VirtualNetwork[]) =>
   vnets.flatMap((vnet) => (vnet.properties.subnets ?? []).map((subnet) => subnetTarget(vnet, subnet)))
 
-export const guardedBy = (targets: Target[], group: SecurityGroup) => targets.filter((target) => sameId(target.group, group.id))
+export const guardedBy = (targets: Target[], group: SecurityGroup) =>
+  targets.filter((target) => sameId(target.group, group.id))

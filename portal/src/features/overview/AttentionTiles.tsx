@@ -35,7 +35,12 @@ export function AttentionTiles({ machines, exposures, tokens }: Props) {
         <Link to="/nsg" className={tile}>
           <Figure tone="high" label={m.exposed} count={exposures?.length} />
         </Link>
-        <Filtered f={['nsg:none', '-status:retired']} tone="med" label={m.unguarded} count={count(({ nsgs }) => nsgs.length === 0)} />
+        <Filtered
+          f={['nsg:none', '-status:retired']}
+          tone="med"
+          label={m.unguarded}
+          count={count(({ nsgs }) => nsgs.length === 0)}
+        />
         <Filtered
           f={['network:pending', '-status:retired']}
           tone="info"
@@ -69,8 +74,14 @@ function Figure({ tone, label, count }: FigureProps) {
   else {
     value = (
       <span className="flex h-8 items-center gap-2">
-        {count === 0 ? <CircleCheck size={16} className="text-ok" aria-label={m.fine} role="img" /> : <Dot tone={tone} />}
-        <span className={cx('tnum text-2xl font-semibold tracking-tight', count === 0 && 'text-ink-3')}>{num(count)}</span>
+        {count === 0 ? (
+          <CircleCheck size={16} className="text-ok" aria-label={m.fine} role="img" />
+        ) : (
+          <Dot tone={tone} />
+        )}
+        <span className={cx('tnum text-2xl font-semibold tracking-tight', count === 0 && 'text-ink-3')}>
+          {num(count)}
+        </span>
       </span>
     )
   }

@@ -14,7 +14,8 @@ const shownRows = 8
 const shownPorts = 4
 
 export function ExposureTable({ exposures, machines }: { exposures: Exposure[]; machines: Machine[] }) {
-  if (exposures.length === 0) return <EmptyState tone="good" icon={<ShieldCheck size={20} aria-hidden />} title={m.exposureNone} />
+  if (exposures.length === 0)
+    return <EmptyState tone="good" icon={<ShieldCheck size={20} aria-hidden />} title={m.exposureNone} />
   const guarded = (id: string) => machines.filter((machine) => machine.nsgs.some((nsg) => sameId(nsg, id))).length
   const rows = exposures
     .map((exposure) => ({ ...exposure, machines: guarded(exposure.group.id) }))
@@ -46,7 +47,9 @@ export function ExposureTable({ exposures, machines }: { exposures: Exposure[]; 
                   {port}
                 </Badge>
               ))}
-              {ports.length > shownPorts && <span className="text-xs text-ink-2">{m.morePorts(ports.length - shownPorts)}</span>}
+              {ports.length > shownPorts && (
+                <span className="text-xs text-ink-2">{m.morePorts(ports.length - shownPorts)}</span>
+              )}
             </span>
           ),
         },
@@ -55,7 +58,11 @@ export function ExposureTable({ exposures, machines }: { exposures: Exposure[]; 
           header: m.machines,
           align: 'right',
           cell: ({ group, machines: count }) => (
-            <Link to="/machines" search={{ f: [`nsg:${group.name.toLowerCase()}`] }} className="tnum hover:text-accent hover:underline">
+            <Link
+              to="/machines"
+              search={{ f: [`nsg:${group.name.toLowerCase()}`] }}
+              className="tnum hover:text-accent hover:underline"
+            >
               {num(count)}
             </Link>
           ),

@@ -13,7 +13,8 @@ const shownRows = 8
 
 export function NetworkProblems({ machines }: { machines: Machine[] }) {
   const problems = machines.filter((machine) => order[machine.network.state] !== undefined)
-  if (problems.length === 0) return <EmptyState tone="good" icon={<ShieldCheck size={20} aria-hidden />} title={m.networkNone} />
+  if (problems.length === 0)
+    return <EmptyState tone="good" icon={<ShieldCheck size={20} aria-hidden />} title={m.networkNone} />
   return (
     <Table
       label={m.networkTitle}
@@ -24,7 +25,9 @@ export function NetworkProblems({ machines }: { machines: Machine[] }) {
         {
           id: 'state',
           header: m.state,
-          cell: (machine) => <Badge tone={networkTone[machine.network.state]}>{networkText[machine.network.state]}</Badge>,
+          cell: (machine) => (
+            <Badge tone={networkTone[machine.network.state]}>{networkText[machine.network.state]}</Badge>
+          ),
         },
         {
           id: 'message',

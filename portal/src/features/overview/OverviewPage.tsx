@@ -21,11 +21,13 @@ export default function OverviewPage() {
   const { subscriptionId, resourceGroup } = useScope()
   const machines = useQuery({
     ...fleetQueries.machines(subscriptionId),
-    select: (all) => all.filter((machine) => inGroup(resourceGroup, machine.resourceGroup) && machine.status !== 'retired'),
+    select: (all) =>
+      all.filter((machine) => inGroup(resourceGroup, machine.resourceGroup) && machine.status !== 'retired'),
   })
   const found = useQuery({
     ...networkQueries.nsgs(subscriptionId),
-    select: (all) => all.filter((group) => inGroup(resourceGroup, parseArmId(group.id)?.resourceGroup)).flatMap(exposures),
+    select: (all) =>
+      all.filter((group) => inGroup(resourceGroup, parseArmId(group.id)?.resourceGroup)).flatMap(exposures),
   })
   const tokens = useQuery(fleetQueries.tokens(subscriptionId))
   const online = machines.data?.filter((machine) => machine.status === 'online').length ?? 0
@@ -33,11 +35,19 @@ export default function OverviewPage() {
   return (
     <Page title={m.title} subtitle={machines.data && m.subtitle(machines.data.length, online)}>
       <Section query={machines} skeleton="h-28">
-        {(fleet) => (fleet.length === 0 ? <FirstMachine /> : <AttentionTiles machines={fleet} exposures={found.data} tokens={tokens.data} />)}
+        {(fleet) =>
+          fleet.length === 0 ? (
+            <FirstMachine />
+          ) : (
+            <AttentionTiles machines={fleet} exposures={found.data} tokens={tokens.data} />
+          )
+        }
       </Section>
       <div className="grid gap-4 xl:grid-cols-2">
         <Card flush title={m.exposureTitle}>
-          <Section query={found}>{(list) => <ExposureTable exposures={list} machines={machines.data ?? noMachines} />}</Section>
+          <Section query={found}>
+            {(list) => <ExposureTable exposures={list} machines={machines.data ?? noMachines} />}
+          </Section>
         </Card>
         <Card flush title={m.networkTitle}>
           <Section query={machines}>{(fleet) => <NetworkProblems machines={fleet} />}</Section>

@@ -3,17 +3,29 @@ import { messages } from '../../app/i18n.ts'
 
 export const m = messages({
   title: { en: 'Overview', ja: '概要' },
-  subtitle: { en: (all: number, online: number) => `${plural(all, 'machine', 'machines')}, ${num(online)} online`, ja: (all: number, online: number) => `マシン ${num(all)} 台・オンライン ${num(online)} 台` },
+  subtitle: {
+    en: (all: number, online: number) => `${plural(all, 'machine', 'machines')}, ${num(online)} online`,
+    ja: (all: number, online: number) => `マシン ${num(all)} 台・オンライン ${num(online)} 台`,
+  },
   attention: { en: 'Needs attention', ja: '対応が必要' },
   silent: { en: 'silent or offline machines', ja: '応答のないマシン' },
-  failed: { en: 'machines whose network rules failed or were rolled back', ja: 'ネットワーク規則の適用失敗・ロールバック' },
+  failed: {
+    en: 'machines whose network rules failed or were rolled back',
+    ja: 'ネットワーク規則の適用失敗・ロールバック',
+  },
   pending: { en: 'machines waiting for new network rules', ja: 'ネットワーク規則の適用待ち' },
   unguarded: { en: 'machines without a security group', ja: 'セキュリティ グループのないマシン' },
   exposed: { en: 'rules open to the Internet on sensitive ports', ja: '重要なポートをインターネットに公開する規則' },
-  tokens: { en: 'enrolment tokens expired or expiring within an hour', ja: '期限切れ、または 1 時間以内に期限切れの登録トークン' },
+  tokens: {
+    en: 'enrolment tokens expired or expiring within an hour',
+    ja: '期限切れ、または 1 時間以内に期限切れの登録トークン',
+  },
   fine: { en: 'Nothing to do', ja: '問題なし' },
   exposureTitle: { en: 'Open to the Internet', ja: 'インターネットへの公開' },
-  exposureNone: { en: 'No rule opens a sensitive port to the Internet.', ja: '重要なポートをインターネットに公開する規則はありません。' },
+  exposureNone: {
+    en: 'No rule opens a sensitive port to the Internet.',
+    ja: '重要なポートをインターネットに公開する規則はありません。',
+  },
   rule: { en: 'Rule', ja: '規則' },
   group: { en: 'Security group', ja: 'セキュリティ グループ' },
   ports: { en: 'Ports', ja: 'ポート' },

@@ -63,7 +63,10 @@ export function GroupPanel({ group, onClose }: { group: Group; onClose: () => vo
                       <span className="font-medium">{member.displayName ?? nameOf(member.id)}</span>
                       <span className="ml-2 text-xs text-ink-3">{member.userPrincipalName}</span>
                     </span>
-                    <IconButton label={`${m.remove} ${member.displayName ?? nameOf(member.id)}`} onPress={() => remove.mutate(member.id)}>
+                    <IconButton
+                      label={`${m.remove} ${member.displayName ?? nameOf(member.id)}`}
+                      onPress={() => remove.mutate(member.id)}
+                    >
                       <X size={14} aria-hidden />
                     </IconButton>
                   </li>

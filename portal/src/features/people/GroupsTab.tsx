@@ -47,12 +47,20 @@ export function GroupsTab() {
                     id: 'name',
                     header: m.name,
                     cell: (group) => (
-                      <button type="button" onClick={() => setOpen(group)} className="rounded font-medium hover:text-accent hover:underline">
+                      <button
+                        type="button"
+                        onClick={() => setOpen(group)}
+                        className="rounded font-medium hover:text-accent hover:underline"
+                      >
                         {group.displayName}
                       </button>
                     ),
                   },
-                  { id: 'id', header: 'ID', cell: (group) => <span className="font-mono text-xs text-ink-3">{group.id}</span> },
+                  {
+                    id: 'id',
+                    header: 'ID',
+                    cell: (group) => <span className="font-mono text-xs text-ink-3">{group.id}</span>,
+                  },
                 ]}
               />
             </>

@@ -55,8 +55,22 @@ export function InvitePanel({ user, onClose }: { user?: User; onClose: () => voi
           invite.mutate()
         }}
       >
-        <TextField label={m.name} value={name} onChange={setName} isRequired isReadOnly={made !== undefined} autoFocus />
-        <TextField label={m.user} value={userName} onChange={setUserName} isRequired isReadOnly={made !== undefined} placeholder="tanaka@example.com" />
+        <TextField
+          label={m.name}
+          value={name}
+          onChange={setName}
+          isRequired
+          isReadOnly={made !== undefined}
+          autoFocus
+        />
+        <TextField
+          label={m.user}
+          value={userName}
+          onChange={setUserName}
+          isRequired
+          isReadOnly={made !== undefined}
+          placeholder="tanaka@example.com"
+        />
         {invite.error && <ErrorNote error={invite.error} />}
         <div className="flex justify-end gap-2">
           <Button onPress={onClose}>{m.cancel}</Button>

@@ -16,10 +16,20 @@ export default function PeoplePage() {
       title={m.title}
       tabs={
         <LinkTabs>
-          <Link to="/people" search={{}} aria-current={current === 'people' ? 'page' : undefined} className={tabClass(current === 'people')}>
+          <Link
+            to="/people"
+            search={{}}
+            aria-current={current === 'people' ? 'page' : undefined}
+            className={tabClass(current === 'people')}
+          >
             {m.people}
           </Link>
-          <Link to="/people" search={{ tab: 'groups' }} aria-current={current === 'groups' ? 'page' : undefined} className={tabClass(current === 'groups')}>
+          <Link
+            to="/people"
+            search={{ tab: 'groups' }}
+            aria-current={current === 'groups' ? 'page' : undefined}
+            className={tabClass(current === 'groups')}
+          >
             {m.groups}
           </Link>
         </LinkTabs>

@@ -44,22 +44,42 @@ export function PeopleTab() {
       </div>
       <Section query={users}>
         {(all) => {
-          const rows = all.filter((user) => `${user.displayName} ${user.userPrincipalName}`.toLowerCase().includes(needle))
+          const rows = all.filter((user) =>
+            `${user.displayName} ${user.userPrincipalName}`.toLowerCase().includes(needle),
+          )
           return rows.length === 0 ? <EmptyState title={m.noPeople} /> : <PeopleTable users={rows} onDo={setDoing} />
         }}
       </Section>
       {doing?.kind === 'add' && <InvitePanel onClose={close} />}
       {doing?.kind === 'invite' && <InvitePanel user={doing.user} onClose={close} />}
       {doing?.kind === 'enable' && (
-        <ConfirmDialog title={doing.user.displayName} confirm={m.enable} act={() => setUserEnabled(doing.user.id, true)} onDone={done} onClose={close} />
+        <ConfirmDialog
+          title={doing.user.displayName}
+          confirm={m.enable}
+          act={() => setUserEnabled(doing.user.id, true)}
+          onDone={done}
+          onClose={close}
+        />
       )}
       {doing?.kind === 'disable' && (
-        <ConfirmDialog title={m.disableTitle(doing.user.displayName)} confirm={m.disable} act={() => setUserEnabled(doing.user.id, false)} onDone={done} onClose={close}>
+        <ConfirmDialog
+          title={m.disableTitle(doing.user.displayName)}
+          confirm={m.disable}
+          act={() => setUserEnabled(doing.user.id, false)}
+          onDone={done}
+          onClose={close}
+        >
           {m.disableWhy}
         </ConfirmDialog>
       )}
       {doing?.kind === 'remove' && (
-        <ConfirmDialog title={m.removeTitle(doing.user.displayName)} confirm={m.remove} act={() => deleteUser(doing.user.id)} onDone={done} onClose={close}>
+        <ConfirmDialog
+          title={m.removeTitle(doing.user.displayName)}
+          confirm={m.remove}
+          act={() => deleteUser(doing.user.id)}
+          onDone={done}
+          onClose={close}
+        >
           {m.removeWhy}
         </ConfirmDialog>
       )}
@@ -94,13 +114,19 @@ function PeopleTable({ users, onDo }: { users: User[]; onDo: (doing: Doing) => v
         { id: 'name', header: m.name, cell: (user) => <span className="font-medium">{user.displayName}</span> },
         { id: 'user', header: m.user, cell: (user) => <span className="text-ink-2">{user.userPrincipalName}</span> },
         { id: 'state', header: m.state, cell: stateBadge },
-        { id: 'credentials', header: m.credentials, cell: (user) => user.credentials?.map((kind) => m[kind]).join(', ') },
+        {
+          id: 'credentials',
+          header: m.credentials,
+          cell: (user) => user.credentials?.map((kind) => m[kind]).join(', '),
+        },
         {
           id: 'seen',
           header: m.lastSignIn,
           align: 'right',
           cell: (user) => (
-            <span className="tnum text-xs text-ink-2">{user.lastSignInDateTime ? ago(user.lastSignInDateTime) : m.never}</span>
+            <span className="tnum text-xs text-ink-2">
+              {user.lastSignInDateTime ? ago(user.lastSignInDateTime) : m.never}
+            </span>
           ),
         },
         {
@@ -111,7 +137,10 @@ function PeopleTable({ users, onDo }: { users: User[]; onDo: (doing: Doing) => v
           width: 'w-16',
           cell: (user) => (
             <Menu label={m.more(user.displayName)} actions={actions(user)}>
-              <AriaButton aria-label={m.more(user.displayName)} className="ml-auto grid size-7 place-items-center rounded-md text-ink-2 hover:bg-sunken">
+              <AriaButton
+                aria-label={m.more(user.displayName)}
+                className="ml-auto grid size-7 place-items-center rounded-md text-ink-2 hover:bg-sunken"
+              >
                 <Ellipsis size={16} aria-hidden />
               </AriaButton>
             </Menu>

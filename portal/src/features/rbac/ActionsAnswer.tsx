@@ -8,7 +8,10 @@ export function ActionsAnswer({ actions }: { actions: string[] }) {
   const [query, setQuery] = useState('')
   const shown = actions.filter((action) => action.toLowerCase().includes(query.trim().toLowerCase()))
   return (
-    <Card title={m.whatCount(actions.length)} actions={<SearchField label={m.find} value={query} onChange={setQuery} className="w-56" />}>
+    <Card
+      title={m.whatCount(actions.length)}
+      actions={<SearchField label={m.find} value={query} onChange={setQuery} className="w-56" />}
+    >
       {shown.length === 0 ? (
         <EmptyState title={m.nothing} />
       ) : (

@@ -43,7 +43,12 @@ export function AssignPanel({ onClose }: { onClose: () => void }) {
       footer={
         <>
           <Button onPress={onClose}>{m.cancel}</Button>
-          <Button variant="primary" isDisabled={!wanted} isPending={assign.isPending} onPress={() => wanted && assign.mutate(wanted)}>
+          <Button
+            variant="primary"
+            isDisabled={!wanted}
+            isPending={assign.isPending}
+            onPress={() => wanted && assign.mutate(wanted)}
+          >
             {principal && role ? m.assign(role.properties.roleName, principal.name) : m.assignEmpty}
           </Button>
         </>

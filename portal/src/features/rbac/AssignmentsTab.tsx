@@ -61,8 +61,14 @@ export function AssignmentsTab() {
       </div>
       <Section query={assignments}>
         {(all) => {
-          const rows = all.map(rowOf).filter((row) => [row.who, row.detail, row.role, row.scope].join('\n').toLowerCase().includes(needle))
-          return rows.length === 0 ? <EmptyState title={m.none} /> : <AssignmentTable rows={rows} onRemove={setRemoving} />
+          const rows = all
+            .map(rowOf)
+            .filter((row) => [row.who, row.detail, row.role, row.scope].join('\n').toLowerCase().includes(needle))
+          return rows.length === 0 ? (
+            <EmptyState title={m.none} />
+          ) : (
+            <AssignmentTable rows={rows} onRemove={setRemoving} />
+          )
         }}
       </Section>
       {adding && <AssignPanel onClose={() => setAdding(false)} />}
@@ -99,7 +105,11 @@ function AssignmentTable({ rows, onRemove }: { rows: Row[]; onRemove: (row: Row)
             </span>
           ),
         },
-        { id: 'type', header: m.type, cell: ({ assignment }) => <span className="text-ink-2">{m[assignment.properties.principalType]}</span> },
+        {
+          id: 'type',
+          header: m.type,
+          cell: ({ assignment }) => <span className="text-ink-2">{m[assignment.properties.principalType]}</span>,
+        },
         { id: 'role', header: m.role, cell: ({ role }) => role },
         {
           id: 'scope',
@@ -116,7 +126,12 @@ function AssignmentTable({ rows, onRemove }: { rows: Row[]; onRemove: (row: Row)
           hideHeader: true,
           align: 'right',
           cell: (row) => (
-            <Button size="sm" variant="ghost" onPress={() => onRemove(row)} aria-label={`${m.remove}: ${row.who} ${row.role}`}>
+            <Button
+              size="sm"
+              variant="ghost"
+              onPress={() => onRemove(row)}
+              aria-label={`${m.remove}: ${row.who} ${row.role}`}
+            >
               {m.remove}
             </Button>
           ),

@@ -18,7 +18,10 @@ import { WhoCanAnswer } from './WhoCanAnswer.tsx'
 
 type Question = 'why' | 'who' | 'what'
 type Asked = { question: Question; scope: string; principalId: string; action: string }
-type Answer = { question: 'why'; value: Explanation } | { question: 'who'; value: WhoCan[] } | { question: 'what'; value: string[] }
+type Answer =
+  | { question: 'why'; value: Explanation }
+  | { question: 'who'; value: WhoCan[] }
+  | { question: 'what'; value: string[] }
 
 async function answer({ question, scope, principalId, action }: Asked): Promise<Answer> {
   if (question === 'why') return { question, value: await explain(scope, principalId, action) }
@@ -35,12 +38,15 @@ export function CheckTab() {
   const [scope, setScope] = useState<ScopeValue>({ kind: 'listed', id: subscriptionId })
   const ask = useMutation({ mutationFn: answer })
 
-  const ready = scopeIsGood(scope) && (question === 'who' || principalId !== '') && (question === 'what' || action !== '')
+  const ready =
+    scopeIsGood(scope) && (question === 'who' || principalId !== '') && (question === 'what' || action !== '')
   // An answer belongs to the question it was given to; a changed question has none yet.
-  const change = <T,>(set: (value: T) => void) => (value: T) => {
-    set(value)
-    ask.reset()
-  }
+  const change =
+    <T,>(set: (value: T) => void) =>
+    (value: T) => {
+      set(value)
+      ask.reset()
+    }
   return (
     <div className="grid items-start gap-4 xl:grid-cols-[420px_1fr]">
       <Card>

@@ -9,5 +9,14 @@ export function PrincipalField({ value, onChange }: { value: string; onChange: (
     label: principal.name,
     detail: principal.type === 'User' ? principal.detail : m[principal.type],
   }))
-  return <ComboBox key={options.length} label={m.principal} options={options} value={value} onChange={onChange} empty={m.noOption} />
+  return (
+    <ComboBox
+      key={options.length}
+      label={m.principal}
+      options={options}
+      value={value}
+      onChange={onChange}
+      empty={m.noOption}
+    />
+  )
 }

@@ -30,7 +30,9 @@ export function RolesTab() {
       <Section query={roles}>
         {(all) => {
           const shown = all.find((item) => item.name === role)
-          const rows = all.filter(({ properties: p }) => `${p.roleName} ${p.description}`.toLowerCase().includes(needle))
+          const rows = all.filter(({ properties: p }) =>
+            `${p.roleName} ${p.description}`.toLowerCase().includes(needle),
+          )
           return (
             <>
               <Table
@@ -42,7 +44,11 @@ export function RolesTab() {
                     id: 'name',
                     header: m.role,
                     cell: (item) => (
-                      <button type="button" onClick={() => open(item.name)} className="rounded text-left font-medium whitespace-nowrap hover:text-accent hover:underline">
+                      <button
+                        type="button"
+                        onClick={() => open(item.name)}
+                        className="rounded text-left font-medium whitespace-nowrap hover:text-accent hover:underline"
+                      >
                         {item.properties.roleName}
                       </button>
                     ),
@@ -50,9 +56,17 @@ export function RolesTab() {
                   {
                     id: 'type',
                     header: m.type,
-                    cell: ({ properties }) => <Badge tone={isBuiltIn(properties) ? 'low' : 'accent'}>{isBuiltIn(properties) ? m.builtIn : m.customRole}</Badge>,
+                    cell: ({ properties }) => (
+                      <Badge tone={isBuiltIn(properties) ? 'low' : 'accent'}>
+                        {isBuiltIn(properties) ? m.builtIn : m.customRole}
+                      </Badge>
+                    ),
                   },
-                  { id: 'description', header: m.description, cell: (item) => <span className="text-ink-2">{item.properties.description}</span> },
+                  {
+                    id: 'description',
+                    header: m.description,
+                    cell: (item) => <span className="text-ink-2">{item.properties.description}</span>,
+                  },
                 ]}
               />
               {shown && <RolePanel role={shown} onClose={() => open()} />}

@@ -23,8 +23,16 @@ export function WhoCanAnswer({ rows }: { rows: WhoCan[] }) {
             { id: 'who', header: m.principal, cell: (row) => <span className="font-medium">{row.displayName}</span> },
             { id: 'type', header: m.type, cell: (row) => <span className="text-ink-2">{m[row.principalType]}</span> },
             { id: 'role', header: m.role, cell: (row) => row.roleName },
-            { id: 'scope', header: m.scope, cell: (row) => <span title={row.scope}>{scopeText(row.scope, session.subscriptions)}</span> },
-            { id: 'through', header: m.through, cell: (row) => <span className="text-xs text-ink-2">{row.via ? m.via(nameOf(row.via)) : '–'}</span> },
+            {
+              id: 'scope',
+              header: m.scope,
+              cell: (row) => <span title={row.scope}>{scopeText(row.scope, session.subscriptions)}</span>,
+            },
+            {
+              id: 'through',
+              header: m.through,
+              cell: (row) => <span className="text-xs text-ink-2">{row.via ? m.via(nameOf(row.via)) : '–'}</span>,
+            },
           ]}
         />
       )}

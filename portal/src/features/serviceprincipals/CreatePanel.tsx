@@ -50,7 +50,14 @@ export function CreatePanel({ onClose }: { onClose: () => void }) {
           create.mutate()
         }}
       >
-        <TextField label={m.name} value={name} onChange={setName} isRequired isReadOnly={made !== undefined} autoFocus />
+        <TextField
+          label={m.name}
+          value={name}
+          onChange={setName}
+          isRequired
+          isReadOnly={made !== undefined}
+          autoFocus
+        />
         <SecretFields draft={draft} onChange={setDraft} />
         {create.error && <ErrorNote error={create.error} />}
         <div className="flex justify-end gap-2">

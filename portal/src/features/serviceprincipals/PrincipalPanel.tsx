@@ -17,7 +17,15 @@ import { SecretShown } from './SecretShown.tsx'
 
 const mono = (text: string) => <span className="font-mono text-xs break-all">{text}</span>
 
-export function PrincipalPanel({ principal, application, onClose }: { principal: ServicePrincipal; application?: Application; onClose: () => void }) {
+export function PrincipalPanel({
+  principal,
+  application,
+  onClose,
+}: {
+  principal: ServicePrincipal
+  application?: Application
+  onClose: () => void
+}) {
   return (
     <SidePanel title={principal.displayName} onClose={onClose}>
       <div className="flex flex-col gap-5">
@@ -37,7 +45,10 @@ function Secrets({ application }: { application: Application }) {
   const client = useQueryClient()
   const [draft, setDraft] = useState<SecretDraft>({ name: '', days: '90' })
   const refresh = () => client.invalidateQueries({ queryKey: [types.servicePrincipal] })
-  const add = useMutation({ mutationFn: () => addSecret(application.id, draft.name.trim(), endOf(draft)), onSuccess: refresh })
+  const add = useMutation({
+    mutationFn: () => addSecret(application.id, draft.name.trim(), endOf(draft)),
+    onSuccess: refresh,
+  })
   const remove = useMutation({ mutationFn: (keyId: string) => removeSecret(application.id, keyId), onSuccess: refresh })
   const secrets = application.passwordCredentials ?? []
   const error = add.error ?? remove.error

@@ -14,8 +14,18 @@ export function SecretShown({ secret, appId }: { secret: NewSecret; appId: strin
       <CodeBlock label={m.secret} copyLabel={m.copy} code={secret.secretText} />
       <PropertyList
         items={[
-          [m.appId, <span key="app" className="font-mono text-xs">{appId}</span>],
-          [m.tenantId, <span key="tenant" className="font-mono text-xs">{session.tenantId}</span>],
+          [
+            m.appId,
+            <span key="app" className="font-mono text-xs">
+              {appId}
+            </span>,
+          ],
+          [
+            m.tenantId,
+            <span key="tenant" className="font-mono text-xs">
+              {session.tenantId}
+            </span>,
+          ],
           [m.expires, ago(secret.endDateTime)],
         ]}
       />

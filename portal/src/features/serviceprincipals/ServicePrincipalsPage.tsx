@@ -27,9 +27,10 @@ export default function ServicePrincipalsPage() {
   const [openId, setOpen] = useState<string>()
   const [removing, setRemoving] = useState<Application>()
 
-  const rows = principals.data?.map(
-    (principal): Row => ({ principal, application: applications.find((item) => item.appId === principal.appId) }),
-  )
+  const rows = principals.data?.map((principal): Row => ({
+    principal,
+    application: applications.find((item) => item.appId === principal.appId),
+  }))
   const open = rows?.find((row) => row.principal.id === openId)
   const create = (
     <Button variant="primary" onPress={() => setCreating(true)}>
@@ -58,7 +59,9 @@ export default function ServicePrincipalsPage() {
         </Section>
       </Card>
       {creating && <CreatePanel onClose={() => setCreating(false)} />}
-      {open && <PrincipalPanel principal={open.principal} application={open.application} onClose={() => setOpen(undefined)} />}
+      {open && (
+        <PrincipalPanel principal={open.principal} application={open.application} onClose={() => setOpen(undefined)} />
+      )}
       {removing && (
         <ConfirmDialog
           title={m.removeTitle(removing.displayName)}
@@ -87,17 +90,27 @@ function PrincipalTable({ rows, onOpen, onRemove }: TableProps) {
           id: 'name',
           header: m.name,
           cell: ({ principal }) => (
-            <button type="button" onClick={() => onOpen(principal.id)} className="rounded font-medium hover:text-accent hover:underline">
+            <button
+              type="button"
+              onClick={() => onOpen(principal.id)}
+              className="rounded font-medium hover:text-accent hover:underline"
+            >
               {principal.displayName}
             </button>
           ),
         },
-        { id: 'appId', header: m.appId, cell: ({ principal }) => <span className="font-mono text-xs">{principal.appId}</span> },
+        {
+          id: 'appId',
+          header: m.appId,
+          cell: ({ principal }) => <span className="font-mono text-xs">{principal.appId}</span>,
+        },
         {
           id: 'secrets',
           header: m.secrets,
           align: 'right',
-          cell: ({ application }) => <span className="tnum">{application ? num(application.passwordCredentials?.length ?? 0) : '–'}</span>,
+          cell: ({ application }) => (
+            <span className="tnum">{application ? num(application.passwordCredentials?.length ?? 0) : '–'}</span>
+          ),
         },
         {
           id: 'created',
@@ -112,7 +125,12 @@ function PrincipalTable({ rows, onOpen, onRemove }: TableProps) {
           align: 'right',
           cell: ({ application }) =>
             application && (
-              <Button size="sm" variant="ghost" onPress={() => onRemove(application)} aria-label={m.removeTitle(application.displayName)}>
+              <Button
+                size="sm"
+                variant="ghost"
+                onPress={() => onRemove(application)}
+                aria-label={m.removeTitle(application.displayName)}
+              >
                 {m.remove}
               </Button>
             ),

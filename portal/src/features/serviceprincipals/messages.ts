@@ -2,7 +2,10 @@ import { messages } from '../../app/i18n.ts'
 
 export const m = messages({
   title: { en: 'Service principals', ja: 'サービス プリンシパル' },
-  subtitle: { en: 'Identities for Terraform, az and pipelines.', ja: 'Terraform・az・パイプラインなどのプログラム用 ID。' },
+  subtitle: {
+    en: 'Identities for Terraform, az and pipelines.',
+    ja: 'Terraform・az・パイプラインなどのプログラム用 ID。',
+  },
   create: { en: 'Create a service principal', ja: 'サービス プリンシパルを作成' },
   empty: { en: 'No service principal yet.', ja: 'サービス プリンシパルはまだありません。' },
   name: { en: 'Display name', ja: '表示名' },
@@ -22,13 +25,19 @@ export const m = messages({
   addSecret: { en: 'Add a client secret', ja: 'クライアント シークレットを追加' },
   removeSecret: { en: (name: string) => `Remove secret ${name}`, ja: (name: string) => `シークレット ${name} を削除` },
   secret: { en: 'Client secret', ja: 'クライアント シークレット' },
-  secretOnce: { en: 'This value is shown only now. Store it in a secret store.', ja: 'この値が表示されるのは今だけです。シークレット ストアに保管してください。' },
+  secretOnce: {
+    en: 'This value is shown only now. Store it in a secret store.',
+    ja: 'この値が表示されるのは今だけです。シークレット ストアに保管してください。',
+  },
   copy: { en: 'Copy', ja: 'コピー' },
   done: { en: 'Done', ja: '完了' },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
   remove: { en: 'Delete', ja: '削除' },
   removeTitle: { en: (name: string) => `Delete ${name}?`, ja: (name: string) => `${name} を削除しますか?` },
-  removeWhy: { en: 'Programs that use it stop at once. Its role assignments go too.', ja: 'これを使用するプログラムは直ちに停止します。ロールの割り当ても削除されます。' },
+  removeWhy: {
+    en: 'Programs that use it stop at once. Its role assignments go too.',
+    ja: 'これを使用するプログラムは直ちに停止します。ロールの割り当ても削除されます。',
+  },
   removed: { en: (name: string) => `${name} was deleted.`, ja: (name: string) => `${name} を削除しました。` },
   created: { en: 'Created', ja: '作成日' },
   actions: { en: 'Actions', ja: '操作' },

@@ -19,7 +19,15 @@ import { Table } from '../../ui/Table.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
 
-const icons: Record<AuthMethod, LucideIcon> = { passkey: Fingerprint, password: KeyRound, totp: Smartphone, recovery: LifeBuoy }
+const icons: Record<AuthMethod, LucideIcon> = {
+  passkey: Fingerprint,
+  password: KeyRound,
+  totp: Smartphone,
+  recovery: LifeBuoy,
+}
+
+/** A credential nobody named is called by its kind. */
+const labelOf = ({ kind, label }: Credential) => (label === '' || label === kind ? m[kind] : label)
 
 export function CredentialsCard() {
   const client = useQueryClient()
@@ -49,7 +57,7 @@ export function CredentialsCard() {
       {adding && <AddPasskey onAdded={() => changed(m.addDone)} onClose={() => setAdding(false)} />}
       {removing && (
         <ConfirmDialog
-          title={m.removeTitle(removing.label || m[removing.kind])}
+          title={m.removeTitle(labelOf(removing))}
           confirm={m.remove}
           act={() => deleteCredential(removing.id)}
           onDone={() => changed(m.removed)}
@@ -62,7 +70,13 @@ export function CredentialsCard() {
   )
 }
 
-function CredentialTable({ credentials, onRemove }: { credentials: Credential[]; onRemove: (credential: Credential) => void }) {
+function CredentialTable({
+  credentials,
+  onRemove,
+}: {
+  credentials: Credential[]
+  onRemove: (credential: Credential) => void
+}) {
   return (
     <Table
       label={m.credentials}
@@ -79,17 +93,25 @@ function CredentialTable({ credentials, onRemove }: { credentials: Credential[];
                 <Icon size={15} className="text-ink-3" aria-hidden />
                 {m[kind]}
                 {syncable && <Badge tone="low">{m.synced}</Badge>}
-                {remaining !== undefined && <Badge tone={remaining < 3 ? 'med' : 'low'}>{m.left(num(remaining))}</Badge>}
+                {remaining !== undefined && (
+                  <Badge tone={remaining < 3 ? 'med' : 'low'}>{m.left(num(remaining))}</Badge>
+                )}
               </span>
             )
           },
         },
-        { id: 'label', header: m.label, cell: (credential) => credential.label },
-        { id: 'added', header: m.added, cell: (credential) => <span className="tnum text-xs text-ink-2">{ago(credential.createdAt)}</span> },
+        { id: 'label', header: m.label, cell: ({ kind, label }) => (label === kind ? '' : label) },
+        {
+          id: 'added',
+          header: m.added,
+          cell: (credential) => <span className="tnum text-xs text-ink-2">{ago(credential.createdAt)}</span>,
+        },
         {
           id: 'used',
           header: m.used,
-          cell: ({ lastUsedAt }) => <span className="tnum text-xs text-ink-2">{lastUsedAt ? ago(lastUsedAt) : m.never}</span>,
+          cell: ({ lastUsedAt }) => (
+            <span className="tnum text-xs text-ink-2">{lastUsedAt ? ago(lastUsedAt) : m.never}</span>
+          ),
         },
         {
           id: 'actions',
@@ -97,7 +119,12 @@ function CredentialTable({ credentials, onRemove }: { credentials: Credential[];
           hideHeader: true,
           align: 'right',
           cell: (credential) => (
-            <Button size="sm" variant="ghost" onPress={() => onRemove(credential)} aria-label={`${m.remove} ${credential.label || m[credential.kind]}`}>
+            <Button
+              size="sm"
+              variant="ghost"
+              onPress={() => onRemove(credential)}
+              aria-label={`${m.remove} ${labelOf(credential)}`}
+            >
               {m.remove}
             </Button>
           ),
@@ -119,7 +146,15 @@ function AddPasskey({ onAdded, onClose }: { onAdded: () => void; onClose: () => 
           add.mutate()
         }}
       >
-        <TextField label={m.addLabel} value={label} onChange={setLabel} hint={m.addHint} isRequired autoFocus maxLength={64} />
+        <TextField
+          label={m.addLabel}
+          value={label}
+          onChange={setLabel}
+          hint={m.addHint}
+          isRequired
+          autoFocus
+          maxLength={64}
+        />
         {add.error && !wasDismissed(add.error) && <ErrorNote error={add.error} />}
         <div className="flex justify-end gap-2">
           <Button onPress={onClose}>{m.cancel}</Button>

@@ -73,7 +73,11 @@ function SessionTable({ sessions, onEnd }: { sessions: SessionRow[]; onEnd: (ses
             </span>
           ),
         },
-        { id: 'address', header: m.address, cell: (session) => <span className="font-mono text-xs">{session.ipAddress}</span> },
+        {
+          id: 'address',
+          header: m.address,
+          cell: (session) => <span className="font-mono text-xs">{session.ipAddress}</span>,
+        },
         { id: 'methods', header: m.methods, cell: (session) => session.methods.map((method) => m[method]).join(' + ') },
         { id: 'created', header: m.created, cell: (session) => when(session.createdAt) },
         { id: 'seen', header: m.seen, cell: (session) => when(session.lastSeenAt) },
@@ -85,7 +89,12 @@ function SessionTable({ sessions, onEnd }: { sessions: SessionRow[]; onEnd: (ses
           align: 'right',
           cell: (session) =>
             !session.current && (
-              <Button size="sm" variant="ghost" onPress={() => onEnd(session)} aria-label={`${m.revoke}: ${browserName(session.userAgent)}`}>
+              <Button
+                size="sm"
+                variant="ghost"
+                onPress={() => onEnd(session)}
+                aria-label={`${m.revoke}: ${browserName(session.userAgent)}`}
+              >
                 {m.revoke}
               </Button>
             ),

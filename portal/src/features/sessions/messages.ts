@@ -2,7 +2,10 @@ import { messages } from '../../app/i18n.ts'
 
 export const m = messages({
   title: { en: 'My sign-ins', ja: '自分のサインイン' },
-  subtitle: { en: 'Where you are signed in, and what you can sign in with.', ja: 'サインイン中の場所と、サインインに使用できる資格情報。' },
+  subtitle: {
+    en: 'Where you are signed in, and what you can sign in with.',
+    ja: 'サインイン中の場所と、サインインに使用できる資格情報。',
+  },
   sessions: { en: 'Sessions', ja: 'セッション' },
   browser: { en: 'Browser', ja: 'ブラウザー' },
   address: { en: 'IP address', ja: 'IP アドレス' },
@@ -13,7 +16,10 @@ export const m = messages({
   this: { en: 'this session', ja: 'このセッション' },
   revoke: { en: 'Sign out', ja: 'サインアウト' },
   revokeOthers: { en: 'Sign out everywhere else', ja: 'ほかのすべてからサインアウト' },
-  revokeOthersWhy: { en: 'Every other browser you are signed in with has to sign in again.', ja: 'このブラウザー以外では、もう一度サインインが必要になります。' },
+  revokeOthersWhy: {
+    en: 'Every other browser you are signed in with has to sign in again.',
+    ja: 'このブラウザー以外では、もう一度サインインが必要になります。',
+  },
   revoked: { en: 'Signed out there.', ja: 'サインアウトしました。' },
   credentials: { en: 'Ways to sign in', ja: 'サインインに使用する資格情報' },
   kind: { en: 'Kind', ja: '種類' },
@@ -35,7 +41,10 @@ export const m = messages({
   add: { en: 'Add a passkey', ja: 'パスキーを追加' },
   addTitle: { en: 'Add a passkey', ja: 'パスキーの追加' },
   addLabel: { en: 'Name of the passkey', ja: 'パスキーの名前' },
-  addHint: { en: 'So that you recognise it later: the device it is on.', ja: '後で区別できるように、保存先のデバイスなどを入力します。' },
+  addHint: {
+    en: 'So that you recognise it later: the device it is on.',
+    ja: '後で区別できるように、保存先のデバイスなどを入力します。',
+  },
   addDone: { en: 'The passkey was added.', ja: 'パスキーを追加しました。' },
   create: { en: 'Create', ja: '作成' },
   cancel: { en: 'Cancel', ja: 'キャンセル' },

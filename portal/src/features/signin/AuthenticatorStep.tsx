@@ -31,7 +31,16 @@ export function AuthenticatorStep({ setup, onDone, onBack }: Props) {
           <CopyButton text={setup.secret} label={m.copy} />
         </p>
       </div>
-      <TextField label={m.codeNow} value={code} onChange={setCode} autoComplete="one-time-code" inputMode="numeric" mono isRequired autoFocus />
+      <TextField
+        label={m.codeNow}
+        value={code}
+        onChange={setCode}
+        autoComplete="one-time-code"
+        inputMode="numeric"
+        mono
+        isRequired
+        autoFocus
+      />
       {finish.error && <ErrorNote error={finish.error} />}
       <div className="flex gap-2">
         <Button onPress={onBack}>{m.back}</Button>

@@ -8,7 +8,12 @@ export function Frame({ children }: { children: ReactNode }) {
   return (
     <div className="grid min-h-screen lg:grid-cols-[1fr_560px]">
       <aside className="relative hidden overflow-hidden bg-[#101a33] p-12 text-white lg:flex lg:flex-col lg:justify-between">
-        <svg viewBox="0 0 800 900" className="absolute inset-0 size-full opacity-[0.16]" preserveAspectRatio="xMidYMid slice" aria-hidden>
+        <svg
+          viewBox="0 0 800 900"
+          className="absolute inset-0 size-full opacity-[0.16]"
+          preserveAspectRatio="xMidYMid slice"
+          aria-hidden
+        >
           <g fill="none" stroke="#8fb0ff" strokeWidth="2">
             {Array.from({ length: 9 }, (_, step) => (
               <g key={step} transform={`translate(400 560) scale(${0.35 + step * 0.42})`}>
@@ -38,10 +43,20 @@ export function Frame({ children }: { children: ReactNode }) {
         <div className="mx-auto w-full max-w-sm">
           {children}
           <div role="group" aria-label={m.language} className="mt-10 flex gap-3 text-xs">
-            <button type="button" lang="ja" onClick={() => setLocale('ja')} className="rounded text-ink-2 underline-offset-4 hover:underline">
+            <button
+              type="button"
+              lang="ja"
+              onClick={() => setLocale('ja')}
+              className="rounded text-ink-2 underline-offset-4 hover:underline"
+            >
               日本語
             </button>
-            <button type="button" lang="en" onClick={() => setLocale('en')} className="rounded text-ink-2 underline-offset-4 hover:underline">
+            <button
+              type="button"
+              lang="en"
+              onClick={() => setLocale('en')}
+              className="rounded text-ink-2 underline-offset-4 hover:underline"
+            >
               English
             </button>
           </div>

@@ -39,7 +39,10 @@ export function SignInForm({ onSignedIn }: { onSignedIn: (session: Session) => v
     },
     onSuccess: onSignedIn,
   })
-  const byPassword = useMutation({ mutationFn: () => signInWithPassword(user.trim(), password, code.trim()), onSuccess: onSignedIn })
+  const byPassword = useMutation({
+    mutationFn: () => signInWithPassword(user.trim(), password, code.trim()),
+    onSuccess: onSignedIn,
+  })
   const error = withPassword ? byPassword.error : passkey.error
 
   return (
@@ -65,7 +68,14 @@ export function SignInForm({ onSignedIn }: { onSignedIn: (session: Session) => v
           else setWithPassword(true)
         }}
       >
-        <TextField label={m.user} name="username" autoComplete="username webauthn" value={user} onChange={setUser} isRequired={withPassword} />
+        <TextField
+          label={m.user}
+          name="username"
+          autoComplete="username webauthn"
+          value={user}
+          onChange={setUser}
+          isRequired={withPassword}
+        />
         {withPassword && (
           <>
             <TextField

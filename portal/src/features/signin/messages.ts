@@ -3,16 +3,25 @@ import { messages } from '../../app/i18n.ts'
 export const m = messages({
   title: { en: 'Sign in to Sekisho', ja: 'Sekisho にサインイン' },
   again: { en: 'Sign in again', ja: 'もう一度サインイン' },
-  againWhy: { en: 'Your session has ended. What you were doing is still here.', ja: 'セッションが終了しました。作業中の内容はそのまま残っています。' },
+  againWhy: {
+    en: 'Your session has ended. What you were doing is still here.',
+    ja: 'セッションが終了しました。作業中の内容はそのまま残っています。',
+  },
   user: { en: 'User name', ja: 'ユーザー名' },
   displayName: { en: 'Display name', ja: '表示名' },
   passkey: { en: 'Sign in with a passkey', ja: 'パスキーでサインイン' },
-  noPasskey: { en: 'This browser has no passkeys. Use a password and a code.', ja: 'このブラウザーはパスキーに対応していません。パスワードとコードを使用してください。' },
+  noPasskey: {
+    en: 'This browser has no passkeys. Use a password and a code.',
+    ja: 'このブラウザーはパスキーに対応していません。パスワードとコードを使用してください。',
+  },
   or: { en: 'or', ja: 'または' },
   byPassword: { en: 'Use a password and a code', ja: 'パスワードとコードを使用' },
   password: { en: 'Password', ja: 'パスワード' },
   code: { en: 'Code', ja: 'コード' },
-  codeHint: { en: 'Six digits from your authenticator app, or a recovery code', ja: '認証アプリの 6 桁の数字、または回復コード' },
+  codeHint: {
+    en: 'Six digits from your authenticator app, or a recovery code',
+    ja: '認証アプリの 6 桁の数字、または回復コード',
+  },
   signIn: { en: 'Sign in', ja: 'サインイン' },
   firstRun: { en: 'This server has no owner yet.', ja: 'このサーバーにはまだ所有者がいません。' },
   firstRunHow: {
@@ -28,7 +37,10 @@ export const m = messages({
   setupFirst: { en: 'Set up Sekisho', ja: 'Sekisho のセットアップ' },
   setupInvite: { en: 'Welcome to Sekisho', ja: 'Sekisho へようこそ' },
   setupReset: { en: 'Set a new sign-in', ja: 'サインイン方法の再設定' },
-  setupFirstWhy: { en: 'You become the owner of this server. Choose how you will sign in.', ja: 'あなたがこのサーバーの所有者になります。サインイン方法を選んでください。' },
+  setupFirstWhy: {
+    en: 'You become the owner of this server. Choose how you will sign in.',
+    ja: 'あなたがこのサーバーの所有者になります。サインイン方法を選んでください。',
+  },
   setupInviteWhy: { en: 'Choose how you will sign in.', ja: 'サインイン方法を選んでください。' },
   noToken: { en: 'Open the link you were given', ja: '受け取ったリンクを開いてください' },
   noTokenWhy: {
@@ -44,7 +56,10 @@ export const m = messages({
     ja: '覚える必要がなく、フィッシングもされません。お使いのデバイスまたはセキュリティ キーが本人であることを証明します。',
   },
   createPasskey: { en: 'Create a passkey', ja: 'パスキーを作成' },
-  passwordHint: { en: 'At least 12 characters. A few unrelated words are best.', ja: '12 文字以上。無関係な単語をいくつか並べるのが最適です。' },
+  passwordHint: {
+    en: 'At least 12 characters. A few unrelated words are best.',
+    ja: '12 文字以上。無関係な単語をいくつか並べるのが最適です。',
+  },
   next: { en: 'Next', ja: '次へ' },
   back: { en: 'Back', ja: '戻る' },
   scan: { en: 'Scan this with your authenticator app', ja: '認証アプリでスキャンしてください' },
