@@ -395,7 +395,21 @@ impl Asker<'_> {
                 }
                 Ok(answer)
             }
-            Err(Undone::Preview(body)) => Ok(Answer::json(200, body)),
+            Err(Undone::Preview(mut body)) => {
+                // A group may be in force on machines that its owner may not know of: those are only counted.
+                let mut others = 0;
+                if let Some(machines) = body["machines"].as_array_mut() {
+                    let all = machines.len();
+                    machines.retain(|m| {
+                        let id = Scope::parse(m["id"].as_str().unwrap_or_default());
+                        let read = "Microsoft.Compute/virtualMachines/read";
+                        id.is_ok_and(|id| self.decide(read, &id, &Attributes::none()).is_allowed())
+                    });
+                    others = all - machines.len();
+                }
+                body["otherMachines"] = others.into();
+                Ok(Answer::json(200, body))
+            }
             Err(Undone::Error(error)) => {
                 if !what_if && error.status < 500 {
                     let failure = self.entry(action, scope, Outcome::Failed, &error.code, Some(grant));
