@@ -673,3 +673,78 @@ async fn what_a_stopped_server_answered_is_there_when_it_starts_again() {
     assert_eq!(all["value"].as_array().unwrap().len(), 11);
     server.admin("/audit-verify", json!({})).await;
 }
+
+#[tokio::test]
+async fn what_one_may_not_attach_to_cannot_be_attached_to_and_is_not_told_of() {
+    let world = World::new().await;
+    let elsewhere = world.client("elsewhere").await;
+    let rg2 = format!("{}/resourceGroups/rg2/providers/Microsoft.Network", world.server.sub);
+    let nic = at(format!("{rg2}/networkInterfaces/nic"), NETWORK);
+    let body = |group: &str| {
+        json!({"location": "home", "properties": {
+            "networkSecurityGroup": {"id": group},
+            "ipConfigurations": [{"name": "a", "properties": {"privateIPAddress": "10.9.9.9"}}],
+        }})
+    };
+    let exists = elsewhere.put(&nic, body(&world.network("networkSecurityGroups/nsg1"))).await;
+    let exists = exists.refused(403, "LinkedAuthorizationFailed");
+    let absent = elsewhere.put(&nic, body(&world.network("networkSecurityGroups/none"))).await;
+    let absent = absent.refused(403, "LinkedAuthorizationFailed");
+    assert_eq!(exists.message().replace("nsg1", "none"), absent.message());
+    let rule_path = at(format!("{rg2}/networkSecurityGroups/own/securityRules/r"), NETWORK);
+    elsewhere.put(&at(format!("{rg2}/networkSecurityGroups/own"), NETWORK), group("home")).await.expect(201);
+    let mut through = rule(100, "22");
+    through.as_object_mut().unwrap().remove("sourceAddressPrefix");
+    through["sourceApplicationSecurityGroups"] =
+        json!([{"id": world.network("applicationSecurityGroups/asg1")}]);
+    let denied = elsewhere.put(&rule_path, json!({"properties": through})).await;
+    denied.refused(403, "LinkedAuthorizationFailed");
+    elsewhere.put(&nic, body(&format!("{rg2}/networkSecurityGroups/own"))).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_preview_does_not_name_machines_that_one_may_not_read() {
+    let world = World::new().await;
+    let (root, elsewhere) = (world.client("root").await, world.client("elsewhere").await);
+    let own = format!(
+        "{}/resourceGroups/rg2/providers/Microsoft.Network/networkSecurityGroups/own",
+        world.server.sub
+    );
+    root.put(&at(&own, NETWORK), group("home")).await.expect(201);
+    let nic = at(world.network("networkInterfaces/vm1-eth0"), NETWORK);
+    let mut body = root.get(&nic).await.expect(200).json();
+    body["properties"]["networkSecurityGroup"]["id"] = own.as_str().into();
+    root.put(&nic, body).await.expect(200);
+    let path = at(format!("{own}/securityRules/r?whatIf=true"), NETWORK);
+    let body = json!({"properties": rule(100, "22")});
+    let whole = root.put(&path, body.clone()).await.expect(200).json();
+    assert_eq!(whole["machines"][0]["name"], "vm1");
+    let part = elsewhere.put(&path, body).await.expect(200).json();
+    assert!(!part["machines"].to_string().contains("vm1"), "{part}");
+    assert_eq!(part["otherMachines"], 1, "that there are others is said");
+}
+
+#[tokio::test]
+async fn nobody_can_take_the_last_owner_away_by_way_of_the_directory() {
+    const ACCESS: &str = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9";
+    let world = World::new().await;
+    let made = program(&world.page(), "access administrator").await;
+    grant(&world.page(), "", ACCESS, &made.object_id, "ServicePrincipal").await;
+    let admin = sign_in(&world.server, &made).await;
+    let root = world.program("root");
+    let principal = format!("/v1.0/servicePrincipals/{}", root.object_id);
+    admin.patch(&principal, json!({"accountEnabled": false})).await.expect(204);
+    // Now the person is the last.
+    let person = format!("/v1.0/users/{}", world.person());
+    admin.patch(&person, json!({"accountEnabled": false})).await.refused(409, "LastOwnerCannotBeRemoved");
+    admin.delete(&person).await.refused(409, "LastOwnerCannotBeRemoved");
+    admin.patch(&person, json!({"displayName": "Jo"})).await.expect(204);
+    world.page().get("/auth/session").await.expect(200);
+    // And the program, when the person is disabled.
+    admin.patch(&principal, json!({"accountEnabled": true})).await.expect(204);
+    admin.patch(&person, json!({"accountEnabled": false})).await.expect(204);
+    admin.delete(&principal).await.refused(409, "LastOwnerCannotBeRemoved");
+    let application = format!("/v1.0/applications/{}", root.application);
+    admin.delete(&application).await.refused(409, "LastOwnerCannotBeRemoved");
+    admin.patch(&principal, json!({"accountEnabled": false})).await.refused(409, "LastOwnerCannotBeRemoved");
+}

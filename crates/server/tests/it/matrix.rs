@@ -129,6 +129,12 @@ const GRAPH: &[(Method, &str, &str)] = &[
         "/applications/{app}/removePassword",
         r#"{"keyId": "00000000-0000-4000-8000-000000000000"}"#,
     ),
+    (Method::POST, "/servicePrincipals/{sp}/addPassword", "{}"),
+    (
+        Method::POST,
+        "/servicePrincipals/{sp}/removePassword",
+        r#"{"keyId": "00000000-0000-4000-8000-000000000000"}"#,
+    ),
     (Method::PATCH, "/servicePrincipals/{sp}", r#"{"accountEnabled": true}"#),
     (Method::DELETE, "/groups/{group}", ""),
     (Method::DELETE, "/servicePrincipals/{sp}", ""),
@@ -361,7 +367,11 @@ async fn every_route_answers_every_asker_as_the_golden_matrix_says() {
         std::fs::write(GOLDEN, &text).unwrap();
     }
     let kept = std::fs::read_to_string(GOLDEN).unwrap_or_default();
-    let (was, is): (Vec<&str>, Vec<&str>) = (kept.lines().collect(), text.lines().collect());
+    // Without the padding: a longer route must not make every line another.
+    let squeezed = |text: &str| -> Vec<String> {
+        text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    let (was, is) = (squeezed(&kept), squeezed(&text));
     wrong.extend(was.iter().filter(|l| !is.contains(l)).map(|l| format!("- {l}")));
     wrong.extend(is.iter().filter(|l| !was.contains(l)).map(|l| format!("+ {l}")));
     assert!(
