@@ -98,8 +98,8 @@ pub async fn get(
         return Ok(Answer::json(200, kind.computed(as_dyn(read), call, &scope, Some(id.name())).await?));
     }
     match load(registry, read, id).await? {
-        Some(mut resource) => {
-            resource.id = kind.shown_id(&resource, id);
+        Some(resource) => {
+            let resource = kind.seen_from(resource, id);
             let etag = resource.etag.clone();
             let mut answer = Answer::json(200, show(registry, read, call, &resource).await?);
             if kind.spec().shows_etag {
@@ -170,8 +170,8 @@ pub async fn list(
     }
     if let Some(all) = kind.collection(as_dyn(read), call, scope).await? {
         let mut items = Vec::with_capacity(all.len());
-        for mut resource in all {
-            resource.id = kind.shown_id(&resource, scope);
+        for resource in all {
+            let resource = kind.seen_from(resource, scope);
             if !keep(&resource.id) {
                 continue;
             }
@@ -274,8 +274,8 @@ pub async fn put(
         (PutStyle::AlwaysCreated, _) | (PutStyle::Normal, None) => 201,
         _ => 200,
     };
-    let shown_id = kind.shown_id(&kept, asked);
-    let mut shown = show(registry, tx.as_read(), call, &Resource { id: shown_id, ..kept.clone() }).await?;
+    let seen = kind.seen_from(kept.clone(), asked);
+    let mut shown = show(registry, tx.as_read(), call, &seen).await?;
     if let (Some(Value::Object(once)), Value::Object(body)) = (once, &mut shown) {
         object_entry(body, "properties").extend(once);
     }
@@ -345,8 +345,8 @@ pub async fn delete(
     kind.removing(as_dyn_write(tx), call, &old).await?;
     let removed = match kind.shows_removed() {
         true => {
-            let shown = Resource { id: kind.shown_id(&old, id), ..old.clone() };
-            Some(show(registry, tx.as_read(), call, &shown).await?)
+            let seen = kind.seen_from(old.clone(), id);
+            Some(show(registry, tx.as_read(), call, &seen).await?)
         }
         false => None,
     };

@@ -242,10 +242,10 @@ pub trait ResourceType: Send + Sync {
         id.clone()
     }
 
-    /// The id to show a resource under when it was asked for at `asked` (an item's id, or a collection's scope).
-    fn shown_id(&self, resource: &Resource, asked: &Scope) -> Scope {
+    /// The resource as it looks from where it was asked for: an item's id, or a collection's scope.
+    fn seen_from(&self, resource: Resource, asked: &Scope) -> Resource {
         let _ = asked;
-        resource.id.clone()
+        resource
     }
 
     /// Whether DELETE answers with the body of what it removed.

@@ -113,16 +113,25 @@ pub struct ServicePrincipal {
     pub generation: u64,
 }
 
+fn named(text: &str) -> String {
+    text.trim().chars().filter(|c| !c.is_control()).take(256).collect()
+}
+
 impl Application {
     /// A new application without secrets.
     pub fn new(display_name: &str, now: OffsetDateTime) -> Application {
         Application {
             id: Uuid::new_v4(),
             app_id: Uuid::new_v4(),
-            display_name: display_name.trim().chars().filter(|c| !c.is_control()).take(256).collect(),
+            display_name: named(display_name),
             created: now,
             secrets: Vec::new(),
         }
+    }
+
+    /// Gives it another name.
+    pub fn rename(&mut self, display_name: &str) {
+        self.display_name = named(display_name);
     }
 
     /// Makes a secret. Without `end` it lives [`SECRET_LIFETIME`]; a longer time is cut to that.

@@ -119,20 +119,14 @@ pub fn check_role_removal(snapshot: &Snapshot, role: &RoleDefinition) -> Result<
     Ok(())
 }
 
-/// Refuses a change after which nobody would be Owner of everything: `after` is the snapshot as it would be. An Owner
-/// counts when the assignment is at the root, without condition, and of a principal who exists: a person or service
-/// (leave disabled ones out of the facts' groups and assignments), or a group with somebody in it.
+/// Refuses a change that takes the last Owner of everything away. An Owner counts when the assignment is at the root,
+/// without condition, and of a principal who exists: a person or service (leave removed and disabled ones out of the
+/// facts' groups and assignments), or a group with somebody in it. Where nobody is Owner before, nothing is refused.
 ///
 /// # Errors
 /// 409 with Azure's text "Cannot delete the last RBAC admin assignment".
-pub fn keeps_an_owner(after: &Snapshot) -> Result<(), ArmError> {
-    let owner = after.grants.iter().any(|g| {
-        g.assignment.role == builtin::OWNER
-            && g.key == "/"
-            && g.is_unconditional()
-            && after.reaches_somebody(g.assignment.principal)
-    });
-    if owner {
+pub fn keeps_an_owner(before: &Snapshot, after: &Snapshot) -> Result<(), ArmError> {
+    if has_an_owner(after) || !has_an_owner(before) {
         return Ok(());
     }
     Err(ArmError::new(
@@ -140,4 +134,13 @@ pub fn keeps_an_owner(after: &Snapshot) -> Result<(), ArmError> {
         "LastOwnerCannotBeRemoved",
         "Cannot delete the last RBAC admin assignment: somebody must stay Owner of the root scope without condition.",
     ))
+}
+
+fn has_an_owner(all: &Snapshot) -> bool {
+    all.grants.iter().any(|g| {
+        g.assignment.role == builtin::OWNER
+            && g.key == "/"
+            && g.is_unconditional()
+            && all.reaches_somebody(g.assignment.principal)
+    })
 }

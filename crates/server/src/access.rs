@@ -3,6 +3,7 @@
 //! A write of a role fact is answered only after the new snapshot is in place, so a revoked right is gone with the
 //! answer that says so.
 
+use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
 
 use sekisho_arm::traits::read_documents;
@@ -13,6 +14,8 @@ use sekisho_rbac::{
 use sekisho_store::{Change, Store};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::signin::kind;
 
 /// The document kind of groups.
 pub const GROUP: &str = "group";
@@ -134,6 +137,31 @@ pub async fn facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Resul
             .collect(),
         parents: Vec::new(),
     })
+}
+
+/// The role facts of those who exist and may sign in: without the assignments and memberships of removed and disabled
+/// principals, which decisions need not look at because such principals never get as far as asking.
+///
+/// # Errors
+/// Those of the database.
+pub async fn living_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Facts, StoreError> {
+    #[derive(Deserialize)]
+    struct Account {
+        id: Uuid,
+        enabled: bool,
+    }
+    let mut living: HashSet<PrincipalId> = HashSet::new();
+    for what in [kind::PERSON, kind::SERVICE_PRINCIPAL] {
+        let all: Vec<(String, Account)> = read_documents(read, what).await?;
+        living.extend(all.into_iter().filter(|(_, a)| a.enabled).map(|(_, a)| PrincipalId(a.id)));
+    }
+    let mut facts = facts(read, universe).await?;
+    living.extend(facts.groups.iter().map(|g| g.id));
+    facts.assignments.retain(|a| living.contains(&a.principal));
+    for group in &mut facts.groups {
+        group.members.retain(|m| living.contains(m));
+    }
+    Ok(facts)
 }
 
 /// The scope an extension resource is at.

@@ -107,8 +107,9 @@ fn a_role_in_use_or_built_in_cannot_go() {
 
 #[test]
 fn the_last_unconditional_owner_of_the_root_cannot_go() {
-    let holds = |f: Facts| keeps_an_owner(&Snapshot::compile(f)).is_ok();
     let with = |a| Facts { assignments: vec![a], ..facts() };
+    let before = Snapshot::compile(with(assign(1, 1, builtin::OWNER, "/")));
+    let holds = |f: Facts| keeps_an_owner(&before, &Snapshot::compile(f)).is_ok();
     assert!(holds(with(assign(1, 1, builtin::OWNER, "/"))));
     assert!(!holds(facts()));
     assert!(!holds(with(assign(1, 1, builtin::OWNER, "SUB"))), "not the root");
@@ -122,4 +123,7 @@ fn the_last_unconditional_owner_of_the_root_cannot_go() {
     assert!(!holds(f.clone()), "a group with nobody in it is nobody");
     f.groups[1].members.push(who(1));
     assert!(holds(f));
+
+    let nobody = Snapshot::compile(facts());
+    assert!(keeps_an_owner(&nobody, &nobody).is_ok(), "where nobody is Owner there is none to keep");
 }

@@ -13,7 +13,7 @@ use sekisho_arm::{
 };
 use sekisho_rbac::condition::Source;
 use sekisho_rbac::{
-    AssignmentProperties, Attributes, Decision, DenyAssignmentProperties, PrincipalId, RoleDefinition,
+    AssignmentProperties, Attributes, Decision, DenyAssignmentProperties, Facts, PrincipalId, RoleDefinition,
     RoleDefinitionProperties, RoleId, Snapshot, Universe, builtin, guard, validate,
 };
 use serde::Deserialize;
@@ -101,6 +101,16 @@ fn role_id(name: &str) -> Scope {
     Scope::Tenant.resource_in("Microsoft.Authorization", "roleDefinitions", name).unwrap_or(Scope::Tenant)
 }
 
+/// A role's id as it looks from a scope. Role assignments name roles by the subscription, and clients compare the two as
+/// texts; subscription ids are kept in lower case.
+fn role_seen_from(asked: &Scope, name: &str) -> Scope {
+    let at = match asked.subscription_scope() {
+        Some(Scope::Subscription(id)) => Scope::Subscription(id.to_ascii_lowercase()),
+        _ => Scope::Tenant,
+    };
+    at.resource_in("Microsoft.Authorization", "roleDefinitions", name).unwrap_or(Scope::Tenant)
+}
+
 fn built_in(role: &RoleDefinition) -> Resource {
     let mut rest = serde_json::Map::new();
     let mut properties = serde_json::to_value(&role.properties).unwrap_or_default();
@@ -136,11 +146,8 @@ impl ResourceType for RoleDefinitions {
         role_id(id.name())
     }
 
-    fn shown_id(&self, resource: &Resource, asked: &Scope) -> Scope {
-        // Role assignments name roles by the subscription, and clients compare the two as texts.
-        let at = asked.subscription_scope().unwrap_or(Scope::Tenant);
-        at.resource_in("Microsoft.Authorization", "roleDefinitions", resource.id.name())
-            .unwrap_or_else(|_| resource.id.clone())
+    fn seen_from(&self, resource: Resource, asked: &Scope) -> Resource {
+        Resource { id: role_seen_from(asked, resource.id.name()), ..resource }
     }
 
     fn shows_removed(&self) -> bool {
@@ -250,10 +257,33 @@ static ASSIGNMENT_SPEC: TypeSpec = TypeSpec {
     ..spec("roleAssignments", PutStyle::AlwaysCreated)
 };
 
+impl RoleAssignments {
+    /// Refuses an edit of the facts that takes the last Owner of everything away.
+    async fn keeps_an_owner(
+        &self,
+        tx: &mut dyn Write,
+        edit: impl FnOnce(&mut Facts) + Send,
+    ) -> Result<(), ArmError> {
+        let universe = self.universe.get().cloned().ok_or_else(ArmError::internal)?;
+        let mut facts = access::living_facts(tx.as_read(), universe).await?;
+        let before = Snapshot::compile(facts.clone());
+        edit(&mut facts);
+        guard::keeps_an_owner(&before, &Snapshot::compile(facts))
+    }
+}
+
 #[async_trait]
 impl ResourceType for RoleAssignments {
     fn spec(&self) -> &TypeSpec {
         &ASSIGNMENT_SPEC
+    }
+
+    fn seen_from(&self, mut resource: Resource, asked: &Scope) -> Resource {
+        if let Ok(assignment) = access::assignment_of(&resource) {
+            let role = role_seen_from(asked, &assignment.role.to_string()).to_string();
+            resource.properties_mut().insert("roleDefinitionId".into(), role.into());
+        }
+        resource
     }
 
     fn shows_removed(&self) -> bool {
@@ -284,11 +314,8 @@ impl ResourceType for RoleAssignments {
             properties.insert("principalType".into(), "User".into());
         }
         let assignment = access::assignment_of(draft)?;
-        // Azure shows the role by its full id, whatever form was sent.
-        let subscription = scope.subscription_scope().map(|s| s.to_string()).unwrap_or_default();
-        let full =
-            format!("{subscription}/providers/Microsoft.Authorization/roleDefinitions/{}", assignment.role);
-        draft.properties_mut().insert("roleDefinitionId".into(), full.into());
+        let role = role_id(&assignment.role.to_string()).to_string();
+        draft.properties_mut().insert("roleDefinitionId".into(), role.into());
         let all = snapshot(tx.as_read(), &self.universe).await?;
         guard::check_assignment(&all, &assignment)?;
         if let Some(old) = old {
@@ -299,6 +326,15 @@ impl ResourceType for RoleAssignments {
                     "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
                 ));
             }
+            if scope != Scope::Tenant {
+                return Ok(());
+            }
+            let name = assignment.name;
+            self.keeps_an_owner(tx, |facts| {
+                facts.assignments.retain(|a| a.name != name);
+                facts.assignments.push(assignment);
+            })
+            .await?;
         }
         Ok(())
     }
@@ -308,10 +344,7 @@ impl ResourceType for RoleAssignments {
             return Ok(());
         }
         let name = access::guid_name(old)?;
-        let universe = self.universe.get().cloned().ok_or_else(ArmError::internal)?;
-        let mut facts = access::facts(tx.as_read(), universe).await?;
-        facts.assignments.retain(|a| a.name != name);
-        guard::keeps_an_owner(&Snapshot::compile(facts))
+        self.keeps_an_owner(tx, |facts| facts.assignments.retain(|a| a.name != name)).await
     }
 
     async fn collection(

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use http::{Method, Uri};
 use sekisho_arm::engine::Answer;
 use sekisho_arm::filter::{Filter, lookup};
@@ -17,14 +18,14 @@ use sekisho_arm::{ArmError, Outcome, Read as _, Scope, Write};
 use sekisho_identity::link::{Link, LinkKind};
 use sekisho_identity::service_principal::{Application, SecretError, ServicePrincipal};
 use sekisho_identity::{Person, oauth::timestamp};
-use sekisho_rbac::PrincipalId;
+use sekisho_rbac::{PrincipalId, Snapshot, guard};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::{entry, kind, people, public_base};
-use crate::access::{GROUP, GroupRecord};
+use crate::access::{GROUP, GroupRecord, living_facts};
 use crate::app::App;
 use crate::authn::{self, Caller};
 use crate::http::{self as web, Peer};
@@ -115,9 +116,17 @@ impl Graph<'_> {
             (&Method::GET, ["servicePrincipals", id]) => self.one(self.service_principals().await?, id),
             (&Method::PATCH, ["servicePrincipals", id]) => self.change_service_principal(id, body).await,
             (&Method::DELETE, ["servicePrincipals", id]) => self.remove_service_principal(id).await,
+            // A service principal has its application's secrets: there is one list of them.
+            (&Method::POST, ["servicePrincipals", id, "addPassword"]) => {
+                self.add_password(&self.application_of(id).await?, body).await
+            }
+            (&Method::POST, ["servicePrincipals", id, "removePassword"]) => {
+                self.remove_password(&self.application_of(id).await?, body).await
+            }
             (&Method::GET, ["applications"]) => self.list(uri, self.applications().await?),
             (&Method::POST, ["applications"]) => self.add_application(body).await,
             (&Method::GET, ["applications", id]) => self.one(self.applications().await?, id),
+            (&Method::PATCH, ["applications", id]) => self.change_application(id, body).await,
             (&Method::DELETE, ["applications", id]) => self.remove_application(id).await,
             (&Method::POST, ["applications", id, "addPassword"]) => self.add_password(id, body).await,
             (&Method::POST, ["applications", id, "removePassword"]) => self.remove_password(id, body).await,
@@ -171,9 +180,7 @@ impl Graph<'_> {
     async fn change<T, F>(&self, action: &'static str, work: F) -> Result<T, ArmError>
     where
         T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut dyn Write) -> futures_util::future::BoxFuture<'t, Result<T, ArmError>>
-            + Send
-            + 'static,
+        F: for<'t> FnOnce(&'t mut dyn Write) -> BoxFuture<'t, Result<T, ArmError>> + Send + 'static,
     {
         self.require(action).await?;
         let record = self.record(action, Outcome::Succeeded, "OK");
@@ -187,6 +194,29 @@ impl Graph<'_> {
                 })
             })
             .await
+    }
+
+    /// A change of who exists, may sign in or belongs to a group. It is refused when it would take the last Owner of
+    /// everything away, and in force when it is answered.
+    async fn change_principals<T, F>(&self, action: &'static str, work: F) -> Result<T, ArmError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut dyn Write) -> BoxFuture<'t, Result<T, ArmError>> + Send + 'static,
+    {
+        let universe = self.app.access.universe();
+        let out = self
+            .change(action, move |tx| {
+                Box::pin(async move {
+                    let before = Snapshot::compile(living_facts(tx.as_read(), universe.clone()).await?);
+                    let out = work(tx).await?;
+                    let after = Snapshot::compile(living_facts(tx.as_read(), universe).await?);
+                    guard::keeps_an_owner(&before, &after)?;
+                    Ok(out)
+                })
+            })
+            .await?;
+        self.app.access.refresh(&self.app.store).await?;
+        Ok(out)
     }
 
     fn list(&self, uri: &Uri, items: Vec<Value>) -> Result<Answer, ArmError> {
@@ -291,7 +321,7 @@ impl Graph<'_> {
             // Everything that was issued before is refused from now on.
             person.generation += 1;
         }
-        self.change(WRITE, move |tx| {
+        self.change_principals(WRITE, move |tx| {
             Box::pin(async move {
                 for session in
                     people::sessions(tx.as_read(), &person).await?.iter().filter(|_| !person.enabled)
@@ -310,8 +340,10 @@ impl Graph<'_> {
         if person.id == self.caller.principal {
             return Err(bad("You cannot remove yourself."));
         }
-        self.change(DELETE, move |tx| Box::pin(async move { Ok(people::remove(tx, &person).await?) }))
-            .await?;
+        self.change_principals(DELETE, move |tx| {
+            Box::pin(async move { Ok(people::remove(tx, &person).await?) })
+        })
+        .await?;
         Ok(Answer::empty(204))
     }
 
@@ -368,9 +400,10 @@ impl Graph<'_> {
     async fn remove_group(&self, id: &str) -> Result<Answer, ArmError> {
         let key = id.to_ascii_lowercase();
         let known = self
-            .change(DELETE, move |tx| Box::pin(async move { Ok(tx.remove_document(GROUP, &key).await?) }))
+            .change_principals(DELETE, move |tx| {
+                Box::pin(async move { Ok(tx.remove_document(GROUP, &key).await?) })
+            })
             .await?;
-        self.app.access.refresh(&self.app.store).await?;
         if known { Ok(Answer::empty(204)) } else { Err(not_found(id)) }
     }
 
@@ -394,7 +427,7 @@ impl Graph<'_> {
         edit: impl FnOnce(&mut GroupRecord) -> Result<(), ArmError> + Send + 'static,
     ) -> Result<Answer, ArmError> {
         let (key, shown) = (id.to_ascii_lowercase(), id.to_owned());
-        self.change(WRITE, move |tx| {
+        self.change_principals(WRITE, move |tx| {
             Box::pin(async move {
                 let mut group: GroupRecord =
                     read_document(tx.as_read(), GROUP, &key).await?.ok_or_else(|| not_found(&shown))?;
@@ -403,7 +436,6 @@ impl Graph<'_> {
             })
         })
         .await?;
-        self.app.access.refresh(&self.app.store).await?;
         Ok(Answer::empty(204))
     }
 
@@ -453,9 +485,18 @@ impl Graph<'_> {
     }
 
     async fn service_principals(&self) -> Result<Vec<Value>, ArmError> {
-        let all: Vec<(String, ServicePrincipal)> =
-            read_documents(&mut self.app.store.read().await?, kind::SERVICE_PRINCIPAL).await?;
-        Ok(all.iter().map(|(_, p)| p.to_graph(self.app.tenant)).collect())
+        let mut read = self.app.store.read().await?;
+        let all: Vec<(String, ServicePrincipal)> = read_documents(&mut read, kind::SERVICE_PRINCIPAL).await?;
+        let applications: Vec<(String, Application)> = read_documents(&mut read, kind::APPLICATION).await?;
+        let shown = all.iter().map(|(_, principal)| {
+            let mut shown = principal.to_graph(self.app.tenant);
+            let own = applications.iter().find(|(_, a)| a.app_id == principal.app_id);
+            if let Some((_, application)) = own {
+                shown["passwordCredentials"] = application.to_graph()["passwordCredentials"].take();
+            }
+            shown
+        });
+        Ok(shown.collect())
     }
 
     async fn applications(&self) -> Result<Vec<Value>, ArmError> {
@@ -524,7 +565,7 @@ impl Graph<'_> {
 
     async fn change_service_principal(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
         let (key, enabled) = (id.to_ascii_lowercase(), body["accountEnabled"].as_bool());
-        self.change(WRITE, move |tx| {
+        self.change_principals(WRITE, move |tx| {
             Box::pin(async move {
                 let found: Option<ServicePrincipal> =
                     read_document(tx.as_read(), kind::SERVICE_PRINCIPAL, &key).await?;
@@ -543,7 +584,7 @@ impl Graph<'_> {
     async fn remove_service_principal(&self, id: &str) -> Result<Answer, ArmError> {
         let key = id.to_ascii_lowercase();
         let known = self
-            .change(DELETE, move |tx| {
+            .change_principals(DELETE, move |tx| {
                 Box::pin(async move { Ok(tx.remove_document(kind::SERVICE_PRINCIPAL, &key).await?) })
             })
             .await?;
@@ -561,9 +602,49 @@ impl Graph<'_> {
         found.ok_or_else(|| not_found(id))
     }
 
+    /// The object id of a service principal's application.
+    async fn application_of(&self, id: &str) -> Result<String, ArmError> {
+        let found: Option<ServicePrincipal> = read_document(
+            &mut self.app.store.read().await?,
+            kind::SERVICE_PRINCIPAL,
+            &id.to_ascii_lowercase(),
+        )
+        .await?;
+        let principal = found.ok_or_else(|| not_found(id))?;
+        let application = self.application(&format!("(appId={})", principal.app_id)).await?;
+        Ok(application.id.to_string())
+    }
+
+    async fn change_application(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
+        let application = self.application(id).await?;
+        let given = |field: &str| body[field].as_array().is_some_and(|a| !a.is_empty());
+        if given("keyCredentials") {
+            let text = "Certificates as credentials are not supported: use a secret.";
+            return Err(bad(text).target("keyCredentials"));
+        }
+        if given("passwordCredentials") {
+            return Err(bad("Secrets are made with addPassword.").target("passwordCredentials"));
+        }
+        let name = body["displayName"].as_str().map(str::to_owned);
+        self.change(WRITE, move |tx| {
+            Box::pin(async move {
+                let key = application.id.to_string();
+                let mut fresh: Application = read_document(tx.as_read(), kind::APPLICATION, &key)
+                    .await?
+                    .ok_or_else(|| not_found(&key))?;
+                if let Some(name) = name {
+                    fresh.rename(&name);
+                }
+                Ok(write_document(tx, kind::APPLICATION, &key, &fresh).await?)
+            })
+        })
+        .await?;
+        Ok(Answer::empty(204))
+    }
+
     async fn remove_application(&self, id: &str) -> Result<Answer, ArmError> {
         let application = self.application(id).await?;
-        self.change(DELETE, move |tx| {
+        self.change_principals(DELETE, move |tx| {
             Box::pin(async move {
                 let all: Vec<(String, ServicePrincipal)> =
                     read_documents(tx.as_read(), kind::SERVICE_PRINCIPAL).await?;
