@@ -18,8 +18,8 @@ def nsg(ready):
 
 
 @pytest.fixture
-def rules(ready, api, nsg):
-    """Gives a function that makes rules in the demo's group by HTTP; they are gone after the test."""
+def rules(ready, api, nsg, machines, probe):
+    """Gives a function that makes rules in the demo's group by HTTP; they are gone, on the machines too, after the test."""
     made = []
 
     def add(name, priority, access, port=PORT, **more):
@@ -38,6 +38,7 @@ def rules(ready, api, nsg):
     yield add
     for name in made:
         api.must("DELETE", f"{nsg}/securityRules/{name}", NETWORK)
+    poll("the packet passes as before", lambda: probe("web", machines[DB].address, PORT, 0.3))
 
 
 def dropped_within(machines, address, port, since, limit=1.0):
@@ -61,6 +62,7 @@ def allowed_within(machines, address, port, since):
         time.sleep(0.05)
 
 
+@pytest.fixture(scope="module")
 def listens_on_ipv6(machines, probe):
     """The demo may serve its IPv4 addresses only."""
     db = machines[DB]
@@ -103,17 +105,15 @@ def test_deleting_the_deny_rule_lets_the_packet_pass_again(az, ready, machines, 
     assert allowed_within(machines, address, PORT, time.monotonic()) <= 1.0
 
 
-def test_a_deny_rule_holds_for_ipv6_too(machines, probe, rules):
+def test_a_deny_rule_holds_for_ipv6_too(machines, probe, rules, listens_on_ipv6):
     db = machines[DB]
-    listens_on_ipv6(machines, probe)
     rules("deny-six", 201, "Deny", sourceAddressPrefix="fd77::/64")
     assert dropped_within(machines, db.address6, PORT, time.monotonic()) <= 1.0
     assert probe("web", db.address, PORT), "a rule for IPv6 addresses says nothing about IPv4"
 
 
-def test_a_rule_for_any_source_covers_both_families(machines, probe, rules):
+def test_a_rule_for_any_source_covers_both_families(machines, probe, rules, listens_on_ipv6):
     db = machines[DB]
-    listens_on_ipv6(machines, probe)
     rules("deny-all", 201, "Deny")
     assert dropped_within(machines, db.address6, PORT, time.monotonic()) <= 1.0
     assert not probe("web", db.address, PORT)
