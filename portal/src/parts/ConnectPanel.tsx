@@ -4,7 +4,7 @@ import { Form } from 'react-aria-components'
 import { types } from '../api/keys.ts'
 import { createResourceGroup, createToken, fleetQueries } from '../api/queries/fleet.ts'
 import type { EnrolmentToken } from '../api/types.ts'
-import { ago, num } from '../app/format.ts'
+import { ago, num, plural } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
 import { useScope } from '../app/scope.ts'
 import { Button } from '../ui/Button.tsx'
@@ -44,8 +44,8 @@ const m = messages({
     ja: '参加文字列が表示されるのは今だけです。パスワードと同様に扱ってください。',
   },
   valid: {
-    en: (when: string, uses: string) => `Expires ${when}. For at most ${uses} machines.`,
-    ja: (when: string, uses: string) => `有効期限: ${when}・最大 ${uses} 台`,
+    en: (when: string, uses: number) => `Expires ${when} · for ${plural(uses, 'machine', 'machines')}`,
+    ja: (when: string, uses: number) => `有効期限: ${when}・最大 ${num(uses)} 台`,
   },
   copy: { en: 'Copy', ja: 'コピー' },
   h1: { en: '1 hour', ja: '1 時間' },
@@ -183,7 +183,7 @@ function JoinCommand({ token, onClose }: { token: EnrolmentToken; onClose: () =>
   return (
     <SidePanel
       title={m.title}
-      subtitle={m.valid(ago(expiresAt), num(maxUses))}
+      subtitle={m.valid(ago(expiresAt), maxUses)}
       onClose={onClose}
       footer={
         <Button variant="primary" onPress={onClose}>
