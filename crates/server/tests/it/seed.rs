@@ -406,10 +406,15 @@ pub(crate) fn rule(priority: u32, port: &str) -> Value {
 
 #[tokio::test]
 async fn the_world_is_as_described_and_starts_quickly() {
-    World::new().await;
-    let start = std::time::Instant::now();
     let world = World::new().await;
-    let took = start.elapsed();
+    // The best of a few, since other tests are running.
+    let mut best = std::time::Duration::MAX;
+    for _ in 0..5 {
+        let start = std::time::Instant::now();
+        World::new().await;
+        best = best.min(start.elapsed());
+    }
+    assert!(best.as_millis() < 300, "starting took {best:?}");
     let root = world.client("root").await;
     for (id, version) in [
         (world.network("networkSecurityGroups/nsg1/securityRules/ssh"), NETWORK),
@@ -422,7 +427,4 @@ async fn the_world_is_as_described_and_starts_quickly() {
     ] {
         root.get(&at(&id, version)).await.expect(200);
     }
-    // Generous: a loaded machine. Alone it takes a tenth.
-    assert!(took.as_millis() < 3000, "starting took {took:?}");
-    println!("starting took {took:?}");
 }
