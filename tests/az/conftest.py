@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from support import NETWORK, RESOURCES, Administrator, Api, Az, Machine, Ready, token_of
+from support import FLEET, NETWORK, RESOURCES, Administrator, Api, Az, Machine, Ready, enrolment_token, token_of
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +57,14 @@ def administrator(ready):
 def own_object_id(ready, api):
     everybody = api.must("GET", "/v1.0/servicePrincipals")["value"]
     return next(p["id"] for p in everybody if p["appId"] == ready.app_id)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_lived_token(ready, api):
+    """An enrolment token made before everything else: it has expired when the tests that need it come."""
+    path, join_string = enrolment_token(api, ready.group, ttlSeconds=60)
+    yield join_string
+    api.must("DELETE", path, FLEET)
 
 
 @pytest.fixture(scope="module")

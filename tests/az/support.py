@@ -15,7 +15,6 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import quote
 
 import requests
 
@@ -23,9 +22,10 @@ NETWORK = "2024-05-01"
 COMPUTE = "2024-07-01"
 RESOURCES = "2024-11-01"
 ROLES = "2022-04-01"
-TAGS = "2026-11-01"
+FLEET = "2026-11-01"
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+CLEANER = "az tests: cleaner"
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 
 
@@ -391,6 +391,7 @@ class Administrator:
         self.cookie = "; ".join(f"{c.name}={c.value}" for c in finished.cookies)
         self.api.session.cookies.update(finished.cookies)
         self.id = self.api.must("GET", "/v1.0/me")["id"]
+        self.tidy()
 
     def add_principal(self, name):
         """An application with its service principal, without any right, and one secret."""
@@ -406,28 +407,42 @@ class Administrator:
         answer = self.api.delete(f"/v1.0/applications/{application}")
         assert answer.status_code in (204, 404), answer.text
 
+    def own(self, principal):
+        """Makes a service principal an Owner of everything: the assignment's path."""
+        path = f"/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+        self.api.must("PUT", path, ROLES, {"properties": {
+            "principalId": principal, "principalType": "ServicePrincipal",
+            "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{OWNER}"}})
+        return path
+
+    def root_assignments(self, api=None):
+        found = (api or self.api).must("GET", "/providers/Microsoft.Authorization/roleAssignments", ROLES)["value"]
+        return {f"/providers/Microsoft.Authorization/roleAssignments/{a['name']}": a["properties"]["principalId"]
+                for a in found if a["properties"]["scope"] == "/"}
+
+    def tidy(self):
+        """Removes the Owners that earlier runs had to leave behind."""
+        for application in self.api.must("GET", "/v1.0/applications")["value"]:
+            if application["displayName"] == CLEANER:
+                self.remove_application(application["id"])
+        living = [p["id"] for kind in ("users", "groups", "servicePrincipals")
+                  for p in self.api.must("GET", f"/v1.0/{kind}")["value"]]
+        for path, principal in self.root_assignments().items():
+            if principal not in living:
+                self.api.must("DELETE", path, ROLES)
+
     def leave(self):
-        """Removes the person again: through a principal that is Owner for a moment, since nobody removes himself."""
-        helper = self.add_principal("az tests: cleaner")
-        role = f"/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
-        body = {"properties": {"principalId": helper.principal, "principalType": "ServicePrincipal",
-                               "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{OWNER}"}}
-        self.api.must("PUT", role, ROLES, body)
+        """Removes the person again, by a principal that is Owner, since nobody removes himself. The server keeps a last
+        Owner, so when the demo has no other that principal stays until the next run."""
+        helper = self.add_principal(CLEANER)
+        self.own(helper.principal)
         other = Api(self.ready, token_of(self.ready, app=helper.app, secret=helper.secret))
-        # With this person go the Owners that earlier runs left behind. Of this run one assignment at the root stays, to
-        # a principal that is gone: the server keeps the last one.
-        everybody = [p["id"] for kind in ("users", "groups", "servicePrincipals")
-                     for p in other.must("GET", f"/v1.0/{kind}")["value"] if p["id"] != self.id]
-        for assignment in other.must("GET", "/providers/Microsoft.Authorization/roleAssignments", ROLES)["value"]:
-            at_root = assignment["properties"]["scope"] == "/"
-            if at_root and assignment["properties"]["principalId"] not in everybody:
-                other.must("DELETE", f"/providers/Microsoft.Authorization/roleAssignments/{assignment['name']}", ROLES)
+        for path, principal in self.root_assignments(other).items():
+            if principal == self.id:
+                other.must("DELETE", path, ROLES)
         other.must("DELETE", f"/v1.0/users/{self.id}")
-        other.delete(f"/v1.0/applications/{helper.application}")
-
-
-def quoted(text):
-    return quote(text, safe="")
+        answer = other.delete(f"/v1.0/applications/{helper.application}")
+        assert answer.status_code in (204, 409), answer.text
 
 
 def join_request(join_string, hostname):
@@ -450,7 +465,7 @@ def join_request(join_string, hostname):
 def enrolment_token(api: Api, group, **properties):
     """A token's id and its join string."""
     path = f"{group}/providers/Sekisho.Fleet/enrolmentTokens/t-{uuid.uuid4().hex[:8]}"
-    made = api.must("PUT", path, "2026-11-01", {"location": "home", "properties": {"ttlSeconds": 600, **properties}})
+    made = api.must("PUT", path, FLEET, {"location": "home", "properties": {"ttlSeconds": 600, **properties}})
     return path, made["properties"]["joinString"]
 
 
@@ -459,5 +474,5 @@ def join_machine(api: Api, group, hostname):
     path, join_string = enrolment_token(api, group)
     answer = api.post("/link/join", body=join_request(join_string, hostname))
     assert answer.status_code == 201, answer.text
-    api.must("DELETE", path, "2026-11-01")
+    api.must("DELETE", path, FLEET)
     return answer.json()["machine"]

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from support import COMPUTE, NETWORK, READER, ROLES, join_machine, poll
+from support import COMPUTE, NETWORK, READER, ROLES, Az, join_machine, poll
 
 
 @pytest.fixture(scope="module")
@@ -416,13 +416,8 @@ def test_changing_the_directory_is_refused_to_a_subscriptions_owner(az):
 
 
 def test_an_administrator_makes_principals_groups_and_members_with_az(az, ready, administrator, tmp_path, group):
-    from support import OWNER, Az
-
     made = administrator.add_principal(f"az tests: directory {uuid.uuid4().hex[:6]}")
-    role = f"/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
-    administrator.api.must("PUT", role, ROLES, {"properties": {
-        "principalId": made.principal, "principalType": "ServicePrincipal",
-        "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{OWNER}"}})
+    role = administrator.own(made.principal)
     other = Az(ready, tmp_path)
     created, groups = [], []
     try:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from support import (COMPUTE, NETWORK, READER, RESOURCES, ROLES, TAGS, Api, Ready, error_of, join_machine, require_shared,
+from support import (COMPUTE, FLEET, NETWORK, READER, RESOURCES, ROLES, Api, Ready, error_of, join_machine, require_shared,
                      shared_arm, token_of)
 
 ARM = shared_arm()
@@ -439,9 +439,9 @@ KINDS = {
     "networkInterfaces": ("{group}/providers/Microsoft.Network/networkInterfaces/{name}", NETWORK,
                           {"location": "home", "properties": {"ipConfigurations": [{"name": "a", "properties": {"subnet": {
                               "id": "{group}/providers/Microsoft.Network/virtualNetworks/parent/subnets/first"}}}]}}),
-    "serviceTags": ("{group}/providers/Sekisho.Network/serviceTags/{name}", TAGS,
+    "serviceTags": ("{group}/providers/Sekisho.Network/serviceTags/{name}", FLEET,
                     {"location": "home", "properties": {"addressPrefixes": ["192.0.2.0/24"]}}),
-    "enrolmentTokens": ("{group}/providers/Sekisho.Fleet/enrolmentTokens/{name}", "2026-11-01",
+    "enrolmentTokens": ("{group}/providers/Sekisho.Fleet/enrolmentTokens/{name}", FLEET,
                         {"location": "home", "properties": {}}),
     "virtualMachines": ("{group}/providers/Microsoft.Compute/virtualMachines/{name}", COMPUTE, {"location": "home"}),
     "roleDefinitions": ("{group}/providers/Microsoft.Authorization/roleDefinitions/{guid}", ROLES, {"properties": {

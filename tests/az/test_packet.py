@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from support import NETWORK, TAGS, error_of, poll
+from support import FLEET, NETWORK, error_of, poll
 
 DB = "db"
 PORT = 5432
@@ -148,7 +148,7 @@ def test_a_rule_with_an_application_security_group_follows_its_members(az, ready
 
 def test_a_service_tag_of_ones_own_is_resolved_and_followed(az, ready, api, machines, probe, rules, tmp_path):
     path = f"{ready.group}/providers/Sekisho.Network/serviceTags/Offices"
-    url = f"{ready.url}{path}?api-version={TAGS}"
+    url = f"{ready.url}{path}?api-version={FLEET}"
     web, db = machines["web"].address, machines[DB].address
     made = az("rest", "--method", "put", "--url", url, "--body",
               f'{{"location": "home", "properties": {{"addressPrefixes": ["{web}/32"]}}}}')
@@ -160,12 +160,12 @@ def test_a_service_tag_of_ones_own_is_resolved_and_followed(az, ready, api, mach
         az("rest", "--method", "put", "--url", url, "--body",
            '{"location": "home", "properties": {"addressPrefixes": ["192.0.2.0/24"]}}')
         assert allowed_within(machines, db, PORT, time.monotonic()) <= 1.0
-        used = api.delete(path, TAGS)
+        used = api.delete(path, FLEET)
         assert "deny-offices" in error_of(used, 400, "InUseServiceTagCannotBeDeleted")["message"]
     finally:
         for name in rules.made:
             api.must("DELETE", f"{ready.network()}/networkSecurityGroups/{NSG}/securityRules/{name}", NETWORK)
-        api.must("DELETE", path, TAGS)
+        api.must("DELETE", path, FLEET)
 
 
 def test_the_groups_of_the_subnet_and_of_the_interface_must_both_allow(az, ready, api, machines, probe, rules):
@@ -244,7 +244,7 @@ def test_vm_list_with_details_shows_each_machine_running(az, ready):
 
 def test_the_fleet_shows_every_machine_converged(api, ready):
     def converged():
-        rows = api.must("GET", f"{ready.subscription}/providers/Sekisho.Fleet/machines", "2026-11-01")["value"]
+        rows = api.must("GET", f"{ready.subscription}/providers/Sekisho.Fleet/machines", FLEET)["value"]
         return {r["network"]["state"] for r in rows} == {"applied"}
 
     poll("all machines have applied their newest rules", converged)
