@@ -164,7 +164,7 @@ pub async fn list(
         return Ok(Page { items, next: None });
     }
     match scope {
-        Scope::Tenant | Scope::ManagementGroup(_) => {}
+        Scope::Tenant => {}
         _ if load(registry, read, scope).await?.is_some() => {}
         _ => return Err(missing(read, scope).await?),
     }
@@ -458,7 +458,7 @@ async fn check_place(
         ));
     }
     if let Some(parent) = id.parent()
-        && !matches!(parent, Scope::Tenant | Scope::ManagementGroup(_))
+        && parent != Scope::Tenant
         && load(registry, read, &parent).await?.is_none()
     {
         let is_child = id.resource().is_some_and(|r| r.parent_resource().is_some());

@@ -299,6 +299,11 @@ pub trait ScopeAction: Send + Sync {
     fn namespace(&self) -> &'static str;
     /// The verb and how it answers.
     fn action(&self) -> Action;
+    /// Whether the caller asks about nobody but themselves, which whoever may know of the scope may do.
+    fn is_about(&self, caller: &CallerRef, body: &Value) -> bool {
+        let _ = (caller, body);
+        false
+    }
     /// Runs it.
     async fn act(
         &self,

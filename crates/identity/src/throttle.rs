@@ -201,16 +201,23 @@ impl Keyed {
         Keyed(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The places where an attempt counts: (place, database key). All are checked before, and all are told after.
+    /// The places where an attempt to sign in counts: (place, database key). All are checked before, and all are told
+    /// after.
     pub fn places(&self, name: &str, familiar: bool, ip: IpAddr) -> [(Place, String); 3] {
         let device = if familiar { Place::FamiliarDevice } else { Place::StrangeDevice };
         let word = if familiar { "familiar" } else { "strange" };
         let name = crate::Person::name_key(name);
+        let [address, network] = self.origins("signIn", ip);
+        [(device, self.digest(&[word, &name]).key()), address, network]
+    }
+
+    /// The places where an attempt counts that is aimed at nobody in particular. Each purpose counts for itself: a
+    /// program with an expired secret must not keep the people of its office out.
+    pub fn origins(&self, purpose: &str, ip: IpAddr) -> [(Place, String); 2] {
         let ip = ip.to_canonical();
         [
-            (device, self.digest(&[word, &name]).key()),
-            (Place::Address, self.digest(&["address", &ip.to_string()]).key()),
-            (Place::Network, self.digest(&["network", &network(ip).to_string()]).key()),
+            (Place::Address, self.digest(&["address", purpose, &ip.to_string()]).key()),
+            (Place::Network, self.digest(&["network", purpose, &network(ip).to_string()]).key()),
         ]
     }
 

@@ -455,7 +455,12 @@ impl Asker<'_> {
         let snapshot = app.access.snapshot();
         let here = snapshot.decide(&who, &read, &scope).is_allowed();
         let reach = snapshot.may_list(&who, &read);
-        if !here && !reach.touches(&scope) {
+        // What is computed hangs under a name of its own in the scope that it is about.
+        let about = match (spec.storage, scope.resource()) {
+            (Storage::Computed, Some(resource)) => resource.base_scope(),
+            _ => &scope,
+        };
+        if !here && !reach.touches(about) {
             // Recorded like any refusal, and answered as if nothing were there.
             self.require(&read, &read, &scope, &Attributes::none()).await?;
         }
@@ -465,7 +470,10 @@ impl Asker<'_> {
             if !here {
                 // Whoever may read some of it is shown that, as with lists of what is kept.
                 let rows = body.get_mut("value").and_then(Value::as_array_mut);
-                let id = |row: &Value| Scope::parse(row["id"].as_str().unwrap_or_default()).ok();
+                let id = |row: &Value| {
+                    let id = row["resourceId"].as_str().or(row["id"].as_str());
+                    Scope::parse(id.unwrap_or_default()).ok()
+                };
                 rows.ok_or_else(ArmError::internal)?
                     .retain(|row| id(row).is_some_and(|i| reach.contains(&i)));
             }
@@ -508,8 +516,12 @@ impl Asker<'_> {
         let app = self.app;
         let body = if request.body.is_empty() { Value::Null } else { web::parse_json(&request.body)? };
         if let Some(action) = app.registry.scope_action(&type_name) {
-            let name = format!("{}/{}/action", action.namespace(), action.action().verb);
-            self.require(&name, core::GROUP_READ, &scope, &Attributes::none()).await?;
+            if action.is_about(&self.call.caller, &body) {
+                self.seen(&scope).await?;
+            } else {
+                let name = format!("{}/{}/action", action.namespace(), action.action().verb);
+                self.require(&name, core::GROUP_READ, &scope, &Attributes::none()).await?;
+            }
             let mut read = app.store.read().await?;
             return Ok(Answer::json(200, action.act(&mut read, self.call, &scope, body).await?));
         }

@@ -17,9 +17,14 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::App;
-use crate::authn;
+use crate::authn::{self, Caller};
 use crate::http::Peer;
+use crate::signin::graph;
 
+/// How often a stream on which nothing happens asks whether it may go on, because a session ends by itself too.
+const RECHECK: Duration = Duration::from_secs(30);
+/// What the directory and the log tell: only that there is something new to read.
+const DIRECTORY: [&str; 6] = ["person", "group", "servicePrincipal", "session", "credential", "audit"];
 /// Most changes replayed after a reconnect.
 const REPLAY: i64 = 500;
 
@@ -42,51 +47,46 @@ pub async fn stream(
     if let Some(last) = last {
         match app.store.changes_after(last, REPLAY).await {
             Ok(Some(missed)) if (missed.len() as i64) < REPLAY => {
-                waiting.extend(shown(&app, caller.principal, &missed))
+                waiting.extend(shown(&app, &caller, &missed))
             }
             _ => waiting.push(Event::default().event("reset").data("{}")),
         }
     }
     waiting.reverse();
-    let principal = caller.principal;
-    let events = stream::unfold(
-        (app, feed, waiting, caller),
-        move |(app, mut feed, mut waiting, caller)| async move {
+    let events =
+        stream::unfold((app, feed, waiting, caller), |(app, mut feed, mut waiting, caller)| async move {
             loop {
                 if let Some(event) = waiting.pop() {
                     return Some((Ok::<_, Infallible>(event), (app, feed, waiting, caller)));
                 }
-                match feed.recv().await {
+                let news = tokio::time::timeout(RECHECK, feed.recv()).await;
+                // Whatever was revoked or ran out, the session, the person or the program, ends the stream with it.
+                if !authn::still_valid(&app, &caller).await {
+                    return None;
+                }
+                let Ok(news) = news else { continue };
+                match news {
                     Ok(changes) => {
-                        // Whatever was revoked, the session, the person or the program, ends the stream with it.
-                        let may_end = ["session", "person", "servicePrincipal"];
-                        if changes.iter().any(|c| may_end.contains(&c.kind.as_str()))
-                            && !authn::still_valid(&app, &caller).await
-                        {
-                            return None;
-                        }
-                        waiting = shown(&app, principal, &changes);
+                        waiting = shown(&app, &caller, &changes);
                         waiting.reverse();
                     }
                     Err(RecvError::Lagged(_)) => waiting.push(Event::default().event("reset").data("{}")),
                     Err(RecvError::Closed) => return None,
                 }
             }
-        },
-    );
+        });
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))).into_response()
 }
 
-fn shown(app: &App, principal: uuid::Uuid, changes: &[Change]) -> Vec<Event> {
+fn shown(app: &App, caller: &Caller, changes: &[Change]) -> Vec<Event> {
     let snapshot = app.access.snapshot();
-    let who = [PrincipalId(principal)];
+    let who = [PrincipalId(caller.principal)];
     changes
         .iter()
         .filter_map(|change| {
+            let directory = DIRECTORY.contains(&change.kind.as_str());
             let visible = match change.kind.as_str() {
-                // Private records of the server and of other people are nobody's news; the kinds below only say "look
-                // again".
-                "person" | "group" | "servicePrincipal" | "session" | "credential" | "audit" => true,
+                _ if directory => graph::may_read(app, caller),
                 "facts" | "machine" => {
                     let id = Scope::parse(&change.key).ok()?;
                     snapshot.decide(&who, "Microsoft.Compute/virtualMachines/read", &id).is_allowed()
@@ -96,13 +96,10 @@ fn shown(app: &App, principal: uuid::Uuid, changes: &[Change]) -> Vec<Event> {
                     let spec_action = app.registry.get(&id.type_name()).map(|k| k.spec().action("read"))?;
                     snapshot.decide(&who, &spec_action, &id).is_allowed()
                 }
+                // Private records of the server and of other people are nobody's news.
                 _ => false,
             };
-            let private = matches!(
-                change.kind.as_str(),
-                "person" | "group" | "servicePrincipal" | "session" | "credential" | "audit"
-            );
-            let id = if private { "" } else { change.key.as_str() };
+            let id = if directory { "" } else { change.key.as_str() };
             visible.then(|| {
                 Event::default().event("change").id(change.sequence.to_string()).data(
                     json!({"type": change.kind, "id": id, "etag": change.etag, "verb": change.verb.word()})

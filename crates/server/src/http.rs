@@ -173,18 +173,23 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, ArmError> {
 /// Parses a JSON body.
 ///
 /// # Errors
-/// 400 `InvalidRequestContent` saying where it stops being JSON.
+/// 400 `InvalidRequestContent` saying where it stops being JSON, or that it is not an object.
 pub fn parse_json(bytes: &[u8]) -> Result<Value, ArmError> {
     if bytes.is_empty() {
         return Err(ArmError::invalid_content("The request content is empty; a JSON object is expected."));
     }
-    serde_json::from_slice(bytes).map_err(|e| {
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| {
         ArmError::invalid_content(format!(
             "The request content was invalid and could not be deserialized: it is not valid JSON at line {} column {}.",
             e.line(),
             e.column()
         ))
-    })
+    })?;
+    // serde would read a list of the values as the struct.
+    match value {
+        Value::Object(_) => Ok(value),
+        _ => Err(ArmError::invalid_content("The request content is not a JSON object.")),
+    }
 }
 
 /// A header as text.

@@ -21,6 +21,7 @@ use sekisho_link::join::Hex;
 use sekisho_link::machine::{self, Desired, Machine, kind};
 use sekisho_link::message::{JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, ToAgent, ToServer};
 use serde_json::json;
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
@@ -30,7 +31,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::http::{self as web, Peer};
-use crate::signin;
+use crate::signin::{self, throttle};
 
 /// How long a new connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -55,13 +56,16 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
     let body = web::read_body(request.into_body(), MAX_HELLO_BYTES).await?;
     let value = web::parse_json(&body)?;
     let request: JoinRequest = sekisho_arm::resource::typed(&value, "")?;
+    let address = peer.0.ip();
+    let (places, now) = (app.identity.keyed.origins("join", address), OffsetDateTime::now_utc());
+    throttle::check(&mut app.store.read().await?, &places, now)
+        .await?
+        .map_err(|locked| signin::too_many(&locked, now))?;
     let owner = app.clone();
     let result = app
         .store
         .write::<_, ArmError, _>(move |tx| {
-            Box::pin(
-                async move { machine::join(tx, &request, &owner.authority, &peer.0.ip().to_string()).await },
-            )
+            Box::pin(async move { machine::join(tx, &request, &owner.authority, &address.to_string()).await })
         })
         .await;
     let joined = match result {
@@ -69,10 +73,15 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
         Err(error) => {
             tracing::warn!(code = error.code, client = %peer.0, "a machine was not let in");
             let who = signin::nobody("a machine that is not known");
-            let mut record = signin::entry("", who, Outcome::Denied, &error.code, &peer.0.ip().to_string());
+            let mut record = signin::entry("", who, Outcome::Denied, &error.code, &address.to_string());
             record.operation = "Sekisho.Fleet/machines/join/action".to_owned();
             app.store
-                .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(record).await }))
+                .write::<_, StoreError, _>(move |tx| {
+                    Box::pin(async move {
+                        throttle::failed(tx, &places, None, now).await?;
+                        tx.audit(record).await
+                    })
+                })
                 .await?;
             return Err(error);
         }

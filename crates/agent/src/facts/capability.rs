@@ -8,8 +8,21 @@ use std::sync::OnceLock;
 use sekisho_link::facts::Capability;
 
 /// A ruleset that uses every expression the compiler emits; `-c` has the kernel check it without keeping it.
-const TRIAL: &str = "table inet sekisho_probe {\n set p { type ipv4_addr; flags interval; auto-merge; elements = { 10.0.0.0/8 } }\n \
-chain c { type filter hook input priority 0; policy accept; ct state established accept; ip saddr @p tcp dport 1-2 counter accept }\n}\n";
+const TRIAL: &str = "\
+table inet sekisho_probe {
+    set p {
+        type ipv4_addr
+        flags interval
+        auto-merge
+        elements = { 10.0.0.0/8 }
+    }
+    chain c {
+        type filter hook input priority 0; policy accept;
+        ct state established accept
+        ip saddr @p tcp dport 1-2 counter accept
+    }
+}
+";
 
 /// Probed once: a kernel does not change under a running agent.
 pub(super) fn probe() -> BTreeMap<String, Capability> {

@@ -9,7 +9,8 @@ use sekisho_arm::filter::Filter;
 use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Registry, ScopeAction, Storage, any_schema};
 use sekisho_arm::traits::read_documents;
 use sekisho_arm::{
-    ArmError, Call, Listing, Read, Resource, ResourceType, Scope, ScopeKind, TypeName, TypeSpec, Write,
+    ArmError, Call, CallerRef, Listing, Read, Resource, ResourceType, Scope, ScopeKind, TypeName, TypeSpec,
+    Write,
 };
 use sekisho_rbac::condition::Source;
 use sekisho_rbac::{
@@ -524,6 +525,12 @@ impl ScopeAction for Question {
             Asked::Effective => ("effective", "Lists what somebody may do"),
         };
         Action { verb, style: ActionStyle::Sync, reads: true, title }
+    }
+
+    fn is_about(&self, caller: &CallerRef, body: &Value) -> bool {
+        let who = &body["principalId"];
+        let own = who.is_null() || who.as_str().is_some_and(|w| w.eq_ignore_ascii_case(&caller.object_id));
+        own && !matches!(self.kind, Asked::WhoCan)
     }
 
     async fn act(

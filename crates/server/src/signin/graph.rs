@@ -59,6 +59,12 @@ pub(super) async fn dispatch(
     }
 }
 
+/// Whether somebody may read the directory: people in the portal, and whoever holds any role.
+pub(crate) fn may_read(app: &App, caller: &Caller) -> bool {
+    let who = [PrincipalId(caller.principal)];
+    caller.session.is_some() || !app.access.snapshot().readable_scopes(&who).is_empty()
+}
+
 struct Graph<'a> {
     app: &'a Arc<App>,
     caller: &'a Caller,
@@ -89,7 +95,10 @@ impl Graph<'_> {
             .map(|s| percent_encoding::percent_decode_str(s).decode_utf8_lossy().into_owned())
             .collect();
         let words: Vec<&str> = path.iter().map(String::as_str).collect();
-        self.may_read()?;
+        if !may_read(self.app, self.caller) {
+            let text = "Insufficient privileges to complete the operation.";
+            return Err(ArmError::new(403, "Authorization_RequestDenied", text));
+        }
         match (method, words.as_slice()) {
             (&Method::GET, ["me"]) => self.me().await,
             (&Method::GET, ["users"]) => self.list(uri, self.users().await?),
@@ -141,18 +150,6 @@ impl Graph<'_> {
                 "This part of Microsoft Graph is not served.",
             )),
         }
-    }
-
-    fn may_read(&self) -> Result<(), ArmError> {
-        let who = [PrincipalId(self.caller.principal)];
-        if self.app.access.snapshot().readable_scopes(&who).is_empty() && self.caller.session.is_none() {
-            return Err(ArmError::new(
-                403,
-                "Authorization_RequestDenied",
-                "Insufficient privileges to complete the operation.",
-            ));
-        }
-        Ok(())
     }
 
     /// Refuses unless the caller has the right at the root; the refusal is audited.
@@ -323,10 +320,8 @@ impl Graph<'_> {
         }
         self.change_principals(WRITE, move |tx| {
             Box::pin(async move {
-                for session in
-                    people::sessions(tx.as_read(), &person).await?.iter().filter(|_| !person.enabled)
-                {
-                    tx.remove_document(kind::SESSION, &session.key()).await?;
+                if !person.enabled {
+                    people::end_sessions(tx, person.id).await?;
                 }
                 Ok(people::keep(tx, &person).await?)
             })

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use axum::extract::{Extension, Path, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use sekisho_arm::traits::{read_document, read_documents, write_document};
+use sekisho_arm::traits::read_documents;
 use sekisho_arm::{CallerRef, Outcome, PrincipalKind, StoreError};
 use sekisho_identity::oauth::{ClientProof, OAuthError, TokenRequest, token_response};
 use sekisho_identity::service_principal::{Application, SecretError, ServicePrincipal};
-use sekisho_identity::throttle::Counter;
 use sekisho_identity::token::{Claims, TokenKind};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{entry, kind, nobody};
+use super::{entry, kind, nobody, throttle};
 use crate::app::App;
 use crate::http::{self as web, Peer};
 
@@ -99,14 +98,10 @@ async fn grant(
     let mut read = app.store.read().await.map_err(failed)?;
     // Only where a guess comes from is counted, never the program it is aimed at: an application id is no secret, and
     // whoever knows one must not be able to lock its owner out.
-    let [_, places @ ..] = app.identity.keyed.places("", false, address);
+    let places = app.identity.keyed.origins("token", address);
     let now = OffsetDateTime::now_utc();
-    for (_, key) in &places {
-        let counter: Counter =
-            read_document(&mut read, kind::THROTTLE, key).await.map_err(failed)?.unwrap_or_default();
-        if counter.check(now).is_err() {
-            return Err(OAuthError::locked());
-        }
+    if throttle::check(&mut read, &places, now).await.map_err(failed)?.is_err() {
+        return Err(OAuthError::locked());
     }
     let unknown = || OAuthError::unknown_client(&request.client_id, tenant);
     let app_id = Uuid::try_parse(&request.client_id).map_err(|_| unknown())?;
@@ -142,12 +137,7 @@ async fn grant(
         .write::<_, StoreError, _>(move |tx| {
             Box::pin(async move {
                 if outcome == Outcome::Denied {
-                    for (place, key) in &places {
-                        let known = read_document(tx.as_read(), kind::THROTTLE, key).await?;
-                        let mut counter: Counter = known.unwrap_or_default();
-                        counter.fail(*place, None, now);
-                        write_document(tx, kind::THROTTLE, key, &counter).await?;
-                    }
+                    throttle::failed(tx, &places, None, now).await?;
                 }
                 tx.audit(record).await
             })

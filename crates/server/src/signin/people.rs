@@ -60,6 +60,15 @@ pub(super) async fn sessions(
     Ok(all.into_iter().map(|(_, s)| s).filter(own).collect())
 }
 
+/// Ends a person's sessions, also those that a new generation ended already.
+pub(super) async fn end_sessions(tx: &mut (dyn Write + '_), person: Uuid) -> Result<(), StoreError> {
+    let all: Vec<(String, Session)> = read_documents(tx.as_read(), kind::SESSION).await?;
+    for (key, _) in all.iter().filter(|(_, s)| s.person == person) {
+        tx.remove_document(kind::SESSION, key).await?;
+    }
+    Ok(())
+}
+
 /// Whether anybody exists yet.
 pub(super) async fn anybody(read: &mut (dyn Read + '_)) -> Result<bool, StoreError> {
     Ok(!read.documents(kind::PERSON).await?.is_empty())
@@ -70,9 +79,7 @@ pub(super) async fn remove(tx: &mut (dyn Write + '_), person: &Person) -> Result
     for passkey in passkeys(tx.as_read(), person.id).await? {
         tx.remove_document(kind::PASSKEY, &passkey.id).await?;
     }
-    for session in sessions(tx.as_read(), person).await? {
-        tx.remove_document(kind::SESSION, &session.key()).await?;
-    }
+    end_sessions(tx, person.id).await?;
     for what in [kind::PASSWORD, kind::TOTP, kind::RECOVERY, kind::PERSON] {
         tx.remove_document(what, &person.id.to_string()).await?;
     }

@@ -11,15 +11,15 @@ use sekisho_identity::passkey::{Answer, Authentication, PasskeyError, Prompt, Pu
 use sekisho_identity::password::PasswordHash;
 use sekisho_identity::recovery::RecoveryCodes;
 use sekisho_identity::session::{Method, Session};
-use sekisho_identity::throttle::{Counter, KnownDevice};
+use sekisho_identity::throttle::KnownDevice;
 use sekisho_identity::totp::Authenticator;
 use sekisho_identity::{Person, Secret, password};
 use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::ceremony::{DEVICE_COOKIE, Finish, keep, passkey_error, sentence, signed_in, take};
-use super::{answer, body, entry, kind, nobody, people, person_ref, sessions};
+use super::ceremony::{DEVICE_COOKIE, Finish, keep, passkey_error, signed_in, take};
+use super::{answer, body, entry, kind, nobody, people, person_ref, sessions, throttle, too_many};
 use crate::app::App;
 use crate::authn::{self, COOKIE};
 use crate::http::{self as web, Peer};
@@ -168,14 +168,7 @@ pub(super) async fn password(
             _ => false,
         };
         let places = app.identity.keyed.places(&name, familiar, address);
-        for (_, key) in &places {
-            let counter: Counter = read_document(&mut read, kind::THROTTLE, key).await?.unwrap_or_default();
-            if let Err(locked) = counter.check(now) {
-                let mut error = ArmError::new(429, "TooManyAttempts", sentence(&locked.to_string()));
-                error.retry_after = u32::try_from((locked.until - now).whole_seconds().max(1)).ok();
-                return Err(error);
-            }
-        }
+        throttle::check(&mut read, &places, now).await?.map_err(|locked| too_many(&locked, now))?;
         let hash: Option<PasswordHash> = match &person {
             Some(person) => read_document(&mut read, kind::PASSWORD, &person.id.to_string()).await?,
             None => None,
@@ -205,15 +198,9 @@ pub(super) async fn password(
                         None => None,
                     };
                     let ok = right && second.is_some();
-                    for (scope, key) in &places {
-                        let mut counter: Counter =
-                            read_document(tx.as_read(), kind::THROTTLE, key).await?.unwrap_or_default();
-                        if ok {
-                            counter.succeed(*scope)
-                        } else {
-                            counter.fail(*scope, wrong, now)
-                        }
-                        write_document(tx, kind::THROTTLE, key, &counter).await?;
+                    match ok {
+                        true => throttle::succeeded(tx, &places).await?,
+                        false => throttle::failed(tx, &places, wrong, now).await?,
                     }
                     match (person, second) {
                         (Some(person), Some(second)) if right => {

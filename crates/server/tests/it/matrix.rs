@@ -42,6 +42,9 @@ const WITHOUT_ROLE: &[&str] = &[
     "GET /providers/Microsoft.Insights/eventcategories/x1",
     "GET /providers/Microsoft.Authorization/providerOperations",
     "GET /providers/Microsoft.Authorization/providerOperations/Microsoft.Network",
+    // About oneself.
+    "POST /providers/Sekisho.Authorization/effective",
+    "POST /providers/Sekisho.Authorization/explain",
 ];
 
 /// The routes beside ARM and Graph, as the routers spell them, with a body where one is read.
@@ -434,6 +437,11 @@ async fn no_body_breaks_the_server() {
     let names = names(&world);
     let (client, page) = clients(&world, "root").await;
     let fill = |text: &str| names.iter().fold(text.to_owned(), |t, (name, id)| t.replace(name, id));
+    let lists = || cases(&world).into_iter().filter(|c| c.method == Method::GET && c.section == "Lists");
+    let mut before = Vec::new();
+    for case in lists() {
+        before.push(client.get(&fill(&case.path)).await.status);
+    }
     let mut sent = 0;
     for case in cases(&world) {
         // The program that asks and the person whose page it is must stay; signing out is not about bodies.
@@ -454,8 +462,8 @@ async fn no_body_breaks_the_server() {
     assert!(sent > 1000, "{sent}");
     world.server.admin("/audit-verify", json!({})).await;
     // What was taken did not make anything unreadable.
-    for case in cases(&world).iter().filter(|c| c.method == Method::GET && c.section == "Lists") {
-        client.get(&fill(&case.path)).await.expect(200);
+    for (case, before) in lists().zip(before) {
+        client.get(&fill(&case.path)).await.expect(before);
     }
 }
 
