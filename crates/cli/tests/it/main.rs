@@ -172,6 +172,20 @@ fn a_deny_rule_drops_new_connections_within_a_second_and_its_removal_lets_them_p
 }
 
 #[test]
+fn a_machine_whose_kernel_takes_the_rules_says_so() {
+    if unable().is_some() {
+        return;
+    }
+    let world = World::new("fdh");
+    for row in world.site.fleet(&world.api).unwrap() {
+        let path = format!("{}?$expand=instanceView&api-version=2024-07-01", row["id"].as_str().unwrap());
+        let machine = world.api.get(&path).unwrap();
+        let nftables = &machine["properties"]["sekisho"]["facts"]["capabilities"]["nftables"];
+        assert_eq!(nftables["tier"], "full", "{nftables}");
+    }
+}
+
+#[test]
 fn an_offline_agent_keeps_enforcing_and_catches_up_when_it_is_back() {
     if unable().is_some() {
         return;
