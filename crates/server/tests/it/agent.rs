@@ -26,6 +26,7 @@ pub(crate) struct Agent {
     port: u16,
     ca: String,
     identity: Identity,
+    csr: String,
     pub(crate) id: String,
     /// The machine's ARM id.
     pub(crate) machine: String,
@@ -56,6 +57,7 @@ pub(crate) async fn join(join_string: &str, hostname: &str) -> Result<Agent, (u1
     Ok(Agent {
         port,
         identity: Identity { certificate: answer.certificate, key },
+        csr,
         id: answer.agent_id,
         machine: answer.machine,
         command_key: CommandKey::parse(&answer.command_key).unwrap(),
@@ -70,10 +72,18 @@ impl Agent {
             port: self.port,
             ca: self.ca.clone(),
             identity: Identity { certificate, key },
+            csr: self.csr.clone(),
             id: self.id.clone(),
             machine: self.machine.clone(),
             command_key: self.command_key.clone(),
         }
+    }
+
+    /// The agent with its own key under the certificate of another authority.
+    pub(crate) fn signed_by(&self, authority: &pki::Authority) -> Agent {
+        let id = uuid::Uuid::parse_str(&self.id).unwrap();
+        let signed = authority.agent(&self.csr, id, time::OffsetDateTime::now_utc()).unwrap();
+        self.renewed(signed.certificate, self.identity.key.clone())
     }
 
     fn tls(&self) -> Arc<ClientConfig> {

@@ -33,11 +33,6 @@ async fn report(world: &World, link: &mut Link, agent: &Agent, facts: Value) {
     .await;
 }
 
-/// Whether a connection got as far as the server's answer.
-async fn is_refused(agent: &Agent) -> bool {
-    agent.open().await.is_err()
-}
-
 async fn connected(world: &World) -> u64 {
     world.server.admin("/status", json!({})).await["connectedAgents"].as_u64().unwrap()
 }
@@ -224,17 +219,28 @@ async fn nonsense_at_the_door_is_refused_and_costs_no_use() {
 async fn only_this_authoritys_certificates_get_through_tls() {
     let world = World::new().await;
     let agent = joined(&world, "web").await;
-    // A certificate of an authority of the same name.
+    // An authority of the same name signs the right agent's right key: only the signature is wrong. TLS says no, so
+    // that there is no HTTP status.
     let now = time::OffsetDateTime::now_utc();
     let foreign = pki::Authority::load(&pki::Authority::generate("Contoso", now).unwrap()).unwrap();
-    let (key, csr) = pki::request().unwrap();
-    let signed = foreign.agent(&csr, uuid::Uuid::parse_str(&agent.id).unwrap(), now).unwrap();
-    let impostor = agent.renewed(signed.certificate, key);
-    assert!(is_refused(&impostor).await);
+    assert_eq!(agent.signed_by(&foreign).open().await.err(), Some(0));
     // The server's own certificate is none of an agent, though the same authority signed it.
     let read =
         |name: &str| std::fs::read_to_string(world.server.data.path().join("keys").join(name)).unwrap();
-    assert!(is_refused(&agent.renewed(read("server.pem"), read("server.key").into())).await);
+    let server = agent.renewed(read("server.pem"), read("server.key").into());
+    assert_eq!(server.open().await.err(), Some(0));
+    // One of this authority for an agent that does not exist gets through TLS and no further.
+    let own =
+        pki::Authority::load(&pki::Identity { certificate: world.server.ca(), key: read("ca.key").into() })
+            .unwrap();
+    let (key, csr) = pki::request().unwrap();
+    let nobody = own.agent(&csr, uuid::Uuid::new_v4(), now).unwrap();
+    assert_eq!(agent.renewed(nobody.certificate, key).open().await.err(), Some(403));
+    // Nor does a key that the agent was not given.
+    let (key, csr) = pki::request().unwrap();
+    let other = own.agent(&csr, uuid::Uuid::parse_str(&agent.id).unwrap(), now).unwrap();
+    assert_eq!(agent.renewed(other.certificate, key).open().await.err(), Some(403));
+    assert!(agent.signed_by(&own).open().await.is_ok());
     // Without any certificate the link is not spoken; the rest of the server does not serve it.
     world.server.http().get("/link/agent").await.refused(404, "NotFound");
     world.server.http().get("/link/confirm?x").await.refused(404, "NotFound");
