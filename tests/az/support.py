@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import random
 import shutil
 import socket
 import struct
@@ -137,6 +138,17 @@ class Ready:
         return json.loads(content)
 
 
+class From(requests.adapters.HTTPAdapter):
+    """Connections from one address."""
+
+    def __init__(self, address):
+        self.address = address
+        super().__init__()
+
+    def init_poolmanager(self, *arguments, **more):
+        super().init_poolmanager(*arguments, source_address=(self.address, 0), **more)
+
+
 class Api:
     """Raw HTTPS with a bearer token; answers are `requests` responses, never raised."""
 
@@ -183,6 +195,13 @@ class Api:
         """Polls the Location of a 202 to the final answer."""
         where = answer.headers["location"]
         return poll(f"the end of {where}", lambda: done(self.get(where)), 20)
+
+
+def elsewhere(ready: Ready):
+    """A client from a network of its own: failures are counted by where they come from, and later ones refused."""
+    made = Api(ready)
+    made.session.mount("https://", From(f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.9"))
+    return made
 
 
 def done(answer):
@@ -472,7 +491,7 @@ def enrolment_token(api: Api, group, **properties):
 def join_machine(api: Api, group, hostname):
     """A machine that joined and is silent since: its id."""
     path, join_string = enrolment_token(api, group)
-    answer = api.post("/link/join", body=join_request(join_string, hostname))
+    answer = elsewhere(api.ready).post("/link/join", body=join_request(join_string, hostname))
     assert answer.status_code == 201, answer.text
     api.must("DELETE", path, FLEET)
     return answer.json()["machine"]

@@ -10,7 +10,7 @@ import uuid
 import pytest
 import requests
 
-from support import (COMPUTE, FLEET, NETWORK, OWNER, READER, RESOURCES, ROLES, Api, enrolment_token, error_of, join_request,
+from support import (COMPUTE, FLEET, NETWORK, OWNER, READER, RESOURCES, ROLES, Api, elsewhere, enrolment_token, error_of, join_request,
                      poll, token_of)
 
 RULE = {"priority": 100, "access": "Allow", "direction": "Inbound", "protocol": "Tcp", "sourceAddressPrefix": "*",
@@ -362,10 +362,10 @@ def test_no_answer_may_be_framed_sniffed_or_read_by_another_origin(ready, api):
 def test_a_join_string_lets_in_once(ready, api, group):
     path, join_string = enrolment_token(api, group)
     try:
-        answer = Api(ready).post("/link/join", body=join_request(join_string, "once"))
+        answer = elsewhere(ready).post("/link/join", body=join_request(join_string, "once"))
         assert answer.status_code == 201, answer.text
         machine = answer.json()["machine"]
-        error_of(Api(ready).post("/link/join", body=join_request(join_string, "twice")), 401, "InvalidJoinToken")
+        error_of(elsewhere(ready).post("/link/join", body=join_request(join_string, "twice")), 401, "InvalidJoinToken")
         assert api.get(machine.replace("/once", "/twice"), COMPUTE).status_code == 404
         assert api.must("GET", path, FLEET)["properties"]["uses"] == 1
         assert "joinString" not in api.must("GET", path, FLEET)["properties"]
@@ -378,14 +378,13 @@ def test_a_join_string_lets_in_once(ready, api, group):
 def test_revoked_expired_unknown_and_malformed_join_tokens_are_refused(ready, api, group):
     path, join_string = enrolment_token(api, group)
     api.must("DELETE", path, FLEET)
-    anybody = Api(ready)
-    error_of(anybody.post("/link/join", body=join_request(join_string, "revoked")), 401, "InvalidJoinToken")
+    error_of(elsewhere(ready).post("/link/join", body=join_request(join_string, "revoked")), 401, "InvalidJoinToken")
     good = join_request(join_string, "unknown")
     for secret in ["A" * 43, "", "!", "x" * 60_000]:
-        error_of(anybody.post("/link/join", body={**good, "secret": secret}), 401, "InvalidJoinToken")
+        error_of(elsewhere(ready).post("/link/join", body={**good, "secret": secret}), 401, "InvalidJoinToken")
     for body in [{}, [], {"secret": 1, "csr": "x", "hostname": "y"}, {**good, "more": 1}]:
-        assert anybody.post("/link/join", body=body).status_code == 400
-    error_of(anybody.request("POST", "/link/join", data=b"x" * 70_000), 413, "RequestContentTooLarge")
+        assert elsewhere(ready).post("/link/join", body=body).status_code == 400
+    error_of(elsewhere(ready).request("POST", "/link/join", data=b"x" * 70_000), 413, "RequestContentTooLarge")
     for bad in [{"ttlSeconds": 59}, {"ttlSeconds": 86_401}, {"maxUses": 0}, {"maxUses": 10_001}, {"ttlSeconds": "x"}, {"ttlSeconds": -1}]:
         answer = api.put(path, FLEET, {"location": "home", "properties": bad})
         assert answer.status_code == 400 and answer.json()["error"]["target"], answer.text
@@ -397,10 +396,27 @@ def test_an_expired_join_token_is_refused(ready, short_lived_token):
     body = join_request(short_lived_token, "\u0000")
 
     def refused():
-        return Api(ready).post("/link/join", body=body | {"csr": "none"}).status_code == 401
+        return elsewhere(ready).post("/link/join", body=body | {"csr": "none"}).status_code == 401
 
     poll("the token has expired", refused, 70, every=0.5)
-    error_of(Api(ready).post("/link/join", body=join_request(short_lived_token, "late")), 401, "InvalidJoinToken")
+    error_of(elsewhere(ready).post("/link/join", body=join_request(short_lived_token, "late")), 401, "InvalidJoinToken")
+
+
+def test_failed_joins_from_one_place_are_slowed_down(ready, api, group):
+    path, join_string = enrolment_token(api, group)
+    one_place = elsewhere(ready)
+    body = join_request(join_string, "x") | {"secret": "A" * 43}
+    for _ in range(200):
+        answer = one_place.post("/link/join", body=body)
+        if answer.status_code == 429:
+            break
+        error_of(answer, 401, "InvalidJoinToken")
+    error_of(answer, 429, "TooManyAttempts")
+    assert int(answer.headers["retry-after"]) >= 1
+    other = elsewhere(ready).post("/link/join", body=join_request(join_string, "other-place"))
+    assert other.status_code == 201, "another place is not held up"
+    api.must("DELETE", other.json()["machine"], COMPUTE)
+    api.must("DELETE", path, FLEET)
 
 
 def test_the_life_of_a_token_cannot_be_made_longer(api, group):
@@ -416,7 +432,7 @@ def test_a_bad_certificate_request_does_not_spend_the_token(ready, api, group):
     path, join_string = enrolment_token(api, group)
     body = join_request(join_string, "csr")
     for csr in ["", "x", body["csr"].replace("A", "B", 3), "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"]:
-        error_of(Api(ready).post("/link/join", body={**body, "csr": csr}), 400, "InvalidCertificateRequest")
+        error_of(elsewhere(ready).post("/link/join", body={**body, "csr": csr}), 400, "InvalidCertificateRequest")
     assert api.must("GET", path, FLEET)["properties"]["uses"] == 0
     api.must("DELETE", path, FLEET)
 
@@ -424,7 +440,7 @@ def test_a_bad_certificate_request_does_not_spend_the_token(ready, api, group):
 @pytest.mark.parametrize("hostname", ["../../web", "a\u0000b", "web%2f..", "", "x" * 5000, "<script>", "web"])
 def test_a_host_name_cannot_leave_its_group_nor_take_a_machines_place(ready, api, group, hostname):
     path, join_string = enrolment_token(api, group)
-    answer = Api(ready).post("/link/join", body=join_request(join_string, "x") | {"hostname": hostname})
+    answer = elsewhere(ready).post("/link/join", body=join_request(join_string, "x") | {"hostname": hostname})
     if answer.status_code == 201:
         machine = answer.json()["machine"]
         assert machine.startswith(f"{group}/providers/Microsoft.Compute/virtualMachines/")
@@ -483,7 +499,7 @@ def test_the_certificate_of_a_removed_machine_opens_nothing(ready, api, group, t
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gone")])).sign(key, hashes.SHA256())
     body = {"secret": join_string.rsplit(".", 1)[1], "hostname": "gone",
             "csr": csr.public_bytes(serialization.Encoding.PEM).decode()}
-    joined = api.must("POST", "/link/join", body=body)
+    joined = elsewhere(ready).must("POST", "/link/join", body=body)
     own = tmp_path / "agent.pem"
     own.write_bytes(joined["certificate"].encode() + key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
