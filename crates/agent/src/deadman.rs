@@ -75,8 +75,8 @@ pub(crate) struct Deadman {
 impl Deadman {
     /// Starts the switch and waits until it says that it is armed.
     pub(crate) async fn arm(state: &State, seconds: u64) -> anyhow::Result<Deadman> {
-        let own = std::env::current_exe().context("finding the agent's own program")?;
-        let mut command = std::process::Command::new(own);
+        // Not the path it was started from: an upgrade may have put another program there.
+        let mut command = std::process::Command::new("/proc/self/exe");
         command.arg("--state-dir").arg(state.dir()).arg("deadman").arg("--seconds").arg(seconds.to_string());
         // A process group of its own: what ends the agent's group must not end the switch.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());

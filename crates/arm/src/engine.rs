@@ -224,7 +224,7 @@ pub async fn put(
     let spec = kind.spec();
     let asked = id;
     let id = spelled(&kind.stored_id(id), &spec.name());
-    check_place(registry, tx.as_read(), &id, kind.as_ref()).await?;
+    check_place(registry, tx.as_read(), asked, kind.as_ref()).await?;
     let body = Body::parse(body)?;
     let old = load(registry, tx.as_read(), &id).await?;
     pre.check(old.as_ref().map(|o| o.etag.as_str()))?;

@@ -73,6 +73,13 @@ pub struct Locked {
     pub until: OffsetDateTime,
 }
 
+impl Locked {
+    /// Whole seconds until it opens again, for `Retry-After`; at least one.
+    pub fn seconds(&self, now: OffsetDateTime) -> u32 {
+        u32::try_from((self.until - now).whole_seconds().max(1)).unwrap_or(u32::MAX)
+    }
+}
+
 /// Failures counted in one place, as stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {

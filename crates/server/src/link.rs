@@ -4,6 +4,7 @@
 //! is revoked. Whatever it says is read from the database at that moment, so that a missed wake-up costs time and
 //! never correctness.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,10 +58,6 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
     let value = web::parse_json(&body)?;
     let request: JoinRequest = sekisho_arm::resource::typed(&value, "")?;
     let address = peer.0.ip();
-    let (places, now) = (app.identity.keyed.origins("join", address), OffsetDateTime::now_utc());
-    throttle::check(&mut app.store.read().await?, &places, now)
-        .await?
-        .map_err(|locked| signin::too_many(&locked, now))?;
     let owner = app.clone();
     let result = app
         .store
@@ -70,21 +67,7 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
         .await;
     let joined = match result {
         Ok(joined) => joined,
-        Err(error) => {
-            tracing::warn!(code = error.code, client = %peer.0, "a machine was not let in");
-            let who = signin::nobody("a machine that is not known");
-            let mut record = signin::entry("", who, Outcome::Denied, &error.code, &address.to_string());
-            record.operation = "Sekisho.Fleet/machines/join/action".to_owned();
-            app.store
-                .write::<_, StoreError, _>(move |tx| {
-                    Box::pin(async move {
-                        throttle::failed(tx, &places, None, now).await?;
-                        tx.audit(record).await
-                    })
-                })
-                .await?;
-            return Err(error);
-        }
+        Err(error) => return Err(refuse_join(&app, address, error).await?),
     };
     let answer = JoinAnswer {
         agent_id: joined.agent.to_string(),
@@ -95,6 +78,30 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
     };
     let body = serde_json::to_value(answer).map_err(|_| ArmError::internal())?;
     Ok(web::json(StatusCode::CREATED, &body))
+}
+
+/// Counts and records a refused join. From where too many came, further ones are no longer recorded, so that nobody can
+/// fill the log; a join string that is good lets in from there too, because it cannot be guessed.
+async fn refuse_join(app: &App, address: IpAddr, error: ArmError) -> Result<ArmError, ArmError> {
+    let (places, now) = (app.identity.keyed.origins("join", address), OffsetDateTime::now_utc());
+    if let Err(locked) = throttle::check(&mut app.store.read().await?, &places, now).await? {
+        let mut error = ArmError::new(429, "TooManyAttempts", "Too many machines were refused from here.");
+        error.retry_after = Some(locked.seconds(now));
+        return Ok(error);
+    }
+    tracing::warn!(code = error.code, client = %address, "a machine was not let in");
+    let who = signin::nobody("a machine that is not known");
+    let mut record = signin::entry("", who, Outcome::Denied, &error.code, &address.to_string());
+    record.operation = "Sekisho.Fleet/machines/join/action".to_owned();
+    app.store
+        .write::<_, StoreError, _>(move |tx| {
+            Box::pin(async move {
+                throttle::failed(tx, &places, None, now).await?;
+                tx.audit(record).await
+            })
+        })
+        .await?;
+    Ok(error)
 }
 
 /// Answers a request on a mutually authenticated connection: the WebSocket, or a probe by which an agent makes sure

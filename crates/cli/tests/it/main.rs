@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -60,10 +60,14 @@ struct World {
 
 impl World {
     fn new(prefix: &str) -> World {
+        World::of(prefix, &programs())
+    }
+
+    fn of(prefix: &str, programs: &Path) -> World {
         let dir = TempDir::new().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut site =
-            Site::start(&format!("{prefix}{}", std::process::id() % 10_000), port, &programs(), dir.path())
+            Site::start(&format!("{prefix}{}", std::process::id() % 10_000), port, programs, dir.path())
                 .unwrap();
         let api = site.api().unwrap();
         site.make_network(&api, GROUP, json!([])).unwrap();
@@ -183,6 +187,23 @@ fn a_machine_whose_kernel_takes_the_rules_says_so() {
         let nftables = &machine["properties"]["sekisho"]["facts"]["capabilities"]["nftables"];
         assert_eq!(nftables["tier"], "full", "{nftables}");
     }
+}
+
+#[test]
+fn an_agent_whose_program_is_replaced_under_it_still_enforces_changes() {
+    if unable().is_some() {
+        return;
+    }
+    let copies = TempDir::new().unwrap();
+    for name in ["sekisho", "sekisho-agent"] {
+        std::fs::copy(programs().join(name), copies.path().join(name)).unwrap();
+    }
+    let world = World::of("fdi", copies.path());
+    let upgraded = copies.path().join("new");
+    std::fs::write(&upgraded, "#!/bin/false\n").unwrap();
+    std::fs::rename(&upgraded, copies.path().join("sekisho-agent")).unwrap();
+    world.deny_db();
+    world.becomes("after the upgrade", false, Duration::from_secs(1));
 }
 
 #[test]

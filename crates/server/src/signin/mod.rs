@@ -23,18 +23,15 @@ use http::{HeaderMap, StatusCode};
 use sekisho_arm::{ArmError, AuditEntry, CallerRef, Outcome, PrincipalKind, Scope};
 use sekisho_identity::oauth::{Authority, Layout};
 use sekisho_identity::passkey::{PasskeyError, Passkeys};
-use sekisho_identity::throttle::{Keyed, Locked};
+use sekisho_identity::throttle::Keyed;
 use sekisho_identity::token::{SigningKey, TokenError, Tokens};
 use serde_json::json;
-use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::config::Config;
 use crate::http as web;
-
-use ceremony::sentence;
 
 pub use directory::{create_service_principal, setup_link};
 pub(crate) use directory::{is_first_run, local_root};
@@ -248,13 +245,6 @@ pub(crate) fn person_ref(person: &sekisho_identity::Person) -> CallerRef {
 pub(crate) fn nobody(name: &str) -> CallerRef {
     let name = name.chars().filter(|c| !c.is_control()).take(120).collect();
     CallerRef { object_id: Uuid::nil().to_string(), kind: PrincipalKind::Anonymous, name }
-}
-
-/// The refusal of somebody who failed too often.
-pub(crate) fn too_many(locked: &Locked, now: OffsetDateTime) -> ArmError {
-    let mut error = ArmError::new(429, "TooManyAttempts", sentence(&locked.to_string()));
-    error.retry_after = u32::try_from((locked.until - now).whole_seconds().max(1)).ok();
-    error
 }
 
 /// Reads a JSON body into a typed struct.

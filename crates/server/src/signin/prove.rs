@@ -18,8 +18,8 @@ use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::ceremony::{DEVICE_COOKIE, Finish, keep, passkey_error, signed_in, take};
-use super::{answer, body, entry, kind, nobody, people, person_ref, sessions, throttle, too_many};
+use super::ceremony::{DEVICE_COOKIE, Finish, keep, passkey_error, sentence, signed_in, take};
+use super::{answer, body, entry, kind, nobody, people, person_ref, sessions, throttle};
 use crate::app::App;
 use crate::authn::{self, COOKIE};
 use crate::http::{self as web, Peer};
@@ -168,7 +168,11 @@ pub(super) async fn password(
             _ => false,
         };
         let places = app.identity.keyed.places(&name, familiar, address);
-        throttle::check(&mut read, &places, now).await?.map_err(|locked| too_many(&locked, now))?;
+        throttle::check(&mut read, &places, now).await?.map_err(|locked| {
+            let mut error = ArmError::new(429, "TooManyAttempts", sentence(&locked.to_string()));
+            error.retry_after = Some(locked.seconds(now));
+            error
+        })?;
         let hash: Option<PasswordHash> = match &person {
             Some(person) => read_document(&mut read, kind::PASSWORD, &person.id.to_string()).await?,
             None => None,

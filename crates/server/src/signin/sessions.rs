@@ -108,6 +108,8 @@ pub(super) async fn sign_out(
     headers: HeaderMap,
 ) -> Response {
     let run = async {
+        // Also without a session: the answer takes the cookie away.
+        authn::same_origin(&Verb::POST, &headers, &web::base_url(&headers, &app.config))?;
         if let Ok((person, session)) = own(&app, &Verb::POST, &headers, peer).await {
             let address = peer.0.ip().to_string();
             app.store
