@@ -17,6 +17,11 @@ const nouns = messages({
   'microsoft.resources/resourcegroups': { en: 'resource group', ja: 'リソース グループ' },
   'sekisho.identity/people/sessions': { en: 'session', ja: 'セッション' },
   'sekisho.identity/people/credentials': { en: 'credential', ja: '資格情報' },
+  'sekisho.identity/people': { en: 'person', ja: 'ユーザー' },
+  'sekisho.identity/serviceprincipals': { en: 'service principal', ja: 'サービス プリンシパル' },
+  'microsoft.authorization/principals': { en: 'directory object', ja: 'ディレクトリ オブジェクト' },
+  'microsoft.authorization/denyassignments': { en: 'deny assignment', ja: '拒否割り当て' },
+  'microsoft.resources/tags': { en: 'tags', ja: 'タグ' },
   'sekisho.fleet/enrolmenttokens': { en: 'enrolment token', ja: '登録トークン' },
   'sekisho.fleet/machines': { en: 'machine', ja: 'マシン' },
 })
@@ -24,6 +29,7 @@ const nouns = messages({
 /** Operations that are no write or delete of a noun. */
 const whole = messages({
   'sekisho.identity/people/signin/action': { en: 'Sign in', ja: 'サインイン' },
+  'sekisho.identity/serviceprincipals/signin/action': { en: 'Sign in (program)', ja: 'サインイン (プログラム)' },
   'sekisho.identity/people/signout/action': { en: 'Sign out', ja: 'サインアウト' },
   'sekisho.identity/people/firstrun/action': { en: 'First run', ja: '初回セットアップ' },
   'sekisho.identity/people/enrol/action': { en: 'Set up a sign-in', ja: 'サインイン方法の設定' },

@@ -43,9 +43,10 @@ function InterfaceCard({ id }: { id: string }) {
         {(nic) => {
           const { networkSecurityGroup, macAddress, ipConfigurations = [] } = nic.properties
           const addresses = ipConfigurations.map((config) => config.properties.privateIPAddress).filter(Boolean)
-          const subnets = ipConfigurations
-            .map((config) => config.properties.subnet?.id)
-            .filter((subnet) => subnet !== undefined)
+          // IPv4 and IPv6 of one interface are in one subnet.
+          const subnets = [...new Set(ipConfigurations.map((config) => config.properties.subnet?.id))].filter(
+            (subnet) => subnet !== undefined,
+          )
           const asgs = ipConfigurations.flatMap((config) => config.properties.applicationSecurityGroups ?? [])
           return (
             <>

@@ -94,7 +94,8 @@ export function machineColumns(): MachineColumn[] {
       width: 156,
       initial: true,
       key: (row) => row.os.prettyName,
-      cell: (row) => `${row.os.name} ${row.os.version}`,
+      // "Debian GNU/Linux 12 (bookworm)" without the nickname.
+      cell: (row) => row.os.prettyName.replace(/ \([^)]*\)$/, ''),
     },
     {
       id: 'group',
