@@ -1,14 +1,15 @@
 import { expect } from '@playwright/test'
 import { expectAccessible, test } from './fixtures.ts'
 import { ready } from './ready.ts'
-import { setLanguage, signIn } from './signIn.ts'
+import { answerSignIn, setLanguage } from './signIn.ts'
 
 test('the owner signs out and in again with the passkey of the first run', async ({ portal }) => {
   await setLanguage(portal, 'en')
   await portal.getByRole('button', { name: 'Owner' }).click()
+  const signInPage = portal.waitForEvent('load')
   await portal.getByRole('menuitem', { name: 'Sign out' }).click()
-  await portal.waitForURL((url) => url.pathname === '/signin' || url.pathname === '/')
-  await signIn(portal)
+  await signInPage
+  await answerSignIn(portal)
 
   await portal.goto(`${ready.url}/sessions`)
   await expect(portal.getByRole('table', { name: 'Sessions' }).getByText('this session')).toBeVisible()

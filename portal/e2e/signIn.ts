@@ -37,9 +37,13 @@ async function setUpLanguage(page: Page) {
   await expect(page.locator('html')).toHaveAttribute('lang', 'en')
 }
 
-/** The browser may answer the conditional request by itself; then there is no button left to press. */
 export async function signIn(page: Page) {
   await page.goto(`${ready.url}/signin`)
+  await answerSignIn(page)
+}
+
+/** On the sign-in page. The browser may answer its request by itself; then there is no button left to press. */
+export async function answerSignIn(page: Page) {
   const button = page.getByRole('button', { name: /Sign in with a passkey|パスキーでサインイン/ })
   const shell = page.getByRole('navigation', { name: /Main|メイン/ })
   const byItself = await shell.waitFor({ timeout: 3_000 }).then(
