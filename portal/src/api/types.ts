@@ -1,4 +1,19 @@
-/** The server's answers, written from the contract; the OpenAPI generator (tools/api) replaces the ARM part. */
+/**
+ * The server's answers. What ARM types hold is taken from the server's own OpenAPI document (schema.d.ts, generated);
+ * the answers of routes that are no ARM types, and what only answers add, are written here.
+ */
+import type { components } from './schema.d.ts'
+
+type Schema<Name extends keyof components['schemas']> = components['schemas'][Name]
+
+/** The named fields of a schema as answers carry them: what is absent is left out and never null. */
+type Answered<T> = T extends (infer Item)[]
+  ? Answered<Item>[]
+  : T extends object
+    ? { [Key in keyof T as string extends Key ? never : Key]: Answered<Exclude<T[Key], null>> }
+    : T
+/** Some fields of a type, known better. */
+type Narrowed<T, Known> = Omit<T, keyof Known> & Known
 
 export type List<T> = { value: T[]; nextLink?: string }
 
@@ -90,56 +105,30 @@ export type Machine = {
   nsgs: string[]
   network: NetworkStatus
 }
-export type Socket = {
-  protocol: 'tcp' | 'udp'
-  address: string
-  port: number
-  process: { pid: number; name: string; exe: string; uid: number } | null
-}
-export type Facts = {
-  os: { id: string; versionId: string; prettyName: string; name: string; version: string }
-  kernel: { release: string; version: string; arch: string }
-  cpu: { model: string; count: number }
-  memory: { totalBytes: number; availableBytes: number; swapTotalBytes: number }
-  hostname: string
-  bootId: string
-  bootedAt: string
-  disks: { name: string; sizeBytes: number; model: string | null; rotational: boolean; readOnly: boolean }[]
-  mounts: {
-    source: string
-    target: string
-    fsType: string
-    options: string
-    sizeBytes: number
-    availableBytes: number
-  }[]
-  nics: { name: string; mac: string; mtu: number; up: boolean; addresses: string[] }[]
-  routes: { destination: string; gateway: string | null; interface: string; metric: number }[]
-  sockets: Socket[]
-  users: { name: string; uid: number; gid: number; home: string; shell: string }[]
-  services: { name: string; state: string }[]
-  packages: { manager: 'dpkg' | 'rpm' | 'none'; installed: Record<string, string> }
-  capabilities: Record<string, { tier: 'full' | 'partial' | 'none'; detail: string }>
-  agent: { version: string }
-}
-export type VirtualMachine = {
-  id: string
-  name: string
-  location: string
-  etag?: string
-  tags?: Record<string, string>
-  properties: {
-    vmId?: string
-    networkProfile?: { networkInterfaces?: { id: string; properties?: { primary?: boolean } }[] }
-    sekisho?: { status: MachineStatus; lastReportAt: string | null; network: NetworkStatus; facts?: Partial<Facts> }
+export type Socket = Schema<'Socket'>
+export type Capability = Narrowed<Schema<'Capability'>, { tier: 'full' | 'partial' | 'none' }>
+export type Facts = Narrowed<Schema<'Facts'>, { capabilities: Record<string, Capability> }>
+export type VirtualMachine = Narrowed<
+  Schema<'VirtualMachine'>,
+  {
+    etag?: string
+    properties: Narrowed<
+      Schema<'VirtualMachineProperties'>,
+      {
+        networkProfile?: { networkInterfaces?: { id: string; properties?: { primary?: boolean } }[] }
+        sekisho?: Narrowed<
+          Schema<'SekishoMachine'>,
+          { status: MachineStatus; network: NetworkStatus; facts?: Partial<Facts> }
+        >
+      }
+    >
   }
-}
+>
 export type EnrolmentToken = {
   id: string
   name: string
   location?: string
-  properties: {
-    ttlSeconds?: number
+  properties: Omit<Answered<Schema<'EnrolmentTokenProperties'>>, 'machineTags'> & {
     maxUses: number
     uses: number
     expiresAt: string
@@ -155,23 +144,17 @@ export type Access = 'Allow' | 'Deny'
 export type Direction = 'Inbound' | 'Outbound'
 export type Protocol = '*' | 'Tcp' | 'Udp' | 'Icmp' | 'Esp' | 'Ah'
 export type Ref = { id: string }
-export type SecurityRuleProperties = {
-  description?: string
-  protocol: string
-  sourcePortRange?: string
-  sourcePortRanges?: string[]
-  destinationPortRange?: string
-  destinationPortRanges?: string[]
-  sourceAddressPrefix?: string
-  sourceAddressPrefixes?: string[]
-  destinationAddressPrefix?: string
-  destinationAddressPrefixes?: string[]
-  sourceApplicationSecurityGroups?: Ref[]
-  destinationApplicationSecurityGroups?: Ref[]
-  access: Access
-  priority: number
-  direction: Direction
-}
+export type SecurityRuleProperties = Narrowed<
+  Answered<Schema<'SecurityRulePropertiesFormat'>>,
+  {
+    protocol: string
+    access: Access
+    priority: number
+    direction: Direction
+    sourceApplicationSecurityGroups?: Ref[]
+    destinationApplicationSecurityGroups?: Ref[]
+  }
+>
 export type SecurityRule = { id: string; name: string; etag?: string; properties: SecurityRuleProperties }
 export type SecurityGroup = {
   id: string
@@ -179,36 +162,45 @@ export type SecurityGroup = {
   location: string
   etag?: string
   tags?: Record<string, string>
-  properties: {
-    securityRules?: SecurityRule[]
-    defaultSecurityRules?: SecurityRule[]
-    networkInterfaces?: Ref[]
-    subnets?: Ref[]
-  }
+  properties: Narrowed<
+    Answered<Schema<'NetworkSecurityGroupProperties'>>,
+    {
+      securityRules?: SecurityRule[]
+      defaultSecurityRules?: SecurityRule[]
+      networkInterfaces?: Ref[]
+      subnets?: Ref[]
+    }
+  >
 }
 export type IpConfiguration = {
   name: string
-  properties: { privateIPAddress?: string; subnet?: Ref; applicationSecurityGroups?: Ref[]; primary?: boolean }
+  properties: Narrowed<
+    Answered<Schema<'NetworkInterfaceIpConfigurationProperties'>>,
+    { subnet?: Ref; applicationSecurityGroups?: Ref[] }
+  >
 }
 export type NetworkInterface = {
   id: string
   name: string
   location: string
   etag?: string
-  properties: {
-    networkSecurityGroup?: Ref | null
-    ipConfigurations?: IpConfiguration[]
-    virtualMachine?: Ref
-    macAddress?: string
-  }
+  properties: Narrowed<
+    Answered<Schema<'NetworkInterfaceProperties'>>,
+    { networkSecurityGroup?: Ref | null; ipConfigurations?: IpConfiguration[]; virtualMachine?: Ref }
+  >
 }
 export type Subnet = {
   id: string
   name: string
   etag?: string
-  properties: { addressPrefix?: string; addressPrefixes?: string[]; networkSecurityGroup?: Ref | null }
+  properties: Narrowed<Answered<Schema<'SubnetProperties'>>, { networkSecurityGroup?: Ref | null }>
 }
-export type VirtualNetwork = { id: string; name: string; location: string; properties: { subnets?: Subnet[] } }
+export type VirtualNetwork = {
+  id: string
+  name: string
+  location: string
+  properties: Narrowed<Answered<Schema<'VirtualNetworkProperties'>>, { subnets?: Subnet[] }>
+}
 export type ApplicationSecurityGroup = { id: string; name: string; location: string }
 export type EffectiveRule = {
   name: string
@@ -264,25 +256,19 @@ export type PrincipalType = 'User' | 'Group' | 'ServicePrincipal'
 export type RoleDefinition = {
   id: string
   name: string
-  properties: {
-    roleName: string
-    type: string
+  properties: Omit<Answered<Schema<'RoleDefinitionProperties'>>, 'description' | 'assignableScopes' | 'permissions'> & {
     description?: string
-    permissions: { actions: string[]; notActions: string[]; dataActions?: string[]; notDataActions?: string[] }[]
     assignableScopes?: string[]
+    permissions: (Partial<Schema<'Permission'>> & Pick<Schema<'Permission'>, 'actions' | 'notActions'>)[]
   }
 }
 export type RoleAssignment = {
   id: string
   name: string
-  properties: {
-    roleDefinitionId: string
-    principalId: string
-    principalType: PrincipalType
-    scope: string
-    createdOn?: string
-    createdBy?: string
-  }
+  properties: Narrowed<
+    Answered<Schema<'AssignmentProperties'>>,
+    { principalType: PrincipalType; scope: string; createdOn?: string; createdBy?: string }
+  >
 }
 export type Explanation = {
   allowed: boolean
