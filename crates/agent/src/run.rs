@@ -143,8 +143,6 @@ impl Agent {
         };
         tracing::info!(generation, outcome = ?report.outcome, message = report.message, "a generation ended");
         self.state.keep_report(&report)?;
-        // What the kernel told of our own change is old news.
-        self.reconciler.repair().await?;
         Ok(report)
     }
 

@@ -70,7 +70,7 @@ pub struct Desired {
     pub part: NsgPart,
     /// Its generation.
     pub generation: u64,
-    /// What the table held right after this generation was loaded; `None` when nobody has seen it.
+    /// What the table held when this generation came into force; `None` when nobody has seen it.
     pub digest: Option<Digest>,
 }
 
@@ -108,13 +108,14 @@ pub fn plan(desired: Option<&Desired>, observed: Option<&Digest>) -> Vec<Action>
         (None, None) => return Vec::new(),
         (None, Some(_)) => return vec![Action::Remove],
         (Some(_), None) => Reason::Missing,
+        // Also when the table says it is of an older generation: one that changed nothing was not loaded again.
+        (Some(Desired { digest: Some(expected), .. }), Some(digest)) if expected == digest => {
+            return Vec::new();
+        }
         (Some(desired), Some(digest)) if digest.generation() != Some(desired.generation) => {
             Reason::Generation
         }
         (Some(Desired { digest: None, .. }), Some(_)) => Reason::Unverified,
-        (Some(Desired { digest: Some(expected), .. }), Some(digest)) if expected == digest => {
-            return Vec::new();
-        }
         (Some(_), Some(_)) => Reason::Drift,
     };
     desired.map(|d| Action::Load { script: script(&d.part, d.generation), reason }).into_iter().collect()
@@ -278,6 +279,8 @@ mod tests {
     fn nothing_is_done_only_when_the_table_is_exactly_what_was_loaded() {
         let loaded = listing(7, "");
         let desired = |digest: Option<Digest>| Desired { part: NsgPart::default(), generation: 7, digest };
+        let unchanged = desired(Some(listing(6, "")));
+        assert_eq!(reasons(Some(&unchanged), Some(&listing(6, ""))), []);
         let known = desired(Some(loaded.clone()));
         assert_eq!(reasons(Some(&known), Some(&loaded)), []);
         assert_eq!(reasons(Some(&known), None), [Some(Reason::Missing)]);

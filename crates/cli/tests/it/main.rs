@@ -55,7 +55,7 @@ fn programs() -> PathBuf {
 struct World {
     site: Site,
     api: Api,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl World {
@@ -75,7 +75,7 @@ impl World {
         site.wait_for_facts(&api).unwrap();
         site.attach(&api, GROUP).unwrap();
         site.wait_for_rules(&api).unwrap();
-        let world = World { site, api, _dir: dir };
+        let world = World { site, api, dir };
         world.listen("db", 5432);
         world.listen("web", 5432);
         world
@@ -237,6 +237,11 @@ fn a_rule_set_that_cuts_the_agent_off_takes_itself_back_and_says_so() {
     );
     world.remove("deny-all-out");
     world.state_becomes("db", "applied");
+    // What came back is what the next generation wants: nothing is loaded, and nobody is blamed.
+    world.deny_db();
+    world.becomes("after a later rule", false, Duration::from_secs(1));
+    let log = std::fs::read_to_string(world.dir.path().join("agent-db.log")).unwrap();
+    assert!(log.contains("a generation ended") && !log.contains("were repaired"), "{log}");
 }
 
 #[test]
