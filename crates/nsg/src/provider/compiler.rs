@@ -14,6 +14,7 @@ use super::{lookup, tags, type_name};
 use crate::effective::effective;
 use crate::policy::{Addresses, Association, InterfaceName, MacAddress, NsgPart, Ports, Rule};
 use crate::resolve::{AttachedNsg, Inputs, NicInput, Tags, resolve};
+use crate::resources::VirtualNetwork;
 
 /// Makes the `nsg` part of desired documents.
 pub struct Compiler;
@@ -102,8 +103,9 @@ pub(super) async fn effective_at(read: &mut dyn Read, nic: &Resource) -> Result<
 /// Everything in a scope that decides policies.
 struct World {
     nics: Vec<Resource>,
-    groups: HashMap<Scope, Resource>,
-    networks: HashMap<Scope, Resource>,
+    // Read once, not once for each NIC; what cannot be read fails only those who use it.
+    groups: HashMap<Scope, Result<AttachedNsg, ArmError>>,
+    networks: HashMap<Scope, Result<VirtualNetwork, ArmError>>,
     members: HashMap<Scope, Vec<IpAddr>>,
     tags: HashMap<Scope, Tags>,
 }
@@ -137,10 +139,13 @@ impl World {
             list.sort();
             list.dedup();
         }
-        let by_id = |list: Vec<Resource>| list.into_iter().map(|r| (r.id.clone(), r)).collect();
+        let attached = |group: Resource| {
+            let rules = lookup::rules(&group);
+            (group.id.clone(), rules.map(|rules| AttachedNsg { id: group.id, rules }))
+        };
         Ok(World {
-            groups: by_id(groups),
-            networks: by_id(networks),
+            groups: groups.into_iter().map(attached).collect(),
+            networks: networks.into_iter().map(|n| (n.id.clone(), lookup::network(&n))).collect(),
             nics,
             members,
             tags: tags_by_subscription,
@@ -153,8 +158,7 @@ impl World {
     }
 
     fn attached(&self, group: &Scope) -> Result<AttachedNsg, ArmError> {
-        let resource = self.groups.get(group).ok_or_else(|| ArmError::not_found(group))?;
-        Ok(AttachedNsg { id: resource.id.clone(), rules: lookup::rules(resource)? })
+        self.groups.get(group).cloned().unwrap_or_else(|| Err(ArmError::not_found(group)))
     }
 
     fn input(&self, nic: &Resource) -> Result<NicInput, ArmError> {
@@ -166,14 +170,11 @@ impl World {
         let mac = typed.properties.mac_address.as_deref().and_then(|m| MacAddress::parse(m).ok());
         let subnet = lookup::subnets_of(&typed).into_iter().next();
         let network = subnet.as_ref().and_then(Scope::parent).and_then(|id| self.networks.get(&id));
-        let space: Option<Vec<IpNet>> = match network {
-            Some(network) => Some(lookup::network(network)?.prefixes()?),
-            None => None,
-        };
+        let network = network.map(|n| n.as_ref().map_err(Clone::clone)).transpose()?;
+        let space: Option<Vec<IpNet>> = network.map(VirtualNetwork::prefixes).transpose()?;
         let subnet_nsg = match (&subnet, network) {
             (Some(id), Some(network)) => {
-                let typed = lookup::network(network)?;
-                let subnets = typed.properties.subnets.iter().flatten();
+                let subnets = network.properties.subnets.iter().flatten();
                 let own = subnets
                     .into_iter()
                     .find(|s| s.name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(id.name())));

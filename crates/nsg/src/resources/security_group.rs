@@ -69,36 +69,6 @@ impl NetworkSecurityGroup {
         }
         Ok(())
     }
-
-    /// Checks that a rule written as a child resource fits beside the group's others. `siblings` may hold the rule's
-    /// own earlier version, which does not count.
-    ///
-    /// # Errors
-    /// As [`SecurityRule::validate`], or `SecurityRuleConflict`, or the limit of [`MAX_RULES`].
-    pub fn validate_child(rule: &SecurityRule, siblings: &[SecurityRule]) -> Result<(), ArmError> {
-        let spec = rule.validate()?;
-        let mut count = 1;
-        for sibling in siblings {
-            let name = sibling.name.as_deref().unwrap_or_default();
-            if name.eq_ignore_ascii_case(&spec.name) {
-                continue;
-            }
-            count += 1;
-            let direction = sibling.properties.direction.as_deref().and_then(Direction::parse);
-            if direction == Some(spec.direction)
-                && sibling.properties.priority == Some(i64::from(spec.priority))
-            {
-                return Err(rule_conflict(&spec.name, name));
-            }
-        }
-        if count > MAX_RULES {
-            return Err(ArmError::bad(
-                "SecurityRulesPerNetworkSecurityGroupLimitReached",
-                format!("A network security group can have {MAX_RULES} rules."),
-            ));
-        }
-        Ok(())
-    }
 }
 
 fn rule_conflict(rule: &str, other: &str) -> ArmError {
@@ -224,12 +194,7 @@ mod tests {
             "Security rule b conflicts with rule a. Rules cannot have the same Priority and Direction."
         );
         assert_eq!(error.target.as_deref(), Some("properties.securityRules[1].properties.priority"));
-        let child = |r: SecurityRule| {
-            NetworkSecurityGroup::validate_child(&r, &[rule("a", 100, "Inbound")]).map_err(|e| e.code)
-        };
-        assert_eq!(child(rule("b", 100, "Inbound")), Err("SecurityRuleConflict".into()));
-        assert_eq!(child(rule("A", 100, "Inbound")), Ok(()), "a rule does not conflict with itself");
-        assert_eq!(child(rule("b", 100, "Outbound")), Ok(()));
+        group(vec![rule("a", 100, "Inbound"), rule("b", 100, "Outbound")]).validate("n").unwrap();
     }
 
     #[test]
@@ -240,7 +205,6 @@ mod tests {
             group(many(1001)).validate("n").unwrap_err().target.as_deref(),
             Some("properties.securityRules")
         );
-        assert!(NetworkSecurityGroup::validate_child(&rule("one", 4000, "Inbound"), &many(1000)).is_err());
         let twins = group(vec![rule("a", 100, "Inbound"), rule("A", 101, "Inbound")]);
         assert_eq!(twins.validate("n").unwrap_err().code, "DuplicateResourceName");
         group(Vec::new()).validate("n").unwrap();
