@@ -1,10 +1,10 @@
 //! Long-running operations: what a client polls (research 09 §2.6). They are kept as documents, so a restart of the
 //! server forgets none.
 
+use crate::resource::instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::traits::{read_document, write_document};
 use crate::{ArmError, Read, Scope, StoreError, Write};
@@ -87,7 +87,7 @@ impl Operation {
     pub fn body(&self, url: &str) -> Value {
         let mut body = json!({
             "id": url, "name": self.id, "status": self.status,
-            "startTime": self.started_at.format(&Rfc3339).unwrap_or_default(),
+            "startTime": instant(self.started_at),
         });
         if let Some((code, message)) = &self.error {
             body["error"] = json!({"code": code, "message": message});

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
+use crate::filter::Filter;
 use crate::resource::object_entry;
 use crate::{ApiVersion, ArmError, CallerRef, Read, Resource, Scope, TypeName, Write};
 
@@ -155,6 +156,14 @@ impl Call {
     /// A query value.
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
+    }
+
+    /// `$filter`, when there is one.
+    ///
+    /// # Errors
+    /// 400 when it cannot be read.
+    pub fn filter(&self) -> Result<Option<Filter>, ArmError> {
+        self.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()
     }
 
     /// Whether `$expand` names `what`.

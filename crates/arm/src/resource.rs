@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::{ArmError, Scope, TypeName};
 
@@ -86,6 +87,11 @@ pub fn object_entry<'a>(map: &'a mut Map<String, Value>, key: &str) -> &'a mut M
         Value::Object(inner) => inner,
         _ => unreachable!("made an object above"),
     }
+}
+
+/// An instant as ARM writes it (RFC 3339).
+pub fn instant(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
 }
 
 /// Reads a JSON value as a typed struct; `root` begins the error's target.

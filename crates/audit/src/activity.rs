@@ -1,8 +1,8 @@
 //! A leaf in the shape of Azure's activity log (`Microsoft.Insights/eventtypes/management/values`, 2015-04-01).
 
+use sekisho_arm::resource::instant;
 use sekisho_arm::{Outcome, Scope};
 use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
 
 use crate::chain::{Hash, Leaf};
 
@@ -10,7 +10,7 @@ use crate::chain::{Hash, Leaf};
 pub fn event(leaf: &Leaf, hash: &Hash) -> Value {
     let entry = &leaf.entry;
     let scope = Scope::parse(&entry.resource_id).ok();
-    let at = leaf.at.format(&Rfc3339).unwrap_or_default();
+    let at = instant(leaf.at);
     let namespace = entry.operation.split('/').next().unwrap_or_default();
     let named = |value: &str| json!({"value": value, "localizedValue": value});
     // Azure has no "Denied": a refusal is a failure there whose sub-status says why.

@@ -161,7 +161,7 @@ impl Session {
         if now >= self.ends() {
             return Err(SessionError::Over);
         }
-        if now >= self.seen + Duration::seconds(self.idle) {
+        if now >= self.lapses() {
             return Err(SessionError::Idle);
         }
         Ok(())
@@ -170,6 +170,11 @@ impl Session {
     /// When it ends even if it is used all the time.
     pub fn ends(&self) -> OffsetDateTime {
         self.created + Duration::seconds(self.absolute)
+    }
+
+    /// When it ends if it is not used again.
+    pub fn lapses(&self) -> OffsetDateTime {
+        self.ends().min(self.seen + Duration::seconds(self.idle))
     }
 
     /// Notes a request. True when something changed and the session should be stored.

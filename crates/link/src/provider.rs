@@ -1,5 +1,6 @@
 //! Machines, enrolment tokens and the slim machine list as ARM types.
 
+use sekisho_arm::resource::instant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,7 +17,6 @@ use sekisho_arm::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use time::Duration;
-use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
 use crate::facts::Facts;
@@ -190,8 +190,7 @@ impl ResourceType for VirtualMachines {
         );
         os.entry("linuxConfiguration").or_insert_with(|| json!({"disablePasswordAuthentication": true}));
         properties.insert("networkProfile".into(), json!({"networkInterfaces": interfaces}));
-        properties
-            .insert("timeCreated".into(), resource.created_at.format(&Rfc3339).unwrap_or_default().into());
+        properties.insert("timeCreated".into(), instant(resource.created_at).into());
         if call.expands("instanceView") {
             properties.insert("instanceView".into(), seen.instance_view(read, resource));
         }
@@ -250,7 +249,7 @@ impl Seen {
     fn summary(&self, read: &mut dyn Read, facts: Option<Value>) -> Value {
         let mut out = json!({
             "status": self.state.presence(read.now()),
-            "lastReportAt": self.state.last_report_at.and_then(|t| t.format(&Rfc3339).ok()),
+            "lastReportAt": self.state.last_report_at.map(instant),
             "network": machine::convergence(self.desired.as_ref(), self.state.report.as_ref()),
         });
         if let Some(facts) = facts {
@@ -260,7 +259,7 @@ impl Seen {
     }
 
     fn instance_view(&self, read: &mut dyn Read, vm: &Resource) -> Value {
-        let at = vm.created_at.format(&Rfc3339).unwrap_or_default();
+        let at = instant(vm.created_at);
         let (power, display) = match self.state.presence(read.now()) {
             machine::Presence::Online => ("PowerState/running", "VM running"),
             machine::Presence::Stale | machine::Presence::Offline => {
@@ -278,7 +277,7 @@ impl Seen {
                 "statuses": [{
                     "code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready",
                     "message": format!("Network rules: generation {} is {}.", convergence.generation, convergence.state),
-                    "time": self.state.last_report_at.and_then(|t| t.format(&Rfc3339).ok()),
+                    "time": self.state.last_report_at.map(instant),
                 }],
                 "extensionHandlers": [],
             },
@@ -381,7 +380,7 @@ impl ResourceType for Machines {
                 "kernel": at("/kernel/release"),
                 "addresses": addresses,
                 "status": state.presence(now),
-                "lastReportAt": state.last_report_at.and_then(|t| t.format(&Rfc3339).ok()),
+                "lastReportAt": state.last_report_at.map(instant),
                 "agentVersion": state.version,
                 "cpus": at("/cpu/count"),
                 "memoryBytes": at("/memory/totalBytes"),
@@ -456,8 +455,7 @@ impl ResourceType for EnrolmentTokens {
         let tags = sekisho_arm::resource::check_tags(tags).map_err(|e| e.under("properties.machineTags"))?;
         let mut secret = Zeroizing::new(vec![0u8; SECRET_BYTES]);
         SystemRandom::new().fill(&mut secret).map_err(|_| ArmError::internal())?;
-        let expires =
-            (tx.now() + Duration::seconds(ttl)).format(&Rfc3339).map_err(|_| ArmError::internal())?;
+        let expires = instant(tx.now() + Duration::seconds(ttl));
         let hash = secret_hash(&secret);
         let properties = json!({"expiresAt": expires, "maxUses": uses, "uses": 0, "machineTags": tags, "secretHash": hash});
         draft.rest.insert("properties".into(), properties);

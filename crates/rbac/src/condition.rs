@@ -16,6 +16,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use crate::RoleId;
 use crate::universe::Pattern;
 
 /// Longest condition accepted, in bytes (Azure: 8 KB).
@@ -74,6 +75,25 @@ impl Attributes {
     pub fn with(mut self, source: Source, name: &str, value: impl Into<String>) -> Attributes {
         self.values.entry((source, name.trim().to_ascii_lowercase())).or_default().push(value.into());
         self
+    }
+
+    /// Adds what conditions see of a role assignment. What is not known is left out, so that a condition that looks
+    /// at it is unmet.
+    #[must_use]
+    pub fn of_assignment(
+        self,
+        source: Source,
+        role: Option<RoleId>,
+        principal: Option<&str>,
+        kind: Option<&str>,
+    ) -> Attributes {
+        let role = role.map(|r| r.to_string());
+        [("RoleDefinitionId", role.as_deref()), ("PrincipalId", principal), ("PrincipalType", kind)]
+            .into_iter()
+            .filter_map(|(field, value)| Some((field, value?)))
+            .fold(self, |all, (field, value)| {
+                all.with(source, &format!("Microsoft.Authorization/roleAssignments:{field}"), value)
+            })
     }
 
     fn get(&self, attribute: &(Source, String)) -> Option<&[String]> {

@@ -5,7 +5,7 @@
 
 use sekisho_arm::{ArmError, Scope};
 
-use crate::condition::{Attributes, Condition, Source};
+use crate::condition::Condition;
 use crate::scopes::is_management_group;
 use crate::{Assignment, Decision, PrincipalId, RoleDefinition, RoleType, Snapshot, builtin};
 
@@ -15,18 +15,6 @@ pub const ASSIGNMENT_WRITE: &str = "Microsoft.Authorization/roleAssignments/writ
 pub const ASSIGNMENT_DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
 /// The operation that creates and changes custom roles.
 pub const ROLE_WRITE: &str = "Microsoft.Authorization/roleDefinitions/write";
-
-/// Whether a caller may create an assignment. Their conditions see it as `@Request`.
-pub fn may_assign(snapshot: &Snapshot, who: &[PrincipalId], assignment: &Assignment) -> Decision {
-    let attributes = attributes(assignment, Source::Request);
-    snapshot.decide_with(who, ASSIGNMENT_WRITE, &assignment.scope, &attributes)
-}
-
-/// Whether a caller may remove an assignment. Their conditions see it as `@Resource`.
-pub fn may_unassign(snapshot: &Snapshot, who: &[PrincipalId], assignment: &Assignment) -> Decision {
-    let attributes = attributes(assignment, Source::Resource);
-    snapshot.decide_with(who, ASSIGNMENT_DELETE, &assignment.scope, &attributes)
-}
 
 /// Whether a caller may write a custom role: they need it at every assignable scope. The first refusal is returned.
 pub fn may_define(snapshot: &Snapshot, who: &[PrincipalId], role: &RoleDefinition) -> Decision {
@@ -41,14 +29,6 @@ pub fn may_define(snapshot: &Snapshot, who: &[PrincipalId], role: &RoleDefinitio
         }
     }
     last
-}
-
-fn attributes(assignment: &Assignment, source: Source) -> Attributes {
-    const PREFIX: &str = "Microsoft.Authorization/roleAssignments";
-    Attributes::none()
-        .with(source, &format!("{PREFIX}:RoleDefinitionId"), assignment.role.to_string())
-        .with(source, &format!("{PREFIX}:PrincipalId"), assignment.principal.to_string())
-        .with(source, &format!("{PREFIX}:PrincipalType"), assignment.principal_type.as_str())
 }
 
 /// Checks a new assignment against the facts.

@@ -36,6 +36,3 @@ pub use query::{Change, ChangeReach, Grantee, Reach, preview};
 pub use role::{Permission, RoleDefinition, RoleDefinitionProperties, RoleId, RoleType};
 pub use snapshot::{Decision, Facts, Group, Identity, Problem, Snapshot};
 pub use universe::{OpId, Plane, Universe, UniverseError};
-
-/// The api-version whose shapes the wire types of this crate follow.
-pub const API_VERSION: &str = "2022-04-01";

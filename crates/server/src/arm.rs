@@ -9,7 +9,6 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use sekisho_arm::engine::{self, Answer, Page, Preconditions};
-use sekisho_arm::filter::Filter;
 use sekisho_arm::operation::{Operation, Status};
 use sekisho_arm::registry::Storage;
 use sekisho_arm::route::Route;
@@ -479,8 +478,7 @@ impl Asker<'_> {
             }
             return Ok(Answer::json(200, body));
         }
-        let filter =
-            self.call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
+        let filter = self.call.filter()?;
         let top = match self.call.query("$top") {
             None => PAGE,
             Some(text) => text

@@ -35,6 +35,8 @@ pub struct Caller {
     pub address: IpAddr,
     /// The session, for people in the portal.
     pub session: Option<Box<Session>>,
+    /// When this ends by itself: the token expires, or the session is over or idle for too long.
+    pub expires: OffsetDateTime,
     /// The generation of the principal when this was decided.
     generation: u64,
 }
@@ -90,28 +92,45 @@ pub fn cookie(headers: &HeaderMap, name: &str) -> Option<Secret> {
         .map(|(_, v)| Secret::new(v))
 }
 
+/// Who sent a request, as far as the browser says: `Sec-Fetch-Site`, or `Origin` of browsers without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The portal's own page.
+    Portal,
+    /// A page of another site.
+    Elsewhere,
+    /// No page: the address bar, or a program.
+    NoPage,
+}
+
+/// Reads who sent a request.
+pub fn sender(headers: &HeaderMap, base: &str) -> Sender {
+    match (web::header(headers, "sec-fetch-site").as_deref(), web::header(headers, "origin")) {
+        (Some("same-origin"), _) => Sender::Portal,
+        (Some("none"), _) | (None, None) => Sender::NoPage,
+        (None, Some(origin)) if origin == base => Sender::Portal,
+        _ => Sender::Elsewhere,
+    }
+}
+
+/// The refusal of a request that did not come from the portal's own page.
+pub fn cross_site() -> ArmError {
+    ArmError::new(403, "CrossSiteRequest", "This request did not come from the portal's own page.")
+}
+
 /// Refuses a changing request that another site's page may have caused.
 ///
 /// # Errors
 /// 403 `CrossSiteRequest`.
 pub fn same_origin(method: &Method, headers: &HeaderMap, base: &str) -> Result<(), ArmError> {
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return Ok(());
-    }
-    let own = match web::header(headers, "sec-fetch-site") {
-        Some(site) => site == "same-origin",
-        None => web::header(headers, "origin").is_some_and(|o| o == base),
-    };
-    if own {
-        Ok(())
-    } else {
-        Err(ArmError::new(403, "CrossSiteRequest", "This request did not come from the portal's own page."))
-    }
+    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if reads || sender(headers, base) == Sender::Portal { Ok(()) } else { Err(cross_site()) }
 }
 
 async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Result<Caller, ArmError> {
     let authority = app.identity.authority(&web::base_url(headers, &app.config));
     let claims = app.identity.tokens.verify(token, &authority.audiences(), OffsetDateTime::now_utc())?;
+    let expires = OffsetDateTime::from_unix_timestamp(claims.exp).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let mut read = app.store.read().await?;
     let gone = || {
         unauthenticated(
@@ -133,6 +152,7 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
                 name: principal.app_id.to_string(),
                 address: peer.0.ip(),
                 session: None,
+                expires,
                 generation: principal.generation,
             })
         }
@@ -148,6 +168,7 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
                 name: person.user_principal_name,
                 address: peer.0.ip(),
                 session: None,
+                expires,
                 generation: person.generation,
             })
         }
@@ -187,26 +208,29 @@ async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmErr
         name: person.user_principal_name,
         address: peer.0.ip(),
         generation: person.generation,
+        expires: session.lapses(),
         session: Some(Box::new(session)),
     })
 }
 
-/// Whether a caller who was admitted before would be admitted again.
-pub async fn still_valid(app: &App, caller: &Caller) -> bool {
+/// Until when a caller who was admitted before would be admitted again; `None` when no longer.
+pub async fn valid_until(app: &App, caller: &Caller) -> Option<OffsetDateTime> {
     let check = async {
+        let now = OffsetDateTime::now_utc();
         let mut read = app.store.read().await?;
         if let Some(session) = &caller.session {
             let kept: Option<Session> = read_document(&mut read, kind::SESSION, &session.key()).await?;
             let person: Option<Person> =
                 read_document(&mut read, kind::PERSON, &caller.principal.to_string()).await?;
-            return Ok(kept.is_some_and(|s| s.alive(OffsetDateTime::now_utc()).is_ok())
-                && person.is_some_and(|p| p.enabled && p.generation == caller.generation));
+            let same = person.is_some_and(|p| p.enabled && p.generation == caller.generation);
+            return Ok(kept.filter(|s| same && s.alive(now).is_ok()).map(|s| s.lapses()));
         }
         let principal: Option<ServicePrincipal> =
             read_document(&mut read, kind::SERVICE_PRINCIPAL, &caller.principal.to_string()).await?;
-        Ok::<_, StoreError>(principal.is_some_and(|p| p.enabled && p.generation == caller.generation))
+        let same = principal.is_some_and(|p| p.enabled && p.generation == caller.generation);
+        Ok::<_, StoreError>((same && now < caller.expires).then_some(caller.expires))
     };
-    check.await.unwrap_or(false)
+    check.await.unwrap_or_default()
 }
 
 /// The 401 with the header that tells clients where to get a token.

@@ -14,6 +14,7 @@ use sekisho_arm::Scope;
 use sekisho_rbac::PrincipalId;
 use sekisho_store::Change;
 use serde_json::json;
+use time::OffsetDateTime;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::App;
@@ -21,8 +22,8 @@ use crate::authn::{self, Caller};
 use crate::http::Peer;
 use crate::signin::graph;
 
-/// How often a stream on which nothing happens asks whether it may go on, because a session ends by itself too.
-const RECHECK: Duration = Duration::from_secs(30);
+/// What can end a stream before its time.
+const MAY_END: [&str; 3] = ["session", "person", "servicePrincipal"];
 /// What the directory and the log tell: only that there is something new to read.
 const DIRECTORY: [&str; 6] = ["person", "group", "servicePrincipal", "session", "credential", "audit"];
 /// Most changes replayed after a reconnect.
@@ -54,15 +55,20 @@ pub async fn stream(
     }
     waiting.reverse();
     let events =
-        stream::unfold((app, feed, waiting, caller), |(app, mut feed, mut waiting, caller)| async move {
+        stream::unfold((app, feed, waiting, caller), |(app, mut feed, mut waiting, mut caller)| async move {
             loop {
                 if let Some(event) = waiting.pop() {
                     return Some((Ok::<_, Infallible>(event), (app, feed, waiting, caller)));
                 }
-                let news = tokio::time::timeout(RECHECK, feed.recv()).await;
+                let left = caller.expires - OffsetDateTime::now_utc();
+                let news = tokio::time::timeout(left.try_into().unwrap_or_default(), feed.recv()).await;
                 // Whatever was revoked or ran out, the session, the person or the program, ends the stream with it.
-                if !authn::still_valid(&app, &caller).await {
-                    return None;
+                let doubtful = match &news {
+                    Ok(Ok(changes)) => changes.iter().any(|c| MAY_END.contains(&c.kind.as_str())),
+                    Ok(Err(_)) | Err(_) => true,
+                };
+                if doubtful || caller.expires <= OffsetDateTime::now_utc() {
+                    caller.expires = authn::valid_until(&app, &caller).await?;
                 }
                 let Ok(news) = news else { continue };
                 match news {

@@ -43,12 +43,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/providers/{*rest}", any(arm_route))
         .route("/tenants", any(arm_route))
         .fallback(portal_or_arm)
-        .layer(middleware::from_fn_with_state(app.clone(), every_request))
+        .layer(middleware::from_fn(every_request))
         .with_state(app)
 }
 
 /// Adds ids and security headers to every answer.
-async fn every_request(State(_app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+async fn every_request(mut request: Request, next: Next) -> Response {
     let id = Uuid::new_v4().to_string();
     request.extensions_mut().insert(RequestId(id.clone()));
     let client_id = request

@@ -1,15 +1,47 @@
 //! What may be granted, defined and removed.
 
+use sekisho_rbac::condition::Source;
 use sekisho_rbac::guard::{
-    check_assignment, check_role_removal, keeps_an_owner, may_assign, may_define, may_unassign,
+    ASSIGNMENT_DELETE, ASSIGNMENT_WRITE, check_assignment, check_role_removal, keeps_an_owner, may_define,
 };
-use sekisho_rbac::{Facts, Group, Permission, PrincipalType, RoleId, Snapshot, builtin};
+use sekisho_rbac::{
+    Assignment, Attributes, Decision, Facts, Group, Permission, PrincipalId, PrincipalType, RoleId, Snapshot,
+    builtin,
+};
 use uuid::uuid;
 
 use crate::{assign, block, facts, role, scope, who};
 
 /// Virtual Machine Data Access Administrator (preview): may grant the two login roles and nothing else.
 const VM_DATA_ACCESS_ADMINISTRATOR: RoleId = RoleId(uuid!("66f75aeb-eabe-4b70-9f1e-c350c4c9ad04"));
+
+fn may_assign(s: &Snapshot, who: &[PrincipalId], wanted: &Assignment) -> Decision {
+    s.decide_with(who, ASSIGNMENT_WRITE, &wanted.scope, &seen(Source::Request, wanted))
+}
+
+fn may_unassign(s: &Snapshot, who: &[PrincipalId], kept: &Assignment) -> Decision {
+    s.decide_with(who, ASSIGNMENT_DELETE, &kept.scope, &seen(Source::Resource, kept))
+}
+
+fn seen(source: Source, a: &Assignment) -> Attributes {
+    let principal = a.principal.to_string();
+    Attributes::none().of_assignment(source, Some(a.role), Some(&principal), Some(a.principal_type.as_str()))
+}
+
+#[test]
+fn what_a_request_leaves_out_meets_no_condition_not_even_a_negative_one() {
+    for kind in ["StringNotEqualsIgnoreCase 'User'", "StringEqualsIgnoreCase 'User'"] {
+        let mut f = facts();
+        let mut a = assign(1, 1, builtin::USER_ACCESS_ADMINISTRATOR, "SUB");
+        let field = "@Request[Microsoft.Authorization/roleAssignments:PrincipalType]";
+        a.condition = Some(format!("({field} {kind})"));
+        f.assignments = vec![a];
+        let s = Snapshot::compile(f);
+        let unsaid =
+            Attributes::none().of_assignment(Source::Request, Some(builtin::READER), Some("p"), None);
+        assert!(!s.decide_with(&[who(1)], ASSIGNMENT_WRITE, &scope("SUB"), &unsaid).is_allowed(), "{kind}");
+    }
+}
 
 #[test]
 fn a_delegate_grants_the_listed_roles_only_and_may_lack_them_herself() {
@@ -39,7 +71,7 @@ fn a_condition_on_the_assignment_narrows_what_an_access_administrator_grants() {
     wanted.principal_type = PrincipalType::Group;
     assert!(may_assign(&s, &[who(1)], &wanted).is_allowed());
     assert!(may_unassign(&s, &[who(1)], &wanted).is_allowed(), "the condition is about writing only");
-    assert!(!s.may_list(&[who(1)], sekisho_rbac::guard::ASSIGNMENT_WRITE).contains(&scope("SUB")));
+    assert!(!s.may_list(&[who(1)], ASSIGNMENT_WRITE).contains(&scope("SUB")));
 }
 
 #[test]

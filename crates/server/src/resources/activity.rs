@@ -1,7 +1,7 @@
 //! `Microsoft.Insights/eventtypes/management/values`: the audit log in the shape of Azure's activity log.
 
 use async_trait::async_trait;
-use sekisho_arm::filter::{Comparison, Filter};
+use sekisho_arm::filter::Comparison;
 use sekisho_arm::registry::{PutStyle, Storage, any_schema};
 use sekisho_arm::{ArmError, Call, Read, ResourceType, Scope, ScopeKind, TypeSpec};
 use sekisho_audit::activity::event;
@@ -64,7 +64,7 @@ impl ResourceType for Events {
     ) -> Result<Value, ArmError> {
         // The collection hangs under `eventtypes/management`; what counts is the scope outside of it.
         let scope = scope.resource().map_or_else(|| scope.clone(), |r| r.base_scope().clone());
-        let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
+        let filter = call.filter()?;
         let bound = |op| filter.as_ref().and_then(|f| f.bound("eventTimestamp", op)).map(instant).transpose();
         let (from, to) = (bound(Comparison::Ge)?, bound(Comparison::Le)?);
         let wanted = |path: &str| filter.as_ref().and_then(|f| f.required(path));

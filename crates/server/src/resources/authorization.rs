@@ -1,6 +1,7 @@
 //! `Microsoft.Authorization`: role definitions, role assignments, deny assignments, and the questions people ask about
 //! them. The meaning is `rbac`'s; here it meets the database.
 
+use sekisho_arm::resource::instant;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,7 +22,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::OnceLock;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use crate::access::{self, GROUP, GroupRecord};
@@ -75,17 +75,19 @@ async fn snapshot(read: &mut (dyn Read + '_), universe: &LateUniverse) -> Result
 
 /// What conditions look at: the assignment asked for and the one kept.
 pub fn attributes(request: &Value, kept: &Value) -> Attributes {
-    const PREFIX: &str = "Microsoft.Authorization/roleAssignments";
-    let mut out = Attributes::none();
-    for (source, body) in [(Source::Request, request), (Source::Resource, kept)] {
-        let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
-        let role = RoleId::parse(&text("roleDefinitionId")).map(|r| r.to_string()).unwrap_or_default();
-        out = out
-            .with(source, &format!("{PREFIX}:RoleDefinitionId"), role)
-            .with(source, &format!("{PREFIX}:PrincipalId"), text("principalId"))
-            .with(source, &format!("{PREFIX}:PrincipalType"), text("principalType"));
-    }
-    out
+    [(Source::Request, request), (Source::Resource, kept)].into_iter().fold(
+        Attributes::none(),
+        |all, (source, body)| {
+            let text = |field: &str| body[field].as_str();
+            let role = text("roleDefinitionId").and_then(RoleId::parse);
+            all.of_assignment(source, role, text("principalId"), text("principalType"))
+        },
+    )
+}
+
+/// Who asks, as role facts name them.
+fn asker(call: &Call) -> PrincipalId {
+    PrincipalId(Uuid::try_parse(&call.caller.object_id).unwrap_or_default())
 }
 
 struct RoleDefinitions {
@@ -166,7 +168,7 @@ impl ResourceType for RoleDefinitions {
         draft: &mut Resource,
         old: Option<&Resource>,
     ) -> Result<(), ArmError> {
-        let now = tx.now().format(&Rfc3339).unwrap_or_default();
+        let now = instant(tx.now());
         let created = old.map(Resource::properties).and_then(|p| p.get("createdOn").cloned());
         let by = old.map(Resource::properties).and_then(|p| p.get("createdBy").cloned());
         let properties = draft.properties_mut();
@@ -180,7 +182,7 @@ impl ResourceType for RoleDefinitions {
         let all = snapshot(tx.as_read(), &self.universe).await?;
         let others: Vec<&RoleDefinition> = all.roles().filter(|r| r.name != role.name).collect();
         validate::custom_role(&role, others, all.universe())?;
-        let who = [PrincipalId(Uuid::try_parse(&call.caller.object_id).unwrap_or_default())];
+        let who = [asker(call)];
         // Whoever writes a role changes what it grants wherever it is assigned: also where it applied until now.
         let before = old.map(role_of).transpose()?;
         if before.iter().chain([&role]).any(|r| !guard::may_define(&all, &who, r).is_allowed()) {
@@ -200,7 +202,7 @@ impl ResourceType for RoleDefinitions {
     async fn removing(&self, tx: &mut dyn Write, call: &Call, old: &Resource) -> Result<(), ArmError> {
         let all = snapshot(tx.as_read(), &self.universe).await?;
         let role = role_of(old)?;
-        let who = [PrincipalId(Uuid::try_parse(&call.caller.object_id).unwrap_or_default())];
+        let who = [asker(call)];
         let may = |scope: &String| {
             let scope = Scope::parse(scope).ok();
             scope.is_some_and(|s| all.decide(&who, &ROLE_SPEC.action("delete"), &s).is_allowed())
@@ -219,7 +221,7 @@ impl ResourceType for RoleDefinitions {
         call: &Call,
         scope: &Scope,
     ) -> Result<Option<Vec<Resource>>, ArmError> {
-        let filter = call.query("$filter").map(Filter::parse).transpose()?;
+        let filter = call.filter()?;
         let custom = read.list(&Listing::of(&Scope::Tenant, &ROLE_SPEC.name())).await?;
         let here = |r: &Resource| {
             let scopes = r.properties().get("assignableScopes").cloned().unwrap_or_default();
@@ -247,6 +249,22 @@ impl ResourceType for RoleDefinitions {
     async fn present(&self, _: &mut dyn Read, _: &Call, resource: &Resource) -> Result<Value, ArmError> {
         Ok(self.render(resource))
     }
+}
+
+/// The facts of a type that hold at a scope, and those inside it unless the filter says `atScope()`.
+async fn around(
+    read: &mut (dyn Read + '_),
+    spec: &TypeSpec,
+    scope: &Scope,
+    filter: Option<&Filter>,
+) -> Result<Vec<Resource>, ArmError> {
+    let only_above = filter.is_some_and(|f| f.function("atScope").is_some());
+    let mut all = read.list(&Listing::of(&Scope::Tenant, &spec.name())).await?;
+    all.retain(|r| {
+        let at = access::scope_of(r);
+        at.contains(scope) || (!only_above && scope.contains(&at))
+    });
+    Ok(all)
 }
 
 struct RoleAssignments {
@@ -298,7 +316,7 @@ impl ResourceType for RoleAssignments {
         draft: &mut Resource,
         old: Option<&Resource>,
     ) -> Result<(), ArmError> {
-        let now = tx.now().format(&Rfc3339).unwrap_or_default();
+        let now = instant(tx.now());
         let kept = old.map(Resource::properties).unwrap_or_default();
         let scope = access::scope_of(draft);
         let properties = draft.properties_mut();
@@ -354,16 +372,8 @@ impl ResourceType for RoleAssignments {
         call: &Call,
         scope: &Scope,
     ) -> Result<Option<Vec<Resource>>, ArmError> {
-        let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
-        let only_above = filter.as_ref().is_some_and(|f| f.function("atScope").is_some());
-        let all = read.list(&Listing::of(&Scope::Tenant, &ASSIGNMENT_SPEC.name())).await?;
-        let mut found: Vec<Resource> = all
-            .into_iter()
-            .filter(|r| {
-                let at = access::scope_of(r);
-                at.contains(scope) || (!only_above && scope.contains(&at))
-            })
-            .collect();
+        let filter = call.filter()?;
+        let mut found = around(read, &ASSIGNMENT_SPEC, scope, filter.as_ref()).await?;
         if let Some(who) = filter.as_ref().and_then(|f| f.function("assignedTo")).and_then(|a| a.first()) {
             let who = Uuid::try_parse(who).map_err(|_| {
                 ArmError::bad("InvalidFilterInQueryString", "assignedTo() takes an object id.")
@@ -420,11 +430,7 @@ impl ResourceType for DenyAssignments {
         call: &Call,
         scope: &Scope,
     ) -> Result<Option<Vec<Resource>>, ArmError> {
-        let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
-        let only_above = filter.as_ref().is_some_and(|f| f.function("atScope").is_some());
-        let all = read.list(&Listing::of(&Scope::Tenant, &DENY_SPEC.name())).await?;
-        let within = |at: Scope| at.contains(scope) || (!only_above && scope.contains(&at));
-        Ok(Some(all.into_iter().filter(|r| within(access::scope_of(r))).collect()))
+        Ok(Some(around(read, &DENY_SPEC, scope, call.filter()?.as_ref()).await?))
     }
 }
 
@@ -542,8 +548,7 @@ impl ScopeAction for Question {
     ) -> Result<Value, ArmError> {
         let asking: Asking = sekisho_arm::resource::typed(&body, "")?;
         let all = snapshot(read, &self.universe).await?;
-        let own = Uuid::try_parse(&call.caller.object_id).unwrap_or_default();
-        let who = PrincipalId(asking.principal_id.unwrap_or(own));
+        let who = asking.principal_id.map_or_else(|| asker(call), PrincipalId);
         let action = || {
             let name = asking.action.clone().unwrap_or_default();
             match all.universe().find(&name) {
@@ -629,7 +634,7 @@ pub fn owner_assignment(
     let id = scope
         .resource_in("Microsoft.Authorization", "roleAssignments", &Uuid::new_v4().to_string())
         .map_err(|_| ArmError::internal())?;
-    let at = now.format(&Rfc3339).unwrap_or_default();
+    let at = instant(now);
     let properties = json!({
         "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{}", builtin::OWNER),
         "principalId": principal, "principalType": kind, "scope": scope.to_string(),

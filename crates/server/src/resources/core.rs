@@ -3,9 +3,9 @@
 use sekisho_arm::filter::{Filter, lookup};
 use sekisho_arm::registry::PutStyle;
 use sekisho_arm::registry::{Registry, Storage, any_schema};
+use sekisho_arm::resource::instant;
 use sekisho_arm::{ArmError, Call, Listing, Read, ResourceType, Scope, ScopeKind, TypeName, TypeSpec};
 use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
 
 use crate::app::App;
 
@@ -213,7 +213,7 @@ pub async fn resources(
     if read.get(scope).await?.is_none() {
         return Err(ArmError::not_found(scope));
     }
-    let filter = call.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
+    let filter = call.filter()?;
     let all =
         read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
     let mut value = Vec::new();
@@ -234,7 +234,7 @@ pub async fn resources(
         }
         for (field, at) in [("createdTime", resource.created_at), ("changedTime", resource.changed_at)] {
             if call.expands(field) {
-                row[field] = at.format(&Rfc3339).unwrap_or_default().into();
+                row[field] = instant(at).into();
             }
         }
         if call.expands("provisioningState") {

@@ -1,5 +1,6 @@
 //! Enrolling: the first person and invited ones by a one-time link, and further passkeys of those who are signed in.
 
+use sekisho_arm::resource::instant;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
@@ -13,8 +14,7 @@ use sekisho_identity::link::{Link, LinkError, LinkKind};
 use sekisho_identity::passkey::{PasskeyError, Registration, StoredPasskey};
 use sekisho_identity::password::PasswordHash;
 use sekisho_identity::recovery::RecoveryCodes;
-use sekisho_identity::session::{Method, Session};
-use sekisho_identity::throttle::KnownDevice;
+use sekisho_identity::session::Method;
 use sekisho_identity::totp::Authenticator;
 use sekisho_identity::{Digest, Person, Secret, password};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ pub(super) async fn inspect(State(app): State<Arc<App>>, request: Request) -> Re
             LinkKind::Invite => "invite",
             LinkKind::Recovery => "reset",
         };
-        let mut out = json!({"kind": kind, "expiresAt": link.expires.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()});
+        let mut out = json!({"kind": kind, "expiresAt": instant(link.expires)});
         if let Some(person) = person {
             out["userPrincipalName"] = person.user_principal_name.into();
             out["displayName"] = person.display_name.into();
@@ -132,7 +132,7 @@ pub(super) async fn setup_passkey_begin(State(app): State<Arc<App>>, request: Re
         let (person, new) = subject(&mut read, &link, &wanted).await?;
         let existing = people::passkeys(&mut read, person.id).await?;
         let now = OffsetDateTime::now_utc();
-        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+        let passkeys = app.identity.passkeys()?;
         let (options, registration) =
             passkeys.start_registration(&person, &existing, now).map_err(passkey_error)?;
         drop(read);
@@ -164,7 +164,7 @@ pub(super) async fn setup_passkey_finish(
             app.store.write::<_, ArmError, _>(move |tx| Box::pin(async move { take(tx, &id).await })).await?;
         let registration =
             setup.registration.as_ref().ok_or_else(|| passkey_error(PasskeyError::Malformed))?;
-        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+        let passkeys = app.identity.passkeys()?;
         let now = OffsetDateTime::now_utc();
         let label = device_label(&headers);
         let stored = passkeys
@@ -237,12 +237,7 @@ async fn enrol(
                     }
                 }
                 write_document(tx, kind::RECOVERY, &person.id.to_string(), &kept_codes).await?;
-                let (session, token) = Session::new(&person, &methods, address, &agent, now)
-                    .map_err(|_| ArmError::internal())?;
-                write_document(tx, kind::SESSION, &session.key(), &session).await?;
-                let (device, cookie) =
-                    KnownDevice::issue(person.id, now).map_err(|_| ArmError::internal())?;
-                write_document(tx, kind::DEVICE, &device.key(), &device).await?;
+                let begun = people::begin_session(tx, &person, &methods, address, &agent).await?;
                 let what = if setup.new { "people/firstRun/action" } else { "people/enrol/action" };
                 tx.audit(entry(
                     what,
@@ -252,7 +247,7 @@ async fn enrol(
                     &address.to_string(),
                 ))
                 .await?;
-                Ok((session, token, cookie))
+                Ok(begun)
             })
         })
         .await?;
@@ -366,7 +361,7 @@ pub(super) async fn add_passkey_begin(
             .filter(|l| !l.trim().is_empty())
             .map_or_else(|| device_label(&headers), str::to_owned);
         let existing = people::passkeys(&mut app.store.read().await?, person.id).await?;
-        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+        let passkeys = app.identity.passkeys()?;
         let (options, registration) = passkeys
             .start_registration(&person, &existing, OffsetDateTime::now_utc())
             .map_err(passkey_error)?;
@@ -395,7 +390,7 @@ pub(super) async fn add_passkey_finish(
                     if begun.person != person.id {
                         return Err(passkey_error(PasskeyError::Refused));
                     }
-                    let passkeys = owner.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+                    let passkeys = owner.identity.passkeys()?;
                     let stored = passkeys
                         .finish_registration(&begun.registration, finish.credential, &begun.label, tx.now())
                         .map_err(passkey_error)?;

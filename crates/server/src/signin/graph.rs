@@ -5,6 +5,7 @@
 //! administration: it needs `Microsoft.Authorization/principals/write` at the root, which Contributor's role leaves out
 //! like every other `Microsoft.Authorization/*/write`, because who can reset a credential can become its owner.
 
+use sekisho_arm::resource::instant;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
@@ -356,7 +357,7 @@ impl Graph<'_> {
                     let what = if has_any { LinkKind::Recovery } else { LinkKind::Invite };
                     let (link, token) = Link::issue(what, Some(person.id), what.lifetime(), tx.now()).map_err(|_| ArmError::internal())?;
                     write_document(tx, kind::LINK, &link.token.key(), &link).await?;
-                    let expires = link.expires.format(&Rfc3339).unwrap_or_default();
+                    let expires = instant(link.expires);
                     Ok(json!({"link": format!("{base}/setup#token={}", token.expose()), "expiresAt": expires}))
                 })
             })

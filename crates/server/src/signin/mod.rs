@@ -30,6 +30,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::authn;
 use crate::config::Config;
 use crate::http as web;
 
@@ -113,6 +114,14 @@ impl Identity {
         })
     }
 
+    /// The passkey ceremonies.
+    ///
+    /// # Errors
+    /// Why there can be none.
+    pub(crate) fn passkeys(&self) -> Result<&Passkeys, ArmError> {
+        self.passkeys.as_ref().map_err(|e| ceremony::passkey_error(e.clone()))
+    }
+
     /// The authority as seen at `base`.
     pub fn authority(&self, base: &str) -> Authority {
         Authority::new(base, self.tenant, &self.domain, &self.cloud)
@@ -167,16 +176,9 @@ async fn not_from_elsewhere(
     request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> Response {
-    let headers = request.headers();
-    let says = |name: &str| web::header(headers, name);
-    let foreign = match (says("sec-fetch-site"), says("origin")) {
-        (Some(site), _) => !matches!(site.as_str(), "same-origin" | "none"),
-        (None, Some(origin)) => origin != web::base_url(headers, &app.config),
-        (None, None) => false,
-    };
-    if foreign && request.uri().path().starts_with("/auth/") {
-        let text = "This request did not come from the portal's own page.";
-        return web::arm_error(&ArmError::new(403, "CrossSiteRequest", text));
+    let sender = authn::sender(request.headers(), &web::base_url(request.headers(), &app.config));
+    if sender == authn::Sender::Elsewhere && request.uri().path().starts_with("/auth/") {
+        return web::arm_error(&authn::cross_site());
     }
     next.run(request).await
 }

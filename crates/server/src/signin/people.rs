@@ -1,10 +1,13 @@
 //! Reading and keeping people and what they prove themselves with.
 
+use std::net::IpAddr;
+
 use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_arm::{ArmError, Read, StoreError, Write};
-use sekisho_identity::Person;
 use sekisho_identity::passkey::StoredPasskey;
-use sekisho_identity::session::Session;
+use sekisho_identity::session::{Method, Session};
+use sekisho_identity::throttle::KnownDevice;
+use sekisho_identity::{Person, Secret};
 use uuid::Uuid;
 
 use super::kind;
@@ -58,6 +61,23 @@ pub(super) async fn sessions(
     let own =
         |s: &Session| s.person == person.id && s.generation == person.generation && s.alive(now).is_ok();
     Ok(all.into_iter().map(|(_, s)| s).filter(own).collect())
+}
+
+/// Begins a session in a browser that is then known: the session, its token, and the browser's own cookie.
+pub(super) async fn begin_session(
+    tx: &mut (dyn Write + '_),
+    person: &Person,
+    methods: &[Method],
+    address: IpAddr,
+    user_agent: &str,
+) -> Result<(Session, Secret, Secret), ArmError> {
+    let now = tx.now();
+    let (session, token) =
+        Session::new(person, methods, address, user_agent, now).map_err(|_| ArmError::internal())?;
+    write_document(tx, kind::SESSION, &session.key(), &session).await?;
+    let (device, cookie) = KnownDevice::issue(person.id, now).map_err(|_| ArmError::internal())?;
+    write_document(tx, kind::DEVICE, &device.key(), &device).await?;
+    Ok((session, token, cookie))
 }
 
 /// Ends a person's sessions, also those that a new generation ended already.

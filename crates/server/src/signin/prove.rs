@@ -27,7 +27,7 @@ use crate::http::{self as web, Peer};
 /// `POST /auth/passkey/begin`.
 pub(super) async fn passkey_begin(State(app): State<Arc<App>>) -> Response {
     let run = async {
-        let passkeys = app.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+        let passkeys = app.identity.passkeys()?;
         let (options, state) =
             passkeys.start_sign_in(Prompt::Dialog, OffsetDateTime::now_utc()).map_err(passkey_error)?;
         let id = keep(&app, state).await?;
@@ -74,7 +74,7 @@ pub(super) async fn passkey_finish(
                     let Some(mut stored) = stored else {
                         return refused(tx, nobody("passkey"), PasskeyError::Unknown).await;
                     };
-                    let passkeys = owner.identity.passkeys.as_ref().map_err(|e| passkey_error(e.clone()))?;
+                    let passkeys = owner.identity.passkeys()?;
                     let proved = passkeys.finish(state, &read, &Purpose::SignIn, &mut stored, now);
                     write_document(tx, kind::PASSKEY, &stored.id, &stored).await?;
                     let person = people::by_id(tx.as_read(), stored.person).await?;
@@ -107,16 +107,10 @@ async fn begin_session(
         .store
         .write::<_, ArmError, _>(move |tx| {
             Box::pin(async move {
-                let now = tx.now();
                 if let Some(earlier) = earlier {
                     tx.remove_document(kind::SESSION, &earlier).await?;
                 }
-                let (session, token) = Session::new(&person, &methods, address, &agent, now)
-                    .map_err(|_| ArmError::internal())?;
-                write_document(tx, kind::SESSION, &session.key(), &session).await?;
-                let (device, cookie) =
-                    KnownDevice::issue(person.id, now).map_err(|_| ArmError::internal())?;
-                write_document(tx, kind::DEVICE, &device.key(), &device).await?;
+                let begun = people::begin_session(tx, &person, &methods, address, &agent).await?;
                 tx.audit(entry(
                     "people/signIn/action",
                     person_ref(&person),
@@ -125,7 +119,7 @@ async fn begin_session(
                     &address.to_string(),
                 ))
                 .await?;
-                Ok((session, token, cookie))
+                Ok(begun)
             })
         })
         .await?;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
+use sekisho_arm::resource::instant;
 use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, Listing, Outcome, Read, Scope, StoreError, TypeName};
 use sekisho_identity::Person;
 use sekisho_identity::recovery::RecoveryCodes;
 use sekisho_identity::session::{Method, Session};
 use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::{answer, entry, kind, people, person_ref};
@@ -21,10 +21,6 @@ use crate::http::{self as web, Peer};
 
 /// How fresh a sign-in must be for changing credentials.
 const FRESH: Duration = Duration::minutes(10);
-
-fn stamp(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_default()
-}
 
 fn word(method: Method) -> &'static str {
     match method {
@@ -82,9 +78,9 @@ pub(super) async fn describe(app: &App, session: &Session) -> Result<Value, ArmE
         "sessionId": session.id,
         "tenantId": app.tenant,
         "subscriptions": subscriptions,
-        "auth": {"methods": session.proofs.iter().map(|p| word(p.method)).collect::<Vec<_>>(), "at": stamp(last)},
-        "idleExpiresAt": stamp(session.seen + Duration::seconds(session.idle)),
-        "absoluteExpiresAt": stamp(session.ends()),
+        "auth": {"methods": session.proofs.iter().map(|p| word(p.method)).collect::<Vec<_>>(), "at": instant(last)},
+        "idleExpiresAt": instant(session.seen + Duration::seconds(session.idle)),
+        "absoluteExpiresAt": instant(session.ends()),
     }))
 }
 
@@ -152,10 +148,10 @@ pub(super) async fn list(
             .iter()
             .map(|s| {
                 json!({
-                    "id": s.id, "current": s.id == current.id, "createdAt": stamp(s.created), "lastSeenAt": stamp(s.seen),
+                    "id": s.id, "current": s.id == current.id, "createdAt": instant(s.created), "lastSeenAt": instant(s.seen),
                     "ipAddress": s.ip, "userAgent": s.user_agent,
                     "methods": s.proofs.iter().map(|p| word(p.method)).collect::<Vec<_>>(),
-                    "absoluteExpiresAt": stamp(s.ends()),
+                    "absoluteExpiresAt": instant(s.ends()),
                 })
             })
             .collect();
@@ -243,20 +239,20 @@ pub(super) async fn credentials(
             .iter()
             .map(|p| {
                 json!({
-                    "id": p.id, "kind": "passkey", "label": p.label, "createdAt": stamp(p.created),
-                    "lastUsedAt": p.last_used.map(stamp), "syncable": p.backup_eligible, "suspended": p.suspended,
+                    "id": p.id, "kind": "passkey", "label": p.label, "createdAt": instant(p.created),
+                    "lastUsedAt": p.last_used.map(instant), "syncable": p.backup_eligible, "suspended": p.suspended,
                 })
             })
             .collect();
         for (what, label) in [(kind::PASSWORD, "password"), (kind::TOTP, "totp")] {
             if let Some(document) = read.document(what, &key).await? {
-                value.push(json!({"id": label, "kind": label, "label": label, "createdAt": stamp(document.changed_at), "lastUsedAt": null}));
+                value.push(json!({"id": label, "kind": label, "label": label, "createdAt": instant(document.changed_at), "lastUsedAt": null}));
             }
         }
         if let Some(document) = read.document(kind::RECOVERY, &key).await? {
             let codes: Option<RecoveryCodes> = read_document(&mut read, kind::RECOVERY, &key).await?;
             value.push(json!({
-                "id": "recovery", "kind": "recovery", "label": "recovery", "createdAt": stamp(document.changed_at),
+                "id": "recovery", "kind": "recovery", "label": "recovery", "createdAt": instant(document.changed_at),
                 "lastUsedAt": null, "remaining": codes.map_or(0, |c| c.left()),
             }));
         }
