@@ -1,11 +1,11 @@
 //! Long-running operations: what a client polls (research 09 §2.6). They are kept as documents, so a restart of the
 //! server forgets none.
 
-use crate::resource::instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use crate::resource::instant;
 use crate::traits::{read_document, write_document};
 use crate::{ArmError, Read, Scope, StoreError, Write};
 

@@ -1,6 +1,5 @@
 //! Machines, enrolment tokens and the slim machine list as ARM types.
 
-use sekisho_arm::resource::instant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use async_trait::async_trait;
 use ring::rand::{SecureRandom, SystemRandom};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use sekisho_arm::registry::{PutStyle, SHOWN_ONCE, any_schema};
+use sekisho_arm::resource::instant;
 use sekisho_arm::resource::object_entry;
 use sekisho_arm::traits::{read_document, read_documents};
 use sekisho_arm::{

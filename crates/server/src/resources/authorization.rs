@@ -1,13 +1,13 @@
 //! `Microsoft.Authorization`: role definitions, role assignments, deny assignments, and the questions people ask about
 //! them. The meaning is `rbac`'s; here it meets the database.
 
-use sekisho_arm::resource::instant;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::SchemaGenerator;
 use sekisho_arm::filter::Filter;
 use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Registry, ScopeAction, Storage, any_schema};
+use sekisho_arm::resource::instant;
 use sekisho_arm::traits::read_documents;
 use sekisho_arm::{
     ArmError, Call, CallerRef, Listing, Read, Resource, ResourceType, Scope, ScopeKind, TypeName, TypeSpec,

@@ -1,6 +1,5 @@
 //! Enrolling: the first person and invited ones by a one-time link, and further passkeys of those who are signed in.
 
-use sekisho_arm::resource::instant;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
@@ -8,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use fast_qr::convert::svg::SvgBuilder;
 use fast_qr::qr::QRBuilder;
 use http::{HeaderMap, StatusCode};
+use sekisho_arm::resource::instant;
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{ArmError, Outcome, Scope, StoreError};
 use sekisho_identity::link::{Link, LinkError, LinkKind};

@@ -1,0 +1,138 @@
+//! `groups` and who is in them.
+
+use sekisho_arm::ArmError;
+use sekisho_arm::engine::Answer;
+use sekisho_arm::traits::{read_document, read_documents, write_document};
+use sekisho_identity::oauth::timestamp;
+use sekisho_rbac::PrincipalId;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{DELETE, Graph, WRITE, bad, not_found};
+use crate::access::{GROUP, GroupRecord};
+
+impl Graph<'_> {
+    pub(super) async fn group_records(&self) -> Result<Vec<GroupRecord>, ArmError> {
+        let all = read_documents(&mut self.app.store.read().await?, GROUP).await?;
+        Ok(all.into_iter().map(|(_, g)| g).collect())
+    }
+
+    pub(super) async fn groups(&self) -> Result<Vec<Value>, ArmError> {
+        Ok(self.group_records().await?.iter().map(group_json).collect())
+    }
+
+    pub(super) async fn add_group(&self, body: Value) -> Result<Answer, ArmError> {
+        let name = body["displayName"].as_str().unwrap_or_default().trim().to_owned();
+        if name.is_empty() || name.chars().count() > 256 || name.chars().any(char::is_control) {
+            return Err(bad("A group name has 1 to 256 characters.").target("displayName"));
+        }
+        let group = GroupRecord {
+            id: Uuid::new_v4(),
+            display_name: name,
+            members: Vec::new(),
+            created_at: timestamp(OffsetDateTime::now_utc()),
+        };
+        let shown = group_json(&group);
+        self.change(WRITE, move |tx| {
+            Box::pin(async move { Ok(write_document(tx, GROUP, &group.id.to_string(), &group).await?) })
+        })
+        .await?;
+        Ok(Answer::json(201, shown))
+    }
+
+    pub(super) async fn remove_group(&self, id: &str) -> Result<Answer, ArmError> {
+        let key = id.to_ascii_lowercase();
+        let known = self
+            .change_principals(DELETE, move |tx| {
+                Box::pin(async move { Ok(tx.remove_document(GROUP, &key).await?) })
+            })
+            .await?;
+        if known { Ok(Answer::empty(204)) } else { Err(not_found(id)) }
+    }
+
+    pub(super) async fn members(&self, id: &str) -> Result<Answer, ArmError> {
+        let group =
+            self.group_records().await?.into_iter().find(|g| g.id.to_string().eq_ignore_ascii_case(id));
+        let members: Vec<String> =
+            group.ok_or_else(|| not_found(id))?.members.iter().map(Uuid::to_string).collect();
+        let value: Vec<Value> = self
+            .everything()
+            .await?
+            .into_iter()
+            .filter(|o| o["id"].as_str().is_some_and(|i| members.iter().any(|m| m == i)))
+            .collect();
+        Ok(Answer::json(200, json!({ "value": value })))
+    }
+
+    pub(super) async fn regroup(
+        &self,
+        id: &str,
+        edit: impl FnOnce(&mut GroupRecord) -> Result<(), ArmError> + Send + 'static,
+    ) -> Result<Answer, ArmError> {
+        let (key, shown) = (id.to_ascii_lowercase(), id.to_owned());
+        self.change_principals(WRITE, move |tx| {
+            Box::pin(async move {
+                let mut group: GroupRecord =
+                    read_document(tx.as_read(), GROUP, &key).await?.ok_or_else(|| not_found(&shown))?;
+                edit(&mut group)?;
+                Ok(write_document(tx, GROUP, &key, &group).await?)
+            })
+        })
+        .await?;
+        Ok(Answer::empty(204))
+    }
+
+    pub(super) async fn add_member(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
+        let reference = body["@odata.id"].as_str().unwrap_or_default();
+        let member = reference.rsplit('/').next().and_then(|m| Uuid::try_parse(m).ok());
+        let member =
+            member.ok_or_else(|| bad("'@odata.id' does not end with an object id.").target("@odata.id"))?;
+        let exists = self.everything().await?.iter().any(|o| o["id"] == member.to_string().as_str());
+        if !exists {
+            return Err(not_found(&member.to_string()));
+        }
+        self.regroup(id, move |group| {
+            if group.members.contains(&member) {
+                return Err(bad("One or more added object references already exist for the following modified properties: 'members'."));
+            }
+            if group.id == member {
+                return Err(bad("A group cannot be its own member."));
+            }
+            group.members.push(member);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn remove_member(&self, id: &str, member: &str) -> Result<Answer, ArmError> {
+        let member = Uuid::try_parse(member).map_err(|_| not_found(member))?;
+        self.regroup(id, move |group| {
+            let before = group.members.len();
+            group.members.retain(|m| *m != member);
+            if group.members.len() == before { Err(not_found(&member.to_string())) } else { Ok(()) }
+        })
+        .await
+    }
+
+    pub(super) async fn check_members(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
+        let who = Uuid::try_parse(id).map_err(|_| not_found(id))?;
+        let groups = self.app.access.snapshot().groups_of(PrincipalId(who));
+        let asked: Vec<&str> =
+            body["groupIds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let value: Vec<String> = groups
+            .iter()
+            .map(ToString::to_string)
+            .filter(|g| asked.iter().any(|a| a.eq_ignore_ascii_case(g)))
+            .collect();
+        Ok(Answer::json(200, json!({ "value": value })))
+    }
+}
+
+fn group_json(group: &GroupRecord) -> Value {
+    json!({
+        "@odata.type": "#microsoft.graph.group", "id": group.id, "displayName": group.display_name,
+        "securityEnabled": true, "mailEnabled": false, "mailNickname": group.display_name, "groupTypes": [],
+        "createdDateTime": group.created_at,
+    })
+}

@@ -1,0 +1,132 @@
+//! `users` and `me`.
+
+use std::collections::HashSet;
+
+use sekisho_arm::engine::Answer;
+use sekisho_arm::resource::instant;
+use sekisho_arm::traits::{read_documents, write_document};
+use sekisho_arm::{ArmError, Read as _};
+use sekisho_identity::Person;
+use sekisho_identity::link::{Link, LinkKind};
+use sekisho_identity::oauth::timestamp;
+use sekisho_identity::passkey::StoredPasskey;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{DELETE, Graph, WRITE, bad, not_found};
+use crate::signin::{kind, people, public_base};
+
+impl Graph<'_> {
+    pub(super) async fn me(&self) -> Result<Answer, ArmError> {
+        let person = people::by_id(&mut self.app.store.read().await?, self.caller.principal).await?;
+        let person =
+            person.ok_or_else(|| bad("/me request is only valid with delegated authentication flow."))?;
+        Ok(Answer::json(200, person.to_graph()))
+    }
+
+    pub(super) async fn users(&self) -> Result<Vec<Value>, ArmError> {
+        let mut read = self.app.store.read().await?;
+        let everybody: Vec<(String, Person)> = read_documents(&mut read, kind::PERSON).await?;
+        let passkeys: Vec<(String, StoredPasskey)> = read_documents(&mut read, kind::PASSKEY).await?;
+        let passwords: HashSet<String> =
+            read.documents(kind::PASSWORD).await?.into_iter().map(|d| d.key).collect();
+        let mut out = Vec::with_capacity(everybody.len());
+        for (key, person) in everybody {
+            let mut shown = person.to_graph();
+            let own: Vec<_> = passkeys.iter().filter(|(_, p)| p.person == person.id).collect();
+            let mut credentials: Vec<&str> = Vec::new();
+            if !own.is_empty() {
+                credentials.push("passkey");
+            }
+            if passwords.contains(&key) {
+                credentials.extend(["password", "totp"]);
+            }
+            if let Some(at) = own.iter().filter_map(|(_, p)| p.last_used).max() {
+                shown["lastSignInDateTime"] = timestamp(at).into();
+            }
+            shown["credentials"] = credentials.into();
+            out.push(shown);
+        }
+        out.sort_by_key(|p| p["userPrincipalName"].as_str().unwrap_or_default().to_owned());
+        Ok(out)
+    }
+
+    pub(super) async fn add_user(&self, body: Value) -> Result<Answer, ArmError> {
+        let text = |field: &str| body[field].as_str().unwrap_or_default();
+        let person = Person::new(text("userPrincipalName"), text("displayName"), OffsetDateTime::now_utc())
+            .map_err(|e| bad(format!("{e}.")))?;
+        let shown = person.to_graph();
+        self.change(WRITE, move |tx| Box::pin(async move { people::add(tx, &person).await })).await?;
+        Ok(Answer::json(201, shown))
+    }
+
+    pub(super) async fn person(&self, id: &str) -> Result<Person, ArmError> {
+        let mut read = self.app.store.read().await?;
+        let found = match Uuid::try_parse(id) {
+            Ok(id) => people::by_id(&mut read, id).await?,
+            Err(_) => people::by_name(&mut read, id).await?,
+        };
+        found.ok_or_else(|| not_found(id))
+    }
+
+    pub(super) async fn change_user(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
+        let mut person = self.person(id).await?;
+        if let Some(name) = body["displayName"].as_str() {
+            person.display_name = name.trim().to_owned();
+            person.check().map_err(|e| bad(format!("{e}.")))?;
+        }
+        if let Some(enabled) = body["accountEnabled"].as_bool() {
+            if !enabled && person.id == self.caller.principal {
+                return Err(bad("You cannot disable yourself."));
+            }
+            person.enabled = enabled;
+            // Everything that was issued before is refused from now on.
+            person.generation += 1;
+        }
+        self.change_principals(WRITE, move |tx| {
+            Box::pin(async move {
+                if !person.enabled {
+                    people::end_sessions(tx, person.id).await?;
+                }
+                Ok(people::keep(tx, &person).await?)
+            })
+        })
+        .await?;
+        Ok(Answer::empty(204))
+    }
+
+    pub(super) async fn remove_user(&self, id: &str) -> Result<Answer, ArmError> {
+        let person = self.person(id).await?;
+        if person.id == self.caller.principal {
+            return Err(bad("You cannot remove yourself."));
+        }
+        self.change_principals(DELETE, move |tx| {
+            Box::pin(async move { Ok(people::remove(tx, &person).await?) })
+        })
+        .await?;
+        Ok(Answer::empty(204))
+    }
+
+    pub(super) async fn invite(&self, id: &str) -> Result<Answer, ArmError> {
+        let person = self.person(id).await?;
+        if !person.enabled {
+            return Err(bad("This person is disabled."));
+        }
+        let base = public_base(&self.app.config);
+        let out = self
+            .change(WRITE, move |tx| {
+                Box::pin(async move {
+                    let has_any = !people::passkeys(tx.as_read(), person.id).await?.is_empty()
+                        || tx.document(kind::PASSWORD, &person.id.to_string()).await?.is_some();
+                    let what = if has_any { LinkKind::Recovery } else { LinkKind::Invite };
+                    let (link, token) = Link::issue(what, Some(person.id), what.lifetime(), tx.now()).map_err(|_| ArmError::internal())?;
+                    write_document(tx, kind::LINK, &link.token.key(), &link).await?;
+                    let expires = instant(link.expires);
+                    Ok(json!({"link": format!("{base}/setup#token={}", token.expose()), "expiresAt": expires}))
+                })
+            })
+            .await?;
+        Ok(Answer::json(200, out))
+    }
+}
