@@ -1,16 +1,18 @@
 //! `sekisho`: runs the server and administers it.
 //!
-//! `server` is the product; everything else talks to a running server through the administration socket in its data
-//! directory, which only root and the server's own user can open. This program must never touch the database while a
-//! server runs, or take a secret as an argument.
+//! `server` is the product. What administers it talks to the running server through the administration socket in its
+//! data directory, which only root and the server's own user can open. What works on the installation as a whole
+//! (`db`, `restore`) takes the data directory's lock, which a running server holds; `backup` only reads. This program
+//! must never write the database beside a running server, or take a secret as an argument.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
-use sekisho_server::admin;
 use sekisho_server::config::Config;
+use sekisho_server::{admin, backup, database};
 
 /// Secures virtual machines wherever they run.
 #[derive(Parser)]
@@ -47,6 +49,24 @@ enum Command {
     },
     /// Checks that nothing in the audit log was changed, dropped or put in between.
     AuditVerify,
+    /// Writes the whole installation, keys and database, into one file. The server may be running.
+    ///
+    /// The file holds the installation's private keys: keep it where only administrators can read it, or encrypt it on
+    /// its way, as in 'sekisho backup - | age -r KEY > FILE'.
+    Backup {
+        /// The file to make, or - for standard output.
+        file: PathBuf,
+    },
+    /// Restores a backup into an empty data directory and an empty database, of either kind.
+    Restore {
+        /// The file, or - for standard input.
+        file: PathBuf,
+    },
+    /// Works on the database as a whole, while the server is stopped.
+    Db {
+        #[command(subcommand)]
+        command: Db,
+    },
     /// Prints a completion script.
     Completions {
         /// For which shell.
@@ -67,6 +87,25 @@ enum AgentToken {
         /// How many machines it lets in.
         #[arg(long, default_value_t = 1)]
         uses: i64,
+    },
+}
+
+#[derive(Subcommand)]
+enum Db {
+    /// Brings the database up to date with this program, after a backup. The server does the same when it starts.
+    Migrate {
+        /// Only says whether there is something to do.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Copies the database into an empty PostgreSQL. The old one stays as it is.
+    Copy {
+        /// Where to, without a password: postgres://user@host/name.
+        #[arg(long)]
+        to: String,
+        /// A file with the password.
+        #[arg(long)]
+        password_file: Option<PathBuf>,
     },
 }
 
@@ -113,6 +152,50 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             print(&pretty(&ask("/service-principal", serde_json::json!({ "displayName": name })).await?));
         }
         Command::AuditVerify => print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?)),
+        Command::Backup { file } if file.as_os_str() == "-" => {
+            backup::write(&config, std::io::stdout().lock()).await?;
+        }
+        Command::Backup { file } => {
+            let kept = backup::to_file(&config, &file).await?;
+            let (keys, rows) = (kept.keys, kept.rows);
+            print(&format!("{keys} keys and {rows} rows are in {}.\n", file.display()));
+        }
+        Command::Restore { file } => {
+            let _lock = database::take(&config.data_dir)?;
+            let kept = if file.as_os_str() == "-" {
+                backup::restore(&config, std::io::stdin().lock()).await?
+            } else {
+                let input = std::fs::File::open(&file).with_context(|| file.display().to_string())?;
+                backup::restore(&config, input).await?
+            };
+            print(&format!(
+                "{} keys and {} rows were restored. 'sekisho server' starts them.\n",
+                kept.keys, kept.rows
+            ));
+        }
+        Command::Db { command: Db::Migrate { check: true } } => {
+            let versions = database::versions(&config).await?;
+            print(&format!("The database has schema {}, this program {}.\n", versions.found, versions.known));
+        }
+        Command::Db { command: Db::Migrate { check: false } } => {
+            let _lock = database::take(&config.data_dir)?;
+            print(&match database::migrate(&config).await? {
+                Some(done) => format!(
+                    "From schema {} to {}. The installation as it was before is in {}.\n",
+                    done.from,
+                    done.to,
+                    done.backup.display()
+                ),
+                None => "The database is up to date.\n".to_owned(),
+            });
+        }
+        Command::Db { command: Db::Copy { to, password_file } } => {
+            let _lock = database::take(&config.data_dir)?;
+            let rows = database::copy(&config, &to, password_file.as_deref()).await?;
+            print(&format!(
+                "{rows} rows were copied. Set 'database' (and 'database_password_file') to use them from now on.\n"
+            ));
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "sekisho", &mut std::io::stdout());
         }

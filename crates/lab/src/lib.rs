@@ -16,6 +16,7 @@ mod api;
 mod claim;
 mod host;
 mod ip;
+pub mod postgres;
 pub mod site;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ pub use api::Api;
 use claim::Claim;
 pub use host::{Host, ProbeError};
 use ip::ip;
+pub use postgres::Postgres;
 pub use site::{Site, SiteError};
 
 /// The interface that a host has beside `lo`.

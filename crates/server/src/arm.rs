@@ -14,6 +14,7 @@ use sekisho_arm::registry::Storage;
 use sekisho_arm::route::Route;
 use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Call, Outcome, Scope, StoreError, TypeName, Write};
 use sekisho_rbac::{Attributes, Decision, PrincipalId};
+use sekisho_store::News;
 use serde_json::{Value, json};
 
 use crate::access::Access;
@@ -699,10 +700,10 @@ fn touches_rights(scope: &Scope) -> bool {
 pub async fn follow(app: Arc<App>) {
     let mut feed = app.store.changes();
     loop {
-        let concerns = match feed.recv().await {
-            Ok(changes) => changes.iter().any(Access::concerns),
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => true,
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        let concerns = match feed.next().await {
+            Some(News::Changes(changes)) => changes.iter().any(Access::concerns),
+            Some(News::Missed) => true,
+            None => return,
         };
         if concerns && let Err(error) = app.access.refresh(&app.store).await {
             tracing::error!(%error, "rights could not be compiled anew; the old ones stay in force");

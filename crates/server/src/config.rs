@@ -2,7 +2,7 @@
 //! from.
 //!
 //! A key `listen` is overridden by `SEKISHO_LISTEN`. Secrets are never configuration: the server makes its own keys in
-//! its data directory.
+//! its data directory, and what others give it stands in files that the configuration names.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -66,6 +66,10 @@ pub enum ConfigError {
 pub struct Config {
     /// Where the database, keys and the administration socket are.
     pub data_dir: PathBuf,
+    /// The URL of a PostgreSQL database, without a password; `None` is SQLite in the data directory.
+    pub database: Option<String>,
+    /// The file with the database's password.
+    pub database_password_file: Option<PathBuf>,
     /// The address browsers, `az` and agents connect to.
     pub listen: SocketAddr,
     /// The public name: the passkey domain and the first name of the certificate.
@@ -88,6 +92,8 @@ pub struct Config {
 /// Key, default (empty: computed), what it is.
 const KEYS: &[(&str, &str, &str)] = &[
     ("data_dir", "/var/lib/sekisho", "directory of the database, keys and the administration socket"),
+    ("database", "", "postgres://user@host/name when one machine is outgrown (default: SQLite in data_dir)"),
+    ("database_password_file", "", "file with the password of that database; it is never part of the URL"),
     ("listen", "0.0.0.0:8443", "address and port for browsers, az and agents"),
     ("host", "localhost", "public DNS name; passkeys belong to it, so choose it before people enrol"),
     ("names", "", "further DNS names and addresses of the certificate, separated by commas"),
@@ -158,9 +164,16 @@ impl Config {
             empty if empty.is_empty() => format!("{host}:{}", listen.port()),
             given => given,
         };
+        let database = Some(text("database")).filter(|url| !url.is_empty());
+        if let Some(url) = &database {
+            check_database(url).map_err(|why| invalid("database", why))?;
+        }
         let names = text("names").split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
         Ok(Config {
             data_dir: PathBuf::from(text("data_dir")),
+            database,
+            database_password_file: Some(PathBuf::from(text("database_password_file")))
+                .filter(|path| !path.as_os_str().is_empty()),
             listen,
             host,
             names,
@@ -200,6 +213,22 @@ impl Config {
     }
 }
 
+/// A password in the URL would stand in `--print-config`, in the environment and in backups of the configuration.
+fn check_database(url: &str) -> Result<(), String> {
+    let rest = url
+        .strip_prefix("postgres://")
+        .or_else(|| url.strip_prefix("postgresql://"))
+        .ok_or("a URL such as postgres://user@host/name is expected")?;
+    let user = rest.split('/').next().and_then(|authority| authority.rsplit_once('@')).map_or("", |(u, _)| u);
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    if user.contains(':') || query.split('&').any(|pair| pair.starts_with("password=")) {
+        return Err(
+            "the password belongs in the file that 'database_password_file' names, not in the URL".into()
+        );
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +244,15 @@ mod tests {
         let text = config.describe();
         assert!(text.contains("host = \"a.example\"  # file"), "{text}");
         assert!(text.contains("listen = \"127.0.0.1:9443\"  # environment SEKISHO_LISTEN"), "{text}");
+    }
+
+    #[test]
+    fn a_password_in_the_database_url_is_refused_and_not_repeated() {
+        for url in ["postgres://u:hunter2@h/d", "postgresql://u@h/d?password=hunter2", "mysql://hunter2"] {
+            let environment = BTreeMap::from([("SEKISHO_DATABASE".to_owned(), url.to_owned())]);
+            let error = Config::load(None, &environment).unwrap_err().to_string();
+            assert!(error.contains("'database'") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sekisho_arm::engine::{self, Answer};
 use sekisho_arm::{ArmError, Call, Listing, Read, Registry, Scope, Write};
 use sekisho_link::machine::{self, Machine, PartCompiler, kind, vm_type};
-use sekisho_store::Change;
+use sekisho_store::{Change, News};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -58,10 +58,10 @@ pub async fn follow(app: Arc<App>) {
         if due && let Err(error) = converge(&app).await {
             tracing::error!(%error, "desired documents could not be compiled");
         }
-        due = match feed.recv().await {
-            Ok(changes) => changes.iter().any(|c| concerns(&app, c)),
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => true,
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        due = match feed.next().await {
+            Some(News::Changes(changes)) => changes.iter().any(|c| concerns(&app, c)),
+            Some(News::Missed) => true,
+            None => return,
         };
     }
 }

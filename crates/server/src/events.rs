@@ -12,10 +12,9 @@ use futures_util::stream;
 use http::{HeaderMap, Method};
 use sekisho_arm::Scope;
 use sekisho_rbac::PrincipalId;
-use sekisho_store::Change;
+use sekisho_store::{Change, News};
 use serde_json::json;
 use time::OffsetDateTime;
-use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::App;
 use crate::authn::{self, Caller};
@@ -61,23 +60,25 @@ pub async fn stream(
                     return Some((Ok::<_, Infallible>(event), (app, feed, waiting, caller)));
                 }
                 let left = caller.expires - OffsetDateTime::now_utc();
-                let news = tokio::time::timeout(left.try_into().unwrap_or_default(), feed.recv()).await;
+                let news = tokio::time::timeout(left.try_into().unwrap_or_default(), feed.next()).await;
                 // Whatever was revoked or ran out, the session, the person or the program, ends the stream with it.
                 let doubtful = match &news {
-                    Ok(Ok(changes)) => changes.iter().any(|c| MAY_END.contains(&c.kind.as_str())),
-                    Ok(Err(_)) | Err(_) => true,
+                    Ok(Some(News::Changes(changes))) => {
+                        changes.iter().any(|c| MAY_END.contains(&c.kind.as_str()))
+                    }
+                    Ok(Some(News::Missed) | None) | Err(_) => true,
                 };
                 if doubtful || caller.expires <= OffsetDateTime::now_utc() {
                     caller.expires = authn::valid_until(&app, &caller).await?;
                 }
                 let Ok(news) = news else { continue };
                 match news {
-                    Ok(changes) => {
+                    Some(News::Changes(changes)) => {
                         waiting = shown(&app, &caller, &changes);
                         waiting.reverse();
                     }
-                    Err(RecvError::Lagged(_)) => waiting.push(Event::default().event("reset").data("{}")),
-                    Err(RecvError::Closed) => return None,
+                    Some(News::Missed) => waiting.push(Event::default().event("reset").data("{}")),
+                    None => return None,
                 }
             }
         });

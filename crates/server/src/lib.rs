@@ -13,7 +13,9 @@ pub mod admin;
 pub mod app;
 pub mod arm;
 pub mod authn;
+pub mod backup;
 pub mod config;
+pub mod database;
 pub mod desired;
 pub mod events;
 pub mod http;
@@ -51,6 +53,17 @@ pub enum ServerError {
     /// The data directory cannot be used.
     #[error("the data directory {0} cannot be used: {1}. Choose another with 'data_dir' or SEKISHO_DATA_DIR")]
     DataDir(String, std::io::Error),
+    /// Somebody else works on the data directory.
+    #[error(
+        "the data directory {0} is in use by another 'sekisho'; stop it first, or choose another with 'data_dir'"
+    )]
+    InUse(String),
+    /// A file cannot be used.
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
+    /// A backup cannot be read, or does not fit.
+    #[error("the backup cannot be restored: {0}. Nothing was changed")]
+    Backup(String),
     /// A key cannot be read or made.
     #[error("{0}")]
     Keys(#[from] keys::KeyError),
@@ -130,9 +143,12 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     // First of all, while nothing else holds a descriptor.
     let inherited = listen::inherited()?;
     let dir = config.data_dir.clone();
-    std::fs::create_dir_all(&dir).map_err(|e| ServerError::DataDir(dir.display().to_string(), e))?;
+    let _lock = database::take(&dir)?;
     let keys = keys::load(&dir, &config.certificate_names(), &config.organization)?;
-    let store = Store::open(&format!("sqlite://{}", dir.join("sekisho.db").display())).await?;
+    if let Some(upgrade) = database::migrate(&config).await? {
+        tracing::info!(from = upgrade.from, to = upgrade.to, backup = %upgrade.backup.display(), "the database was brought up to date");
+    }
+    let store = Store::open(&database::url(&config)?).await?;
     let key = |e: &dyn std::fmt::Display| ServerError::Key(e.to_string());
     let authority = Authority::load(&keys.ca).map_err(|e| key(&e))?;
     let point =

@@ -21,6 +21,7 @@ use sekisho_arm::{ArmError, Outcome, Scope, StoreError};
 use sekisho_link::join::Hex;
 use sekisho_link::machine::{self, Desired, Machine, kind};
 use sekisho_link::message::{JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, ToAgent, ToServer};
+use sekisho_store::News;
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -396,8 +397,8 @@ async fn deliver(socket: &mut Socket, message: Message) -> Result<(), End> {
 pub async fn follow(app: Arc<App>) {
     let mut feed = app.store.changes();
     loop {
-        match feed.recv().await {
-            Ok(changes) => {
+        match feed.next().await {
+            Some(News::Changes(changes)) => {
                 for change in changes.iter() {
                     match change.kind.as_str() {
                         kind::DESIRED => app.agents.wake(&change.key),
@@ -409,8 +410,8 @@ pub async fn follow(app: Arc<App>) {
                     }
                 }
             }
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => app.agents.wake_all(),
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            Some(News::Missed) => app.agents.wake_all(),
+            None => return,
         }
     }
 }

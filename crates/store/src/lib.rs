@@ -1,13 +1,17 @@
-//! The database behind the [`Read`](sekisho_arm::Read) and [`Write`](sekisho_arm::Write) traits: SQLite in WAL mode,
-//! one writer task with group commit, any number of readers.
+//! The database behind the [`Read`](sekisho_arm::Read) and [`Write`](sekisho_arm::Write) traits: SQLite in WAL mode or
+//! PostgreSQL, one writer task with group commit, any number of readers.
 //!
 //! A write is a closure sent to the writer. It runs inside a savepoint of the transaction that all waiting writes
 //! share; resources, documents, change-feed rows and audit entries become durable with one `COMMIT`, and only then is
 //! the caller answered and the feed told. A closure that fails leaves nothing behind and does not disturb its
-//! neighbours.
+//! neighbours. On PostgreSQL several servers may share a database: their writers take turns, and each hears in its feed
+//! what the others committed.
 //!
 //! This crate must never know a resource type, answer a write before it is durable, or hand out a connection.
 
+mod archive;
+mod engine;
+mod feed;
 mod rows;
 mod schema;
 mod transaction;
@@ -19,23 +23,24 @@ use futures_util::future::BoxFuture;
 use sekisho_arm::{StoreError, Write};
 use sekisho_audit::{Hash, Leaf};
 use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 
+pub use archive::{Record, copy, load, records};
+use engine::Database;
+pub use feed::{Change, Feed, News, Verb};
+pub use schema::Versions;
 pub use transaction::ReadTransaction;
-pub use writer::{Change, Verb};
 
-/// Read connections.
-const READERS: u32 = 4;
 /// Writes that may wait; beyond that callers wait for a place, which is the back-pressure.
 const QUEUE: usize = 1024;
 
 /// A handle to the database; clones share it.
 #[derive(Clone)]
 pub struct Store {
+    database: Database,
     readers: AnyPool,
     writer: mpsc::Sender<writer::Job>,
-    changes: broadcast::Sender<Arc<Vec<Change>>>,
+    publisher: Arc<feed::Publisher>,
 }
 
 /// One recorded entry of the audit log.
@@ -50,25 +55,32 @@ pub struct Recorded {
 }
 
 impl Store {
-    /// Opens the database at `url` (`sqlite:///path`), making it and bringing its schema up to date.
+    /// Opens the database at `url` (`sqlite:///path` or `postgres://user@host/database`), making its tables when it is
+    /// empty.
     ///
     /// # Errors
-    /// When it cannot be opened or holds something newer than this version.
+    /// When it cannot be opened, or holds something older ([`migrate`] first) or newer than this version.
     pub async fn open(url: &str) -> Result<Store, StoreError> {
-        sqlx::any::install_default_drivers();
-        let separator = if url.contains('?') { '&' } else { '?' };
-        let write_url = format!("{url}{separator}mode=rwc");
-        let connection = schema::open_writer(&write_url).await?;
-        let readers = AnyPoolOptions::new()
-            .max_connections(READERS)
-            .after_connect(|connection, _| Box::pin(async move { schema::tune(connection).await }))
-            .connect(url)
-            .await
-            .map_err(rows::failed)?;
-        let (changes, _) = broadcast::channel(1024);
+        let database = Database::parse(url)?;
+        let mut connection = database.connect().await?;
+        let versions = schema::versions(&mut connection).await?;
+        if versions.outdated() {
+            return Err(StoreError::Corrupt(format!(
+                "it was written by an older version (schema {}, this program knows {}); 'sekisho db migrate' brings \
+                 it up to date",
+                versions.found, versions.known
+            )));
+        }
+        if versions.found == 0 {
+            schema::migrate(&database, &mut connection).await?;
+        }
+        let readers = database.readers()?;
+        let position = writer::position(&mut connection).await?;
+        let publisher = Arc::new(feed::Publisher::new(readers.clone(), position.sequence));
         let (writer, jobs) = mpsc::channel(QUEUE);
-        writer::spawn(connection, jobs, changes.clone()).await?;
-        Ok(Store { readers, writer, changes })
+        writer::spawn(database.clone(), connection, publisher.clone(), jobs);
+        feed::follow_others(&database, &publisher);
+        Ok(Store { database, readers, writer, publisher })
     }
 
     /// Begins reading one consistent state.
@@ -76,7 +88,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn read(&self) -> Result<ReadTransaction, StoreError> {
-        ReadTransaction::begin(&self.readers).await
+        ReadTransaction::begin(&self.database, &self.readers).await
     }
 
     /// Runs `work` as one transaction and answers when it is durable. An `Err` of `work` undoes all it did.
@@ -95,9 +107,9 @@ impl Store {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Follows committed changes. A receiver that lags is told so and must read everything again.
-    pub fn changes(&self) -> broadcast::Receiver<Arc<Vec<Change>>> {
-        self.changes.subscribe()
+    /// Follows committed changes from here on.
+    pub fn changes(&self) -> Feed {
+        self.publisher.follow()
     }
 
     /// The changes after `sequence`, oldest first, at most `limit`; `None` when they are no longer all kept.
@@ -121,15 +133,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] naming the first entry that does not fit.
     pub async fn audit_verify(&self) -> Result<(i64, Hash), StoreError> {
-        let (mut at, mut hash) = (0, Hash::GENESIS);
+        let mut head = (0, Hash::GENESIS);
         loop {
-            let mut page = rows::audit_after(&self.readers, at, 1000).await?;
+            let page = rows::audit_after(&self.readers, head.0, 1000).await?;
             if page.is_empty() {
-                return Ok((at, hash));
+                return Ok(head);
             }
-            let entries = page.iter_mut().map(|(s, b, h)| (*s, b.as_slice(), *h));
-            (at, hash) =
-                sekisho_audit::verify((at, hash), entries).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            head = verified(head, page)?;
         }
     }
+}
+
+/// The head of the chain after `page`, when it continues from `head`.
+fn verified(head: (i64, Hash), page: Vec<(i64, Vec<u8>, Hash)>) -> Result<(i64, Hash), StoreError> {
+    let entries = page.iter().map(|(s, b, h)| (*s, b.as_slice(), *h));
+    sekisho_audit::verify(head, entries).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// The schema versions of the database at `url` and of this program.
+///
+/// # Errors
+/// When it cannot be opened or is newer than this program.
+pub async fn versions(url: &str) -> Result<Versions, StoreError> {
+    schema::versions(&mut Database::parse(url)?.connect().await?).await
+}
+
+/// Brings the schema of the database at `url` up to date, in one transaction; returns the versions before.
+///
+/// # Errors
+/// When it cannot be opened, is newer than this program or a step failed; nothing has changed then.
+pub async fn migrate(url: &str) -> Result<Versions, StoreError> {
+    let database = Database::parse(url)?;
+    schema::migrate(&database, &mut database.connect().await?).await
 }

@@ -4,11 +4,11 @@ use sekisho_arm::{Document, Listing, Resource, Scope, StoreError, TypeName};
 use sekisho_audit::{Hash, Leaf};
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{Any, AnyConnection, AnyPool, Executor, Row};
 use time::OffsetDateTime;
 
 use crate::Recorded;
-use crate::writer::{Change, Verb};
+use crate::feed::{Change, Verb};
 
 pub(crate) fn failed(error: sqlx::Error) -> StoreError {
     match error {
@@ -163,8 +163,15 @@ pub(crate) async fn changes_after(
     rows.iter().map(change).collect::<Result<Vec<_>, StoreError>>().map(Some)
 }
 
+/// The number of the newest change; 0 when there is none.
+pub(crate) async fn newest_change(pool: &AnyPool) -> Result<i64, StoreError> {
+    let row =
+        sqlx::query("SELECT MAX(sequence) AS newest FROM change").fetch_one(pool).await.map_err(failed)?;
+    Ok(row.try_get::<Option<i64>, _>("newest").map_err(failed)?.unwrap_or(0))
+}
+
 pub(crate) async fn audit_after(
-    pool: &AnyPool,
+    from: impl Executor<'_, Database = Any>,
     after: i64,
     limit: i64,
 ) -> Result<Vec<(i64, Vec<u8>, Hash)>, StoreError> {
@@ -172,7 +179,7 @@ pub(crate) async fn audit_after(
         sqlx::query("SELECT sequence, hash, leaf FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2")
             .bind(after)
             .bind(limit)
-            .fetch_all(pool)
+            .fetch_all(from)
             .await
             .map_err(failed)?;
     rows.iter().map(audit_row).collect()

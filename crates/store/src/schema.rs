@@ -1,19 +1,20 @@
 //! The tables, and bringing an older database up to date. Migrations are plain SQL, forward only.
 
 use sekisho_arm::StoreError;
-use sqlx::{AnyConnection, Connection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
+use crate::engine::Database;
 use crate::rows::failed;
 
-/// Each step brings the schema from its index to the next version.
+/// Each step brings the schema from its index to the next version. `{key}` stands for the engine's type of a key.
 const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE resource (
-        key TEXT PRIMARY KEY, id TEXT NOT NULL, type_key TEXT NOT NULL, type_name TEXT NOT NULL,
+        key {key} PRIMARY KEY, id TEXT NOT NULL, type_key {key} NOT NULL, type_name TEXT NOT NULL,
         location TEXT, tags TEXT, etag TEXT NOT NULL, sequence BIGINT NOT NULL,
         created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL, body TEXT NOT NULL)",
     "CREATE INDEX resource_by_type ON resource (type_key, key)",
     "CREATE TABLE document (
-        kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, changed_ms BIGINT NOT NULL,
+        kind {key} NOT NULL, key {key} NOT NULL, body TEXT NOT NULL, changed_ms BIGINT NOT NULL,
         PRIMARY KEY (kind, key))",
     "CREATE TABLE change (
         sequence BIGINT PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, verb TEXT NOT NULL,
@@ -21,46 +22,69 @@ const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE audit (sequence BIGINT PRIMARY KEY, hash TEXT NOT NULL, leaf TEXT NOT NULL)",
 ]];
 
-/// Settings of every connection: readers never wait for the writer in WAL mode, and `FULL` makes an answered write
-/// survive a power cut.
-pub(crate) async fn tune(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    for pragma in ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000"] {
-        sqlx::query(pragma).fetch_optional(&mut *connection).await?;
-    }
-    Ok(())
+/// The versions of a database's schema and of this program's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// The database's; 0 when it is empty.
+    pub found: i64,
+    /// This program's.
+    pub known: i64,
 }
 
-/// Opens the writer's connection and migrates.
-pub(crate) async fn open_writer(url: &str) -> Result<AnyConnection, StoreError> {
-    let mut connection = AnyConnection::connect(url).await.map_err(failed)?;
-    tune(&mut connection).await.map_err(failed)?;
+impl Versions {
+    /// Whether the database holds something and is older than this program.
+    pub fn outdated(self) -> bool {
+        self.found > 0 && self.found < self.known
+    }
+}
+
+/// Reads the schema's version.
+pub(crate) async fn versions(connection: &mut AnyConnection) -> Result<Versions, StoreError> {
     sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
-        .execute(&mut connection)
+        .execute(&mut *connection)
         .await
         .map_err(failed)?;
     let row = sqlx::query("SELECT MAX(version) AS version FROM schema_version")
-        .fetch_one(&mut connection)
+        .fetch_one(connection)
         .await
         .map_err(failed)?;
-    let version: Option<i64> = row.try_get("version").map_err(failed)?;
-    let version = usize::try_from(version.unwrap_or(0)).unwrap_or(usize::MAX);
-    if version > MIGRATIONS.len() {
+    let found: Option<i64> = row.try_get("version").map_err(failed)?;
+    let versions =
+        Versions { found: found.unwrap_or(0), known: i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX) };
+    if versions.found > versions.known {
         return Err(StoreError::Corrupt(format!(
-            "it was written by a newer version (schema {version}, this program knows {})",
-            MIGRATIONS.len()
+            "it was written by a newer version (schema {}, this program knows {})",
+            versions.found, versions.known
         )));
     }
-    for (index, statements) in MIGRATIONS.iter().enumerate().skip(version) {
-        let mut tx = connection.begin().await.map_err(failed)?;
+    Ok(versions)
+}
+
+/// Brings the schema up to date in one transaction; returns the versions before.
+pub(crate) async fn migrate(
+    database: &Database,
+    connection: &mut AnyConnection,
+) -> Result<Versions, StoreError> {
+    database.begin_write(connection).await?;
+    let before = step(database, connection).await;
+    let end = if before.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = sqlx::query(end).execute(connection).await.map_err(failed);
+    before.and_then(|versions| ended.map(|_| versions))
+}
+
+async fn step(database: &Database, connection: &mut AnyConnection) -> Result<Versions, StoreError> {
+    let before = versions(connection).await?;
+    let done = usize::try_from(before.found).unwrap_or(0);
+    for (index, statements) in MIGRATIONS.iter().enumerate().skip(done) {
         for statement in *statements {
-            sqlx::query(*statement).execute(&mut *tx).await.map_err(failed)?;
+            let statement = statement.replace("{key}", database.key_type());
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await.map_err(failed)?;
         }
         sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
             .bind(i64::try_from(index + 1).unwrap_or(i64::MAX))
-            .execute(&mut *tx)
+            .execute(&mut *connection)
             .await
             .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
     }
-    Ok(connection)
+    Ok(before)
 }

@@ -7,8 +7,10 @@ use serde_json::Value;
 use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 use time::OffsetDateTime;
 
+use crate::engine::Database;
+use crate::feed::{Change, Verb};
 use crate::rows::{self, failed, interval, to_ms};
-use crate::writer::{Change, Position, Verb};
+use crate::writer::Position;
 
 /// One consistent state of the database, from the first read until it is dropped.
 pub struct ReadTransaction {
@@ -17,8 +19,8 @@ pub struct ReadTransaction {
 }
 
 impl ReadTransaction {
-    pub(crate) async fn begin(pool: &AnyPool) -> Result<Self, StoreError> {
-        Ok(Self { tx: pool.begin().await.map_err(failed)?, now: OffsetDateTime::now_utc() })
+    pub(crate) async fn begin(database: &Database, pool: &AnyPool) -> Result<Self, StoreError> {
+        Ok(Self { tx: database.begin_read(pool).await?, now: OffsetDateTime::now_utc() })
     }
 }
 

@@ -9,8 +9,10 @@ use sekisho_arm::{StoreError, Write};
 use sekisho_audit::Hash;
 use sqlx::{AnyConnection, Row};
 use time::OffsetDateTime;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use crate::engine::Database;
+use crate::feed::{Change, Publisher};
 use crate::rows::failed;
 use crate::transaction::WriteTransaction;
 
@@ -18,40 +20,6 @@ use crate::transaction::WriteTransaction;
 const GROUP: usize = 256;
 /// Change-feed rows kept; older ones are dropped, and a follower that far behind reads everything again.
 const FEED: i64 = 100_000;
-
-/// What happened to a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// It was made or changed.
-    Put,
-    /// It was removed.
-    Delete,
-}
-
-impl Verb {
-    /// `put` or `delete`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Verb::Put => "put",
-            Verb::Delete => "delete",
-        }
-    }
-}
-
-/// One committed change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// Its place in the feed.
-    pub sequence: i64,
-    /// The lower-case resource type, or the document kind.
-    pub kind: String,
-    /// The lower-case id, or the document's key.
-    pub key: String,
-    /// What happened.
-    pub verb: Verb,
-    /// The new etag of a resource.
-    pub etag: String,
-}
 
 /// Where the change feed and the audit chain stand.
 #[derive(Debug, Clone, Copy)]
@@ -103,28 +71,31 @@ impl Job {
     }
 }
 
-pub(crate) async fn spawn(
-    mut connection: AnyConnection,
-    mut jobs: mpsc::Receiver<Job>,
-    changes: broadcast::Sender<Arc<Vec<Change>>>,
-) -> Result<(), StoreError> {
-    let mut position = position(&mut connection).await?;
-    tokio::spawn(async move {
-        while let Some(first) = jobs.recv().await {
-            let (settled, made) = group(&mut connection, &mut position, first, &mut jobs).await;
-            if !made.is_empty() {
-                // Nobody following is not an error.
-                let _ = changes.send(Arc::new(made));
-            }
-            for settle in settled {
-                settle();
-            }
-        }
-    });
-    Ok(())
+/// The writer's own connection, opened again after every failure: what a failed transaction left behind, a full disk or
+/// a database that restarted, ends with the connection.
+struct Writer {
+    database: Database,
+    connection: Option<AnyConnection>,
+    publisher: Arc<Publisher>,
 }
 
-async fn position(connection: &mut AnyConnection) -> Result<Position, StoreError> {
+/// Runs the writer until the last handle of the store is gone.
+pub(crate) fn spawn(
+    database: Database,
+    connection: AnyConnection,
+    publisher: Arc<Publisher>,
+    mut jobs: mpsc::Receiver<Job>,
+) {
+    let mut writer = Writer { database, connection: Some(connection), publisher };
+    tokio::spawn(async move {
+        while let Some(first) = jobs.recv().await {
+            writer.group(first, &mut jobs).await;
+        }
+    });
+}
+
+/// Reads where the feed and the chain stand.
+pub(crate) async fn position(connection: &mut AnyConnection) -> Result<Position, StoreError> {
     let row = sqlx::query("SELECT MAX(sequence) AS sequence FROM change")
         .fetch_one(&mut *connection)
         .await
@@ -145,57 +116,89 @@ async fn position(connection: &mut AnyConnection) -> Result<Position, StoreError
     Ok(Position { sequence: sequence.unwrap_or(0), audit_sequence, audit_hash })
 }
 
-/// Runs one group; returns how to answer its members and the changes that were committed.
-async fn group(
-    connection: &mut AnyConnection,
-    position: &mut Position,
-    first: Job,
-    jobs: &mut mpsc::Receiver<Job>,
-) -> (Vec<Box<dyn FnOnce() + Send>>, Vec<Change>) {
-    let before = *position;
-    let mut settles: Vec<Settle> = Vec::new();
-    let mut made = Vec::new();
-    let mut begun = execute(connection, "BEGIN IMMEDIATE").await;
-    let mut next = Some(first);
-    while let Some(Job(work)) = next {
-        match &begun {
-            Ok(()) => match run(connection, *position, work).await {
+impl Writer {
+    /// Opens the connection if need be and begins; only now, with everybody else locked out, is the position certain.
+    async fn begin(&mut self) -> Result<(AnyConnection, Position), StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.database.connect().await?,
+        };
+        self.database.begin_write(&mut connection).await?;
+        let position = position(&mut connection).await?;
+        Ok((connection, position))
+    }
+
+    /// Runs one group, commits it, tells the feed and answers the callers.
+    async fn group(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+        // A connection that the database closed while nobody wrote is found out here; a fresh one may do.
+        let begun = match self.begin().await {
+            Ok(begun) => Ok(begun),
+            Err(_) => self.begin().await,
+        };
+        let (mut connection, before) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::error!(%error, "the database takes no writes");
+                let Job(work) = first;
+                work(Err(error.clone())).await.1(Err(error));
+                return;
+            }
+        };
+        let (mut position, mut settles, mut made) = (before, Vec::<Settle>::new(), Vec::new());
+        let mut fate = Ok(());
+        let mut next = Some(first);
+        while let Some(Job(work)) = next {
+            match run(&mut connection, position, work).await {
                 Ok((after, mut changes, settle)) => {
-                    *position = after;
+                    position = after;
                     made.append(&mut changes);
                     settles.push(settle);
                 }
                 Err((error, settle)) => {
                     // The transaction itself is in doubt: nothing of this group may be kept.
-                    begun = Err(error);
+                    fate = Err(error);
                     settles.push(settle);
                 }
-            },
-            Err(error) => settles.push(work(Err(error.clone())).await.1),
+            }
+            next = if settles.len() < GROUP && fate.is_ok() { jobs.try_recv().ok() } else { None };
         }
-        next = if settles.len() < GROUP && begun.is_ok() { jobs.try_recv().ok() } else { None };
+        if fate.is_ok() {
+            fate = finish(&self.database, &mut connection, before, position).await;
+        }
+        match &fate {
+            Ok(()) => {
+                self.connection = Some(connection);
+                self.publisher.committed(made).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a group of writes was not committed");
+                let _ = execute(&mut connection, "ROLLBACK").await;
+            }
+        }
+        for settle in settles {
+            settle(fate.clone());
+        }
     }
-    let fate = match begun {
-        Ok(()) => execute(connection, "COMMIT").await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = &fate {
-        tracing::error!(%error, "a group of writes was not committed");
-        let _ = execute(connection, "ROLLBACK").await;
-        *position = before;
-        made.clear();
-    }
-    if before.sequence / 1000 != position.sequence / 1000 {
-        let _ = sqlx::query("DELETE FROM change WHERE sequence <= $1")
-            .bind(position.sequence - FEED)
+}
+
+/// Ends a group: drops what the feed no longer keeps, wakes other servers, commits.
+async fn finish(
+    database: &Database,
+    connection: &mut AnyConnection,
+    before: Position,
+    after: Position,
+) -> Result<(), StoreError> {
+    if before.sequence / 1000 != after.sequence / 1000 {
+        sqlx::query("DELETE FROM change WHERE sequence <= $1")
+            .bind(after.sequence - FEED)
             .execute(&mut *connection)
-            .await;
+            .await
+            .map_err(failed)?;
     }
-    let settled = settles.into_iter().map(|settle| {
-        let fate = fate.clone();
-        Box::new(move || settle(fate)) as Box<dyn FnOnce() + Send>
-    });
-    (settled.collect(), made)
+    if before.sequence != after.sequence {
+        database.wake_others(connection).await?;
+    }
+    execute(connection, "COMMIT").await
 }
 
 type Ran = Result<(Position, Vec<Change>, Settle), (StoreError, Settle)>;

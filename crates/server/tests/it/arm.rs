@@ -97,8 +97,7 @@ async fn everything(world: &World, root: &Http) -> Vec<String> {
 
 /// Every row of every table, as the database has them.
 async fn rows(world: &World) -> Vec<String> {
-    let url = format!("sqlite://{}", world.server.data.path().join("sekisho.db").display());
-    let store = Store::open(&url).await.unwrap();
+    let store = Store::open(&world.server.data.url()).await.unwrap();
     let (entries, head) = store.audit_verify().await.unwrap();
     let mut out = vec![format!("{entries} {head}")];
     let mut read = store.read().await.unwrap();

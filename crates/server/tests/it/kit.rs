@@ -13,6 +13,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use sekisho_lab::postgres::{self, Postgres};
 use sekisho_link::pki;
 use sekisho_server::config::Config;
 use sekisho_server::{ServerError, admin, run_until};
@@ -44,9 +45,58 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what} did not come"))
 }
 
+/// What a server keeps: its data directory, and its PostgreSQL where this run of the tests is for that.
+pub(crate) struct Data {
+    dir: TempDir,
+    postgres: Option<Postgres>,
+}
+
+impl Data {
+    pub(crate) fn new() -> Data {
+        Data { dir: TempDir::new().unwrap(), postgres: postgres::of_this_run().unwrap() }
+    }
+
+    pub(crate) fn sqlite() -> Data {
+        Data { dir: TempDir::new().unwrap(), postgres: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The database of the kit's own SQLite file, moved to where this run has it.
+    pub(crate) async fn moved(self) -> Data {
+        let sqlite = self.path().join("sekisho.db");
+        if self.postgres.is_some() {
+            let from = format!("sqlite://{}", sqlite.display());
+            sekisho_store::copy(&from, &self.url()).await.unwrap();
+            std::fs::remove_file(sqlite).unwrap();
+        }
+        self
+    }
+
+    /// The database's URL.
+    pub(crate) fn url(&self) -> String {
+        let sqlite = || format!("sqlite://{}", self.path().join("sekisho.db").display());
+        self.postgres.as_ref().map_or_else(sqlite, Postgres::url)
+    }
+
+    fn config(&self, port: u16) -> Config {
+        let mut environment = BTreeMap::from([
+            ("SEKISHO_DATA_DIR".to_owned(), self.path().display().to_string()),
+            ("SEKISHO_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
+            ("SEKISHO_ORGANIZATION".to_owned(), "Contoso".to_owned()),
+        ]);
+        if let Some(postgres) = &self.postgres {
+            environment.insert("SEKISHO_DATABASE".to_owned(), postgres.url());
+        }
+        Config::load(None, &environment).unwrap()
+    }
+}
+
 /// A running server.
 pub(crate) struct Server {
-    pub(crate) data: TempDir,
+    pub(crate) data: Data,
     pub(crate) port: u16,
     pub(crate) tenant: String,
     /// `/subscriptions/{id}`.
@@ -56,15 +106,6 @@ pub(crate) struct Server {
     task: JoinHandle<Result<(), ServerError>>,
 }
 
-fn config(data: &Path, port: u16) -> Config {
-    let environment = BTreeMap::from([
-        ("SEKISHO_DATA_DIR".to_owned(), data.display().to_string()),
-        ("SEKISHO_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
-        ("SEKISHO_ORGANIZATION".to_owned(), "Contoso".to_owned()),
-    ]);
-    Config::load(None, &environment).unwrap()
-}
-
 fn free_port() -> u16 {
     std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
@@ -72,15 +113,15 @@ fn free_port() -> u16 {
 impl Server {
     /// A server that nobody has ever used.
     pub(crate) async fn fresh() -> Server {
-        Server::on(TempDir::new().unwrap()).await
+        Server::on(Data::new()).await
     }
 
     /// A server on what is in `data`.
-    pub(crate) async fn on(data: TempDir) -> Server {
+    pub(crate) async fn on(data: Data) -> Server {
         loop {
             let port = free_port();
             let (stop, stopped) = oneshot::channel::<()>();
-            let running = run_until(config(data.path(), port), async move {
+            let running = run_until(data.config(port), async move {
                 // A test that fails drops the sender; the server ends with it.
                 let _ = stopped.await;
             });
@@ -134,7 +175,7 @@ impl Server {
     }
 
     /// Stops it and gives back what it kept.
-    pub(crate) async fn stop(mut self) -> TempDir {
+    pub(crate) async fn stop(mut self) -> Data {
         drop(self.stop.take());
         soon("the end of the server", &mut self.task).await.unwrap().unwrap();
         self.data

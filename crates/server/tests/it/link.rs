@@ -155,15 +155,15 @@ async fn join_strings_that_are_not_good_are_refused_with_one_text() {
     let mut late = JoinString::parse(&world.join_string(1).await).unwrap();
     let group = world.rg1("");
     let data = world.server.stop().await;
-    expire_tokens(data.path(), &group).await;
+    expire_tokens(&data.url(), &group).await;
     let server = Server::on(data).await;
     late.address = format!("localhost:{}", server.port);
     assert_eq!(join(&late.to_text(), "x").await.err().unwrap(), used_up, "expired");
 }
 
 /// Sets back the clock of every enrolment token of a server that is stopped: a minute is the shortest life it gives.
-async fn expire_tokens(data: &std::path::Path, group: &str) {
-    let store = Store::open(&format!("sqlite://{}", data.join("sekisho.db").display())).await.unwrap();
+async fn expire_tokens(url: &str, group: &str) {
+    let store = Store::open(url).await.unwrap();
     let group = sekisho_arm::Scope::parse(group).unwrap();
     let kind = sekisho_arm::TypeName::new("Sekisho.Fleet", "enrolmentTokens");
     let mut read = store.read().await.unwrap();

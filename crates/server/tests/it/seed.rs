@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::agent;
 use crate::device::Passkey;
-use crate::kit::{COMPUTE, FLEET, GROUPS, Http, NETWORK, ROLES, Server, at, until};
+use crate::kit::{COMPUTE, Data, FLEET, GROUPS, Http, NETWORK, ROLES, Server, at, until};
 
 pub(crate) const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
 pub(crate) const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
@@ -61,14 +61,14 @@ impl World {
             SEED.get_or_init(|| tokio::runtime::Runtime::new().unwrap().block_on(make()))
         });
         let seed = seed.await.unwrap();
-        let data = TempDir::new().unwrap();
+        let data = Data::new();
         for (path, bytes) in &seed.files {
             let path = data.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, bytes).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         }
-        World { server: Server::on(data).await, seed }
+        World { server: Server::on(data.moved().await).await, seed }
     }
 
     /// One of the programs.
@@ -176,7 +176,7 @@ pub(crate) async fn grant(client: &Http, scope: &str, role: &str, principal: &st
 }
 
 async fn make() -> Seed {
-    let server = Server::fresh().await;
+    let server = Server::on(Data::sqlite()).await;
     let link = server.admin("/setup-link", json!({})).await["link"].as_str().unwrap().to_owned();
     let signed_in = set_up(&server, &link, "jo@contoso.test", &mut Passkey::new(&server.base())).await;
     let signed_in = signed_in.expect(200);

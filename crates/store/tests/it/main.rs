@@ -1,12 +1,15 @@
-//! The store through its public surface, on temporary SQLite files.
+//! The store through its public surface: on a temporary SQLite file, or on a PostgreSQL server of the test's own where
+//! `SEKISHO_TEST_DATABASE=postgres` says so.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use futures_util::future::join_all;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use sekisho_arm::{
     AuditEntry, CallerRef, Listing, Outcome, PrincipalKind, Read, Resource, Scope, StoreError, TypeName,
 };
-use sekisho_store::{Store, Verb};
+use sekisho_lab::postgres::{self, Postgres};
+use sekisho_store::{News, Store, Verb};
 use serde_json::{Map, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -45,14 +48,51 @@ fn entry(operation: &str) -> AuditEntry {
     }
 }
 
-async fn open(dir: &TempDir) -> Store {
-    Store::open(&format!("sqlite://{}/db", dir.path().display())).await.unwrap()
+/// Where a test's database is.
+struct Place {
+    url: String,
+    _dir: TempDir,
+    postgres: Option<Postgres>,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place::on(postgres::of_this_run().unwrap())
+    }
+
+    fn on(postgres: Option<Postgres>) -> Place {
+        let dir = TempDir::new().unwrap();
+        let sqlite = format!("sqlite://{}/db", dir.path().display());
+        Place { url: postgres.as_ref().map_or(sqlite, Postgres::url), _dir: dir, postgres }
+    }
+
+    /// A PostgreSQL of the test's own whatever the run is for, or why there is none.
+    fn postgres() -> Option<Place> {
+        if let Err(why) = postgres::programs() {
+            skipped(&why);
+            return None;
+        }
+        Some(Place::on(Some(Postgres::start().unwrap())))
+    }
+
+    async fn open(&self) -> Store {
+        Store::open(&self.url).await.unwrap()
+    }
+
+    async fn direct(&self) -> sqlx::AnyConnection {
+        <sqlx::AnyConnection as sqlx::Connection>::connect(&self.url).await.unwrap()
+    }
+}
+
+async fn put(store: &Store, id: &str) -> Result<Resource, StoreError> {
+    let id = id.to_owned();
+    store.write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.put(resource(&id)).await })).await
 }
 
 #[tokio::test]
 async fn a_resource_reads_back_as_it_was_kept_whatever_the_case_of_the_id() {
-    let dir = TempDir::new().unwrap();
-    let store = open(&dir).await;
+    let place = Place::new();
+    let store = place.open().await;
     let id = "/resourceGroups/Rg/providers/Microsoft.Test/things/One";
     let kept = store
         .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.put(resource(id)).await }))
@@ -66,8 +106,8 @@ async fn a_resource_reads_back_as_it_was_kept_whatever_the_case_of_the_id() {
 
 #[tokio::test]
 async fn a_write_that_fails_leaves_neither_resource_nor_audit_nor_change() {
-    let dir = TempDir::new().unwrap();
-    let store = open(&dir).await;
+    let place = Place::new();
+    let store = place.open().await;
     let mut feed = store.changes();
     let failed: Result<(), StoreError> = store
         .write(|tx| {
@@ -89,13 +129,13 @@ async fn a_write_that_fails_leaves_neither_resource_nor_audit_nor_change() {
     );
     assert!(read.documents("session").await.unwrap().is_empty());
     assert_eq!(store.audit_verify().await.unwrap().0, 0);
-    assert!(feed.try_recv().is_err());
+    assert!(feed.next().now_or_never().is_none());
 }
 
 #[tokio::test]
 async fn a_write_that_panics_is_undone_and_the_next_one_works() {
-    let dir = TempDir::new().unwrap();
-    let store = open(&dir).await;
+    let place = Place::new();
+    let store = place.open().await;
     let failed: Result<(), StoreError> = store
         .write(|tx| {
             Box::pin(async move {
@@ -116,9 +156,9 @@ async fn a_write_that_panics_is_undone_and_the_next_one_works() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_concurrent_writes_make_one_gapless_chain_that_a_restart_continues() {
-    let dir = TempDir::new().unwrap();
+    let place = Place::new();
     {
-        let store = open(&dir).await;
+        let store = place.open().await;
         let writes = (0..1000).map(|i| {
             let store = store.clone();
             async move {
@@ -137,7 +177,7 @@ async fn a_thousand_concurrent_writes_make_one_gapless_chain_that_a_restart_cont
         join_all(writes).await;
         assert_eq!(store.audit_verify().await.unwrap().0, 1000);
     }
-    let store = open(&dir).await;
+    let store = place.open().await;
     store
         .write::<_, StoreError, _>(|tx| Box::pin(async move { tx.audit(entry("last")).await }))
         .await
@@ -150,8 +190,8 @@ async fn a_thousand_concurrent_writes_make_one_gapless_chain_that_a_restart_cont
 
 #[tokio::test]
 async fn an_audit_entry_changed_in_the_file_is_found() {
-    let dir = TempDir::new().unwrap();
-    let store = open(&dir).await;
+    let place = Place::new();
+    let store = place.open().await;
     for i in 0..3 {
         store
             .write::<_, StoreError, _>(move |tx| {
@@ -160,10 +200,7 @@ async fn an_audit_entry_changed_in_the_file_is_found() {
             .await
             .unwrap();
     }
-    let mut direct =
-        <sqlx::AnyConnection as sqlx::Connection>::connect(&format!("sqlite://{}/db", dir.path().display()))
-            .await
-            .unwrap();
+    let mut direct = place.direct().await;
     sqlx::query("UPDATE audit SET leaf = replace(leaf, 'tanaka', 'suzuki') WHERE sequence = 2")
         .execute(&mut direct)
         .await
@@ -174,8 +211,8 @@ async fn an_audit_entry_changed_in_the_file_is_found() {
 
 #[tokio::test]
 async fn removing_a_scope_removes_what_is_inside_it_and_not_its_namesakes() {
-    let dir = TempDir::new().unwrap();
-    let store = open(&dir).await;
+    let place = Place::new();
+    let store = place.open().await;
     let ids = [
         "/resourceGroups/prod",
         "/resourceGroups/prod/providers/Microsoft.Test/things/a",
@@ -208,8 +245,8 @@ async fn removing_a_scope_removes_what_is_inside_it_and_not_its_namesakes() {
 
 #[tokio::test]
 async fn lists_are_ordered_limited_and_continue_after_a_key() {
-    let dir = TempDir::new().unwrap();
-    let store = open(&dir).await;
+    let place = Place::new();
+    let store = place.open().await;
     store
         .write::<_, StoreError, _>(|tx| {
             Box::pin(async move {
@@ -233,8 +270,8 @@ async fn lists_are_ordered_limited_and_continue_after_a_key() {
 
 #[tokio::test]
 async fn the_feed_tells_only_what_is_durable() {
-    let dir = TempDir::new().unwrap();
-    let store = open(&dir).await;
+    let place = Place::new();
+    let store = place.open().await;
     let mut feed = store.changes();
     store
         .write::<_, StoreError, _>(|tx| {
@@ -242,8 +279,159 @@ async fn the_feed_tells_only_what_is_durable() {
         })
         .await
         .unwrap();
-    let told = feed.recv().await.unwrap();
+    let Some(News::Changes(told)) = feed.next().await else { panic!("nothing was told") };
     assert_eq!(told[0].verb, Verb::Put);
     assert_eq!(told[0].kind, "microsoft.resources/resourcegroups");
     assert!(store.read().await.unwrap().get(&scope("/resourcegroups/r")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn keys_are_ordered_by_their_bytes_whatever_the_language_of_the_database() {
+    let place = Place::new();
+    let store = place.open().await;
+    for name in ["b-1", "a_1", "A1", "b1", "a-1"] {
+        put(&store, &format!("/resourceGroups/r/providers/Microsoft.Test/things/{name}")).await.unwrap();
+    }
+    let listing = Listing::of(&scope(""), &TypeName::new("Microsoft.Test", "things"));
+    let all = store.read().await.unwrap().list(&listing).await.unwrap();
+    let names: Vec<&str> = all.iter().map(|r| r.id.name()).collect();
+    assert_eq!(names, ["a-1", "A1", "a_1", "b-1", "b1"]);
+}
+
+#[tokio::test]
+async fn a_reader_sees_one_state_while_others_write() {
+    let place = Place::new();
+    let store = place.open().await;
+    put(&store, "/resourceGroups/a").await.unwrap();
+    let mut read = store.read().await.unwrap();
+    assert!(read.get(&scope("/resourceGroups/a")).await.unwrap().is_some());
+    put(&store, "/resourceGroups/b").await.unwrap();
+    assert!(read.get(&scope("/resourceGroups/b")).await.unwrap().is_none());
+    assert!(store.read().await.unwrap().get(&scope("/resourceGroups/b")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn servers_that_share_a_database_chain_one_log_and_hear_of_each_others_changes_in_order() {
+    let place = Place::new();
+    if place.postgres.is_none() {
+        return skipped("SQLite belongs to one server");
+    }
+    let (one, two) = (place.open().await, place.open().await);
+    let mut feeds = [one.changes(), two.changes()];
+    let writes = (0..200).map(|i| {
+        let store = if i % 2 == 0 { one.clone() } else { two.clone() };
+        async move {
+            store
+                .write::<_, StoreError, _>(move |tx| {
+                    Box::pin(async move {
+                        tx.put(resource(&format!("/resourceGroups/g{i}"))).await?;
+                        tx.audit(entry(&format!("op{i}"))).await
+                    })
+                })
+                .await
+                .unwrap();
+        }
+    });
+    join_all(writes).await;
+    assert_eq!(one.audit_verify().await.unwrap().0, 200);
+    for feed in &mut feeds {
+        let mut heard = Vec::new();
+        while heard.len() < 400 {
+            let next = tokio::time::timeout(std::time::Duration::from_secs(4), feed.next()).await;
+            let Some(News::Changes(more)) = next.expect("sooner than the poll") else { panic!("missed") };
+            heard.extend(more.iter().map(|c| c.sequence));
+        }
+        assert_eq!(heard, (1..=400).collect::<Vec<i64>>());
+    }
+}
+
+#[tokio::test]
+async fn writes_go_on_after_the_database_was_killed_and_started_again() {
+    let mut place = Place::new();
+    if place.postgres.is_none() {
+        return skipped("SQLite has no server of its own");
+    }
+    let store = place.open().await;
+    let mut feed = store.changes();
+    put(&store, "/resourceGroups/before").await.unwrap();
+    place.postgres.as_mut().unwrap().kill().unwrap();
+    let error = put(&store, "/resourceGroups/meanwhile").await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    place.postgres.as_mut().unwrap().restart().unwrap();
+    put(&store, "/resourceGroups/after").await.unwrap();
+    let mut read = store.read().await.unwrap();
+    assert!(read.get(&scope("/resourceGroups/before")).await.unwrap().is_some());
+    assert!(read.get(&scope("/resourceGroups/after")).await.unwrap().is_some());
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        let Some(News::Changes(more)) = feed.next().await else { panic!("missed") };
+        heard.extend(more.iter().map(|c| c.sequence));
+    }
+    assert_eq!(heard, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_database_copied_from_sqlite_to_postgresql_and_back_is_the_same() {
+    let Some(there) = Place::postgres() else { return };
+    let (here, again) = (Place::on(None), Place::on(None));
+    let store = here.open().await;
+    store
+        .write::<_, StoreError, _>(|tx| {
+            Box::pin(async move {
+                tx.put(resource("/resourceGroups/r")).await?;
+                tx.put(Resource { tags: None, location: None, ..resource("/resourceGroups/s") }).await?;
+                tx.put_document("kind", "日本", json!({"nul": "\u{0}", "text": "\u{1F980}"})).await?;
+                tx.audit(entry("one")).await?;
+                tx.audit(entry("two")).await
+            })
+        })
+        .await
+        .unwrap();
+    let rows = sekisho_store::copy(&here.url, &there.url).await.unwrap();
+    assert_eq!(rows, 2 + 1 + 5 + 2);
+    assert_eq!(sekisho_store::copy(&there.url, &again.url).await.unwrap(), rows);
+    assert_eq!(records(&here.url).await, records(&there.url).await);
+    assert_eq!(records(&here.url).await, records(&again.url).await);
+    let moved = there.open().await;
+    assert_eq!(moved.audit_verify().await.unwrap(), store.audit_verify().await.unwrap());
+    put(&moved, "/resourceGroups/later").await.unwrap();
+
+    let error = sekisho_store::copy(&here.url, &there.url).await.unwrap_err();
+    assert!(error.to_string().contains("not empty"), "{error}");
+}
+
+#[tokio::test]
+async fn records_with_a_broken_chain_or_a_foreign_shape_are_not_loaded_at_all() {
+    let here = Place::new();
+    let store = here.open().await;
+    for i in 0..3 {
+        store
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { tx.audit(entry(&format!("op{i}"))).await })
+            })
+            .await
+            .unwrap();
+    }
+    let whole = records(&here.url).await;
+    let gap: Vec<_> = whole.iter().filter(|r| !r.to_string().contains("op1")).cloned().collect();
+    let foreign = [whole.clone(), vec![json!({"table": "resource", "row": [1, 2]})]].concat();
+    let unknown = [whole.clone(), vec![json!({"table": "sqlite_master", "row": []})]].concat();
+    for bad in [gap, foreign, unknown] {
+        let to = Place::new();
+        let stream = futures_util::stream::iter(
+            bad.into_iter().map(|r| Ok::<_, StoreError>(serde_json::from_value(r).unwrap())),
+        );
+        sekisho_store::load(&to.url, stream).await.unwrap_err();
+        assert!(records(&to.url).await.is_empty());
+    }
+}
+
+async fn records(url: &str) -> Vec<serde_json::Value> {
+    let all: Vec<_> = sekisho_store::records(url).try_collect().await.unwrap();
+    all.iter().map(|r| serde_json::to_value(r).unwrap()).collect()
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
 }
