@@ -24,6 +24,8 @@ pub(crate) const DEMO: &[Need] = &[
 
 /// What the tests need beside that.
 pub(crate) const TESTS: &[Need] = &[
+    ("/usr/share/postgresql-common/pg_wrapper", "postgresql"),
+    ("/usr/share/doc/libfaketime/copyright", "libfaketime"),
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
@@ -58,6 +60,9 @@ pub(crate) fn packages(needs: &[Need]) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    if missing.contains(&"postgresql") {
+        no_cluster();
+    }
     println!("Installing Debian packages: {}", missing.join(" "));
     if !is_root() {
         bail!("run this as root, or install them first: apt-get install {}", missing.join(" "));
@@ -72,6 +77,16 @@ pub(crate) fn packages(needs: &[Need]) -> anyhow::Result<()> {
         .args(["install", "-y", "--no-install-recommends"])
         .args(&missing)
         .stdout(std::process::Stdio::null()))
+}
+
+/// Debian makes and starts a cluster with the package; the tests start their own.
+fn no_cluster() {
+    let path = Path::new("/etc/postgresql-common/createcluster.conf");
+    if is_root() && !path.exists() {
+        // Without it the cluster is made, which is only a waste.
+        let _ = std::fs::create_dir_all("/etc/postgresql-common")
+            .and_then(|()| std::fs::write(path, "create_main_cluster = false\n"));
+    }
 }
 
 /// Whether this runs as root, which namespaces need.

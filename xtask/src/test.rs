@@ -32,6 +32,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         command
     };
     run_step("Rust", &mut with_path(rust_tests()))?;
+    if !options.quick {
+        run_step("Rust on PostgreSQL", &mut with_path(postgres_tests()))?;
+    }
     run_step("the portal", with_path(npm()).args(["run", "check"]))?;
     if options.quick {
         return Ok(());
@@ -91,6 +94,18 @@ fn rust_tests() -> Command {
     };
     // Tests of one package run another's program; with the whole workspace all of them have just been built.
     command.args(arguments).env("SEKISHO_WHOLE_WORKSPACE", "1");
+    command
+}
+
+/// The tests that keep something in a database, once more with PostgreSQL. The whole workspace is named so that nothing
+/// is built with other features.
+fn postgres_tests() -> Command {
+    let mut command = rust_tests();
+    let nextest = command.get_args().next().is_some_and(|a| a == "nextest");
+    if nextest {
+        command.args(["-E", "package(sekisho-store) | package(sekisho-server) | test(on_this_database)"]);
+    }
+    command.env("SEKISHO_TEST_DATABASE", "postgres");
     command
 }
 

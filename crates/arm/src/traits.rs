@@ -14,9 +14,15 @@ use crate::{ArmError, Resource, Scope, TypeName};
 /// The database could not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, is full or is read-only; the request may be repeated.
+    /// It cannot be reached; the request may be repeated.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// Its disk is full: what is there can be read, and nothing can be written until somebody makes room.
+    #[error("the database's disk is full")]
+    Full,
+    /// It or its disk is read-only: nothing can be written until somebody changes that.
+    #[error("the database is read-only")]
+    ReadOnly,
     /// What it holds is not what this version wrote.
     #[error("the database holds something unreadable: {0}")]
     Corrupt(String),
@@ -34,6 +40,16 @@ impl From<StoreError> for ArmError {
                 e.retry_after = Some(2);
                 e
             }
+            StoreError::Full => ArmError::new(
+                507,
+                "InsufficientStorage",
+                "The disk of the server's database is full. Nothing was changed; make room on it and try again.",
+            ),
+            StoreError::ReadOnly => ArmError::new(
+                503,
+                "ReadOnlyStorage",
+                "The server's database is read-only at the moment. Nothing was changed; make it writable and try again.",
+            ),
             StoreError::Corrupt(_) => ArmError::internal(),
         }
     }

@@ -58,6 +58,9 @@ pub struct PasswordCredential {
     /// Until when it works.
     #[serde(with = "time::serde::rfc3339")]
     pub end: OffsetDateTime,
+    /// Whether it was made to work only later. One that works at once must not stop when a clock is set back.
+    #[serde(default)]
+    waits: bool,
     hash: Digest,
 }
 
@@ -161,6 +164,7 @@ impl Application {
             hint: secret.expose().chars().skip(PREFIX.len()).take(3).collect(),
             start,
             end,
+            waits: start > now,
             hash: secret.digest(),
         };
         self.secrets.push(credential.clone());
@@ -183,7 +187,7 @@ impl Application {
         let hash = secret.digest();
         let mut answer = Err(SecretError::Wrong);
         for stored in &self.secrets {
-            if stored.hash == hash && now >= stored.start {
+            if stored.hash == hash && (!stored.waits || now >= stored.start) {
                 answer = match now < stored.end {
                     true => Ok(stored.key_id),
                     false => Err(SecretError::Expired { key_id: stored.key_id }),

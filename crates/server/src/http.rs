@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::authn;
 use crate::config::Config;
+use crate::drain::Drained;
 use crate::{arm, events, link, portal, signin};
 
 /// The id of a request: the correlation id of everything it causes.
@@ -48,9 +49,8 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 /// Adds ids and security headers to every answer.
-async fn every_request(mut request: Request, next: Next) -> Response {
+async fn every_request(request: Request, next: Next) -> Response {
     let id = Uuid::new_v4().to_string();
-    request.extensions_mut().insert(RequestId(id.clone()));
     let client_id = request
         .headers()
         .get("x-ms-return-client-request-id")
@@ -59,6 +59,8 @@ async fn every_request(mut request: Request, next: Next) -> Response {
         .flatten();
     let started = std::time::Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut request = request.map(|body| Body::new(Drained::new(body)));
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     tracing::info!(%method, path, status = response.status().as_u16(), ms = started.elapsed().as_millis(), request = id, "request");
     let headers = response.headers_mut();

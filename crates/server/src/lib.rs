@@ -17,6 +17,7 @@ pub mod backup;
 pub mod config;
 pub mod database;
 pub mod desired;
+mod drain;
 pub mod events;
 pub mod http;
 mod keys;

@@ -11,11 +11,34 @@ use crate::Recorded;
 use crate::feed::{Change, Verb};
 
 pub(crate) fn failed(error: sqlx::Error) -> StoreError {
-    match error {
+    match &error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
             StoreError::Corrupt(error.to_string())
         }
-        other => StoreError::Unavailable(other.to_string()),
+        sqlx::Error::Database(said) => of_code(said.code().as_deref().unwrap_or_default())
+            .unwrap_or_else(|| StoreError::Unavailable(error.to_string())),
+        _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+/// What a database's own code says: PostgreSQL's are five characters (its manual, appendix A), SQLite's are numbers
+/// whose lowest byte is the primary result code (sqlite.org/rescode.html).
+fn of_code(code: &str) -> Option<StoreError> {
+    const SQLITE_READONLY: u32 = 8;
+    const SQLITE_CANTOPEN: u32 = 14;
+    const SQLITE_FULL: u32 = 13;
+    match code {
+        "53100" => Some(StoreError::Full),
+        "25006" => Some(StoreError::ReadOnly),
+        number if number.len() < 5 => match number.parse::<u32>().ok()? & 0xff {
+            SQLITE_FULL => Some(StoreError::Full),
+            SQLITE_READONLY => Some(StoreError::ReadOnly),
+            SQLITE_CANTOPEN => {
+                Some(StoreError::Unavailable("its file, or one beside it, cannot be opened".to_owned()))
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+mod durability;
+mod installation;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,11 +25,13 @@ const SOON: Duration = Duration::from_secs(20);
 /// Why this machine cannot run the tests here, said by name.
 fn unable() -> Option<String> {
     let why = sekisho_lab::requirements().err()?;
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-    {
-        eprintln!("skipped: {why}");
-    }
+    skipped(&why);
     Some(why)
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
 }
 
 /// The directory of the two programs. The agent's is another package's: a run of the whole workspace builds it too and
