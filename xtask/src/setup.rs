@@ -26,6 +26,7 @@ pub(crate) const DEMO: &[Need] = &[
 pub(crate) const TESTS: &[Need] = &[
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
+    ("rpmbuild", "rpm"),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 ];
 

@@ -213,7 +213,7 @@ impl Agent {
     }
 
     async fn beat(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
-        let now = facts::collect();
+        let now = facts::collect().await;
         match &self.told {
             Some((before, base)) => match diff_patch(before, &now) {
                 None => connection.send(&ToServer::Alive).await?,
@@ -247,10 +247,10 @@ impl Agent {
         match message {
             ToAgent::Welcome { facts_hash: known } => {
                 if known.is_none() || known.as_ref() != self.told.as_ref().map(|(_, hash)| hash) {
-                    self.tell_all(connection, facts::collect()).await?;
+                    self.tell_all(connection, facts::collect().await).await?;
                 }
             }
-            ToAgent::NeedFacts => self.tell_all(connection, facts::collect()).await?,
+            ToAgent::NeedFacts => self.tell_all(connection, facts::collect().await).await?,
             ToAgent::Desired(signed) => self.obey(connection, signed).await?,
             ToAgent::Certificate { certificate, ca } => self.renewed(certificate, ca)?,
             ToAgent::Bye { .. } | ToAgent::Unknown => {}

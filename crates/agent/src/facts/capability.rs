@@ -25,7 +25,7 @@ table inet sekisho_probe {
 ";
 
 /// Probed once: a kernel does not change under a running agent.
-pub(super) fn probe() -> BTreeMap<String, Capability> {
+pub(super) async fn probe() -> BTreeMap<String, Capability> {
     static FOUND: OnceLock<BTreeMap<String, Capability>> = OnceLock::new();
     FOUND.get_or_init(|| BTreeMap::from([("nftables".to_owned(), nftables())])).clone()
 }
