@@ -1,11 +1,10 @@
 //! The commands a person runs: join, status, leave.
 
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use sekisho_agent::enrol::enrol;
+use sekisho_agent::enrol::{enrol, read_private};
 use sekisho_link::{JoinString, pki};
 use sekisho_nsg::agent::{digest, restore};
 use zeroize::Zeroizing;
@@ -43,18 +42,7 @@ fn read_join_string(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
                 .read_to_string(&mut text)
                 .context("reading standard input")?;
         }
-        Some(path) => {
-            let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-            let mode = file.metadata()?.mode();
-            if mode & 0o077 != 0 {
-                bail!(
-                    "{} can be read by others (mode {:o}); run 'chmod 600' on it",
-                    path.display(),
-                    mode & 0o777
-                );
-            }
-            file.by_ref().take(MAX_JOIN_BYTES).read_to_string(&mut text)?;
-        }
+        Some(path) => text = read_private(path, MAX_JOIN_BYTES)?,
     }
     Ok(text)
 }

@@ -1,5 +1,8 @@
 //! Being let in: a join string becomes an identity.
 
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -44,6 +47,21 @@ impl Identity {
             pki::Identity { certificate: self.certificate.clone(), key: Zeroizing::new(self.key.clone()) };
         Ok(tls::agent(&self.ca, &own)?)
     }
+}
+
+/// The beginning of a file that only its owner can read, at most this many bytes.
+///
+/// # Errors
+/// When others can read it too, or it cannot be read as text.
+pub fn read_private(path: &Path, limit: u64) -> anyhow::Result<Zeroizing<String>> {
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    let mode = file.metadata()?.mode();
+    if mode & 0o077 != 0 {
+        bail!("{} can be read by others (mode {:o}); run 'chmod 600' on it", path.display(), mode & 0o777);
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(limit).read_to_string(&mut text).with_context(|| path.display().to_string())?;
+    Ok(text)
 }
 
 /// Makes a key and has the server certify it.
