@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Need] = &[
     ("/usr/share/doc/libfaketime/copyright", "libfaketime"),
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
+    ("rpmbuild", "rpm"),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 ];
 

@@ -1,22 +1,16 @@
 //! The commands a person runs: join, status, leave.
 
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{Method, StatusCode};
-use sekisho_link::message::{JoinAnswer, JoinRequest};
-use sekisho_link::{JoinString, pki, tls};
+use sekisho_agent::enrol::{enrol, read_private};
+use sekisho_link::{JoinString, pki};
 use sekisho_nsg::agent::{digest, restore};
 use zeroize::Zeroizing;
 
-use crate::confirm;
 use crate::facts;
-use crate::state::{Identity, State};
+use crate::state::State;
 
 /// Longest join string read.
 const MAX_JOIN_BYTES: u64 = 4096;
@@ -32,29 +26,10 @@ pub(crate) async fn join(state: &State, file: Option<&Path>) -> anyhow::Result<(
     }
     let text = read_join_string(file)?;
     let join = JoinString::parse(&text)?;
-    let (key, csr) = pki::request()?;
-    let request =
-        JoinRequest { secret: URL_SAFE_NO_PAD.encode(&*join.secret), csr, hostname: facts::hostname() };
-    let body = serde_json::to_vec(&request)?;
-    let config = Arc::new(tls::joining(join.pin)?);
-    let (status, answer) = confirm::request(&join.address, config, Method::POST, "/link/join", body).await?;
-    if status != StatusCode::CREATED {
-        let message =
-            answer.pointer("/error/message").and_then(|m| m.as_str()).unwrap_or("no reason was given");
-        bail!("the server refused ({status}): {message}");
-    }
-    let answer: JoinAnswer = serde_json::from_value(answer).context("reading the server's answer")?;
+    let identity = enrol(&join, facts::hostname()).await?;
     state.create()?;
-    state.keep_identity(&Identity {
-        agent_id: answer.agent_id,
-        machine: answer.machine.clone(),
-        address: join.address.clone(),
-        ca: answer.ca,
-        certificate: answer.certificate,
-        key: key.to_string(),
-        command_key: answer.command_key,
-    })?;
-    println!("Joined as {}.\nStart the agent: sekisho-agent run", answer.machine);
+    state.keep_identity(&identity)?;
+    println!("Joined as {}.\nStart the agent: sekisho-agent run", identity.machine);
     Ok(())
 }
 
@@ -67,18 +42,7 @@ fn read_join_string(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
                 .read_to_string(&mut text)
                 .context("reading standard input")?;
         }
-        Some(path) => {
-            let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-            let mode = file.metadata()?.mode();
-            if mode & 0o077 != 0 {
-                bail!(
-                    "{} can be read by others (mode {:o}); run 'chmod 600' on it",
-                    path.display(),
-                    mode & 0o777
-                );
-            }
-            file.by_ref().take(MAX_JOIN_BYTES).read_to_string(&mut text)?;
-        }
+        Some(path) => text = read_private(path, MAX_JOIN_BYTES)?,
     }
     Ok(text)
 }

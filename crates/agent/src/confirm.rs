@@ -29,8 +29,11 @@ const UNACKNOWLEDGED: u32 = 30_000;
 /// Largest answer read.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// Opens a new connection to the server.
-pub(crate) async fn connect(address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<TlsStream<TcpStream>> {
+/// Opens a new connection to the server, at `host:port`.
+///
+/// # Errors
+/// When it is not there within ten seconds, or is another server.
+pub async fn connect(address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<TlsStream<TcpStream>> {
     let attempt = async {
         let tcp = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
         tcp.set_nodelay(true)?;
@@ -42,8 +45,11 @@ pub(crate) async fn connect(address: &str, tls: Arc<ClientConfig>) -> anyhow::Re
     tokio::time::timeout(ATTEMPT, attempt).await.with_context(|| format!("{address} does not answer"))?
 }
 
-/// One request over a connection of its own.
-pub(crate) async fn request(
+/// One request over a connection of its own; the status and the JSON of the answer.
+///
+/// # Errors
+/// When no answer comes within ten seconds, or one of more than 64 KiB.
+pub async fn request(
     address: &str,
     tls: Arc<ClientConfig>,
     method: Method,
@@ -74,7 +80,10 @@ pub(crate) async fn request(
 }
 
 /// Whether a new connection to the server still works: a nonce goes there and comes back.
-pub(crate) async fn probe(address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When it does not.
+pub async fn probe(address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<()> {
     let mut random = [0u8; 16];
     if SystemRandom::new().fill(&mut random).is_err() {
         bail!("the system gives no randomness");

@@ -19,11 +19,14 @@ use crate::confirm;
 const WRITE: Duration = Duration::from_secs(30);
 
 /// An open connection.
-pub(crate) struct Connection(WebSocketStream<TlsStream<TcpStream>>);
+pub struct Connection(WebSocketStream<TlsStream<TcpStream>>);
 
 impl Connection {
     /// Connects and upgrades.
-    pub(crate) async fn open(address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When the server is not reached in time, is another, or does not admit this machine.
+    pub async fn open(address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<Self> {
         let stream = confirm::connect(address, tls).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
@@ -40,7 +43,10 @@ impl Connection {
     }
 
     /// Sends one message.
-    pub(crate) async fn send(&mut self, message: &ToServer) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When the server does not take it in time.
+    pub async fn send(&mut self, message: &ToServer) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         timeout(WRITE, self.0.send(Message::Binary(bytes.into())))
             .await
@@ -49,7 +55,10 @@ impl Connection {
     }
 
     /// The next message, or a mere sign of life; `None` when the server closed.
-    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Heard>> {
+    ///
+    /// # Errors
+    /// When the connection broke, or what came is no message.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Heard>> {
         match self.0.next().await {
             None | Some(Ok(Message::Close(_))) => Ok(None),
             Some(Ok(Message::Binary(bytes))) => {
@@ -62,7 +71,7 @@ impl Connection {
 }
 
 /// What came from the server.
-pub(crate) enum Heard {
+pub enum Heard {
     /// Something to do.
     Message(Box<ToAgent>),
     /// It lives.

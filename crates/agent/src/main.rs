@@ -8,8 +8,6 @@
 //! from the server.
 
 mod commands;
-mod confirm;
-mod connection;
 mod deadman;
 mod facts;
 mod fault;

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustls::ClientConfig;
+use sekisho_agent::confirm;
 use sekisho_link::DesiredDocument;
 use sekisho_link::message::{Report, ReportOutcome};
 use sekisho_nsg::agent::{self, Desired, digest, plan, restore};
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NsgPart};
 use tokio::time::{Instant, sleep};
 
-use crate::confirm;
 use crate::deadman::{self, Deadman};
 use crate::facts;
 use crate::fault;

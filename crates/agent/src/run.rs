@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustls::ClientConfig;
+use sekisho_agent::connection::{Connection, Heard};
+use sekisho_agent::enrol::Identity;
 use sekisho_arm::resource::diff_patch;
 use sekisho_link::facts::facts_hash;
 use sekisho_link::message::{Report, ReportOutcome, ToAgent, ToServer};
-use sekisho_link::pki::{self, Identity as TlsIdentity};
-use sekisho_link::{CommandKey, DesiredDocument, SignedDesired, tls};
+use sekisho_link::pki;
+use sekisho_link::{CommandKey, DesiredDocument, SignedDesired};
 use sekisho_nsg::agent::Watcher;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -18,10 +20,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use zeroize::Zeroizing;
 
-use crate::connection::{Connection, Heard};
 use crate::facts;
 use crate::reconcile::Reconciler;
-use crate::state::{Identity, State};
+use crate::state::State;
 
 /// Facts are collected and a sign of life is sent this often.
 const BEAT: Duration = Duration::from_secs(30);
@@ -82,7 +83,7 @@ enum Ended {
 impl Agent {
     fn new(state: State, identity: Identity, reconciler: Reconciler) -> anyhow::Result<Self> {
         let command_key = CommandKey::parse(&identity.command_key)?;
-        let tls = Arc::new(client_config(&identity)?);
+        let tls = Arc::new(identity.tls()?);
         let watcher = Watcher::new().context("watching the kernel's network rules")?;
         Ok(Self { state, identity, command_key, tls, reconciler, watcher, renewing: None, told: None })
     }
@@ -213,7 +214,7 @@ impl Agent {
     }
 
     async fn beat(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
-        let now = facts::collect();
+        let now = facts::collect().await;
         match &self.told {
             Some((before, base)) => match diff_patch(before, &now) {
                 None => connection.send(&ToServer::Alive).await?,
@@ -247,10 +248,10 @@ impl Agent {
         match message {
             ToAgent::Welcome { facts_hash: known } => {
                 if known.is_none() || known.as_ref() != self.told.as_ref().map(|(_, hash)| hash) {
-                    self.tell_all(connection, facts::collect()).await?;
+                    self.tell_all(connection, facts::collect().await).await?;
                 }
             }
-            ToAgent::NeedFacts => self.tell_all(connection, facts::collect()).await?,
+            ToAgent::NeedFacts => self.tell_all(connection, facts::collect().await).await?,
             ToAgent::Desired(signed) => self.obey(connection, signed).await?,
             ToAgent::Certificate { certificate, ca } => self.renewed(certificate, ca)?,
             ToAgent::Bye { .. } | ToAgent::Unknown => {}
@@ -274,28 +275,14 @@ impl Agent {
 
     fn renewed(&mut self, certificate: String, ca: String) -> anyhow::Result<()> {
         let Some(key) = self.renewing.take() else { return Ok(()) };
-        let fresh = Identity {
-            agent_id: self.identity.agent_id.clone(),
-            machine: self.identity.machine.clone(),
-            address: self.identity.address.clone(),
-            command_key: self.identity.command_key.clone(),
-            ca,
-            certificate,
-            key: key.to_string(),
-        };
+        let fresh = Identity { ca, certificate, key: key.to_string(), ..self.identity.clone() };
         // A certificate that does not fit its key must not replace one that works.
-        self.tls = Arc::new(client_config(&fresh)?);
+        self.tls = Arc::new(fresh.tls()?);
         self.state.keep_identity(&fresh)?;
         self.identity = fresh;
         tracing::info!("the certificate was renewed");
         Ok(())
     }
-}
-
-fn client_config(identity: &Identity) -> anyhow::Result<ClientConfig> {
-    let own =
-        TlsIdentity { certificate: identity.certificate.clone(), key: Zeroizing::new(identity.key.clone()) };
-    Ok(tls::agent(&identity.ca, &own)?)
 }
 
 /// A random pause between two bounds.

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use sekisho_agent::enrol::Identity;
 use sekisho_link::SignedDesired;
 use sekisho_link::message::Report;
 use sekisho_nsg::agent::Digest;
@@ -23,26 +24,6 @@ pub(crate) enum StateError {
     /// The content is not what this version wrote.
     #[error("{0} cannot be read: {1}")]
     Content(PathBuf, serde_json::Error),
-}
-
-/// Who this machine is. It has no `Debug`: it holds the private key.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Identity {
-    /// The agent's id.
-    pub(crate) agent_id: String,
-    /// The machine's ARM id.
-    pub(crate) machine: String,
-    /// `host:port` of the server.
-    pub(crate) address: String,
-    /// The server's authority, PEM.
-    pub(crate) ca: String,
-    /// The client certificate, PEM.
-    pub(crate) certificate: String,
-    /// Its private key, PEM.
-    pub(crate) key: String,
-    /// The server's command key, base64.
-    pub(crate) command_key: String,
 }
 
 /// The policy that was confirmed last: what is restored and repaired to.

@@ -61,12 +61,10 @@ pub enum DesiredError {
     },
 }
 
-impl DesiredDocument {
-    /// The hash of what is wanted, without the generation: equal hashes need no new generation.
-    pub fn content_hash(&self) -> String {
-        let parts = serde_json::to_vec(&self.parts).unwrap_or_default();
-        Hex(digest(&SHA256, &parts).as_ref()).to_string()
-    }
+/// The hash of what is wanted of a machine, its parts: equal hashes need no new generation.
+pub fn content_hash(parts: &BTreeMap<String, Value>) -> String {
+    let parts = serde_json::to_vec(parts).unwrap_or_default();
+    Hex(digest(&SHA256, &parts).as_ref()).to_string()
 }
 
 /// The server's half of the command key.

@@ -226,6 +226,9 @@ pub struct Packages {
     pub manager: String,
     /// Name (with architecture where needed) to version.
     pub installed: BTreeMap<String, String>,
+    /// Why the list is missing or not complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// How well a kernel feature works here.

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::desired::content_hash;
 use crate::facts::{Facts, facts_hash};
 use crate::join::{Hex, secret_hash};
 use crate::message::{JoinRequest, Report, ReportOutcome};
@@ -377,11 +378,11 @@ pub async fn keep_desired(
 ) -> Result<Option<Desired>, StoreError> {
     let kept: Option<Desired> = read_document(tx.as_read(), kind::DESIRED, machine_key).await?;
     let generation = kept.as_ref().map_or(1, |k| k.generation + 1);
-    let document = DesiredDocument { machine: machine_key.to_owned(), generation, parts };
-    let hash = document.content_hash();
+    let hash = content_hash(&parts);
     if kept.is_some_and(|k| k.hash == hash) {
         return Ok(None);
     }
+    let document = DesiredDocument { machine: machine_key.to_owned(), generation, parts };
     let text = serde_json::to_string(&document).map_err(|e| StoreError::Corrupt(e.to_string()))?;
     let desired = Desired { generation, hash, signed: key.sign(text) };
     write_document(tx, kind::DESIRED, machine_key, &desired).await?;

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sekisho_arm::engine::{self, Answer};
+use sekisho_arm::traits::read_documents;
 use sekisho_arm::{ArmError, Call, Listing, Read, Registry, Scope, Write};
-use sekisho_link::machine::{self, Machine, PartCompiler, kind, vm_type};
+use sekisho_link::desired::content_hash;
+use sekisho_link::machine::{self, Desired, Machine, PartCompiler, kind, vm_type};
 use sekisho_store::{Change, News};
 use serde_json::{Value, json};
 
@@ -32,16 +34,34 @@ async fn compile(read: &mut (dyn Read + '_), compilers: &[Arc<dyn PartCompiler>]
 
 /// Compiles all machines and keeps what changed; tells connected agents through the feed.
 ///
+/// It compiles what a reader sees and not in the writer, for which everybody would wait as long as the fleet is large.
+/// What is written meanwhile is in the feed and makes another round, here and on every server of the same database, so
+/// that the last round always sees the last change.
+///
 /// # Errors
 /// Those of the compilers and the database.
-pub async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
+async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
+    let mut read = app.store.read().await?;
+    let mut parts = compile(&mut read, &app.compilers).await?;
+    for (machine, kept) in read_documents::<Desired>(&mut read, kind::DESIRED).await? {
+        if parts.get(&machine).is_some_and(|parts| kept.hash == content_hash(parts)) {
+            parts.remove(&machine);
+        }
+    }
+    drop(read);
+    if parts.is_empty() {
+        return Ok(());
+    }
     let owner = app.clone();
     app.store
         .write::<_, ArmError, _>(move |tx| {
             Box::pin(async move {
-                let parts = compile(tx.as_read(), &owner.compilers).await?;
                 for (machine, parts) in parts {
-                    machine::keep_desired(tx, &machine, parts, &owner.command_key).await?;
+                    let id = Scope::parse(&machine).map_err(|_| ArmError::internal())?;
+                    // One that was retired meanwhile must not get a document again.
+                    if tx.get(&id).await?.is_some() {
+                        machine::keep_desired(tx, &machine, parts, &owner.command_key).await?;
+                    }
                 }
                 Ok(())
             })
@@ -58,11 +78,16 @@ pub async fn follow(app: Arc<App>) {
         if due && let Err(error) = converge(&app).await {
             tracing::error!(%error, "desired documents could not be compiled");
         }
-        due = match feed.next().await {
-            Some(News::Changes(changes)) => changes.iter().any(|c| concerns(&app, c)),
-            Some(News::Missed) => true,
-            None => return,
+        let concerned = |news: &News| match news {
+            News::Changes(changes) => changes.iter().any(|c| concerns(&app, c)),
+            News::Missed => true,
         };
+        let Some(news) = feed.next().await else { return };
+        due = concerned(&news);
+        // One round answers everything that came during the one before.
+        while let Some(more) = feed.ready() {
+            due |= concerned(&more);
+        }
     }
 }
 

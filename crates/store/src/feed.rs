@@ -79,6 +79,15 @@ impl Feed {
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
+
+    /// What has come already; `None` when there is nothing.
+    pub fn ready(&mut self) -> Option<News> {
+        match self.0.try_recv() {
+            Ok(news) => Some(news),
+            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(News::Missed),
+            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
+        }
+    }
 }
 
 /// The side of the feed that tells.

@@ -4,6 +4,8 @@
 mod capability;
 mod network;
 mod packages;
+mod program;
+mod rpm;
 mod sockets;
 mod system;
 
@@ -13,7 +15,7 @@ use serde_json::Value;
 pub(crate) use system::{boot_id, hostname};
 
 /// Collects everything, as the JSON that is sent.
-pub(crate) fn collect() -> Value {
+pub(crate) async fn collect() -> Value {
     let facts = Facts {
         os: system::os(),
         kernel: system::kernel(),
@@ -29,8 +31,8 @@ pub(crate) fn collect() -> Value {
         sockets: sockets::listening(),
         users: system::users(),
         services: system::services(),
-        packages: packages::installed(),
-        capabilities: capability::probe(),
+        packages: packages::installed().await,
+        capabilities: capability::probe().await,
         agent: Agent { version: env!("CARGO_PKG_VERSION").to_owned() },
     };
     serde_json::to_value(facts).unwrap_or_default()

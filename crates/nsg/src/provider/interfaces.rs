@@ -244,11 +244,7 @@ pub struct Interfaces;
 impl FactsObserver for Interfaces {
     async fn observe(&self, tx: &mut dyn Write, machine: &Resource, facts: &Facts) -> Result<(), ArmError> {
         let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
-        let all = tx.list(&Listing::of(&group, &type_name("networkInterfaces"))).await?;
-        let own: Vec<Resource> = all
-            .into_iter()
-            .filter(|n| lookup::reference(n, "virtualMachine").as_ref() == Some(&machine.id))
-            .collect();
+        let own = of_machine(tx.as_read(), machine).await?;
         let networks = tx.list(&Listing::of(&group, &type_name("virtualNetworks"))).await?;
         let seen: Vec<&Nic> = facts
             .nics
@@ -282,13 +278,48 @@ impl FactsObserver for Interfaces {
     }
 
     async fn retire(&self, tx: &mut dyn Write, machine: &Resource) -> Result<(), ArmError> {
-        let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
-        for nic in tx.list(&Listing::of(&group, &type_name("networkInterfaces"))).await? {
-            if lookup::reference(&nic, "virtualMachine").as_ref() == Some(&machine.id) {
-                tx.remove(&nic.id).await?;
-            }
+        for nic in of_machine(tx.as_read(), machine).await? {
+            tx.remove(&nic.id).await?;
         }
         Ok(())
+    }
+}
+
+/// The id of a machine's interface, less what follows the machine's name.
+fn stem(machine: &Resource) -> Result<Scope, ArmError> {
+    let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
+    let name = format!("{}-", machine.id.name());
+    group.resource_in("Microsoft.Network", "networkInterfaces", &name).map_err(|_| ArmError::internal())
+}
+
+/// The interfaces of a machine. Their ids begin with its name, so that a group of thousands is not read for each
+/// machine that reports.
+async fn of_machine(read: &mut dyn Read, machine: &Resource) -> Result<Vec<Resource>, ArmError> {
+    const PAGE: usize = 16;
+    let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
+    let stem = stem(machine)?.key();
+    let mut listing = Listing {
+        after: Some(stem.clone()),
+        limit: PAGE,
+        ..Listing::of(&group, &type_name("networkInterfaces"))
+    };
+    let mut own = Vec::new();
+    loop {
+        let page = read.list(&listing).await?;
+        let full = page.len() == PAGE;
+        listing.after = page.last().map(|n| n.id.key());
+        for nic in page {
+            if !nic.id.key().starts_with(&stem) {
+                return Ok(own);
+            }
+            // A machine "a" has no part in the interfaces of a machine "a-b".
+            if lookup::reference(&nic, "virtualMachine").as_ref() == Some(&machine.id) {
+                own.push(nic);
+            }
+        }
+        if !full {
+            return Ok(own);
+        }
     }
 }
 

@@ -75,6 +75,30 @@ async fn a_machine_joins_tells_of_itself_and_is_placed() {
 }
 
 #[tokio::test]
+async fn a_machine_has_all_its_interfaces_and_none_of_a_machine_with_a_longer_name() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    let (one, two) = (joined(&world, "web").await, joined(&world, "web-2").await);
+    let (mut first, mut second) = (one.connect(0).await, two.connect(0).await);
+    let many = |count: u8| {
+        let mut said = facts("web", "10.0.1.7/24");
+        let nic = |i: u8| json!({"name": format!("eth{i}"), "mac": format!("52:54:00:00:00:{i:02x}"), "mtu": 1500, "up": true, "addresses": [format!("10.0.2.{i}/24")]});
+        said["nics"] = (1..=count).map(nic).collect();
+        said
+    };
+    let names = async || {
+        let body = root.get(&at(world.network("networkInterfaces"), NETWORK)).await.expect(200).json();
+        let names = body["value"].as_array().unwrap().iter().map(|n| n["name"].as_str().unwrap().to_owned());
+        names.filter(|n| n.starts_with("web")).collect::<Vec<_>>()
+    };
+    report(&world, &mut second, &two, facts("web-2", "10.0.1.8/24")).await;
+    report(&world, &mut first, &one, many(40)).await;
+    assert_eq!(names().await.len(), 41);
+    report(&world, &mut first, &one, many(1)).await;
+    assert_eq!(names().await, ["web-2-eth0", "web-eth1"]);
+}
+
+#[tokio::test]
 async fn a_machine_is_told_what_it_should_be_when_a_group_changes() {
     let world = World::new().await;
     let root = world.client("root").await;

@@ -1,0 +1,192 @@
+//! One simulated agent: holds its connection until the fleet ends, and opens it again whenever it breaks or the fleet
+//! is told to reconnect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use sekisho_agent::connection::{Connection, Heard};
+use sekisho_agent::enrol::Identity;
+use sekisho_link::CommandKey;
+use sekisho_link::facts::facts_hash;
+use sekisho_link::message::{Report, ReportOutcome, ToAgent, ToServer};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, interval_at, sleep};
+
+use crate::FleetError;
+use crate::machine::Machine;
+
+/// A sign of life is sent this often, as by a real agent.
+const BEAT: Duration = Duration::from_secs(30);
+/// How long it waits before it tries again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What an agent tells the fleet.
+pub enum Event {
+    /// It is connected and has been welcomed, in this round, after this time.
+    Up {
+        /// The round of connecting.
+        round: u64,
+        /// From the first packet to the welcome.
+        took: Duration,
+    },
+    /// It has got its first desired document and reported it.
+    Converged,
+    /// A connection broke or was not made; it tries again.
+    Broke(String),
+    /// The server does not want it any more; it is gone.
+    Dismissed(FleetError),
+}
+
+/// One agent.
+pub struct Agent {
+    machine: Machine,
+    identity: Identity,
+    tls: Arc<ClientConfig>,
+    command_key: CommandKey,
+    /// How the newest generation ended.
+    report: Option<Report>,
+    /// The hash of the machine's facts, once they were made.
+    facts_hash: Option<String>,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+/// Why a connection ended.
+enum Ended {
+    /// It is to connect again, not before this pause.
+    Again(Duration),
+    /// A new round began.
+    NewRound,
+    /// The server said so.
+    Dismissed(String),
+}
+
+impl Agent {
+    /// An agent with the identity it was given.
+    ///
+    /// # Errors
+    /// [`FleetError::Identity`] when the identity is damaged.
+    pub fn new(
+        machine: Machine,
+        identity: Identity,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Result<Self, FleetError> {
+        let failed = |e: anyhow::Error| FleetError::Identity(machine.name(), e);
+        let tls = Arc::new(identity.tls().map_err(failed)?);
+        let command_key = CommandKey::parse(&identity.command_key).map_err(|e| failed(e.into()))?;
+        Ok(Self { machine, identity, tls, command_key, report: None, facts_hash: None, events })
+    }
+
+    /// Lives for ever, or until the server dismisses it. `gate` limits how many connect at the same time; a new number
+    /// in `round` makes it drop its connection and connect again at once.
+    pub async fn live(mut self, gate: Arc<Semaphore>, mut round: watch::Receiver<u64>) {
+        loop {
+            let now = *round.borrow_and_update();
+            let ended = match self.connect(&gate, now).await {
+                Ok(connection) => self.talk(connection, &mut round).await,
+                Err(error) => Err(error),
+            };
+            match ended {
+                Ok(Ended::NewRound) => {}
+                Ok(Ended::Again(pause)) => sleep(pause).await,
+                Ok(Ended::Dismissed(reason)) => {
+                    self.tell(Event::Dismissed(FleetError::Dismissed(self.machine.name(), reason)));
+                    return;
+                }
+                Err(error) => {
+                    self.tell(Event::Broke(format!("{}: {error:#}", self.machine.name())));
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // The fleet is gone, and this agent goes with it.
+        let _ = self.events.send(event);
+    }
+
+    fn generation(&self) -> u64 {
+        self.report.as_ref().map_or(0, |r| r.generation)
+    }
+
+    /// Connects, says hello and tells the facts when the server does not have them.
+    async fn connect(&mut self, gate: &Semaphore, round: u64) -> anyhow::Result<Connection> {
+        let _turn = gate.acquire().await?;
+        let began = Instant::now();
+        let mut connection = Connection::open(&self.identity.address, self.tls.clone()).await?;
+        let hello = ToServer::Hello {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: self.machine.boot_id(),
+            generation: self.generation(),
+            report: self.report.clone(),
+            facts_hash: self.facts_hash.clone(),
+        };
+        connection.send(&hello).await?;
+        let known = loop {
+            match connection.next().await? {
+                Some(Heard::Ping) => {}
+                Some(Heard::Message(message)) => match *message {
+                    ToAgent::Welcome { facts_hash } => break facts_hash,
+                    other => anyhow::bail!("instead of a welcome: {other:?}"),
+                },
+                None => anyhow::bail!("closed before the welcome"),
+            }
+        };
+        self.tell(Event::Up { round, took: began.elapsed() });
+        if known.is_none() || known != self.facts_hash {
+            self.tell_facts(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn tell_facts(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
+        let facts = serde_json::to_value(self.machine.facts())?;
+        self.facts_hash = Some(facts_hash(&facts));
+        connection.send(&ToServer::Facts { facts }).await
+    }
+
+    async fn talk(
+        &mut self,
+        mut connection: Connection,
+        round: &mut watch::Receiver<u64>,
+    ) -> anyhow::Result<Ended> {
+        let mut beat = interval_at(Instant::now() + BEAT, BEAT);
+        loop {
+            tokio::select! {
+                heard = connection.next() => match heard? {
+                    None => return Ok(Ended::Again(PAUSE)),
+                    Some(Heard::Ping) => {}
+                    Some(Heard::Message(message)) => match *message {
+                        ToAgent::Bye { reason, retry_after: None } => return Ok(Ended::Dismissed(reason)),
+                        ToAgent::Bye { retry_after: Some(seconds), .. } => {
+                            return Ok(Ended::Again(Duration::from_secs(seconds.into())));
+                        }
+                        ToAgent::Desired(signed) => {
+                            let first = self.report.is_none();
+                            let known = self.generation();
+                            let document = self.command_key.open(&signed, &self.identity.machine, known)?;
+                            let report = Report {
+                                generation: document.generation,
+                                outcome: ReportOutcome::Applied,
+                                message: String::new(),
+                            };
+                            connection.send(&ToServer::Report(report.clone())).await?;
+                            self.report = Some(report);
+                            if first {
+                                self.tell(Event::Converged);
+                            }
+                        }
+                        ToAgent::NeedFacts => self.tell_facts(&mut connection).await?,
+                        ToAgent::Welcome { .. } | ToAgent::Certificate { .. } | ToAgent::Unknown => {}
+                    },
+                },
+                _ = beat.tick() => connection.send(&ToServer::Alive).await?,
+                changed = round.changed() => {
+                    changed?;
+                    return Ok(Ended::NewRound);
+                }
+            }
+        }
+    }
+}
