@@ -4,6 +4,8 @@ import { defineConfig } from '@playwright/test'
 export default defineConfig({
   testDir: 'e2e',
   testMatch: '*.e2e.ts',
+  // Has a server of its own, with thousands of machines.
+  testIgnore: 'fleet.e2e.ts',
   workers: 1,
   fullyParallel: false,
   // When nothing works, one report says as much as forty.

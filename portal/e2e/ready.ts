@@ -9,6 +9,20 @@ export type Ready = {
   subscriptionId: string
   resourceGroup: string
   machines: { name: string; id: string; nicId: string; address: string }[]
+  /** The simulated machines, when the server has those. */
+  fleet?: FleetMachine[]
+}
+
+/** What the list must show of a simulated machine. */
+export type FleetMachine = {
+  name: string
+  resourceGroup: string
+  os: string
+  osVersion: string
+  osPrettyName: string
+  kernel: string
+  addresses: string[]
+  tags: Record<string, string>
 }
 
 function required(name: string) {

@@ -3,6 +3,7 @@
 //! Each command first makes sure of what it needs ([`setup`]) and says what it installs.
 
 mod demo;
+mod fleet;
 mod lint;
 mod setup;
 mod test;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use crate::fleet::Fleet;
 use crate::{cargo, debug_dir, root, setup};
 
 /// Which tests run.
@@ -15,6 +16,9 @@ pub(crate) struct Options {
     /// Only the tests that need no running demo.
     #[arg(long)]
     quick: bool,
+    /// Only the portal with thousands of machines.
+    #[arg(long, conflicts_with = "quick")]
+    fleet: bool,
 }
 
 /// Runs everything.
@@ -31,6 +35,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         command
     };
+    if options.fleet {
+        crate::build()?;
+        return many_machines(with_path(npm()));
+    }
     run_step("Rust", &mut with_path(rust_tests()))?;
     if !options.quick {
         run_step("Rust on PostgreSQL", &mut with_path(postgres_tests()))?;
@@ -47,10 +55,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     run_step("az and the SDKs", &mut pytest)?;
     drop(demo);
     let demo = Running::start()?;
-    let browser = Browser::trusting(&demo)?;
-    run_step("the browser", with_path(npm()).args(["run", "e2e"]).envs(browser.environment(&demo)))?;
+    let browser = Browser::trusting(&demo.ready)?;
+    run_step("the browser", with_path(npm()).args(["run", "e2e"]).envs(browser.environment(&demo.ready)))?;
+    drop(demo);
+    many_machines(with_path(npm()))?;
     println!("All tests passed.");
     Ok(())
+}
+
+/// The portal with thousands of machines.
+fn many_machines(mut npm: Command) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let fleet = Fleet::start(free_port()?)?;
+    println!("== the fleet is up: {:.0} s", began.elapsed().as_secs_f32());
+    let browser = Browser::trusting(&fleet.ready)?;
+    run_step("the fleet", npm.args(["run", "e2e:fleet"]).envs(browser.environment(&fleet.ready)))
 }
 
 /// Takes the pictures.
@@ -60,7 +79,7 @@ pub(crate) fn screenshots() -> anyhow::Result<()> {
     let node = setup::node_dir()?;
     crate::build()?;
     let demo = Running::start()?;
-    let browser = Browser::trusting(&demo)?;
+    let browser = Browser::trusting(&demo.ready)?;
     let out = root().join("docs/screens");
     let mut command = npm();
     if let Some(node) = &node {
@@ -68,7 +87,7 @@ pub(crate) fn screenshots() -> anyhow::Result<()> {
     }
     run_step(
         "screenshots",
-        command.args(["run", "screenshots", "--"]).arg(out).envs(browser.environment(&demo)),
+        command.args(["run", "screenshots", "--"]).arg(out).envs(browser.environment(&demo.ready)),
     )
 }
 
@@ -147,10 +166,6 @@ impl Running {
         }
         Ok(Running { child, ready, _dir: dir })
     }
-
-    fn value(&self) -> anyhow::Result<serde_json::Value> {
-        Ok(serde_json::from_str(&std::fs::read_to_string(&self.ready)?)?)
-    }
 }
 
 impl Drop for Running {
@@ -165,17 +180,17 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// A browser profile that trusts the demo's CA and nothing else of ours.
+/// A browser profile that trusts one server's CA and nothing else of ours.
 struct Browser(tempfile::TempDir);
 
 impl Browser {
-    fn trusting(demo: &Running) -> anyhow::Result<Browser> {
+    fn trusting(ready: &Path) -> anyhow::Result<Browser> {
         let home = tempfile::tempdir()?;
         let store = home.path().join(".pki/nssdb");
         std::fs::create_dir_all(&store)?;
         let database = format!("sql:{}", store.display());
         run_command(Command::new("certutil").args(["-d", &database, "-N", "--empty-password"]))?;
-        let ready = demo.value()?;
+        let ready: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(ready)?)?;
         let ca = ready["ca"].as_str().context("the ready file names no CA")?;
         run_command(
             Command::new("certutil").args(["-d", &database, "-A", "-t", "C,,", "-n", "sekisho", "-i", ca]),
@@ -183,10 +198,10 @@ impl Browser {
         Ok(Browser(home))
     }
 
-    fn environment(&self, demo: &Running) -> Vec<(&'static str, PathBuf)> {
+    fn environment(&self, ready: &Path) -> Vec<(&'static str, PathBuf)> {
         let home: &Path = self.0.path();
         vec![
-            ("SEKISHO_READY", demo.ready.clone()),
+            ("SEKISHO_READY", ready.to_owned()),
             ("SEKISHO_PROFILE", home.to_owned()),
             ("HOME", home.to_owned()),
         ]
