@@ -23,4 +23,6 @@ pub use error::ArmError;
 pub use id::{IdError, ResourceId, Scope, TypeName};
 pub use registry::{Action, ActionStyle, Call, Registry, ResourceType, ScopeKind, Storage, TypeSpec};
 pub use resource::{Body, Resource};
-pub use traits::{AuditEntry, CallerRef, Document, Listing, Outcome, PrincipalKind, Read, StoreError, Write};
+pub use traits::{
+    AuditEntry, CallerRef, Document, Event, Listing, Outcome, PrincipalKind, Read, StoreError, Write,
+};

@@ -23,6 +23,9 @@ pub enum StoreError {
     /// It or its disk is read-only: nothing can be written until somebody changes that.
     #[error("the database is read-only")]
     ReadOnly,
+    /// What was to be added is there already; nothing was changed.
+    #[error("{0} is there already")]
+    Exists(String),
     /// What it holds is not what this version wrote.
     #[error("the database holds something unreadable: {0}")]
     Corrupt(String),
@@ -50,7 +53,7 @@ impl From<StoreError> for ArmError {
                 "ReadOnlyStorage",
                 "The server's database is read-only at the moment. Nothing was changed; make it writable and try again.",
             ),
-            StoreError::Corrupt(_) => ArmError::internal(),
+            StoreError::Exists(_) | StoreError::Corrupt(_) => ArmError::internal(),
         }
     }
 }
@@ -86,6 +89,25 @@ pub struct Document {
     pub changed_at: OffsetDateTime,
 }
 
+/// Something that happened to a machine at one moment. It is kept for days, not for ever, and never changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The lower-cased id of the machine.
+    pub machine: String,
+    /// The stream it belongs to, such as `server` or `flows`: one retention, one numbering.
+    pub stream: String,
+    /// One life of the stream on the machine; its numbers begin again in another one.
+    pub epoch: String,
+    /// Its number within stream and epoch, rising from 1.
+    pub sequence: i64,
+    /// When it happened, by the machine's clock. Milliseconds are kept.
+    pub at: OffsetDateTime,
+    /// What happened, such as `agent.started`.
+    pub kind: String,
+    /// The particulars, an object.
+    pub data: Value,
+}
+
 /// Reading one consistent state of the database.
 #[async_trait]
 pub trait Read: Send {
@@ -97,6 +119,9 @@ pub trait Read: Send {
     async fn document(&mut self, kind: &str, key: &str) -> Result<Option<Document>, StoreError>;
     /// All documents of a kind, ordered by key.
     async fn documents(&mut self, kind: &str) -> Result<Vec<Document>, StoreError>;
+    /// The number of the last event that was appended to a machine's stream and epoch; 0 before the first. It stays
+    /// when the event itself is long gone.
+    async fn last_event(&mut self, machine: &str, stream: &str, epoch: &str) -> Result<i64, StoreError>;
     /// The instant all of this transaction happens at.
     fn now(&self) -> OffsetDateTime;
 }
@@ -112,6 +137,10 @@ pub trait Write: Read {
     async fn put_document(&mut self, kind: &str, key: &str, body: Value) -> Result<(), StoreError>;
     /// Removes a document; true when it was there.
     async fn remove_document(&mut self, kind: &str, key: &str) -> Result<bool, StoreError>;
+    /// Appends events, of any machines and streams. Within each stream and epoch their numbers rise and begin above
+    /// [`Read::last_event`]: anything else is [`StoreError::Exists`], so that nothing is ever kept twice. The feed
+    /// tells one change of kind `event` for each machine.
+    async fn append_events(&mut self, events: Vec<Event>) -> Result<(), StoreError>;
     /// Adds an entry to the audit log.
     async fn audit(&mut self, entry: AuditEntry) -> Result<(), StoreError>;
     /// The same transaction, seen as a reader.

@@ -66,6 +66,44 @@ const TABLES: &[Table] = &[
         ],
     },
     Table { name: "audit", since: 1, columns: &[("sequence", Number), ("hash", Text), ("leaf", Text)] },
+    Table {
+        name: "event",
+        since: 2,
+        columns: &[
+            ("arrival", Number),
+            ("machine", Text),
+            ("stream", Text),
+            ("epoch", Text),
+            ("sequence", Number),
+            ("at_ms", Number),
+            ("received_ms", Number),
+            ("kind", Text),
+            ("data", Text),
+        ],
+    },
+    Table {
+        name: "event_head",
+        since: 2,
+        columns: &[("machine", Text), ("stream", Text), ("epoch", Text), ("sequence", Number)],
+    },
+    Table {
+        name: "segment",
+        since: 2,
+        columns: &[
+            ("id", Text),
+            ("stream", Text),
+            ("day", Number),
+            ("level", Number),
+            ("machine_low", Text),
+            ("machine_high", Text),
+            ("at_low_ms", Number),
+            ("at_high_ms", Number),
+            ("rows", Number),
+            ("bytes", Number),
+            ("path", Text),
+            ("made_ms", Number),
+        ],
+    },
 ];
 
 impl Table {

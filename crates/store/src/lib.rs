@@ -11,6 +11,7 @@
 
 mod archive;
 mod engine;
+mod events;
 mod feed;
 mod rows;
 mod schema;

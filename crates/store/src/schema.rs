@@ -7,7 +7,9 @@ use crate::engine::Database;
 use crate::rows::failed;
 
 /// Each step brings the schema from its index to the next version. `{key}` stands for the engine's type of a key.
-const MIGRATIONS: &[&[&str]] = &[&[
+const MIGRATIONS: &[&[&str]] = &[RESOURCES, EVENTS];
+
+const RESOURCES: &[&str] = &[
     "CREATE TABLE resource (
         key {key} PRIMARY KEY, id TEXT NOT NULL, type_key {key} NOT NULL, type_name TEXT NOT NULL,
         location TEXT, tags TEXT, etag TEXT NOT NULL, sequence BIGINT NOT NULL,
@@ -20,7 +22,28 @@ const MIGRATIONS: &[&[&str]] = &[&[
         sequence BIGINT PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, verb TEXT NOT NULL,
         etag TEXT NOT NULL, at_ms BIGINT NOT NULL)",
     "CREATE TABLE audit (sequence BIGINT PRIMARY KEY, hash TEXT NOT NULL, leaf TEXT NOT NULL)",
-]];
+];
+
+/// Events that wait for a segment, the last number of each stream, and the manifest of the lake's segments. A segment
+/// holds one stream's events of one day: of the UTC day of their receipt, counted from 1970, so that a machine whose
+/// clock is wrong decides nothing about how long they are kept.
+const EVENTS: &[&str] = &[
+    "CREATE TABLE event (
+        arrival BIGINT PRIMARY KEY, machine {key} NOT NULL, stream {key} NOT NULL, epoch {key} NOT NULL,
+        sequence BIGINT NOT NULL, at_ms BIGINT NOT NULL, received_ms BIGINT NOT NULL, kind {key} NOT NULL,
+        data TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX event_by_number ON event (machine, stream, epoch, sequence)",
+    "CREATE INDEX event_by_time ON event (machine, at_ms)",
+    "CREATE TABLE event_head (
+        machine {key} NOT NULL, stream {key} NOT NULL, epoch {key} NOT NULL, sequence BIGINT NOT NULL,
+        PRIMARY KEY (machine, stream, epoch))",
+    "CREATE TABLE segment (
+        id {key} PRIMARY KEY, stream {key} NOT NULL, day BIGINT NOT NULL, level BIGINT NOT NULL,
+        machine_low {key} NOT NULL, machine_high {key} NOT NULL, at_low_ms BIGINT NOT NULL,
+        at_high_ms BIGINT NOT NULL, rows BIGINT NOT NULL, bytes BIGINT NOT NULL, path TEXT NOT NULL,
+        made_ms BIGINT NOT NULL)",
+    "CREATE INDEX segment_by_day ON segment (stream, day)",
+];
 
 /// The versions of a database's schema and of this program's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

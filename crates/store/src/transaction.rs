@@ -1,13 +1,16 @@
 //! The two kinds of transactions: a reader's snapshot and one write inside the writer's group.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use sekisho_arm::{AuditEntry, Document, Listing, Read, Resource, Scope, StoreError, Write};
+use sekisho_arm::{AuditEntry, Document, Event, Listing, Read, Resource, Scope, StoreError, Write};
 use sekisho_audit::{Leaf, chain};
 use serde_json::Value;
 use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 use time::OffsetDateTime;
 
 use crate::engine::Database;
+use crate::events;
 use crate::feed::{Change, Verb};
 use crate::rows::{self, failed, interval, to_ms};
 use crate::writer::Position;
@@ -37,6 +40,9 @@ impl Read for ReadTransaction {
     }
     async fn documents(&mut self, kind: &str) -> Result<Vec<Document>, StoreError> {
         rows::documents(&mut self.tx, kind).await
+    }
+    async fn last_event(&mut self, machine: &str, stream: &str, epoch: &str) -> Result<i64, StoreError> {
+        events::head(&mut self.tx, (machine, stream, epoch)).await
     }
     fn now(&self) -> OffsetDateTime {
         self.now
@@ -91,6 +97,9 @@ impl Read for WriteTransaction<'_> {
     }
     async fn documents(&mut self, kind: &str) -> Result<Vec<Document>, StoreError> {
         rows::documents(self.connection, kind).await
+    }
+    async fn last_event(&mut self, machine: &str, stream: &str, epoch: &str) -> Result<i64, StoreError> {
+        events::head(self.connection, (machine, stream, epoch)).await
     }
     fn now(&self) -> OffsetDateTime {
         self.now
@@ -184,6 +193,22 @@ impl Write for WriteTransaction<'_> {
         }
         self.changed(kind.to_owned(), key.to_owned(), Verb::Delete, String::new()).await?;
         Ok(true)
+    }
+
+    async fn append_events(&mut self, events: Vec<Event>) -> Result<(), StoreError> {
+        events::raise_heads(self.connection, &events).await?;
+        let mut machines = BTreeMap::<String, Vec<Event>>::new();
+        for event in events {
+            machines.entry(event.machine.clone()).or_default().push(event);
+        }
+        for (machine, events) in machines {
+            for batch in events.chunks(events::BATCH) {
+                let place =
+                    self.changed("event".to_owned(), machine.clone(), Verb::Put, String::new()).await?;
+                events::insert(self.connection, place, self.now, batch).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn audit(&mut self, entry: AuditEntry) -> Result<(), StoreError> {

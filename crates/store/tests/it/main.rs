@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+mod events;
+
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use sekisho_arm::{
@@ -77,6 +79,18 @@ impl Place {
 
     async fn open(&self) -> Store {
         Store::open(&self.url).await.unwrap()
+    }
+
+    /// Writes what the first version of the schema was, with a little in it.
+    async fn fill_with_schema_1(&self) {
+        // Opening only installs the drivers and makes SQLite's file.
+        let _ = sekisho_store::versions(&self.url).await.unwrap();
+        let mut direct = self.direct().await;
+        let key = if self.postgres.is_some() { "TEXT COLLATE \"C\"" } else { "TEXT" };
+        let statements = include_str!("../schema-1.sql").replace("{key}", key);
+        for statement in statements.split(';').filter(|s| !s.trim().is_empty()) {
+            sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut direct).await.unwrap();
+        }
     }
 
     async fn direct(&self) -> sqlx::AnyConnection {
@@ -382,13 +396,14 @@ async fn a_database_copied_from_sqlite_to_postgresql_and_back_is_the_same() {
                 tx.put(Resource { tags: None, location: None, ..resource("/resourceGroups/s") }).await?;
                 tx.put_document("kind", "日本", json!({"nul": "\u{0}", "text": "\u{1F980}"})).await?;
                 tx.audit(entry("one")).await?;
-                tx.audit(entry("two")).await
+                tx.audit(entry("two")).await?;
+                tx.append_events(vec![events::event("/a", "flows", 1), events::event("/a", "flows", 2)]).await
             })
         })
         .await
         .unwrap();
     let rows = sekisho_store::copy(&here.url, &there.url).await.unwrap();
-    assert_eq!(rows, 2 + 1 + 5 + 2);
+    assert_eq!(rows, 2 + 1 + 6 + 2 + 2 + 1);
     assert_eq!(sekisho_store::copy(&there.url, &again.url).await.unwrap(), rows);
     assert_eq!(records(&here.url).await, records(&there.url).await);
     assert_eq!(records(&here.url).await, records(&again.url).await);
