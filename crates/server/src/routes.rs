@@ -1,6 +1,8 @@
 //! What is served at which path. A route is an [`Operation`] with its handler: the router and the OpenAPI document are
 //! made from the same list, so that nothing is served that is not described.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, any, on};
@@ -8,7 +10,6 @@ use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::app::App;
-use std::sync::Arc;
 
 /// Makes the schema of a body.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -29,6 +30,8 @@ pub enum Asker {
 pub struct Operation {
     /// The method.
     pub method: Method,
+    /// The same as the router takes it.
+    filter: MethodFilter,
     /// The path; parameters are in braces.
     pub path: &'static str,
     /// What it does, one sentence without its full stop.
@@ -52,9 +55,10 @@ fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 impl Operation {
-    fn new(method: Method, path: &'static str, summary: &'static str) -> Self {
+    fn new(method: Method, filter: MethodFilter, path: &'static str, summary: &'static str) -> Self {
         Self {
             method,
+            filter,
             path,
             summary,
             asker: Asker::Caller,
@@ -67,27 +71,27 @@ impl Operation {
 
     /// Reads.
     pub fn get(path: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::GET, path, summary)
+        Self::new(Method::GET, MethodFilter::GET, path, summary)
     }
 
     /// Makes or does something.
     pub fn post(path: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::POST, path, summary)
+        Self::new(Method::POST, MethodFilter::POST, path, summary)
     }
 
     /// Replaces.
     pub fn put(path: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::PUT, path, summary)
+        Self::new(Method::PUT, MethodFilter::PUT, path, summary)
     }
 
     /// Changes.
     pub fn patch(path: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::PATCH, path, summary)
+        Self::new(Method::PATCH, MethodFilter::PATCH, path, summary)
     }
 
     /// Removes.
     pub fn delete(path: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::DELETE, path, summary)
+        Self::new(Method::DELETE, MethodFilter::DELETE, path, summary)
     }
 
     /// It answers everybody.
@@ -167,19 +171,12 @@ pub struct Routes {
 impl Routes {
     /// Adds a route.
     #[must_use]
-    #[expect(
-        clippy::panic,
-        reason = "the methods are those of the constructors of Operation, all of which axum knows"
-    )]
     pub fn on<H, T>(mut self, operation: Operation, handler: H) -> Self
     where
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
-        let Ok(filter) = MethodFilter::try_from(operation.method.clone()) else {
-            panic!("{} is no method of a route", operation.method)
-        };
-        self.router = self.router.route(operation.path, on(filter, handler));
+        self.router = self.router.route(operation.path, on(operation.filter, handler));
         self.operations.push(operation);
         self
     }
