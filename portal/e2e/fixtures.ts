@@ -17,31 +17,29 @@ const flags = [
 
 /** A browser writes every refused request to the console; these refusals are what the tests ask for. */
 const expectedUrls = [/\/auth\/session$/, /\/auth\/setup\/inspect$/]
+const refusedToNewcomers = [/\/auth\/setup\/password\/finish$/, /\/auth\/password$/]
+
+const how = {
+  executablePath: process.env.SEKISHO_CHROMIUM ?? '/usr/bin/chromium',
+  args: flags,
+  env: { ...process.env, HOME: profile },
+}
+const look = { viewport: { width: 1440, height: 900 }, locale: 'en-US' }
 
 type Browser = { context: BrowserContext; page: Page; authenticator: Authenticator; problems: string[] }
 type WorkerFixtures = { browserOfOwner: Browser }
-type TestFixtures = { portal: Page }
+type TestFixtures = { portal: Page; newcomer: Page }
 
 export const test = base.extend<TestFixtures, WorkerFixtures>({
   browserOfOwner: [
     async ({}, use) => {
       const context = await chromium.launchPersistentContext(join(profile, 'chromium'), {
-        executablePath: process.env.SEKISHO_CHROMIUM ?? '/usr/bin/chromium',
-        args: flags,
-        env: { ...process.env, HOME: profile },
-        viewport: { width: 1440, height: 900 },
-        locale: 'en-US',
+        ...how,
+        ...look,
         permissions: ['clipboard-write'],
       })
       const page = context.pages()[0] ?? (await context.newPage())
-      const problems = watch(page)
-      await page.addInitScript(() => {
-        document.addEventListener('securitypolicyviolation', (event) => {
-          console.error(
-            `CSP: ${event.violatedDirective} blocked ${event.blockedURI || event.sample} (${event.sourceFile})`,
-          )
-        })
-      })
+      const problems = await watch(page, expectedUrls)
       const authenticator = await Authenticator.plugIn(page)
       // Also after a failure: the server knows the new passkey already, and the next browser needs it.
       await ensureSignedIn(page).finally(() => authenticator.save())
@@ -59,19 +57,37 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     await authenticator.save()
     expect(problems.splice(0), 'console errors, policy reports and exceptions').toEqual([])
   },
+
+  /** A browser that nobody has signed in with; it may be refused a code or a password. */
+  newcomer: async ({}, use) => {
+    const browser = await chromium.launch(how)
+    try {
+      const page = await (await browser.newContext(look)).newPage()
+      const problems = await watch(page, [...expectedUrls, ...refusedToNewcomers])
+      await use(page)
+      expect(problems, 'console errors, policy reports and exceptions').toEqual([])
+    } finally {
+      await browser.close()
+    }
+  },
 })
 
-function watch(page: Page) {
+async function watch(page: Page, expected: RegExp[]) {
   const problems: string[] = []
   page.on('console', (message) => {
     const { url } = message.location()
-    if (message.type() === 'error' && !expectedUrls.some((expected) => expected.test(url)))
+    if (message.type() === 'error' && !expected.some((pattern) => pattern.test(url)))
       problems.push(`${message.text()} ${url}`)
   })
   page.on('pageerror', (error) => problems.push(error.stack ?? error.message))
   page.on('response', (response) => {
     if (response.url().includes('/assets/') && response.status() >= 400)
       problems.push(`${response.status()} ${response.url()}`)
+  })
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (event) => {
+      console.error(`CSP: ${event.violatedDirective} blocked ${event.blockedURI || event.sample} (${event.sourceFile})`)
+    })
   })
   return problems
 }

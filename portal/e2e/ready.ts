@@ -8,6 +8,7 @@ export type Ready = {
   tenantId: string
   subscriptionId: string
   resourceGroup: string
+  servicePrincipal: { appId: string }
   machines: { name: string; id: string; nicId: string; address: string }[]
   /** The simulated machines, when the server has those. */
   fleet?: FleetMachine[]

@@ -2,7 +2,9 @@
 //!
 //! Codes and texts follow Azure's (research 09 §2.8), because `az` prints them verbatim and scripts match on them.
 
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 /// An error as ARM shows it. Build one with the named constructors, so that a code has one text.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -22,6 +24,42 @@ pub struct ArmError {
     pub additional_info: Vec<(String, Value)>,
     /// Seconds after which a retry makes sense.
     pub retry_after: Option<u32>,
+}
+
+/// An error on the wire.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ErrorResponse {
+    /// The error.
+    pub error: ErrorDetail,
+}
+
+/// What an error says.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorDetail {
+    /// Azure's code.
+    pub code: String,
+    /// A full sentence for the person.
+    pub message: String,
+    /// The field it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Further errors that caused this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<ErrorDetail>,
+    /// Typed extra facts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub additional_info: Vec<ErrorInfo>,
+}
+
+/// A typed extra fact of an error, such as the decision that refused a request.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ErrorInfo {
+    /// What kind of fact.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The fact.
+    pub info: Value,
 }
 
 impl ArmError {
@@ -121,24 +159,18 @@ impl ArmError {
     }
 
     /// The body ARM sends: `{"error": {...}}`.
-    pub fn body(&self) -> Value {
-        json!({ "error": self.inner() })
+    pub fn body(&self) -> ErrorResponse {
+        ErrorResponse { error: self.shown() }
     }
 
-    fn inner(&self) -> Value {
-        let mut map = Map::new();
-        map.insert("code".into(), self.code.clone().into());
-        map.insert("message".into(), self.message.clone().into());
-        if let Some(target) = &self.target {
-            map.insert("target".into(), target.clone().into());
+    fn shown(&self) -> ErrorDetail {
+        let info = |(kind, info): &(String, Value)| ErrorInfo { kind: kind.clone(), info: info.clone() };
+        ErrorDetail {
+            code: self.code.clone(),
+            message: self.message.clone(),
+            target: self.target.clone(),
+            details: self.details.iter().map(ArmError::shown).collect(),
+            additional_info: self.additional_info.iter().map(info).collect(),
         }
-        if !self.details.is_empty() {
-            map.insert("details".into(), self.details.iter().map(ArmError::inner).collect());
-        }
-        if !self.additional_info.is_empty() {
-            let infos = self.additional_info.iter().map(|(t, i)| json!({"type": t, "info": i}));
-            map.insert("additionalInfo".into(), infos.collect());
-        }
-        Value::Object(map)
     }
 }

@@ -19,7 +19,7 @@ pub mod route;
 pub mod traits;
 
 pub use api_version::ApiVersion;
-pub use error::ArmError;
+pub use error::{ArmError, ErrorDetail, ErrorInfo, ErrorResponse};
 pub use id::{IdError, ResourceId, Scope, TypeName};
 pub use registry::{Action, ActionStyle, Call, Registry, ResourceType, ScopeKind, Storage, TypeSpec};
 pub use resource::{Body, Resource};

@@ -1,8 +1,9 @@
 //! Long-running operations: what a client polls (research 09 §2.6). They are kept as documents, so a restart of the
 //! server forgets none.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::resource::instant;
@@ -13,7 +14,8 @@ use crate::{ArmError, Read, Scope, StoreError, Write};
 pub const KIND: &str = "operation";
 
 /// The state of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OperationState")]
 pub enum Status {
     /// Not ended yet.
     InProgress,
@@ -45,6 +47,35 @@ pub struct Operation {
     /// The error's code and message, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<(String, String)>,
+}
+
+/// What a poll answers.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationStatus {
+    /// The address polled.
+    pub id: String,
+    /// The operation's id.
+    pub name: String,
+    /// Its state.
+    pub status: Status,
+    /// When it began, RFC 3339.
+    pub start_time: String,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<OperationError>,
+    /// The result, when it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub properties: Option<Value>,
+}
+
+/// Why an operation failed.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct OperationError {
+    /// Azure's code.
+    pub code: String,
+    /// A full sentence for the person.
+    pub message: String,
 }
 
 impl Operation {
@@ -84,18 +115,19 @@ impl Operation {
     }
 
     /// The body of an `Azure-AsyncOperation` poll.
-    pub fn body(&self, url: &str) -> Value {
-        let mut body = json!({
-            "id": url, "name": self.id, "status": self.status,
-            "startTime": instant(self.started_at),
-        });
-        if let Some((code, message)) = &self.error {
-            body["error"] = json!({"code": code, "message": message});
+    pub fn body(&self, url: &str) -> OperationStatus {
+        let error = self
+            .error
+            .as_ref()
+            .map(|(code, message)| OperationError { code: code.clone(), message: message.clone() });
+        OperationStatus {
+            id: url.to_owned(),
+            name: self.id.clone(),
+            status: self.status,
+            start_time: instant(self.started_at),
+            error,
+            properties: self.result.clone(),
         }
-        if let Some(result) = &self.result {
-            body["properties"] = result.clone();
-        }
-        body
     }
 
     /// The two URLs a client polls: (`Azure-AsyncOperation`, `Location`).

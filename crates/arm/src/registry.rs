@@ -28,6 +28,10 @@ pub enum ScopeKind {
 }
 
 impl ScopeKind {
+    /// All kinds, from the outermost.
+    pub const ALL: [ScopeKind; 5] =
+        [Self::Tenant, Self::ManagementGroup, Self::Subscription, Self::ResourceGroup, Self::Resource];
+
     /// The kind of a scope.
     pub fn of(scope: &Scope) -> Self {
         match scope {
@@ -91,6 +95,10 @@ pub struct Action {
     pub reads: bool,
     /// What it does, in a few English words, for `providerOperations`.
     pub title: &'static str,
+    /// The JSON schema of the request's body.
+    pub takes: fn(&mut SchemaGenerator) -> Schema,
+    /// The JSON schema of the answer.
+    pub answers: fn(&mut SchemaGenerator) -> Schema,
 }
 
 /// What a type is called and how it is served.
@@ -115,7 +123,7 @@ pub struct TypeSpec {
     pub shows_state: bool,
     /// Its actions.
     pub actions: &'static [Action],
-    /// The JSON schema of the whole body.
+    /// The JSON schema of the whole body, without the envelope's fields for types that clients write.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
@@ -255,6 +263,11 @@ pub trait ResourceType: Send + Sync {
     fn seen_from(&self, resource: Resource, asked: &Scope) -> Resource {
         let _ = asked;
         resource
+    }
+
+    /// Whether the collection's answer is one thing and no list. Only for [`Storage::Computed`].
+    fn is_singleton(&self) -> bool {
+        false
     }
 
     /// Whether DELETE answers with the body of what it removed.
@@ -443,6 +456,26 @@ impl Registry {
 /// Values that [`ResourceType::prepare`] leaves under this key of the draft's `rest` are shown once, in the answer of
 /// that PUT, inside `properties`, and are never kept: secrets that the server makes.
 pub const SHOWN_ONCE: &str = "$once";
+
+/// The schema of a body of which only the `properties` are described.
+pub fn properties_schema<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "required": ["properties"],
+        "properties": {"properties": generator.subschema_for::<T>()},
+    })
+}
+
+/// The schema of a body whose answers show more than what clients send.
+pub fn two_sided<Sent: schemars::JsonSchema, Shown: schemars::JsonSchema>(
+    generator: &mut SchemaGenerator,
+) -> Schema {
+    if generator.contract().is_serialize() {
+        generator.subschema_for::<Shown>()
+    } else {
+        generator.subschema_for::<Sent>()
+    }
+}
 
 /// A schema for types whose body is not described further.
 pub fn any_schema(_: &mut SchemaGenerator) -> Schema {

@@ -1,6 +1,7 @@
 //! The envelope every resource travels in: `id name type location tags etag` and the rest, in which unknown fields
 //! survive a round trip.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -104,6 +105,26 @@ pub fn typed<T: DeserializeOwned>(value: &Value, root: &str) -> Result<T, ArmErr
         let target = if path == "." { root.to_owned() } else { format!("{root}.{path}") };
         ArmError::invalid_content(format!("The request content is not valid: {}.", e.inner())).target(target)
     })
+}
+
+/// A typed answer as the JSON that is sent.
+///
+/// # Errors
+/// 500 when it cannot be written as JSON, which its type decides and no input.
+pub fn shown<T: Serialize>(answer: &T) -> Result<Value, ArmError> {
+    serde_json::to_value(answer).map_err(|_| ArmError::internal())
+}
+
+/// Puts the fields of a typed answer into an object.
+///
+/// # Errors
+/// 500 when it is no object, which its type decides and no input.
+pub fn add<T: Serialize>(map: &mut Map<String, Value>, fields: &T) -> Result<(), ArmError> {
+    match shown(fields)? {
+        Value::Object(fields) => map.extend(fields),
+        _ => return Err(ArmError::internal()),
+    }
+    Ok(())
 }
 
 /// What a client may set of a resource.

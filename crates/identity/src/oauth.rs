@@ -8,13 +8,15 @@ mod request;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-pub use error::OAuthError;
-pub use request::{ClientProof, TokenRequest, token_response};
+pub use error::{OAuthError, OAuthRefusal};
+pub use request::{ClientProof, TokenAnswer, TokenForm, TokenRequest};
 
 /// Which authority layout a metadata document points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,38 +91,49 @@ impl Authority {
 
     /// `/{segment}/v2.0/.well-known/openid-configuration`. The segment that was asked for stays in the addresses,
     /// because MSAL compares them; the issuer always names the tenant.
-    pub fn openid_configuration(&self, segment: &str) -> Value {
+    pub fn openid_configuration(&self, segment: &str) -> OpenIdConfiguration {
         let b = &self.base;
         let at = if segment.eq_ignore_ascii_case("adfs") {
             format!("{b}/adfs/oauth2")
         } else {
             format!("{b}/{segment}/oauth2/v2.0")
         };
-        json!({
-            "issuer": self.issuer(),
-            "authorization_endpoint": format!("{at}/authorize"),
-            "token_endpoint": format!("{at}/token"),
-            "device_authorization_endpoint": format!("{at}/devicecode"),
-            "end_session_endpoint": format!("{at}/logout"),
-            "jwks_uri": format!("{b}/{segment}/discovery/v2.0/keys"),
-            "response_types_supported": ["code"],
-            "response_modes_supported": ["query", "form_post"],
+        OpenIdConfiguration {
+            issuer: self.issuer(),
+            authorization_endpoint: format!("{at}/authorize"),
+            token_endpoint: format!("{at}/token"),
+            device_authorization_endpoint: format!("{at}/devicecode"),
+            end_session_endpoint: format!("{at}/logout"),
+            jwks_uri: format!("{b}/{segment}/discovery/v2.0/keys"),
+            response_types_supported: &["code"],
+            response_modes_supported: &["query", "form_post"],
             // Only what the token endpoint really takes.
-            "grant_types_supported": ["client_credentials"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
-            "code_challenge_methods_supported": ["S256"],
-            "token_endpoint_auth_methods_supported": ["client_secret_post"],
-            "scopes_supported": ["openid", "profile", "email", "offline_access"],
-            "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nonce", "preferred_username", "name", "tid", "oid"],
-            "tenant_region_scope": null,
-        })
+            grant_types_supported: &["client_credentials"],
+            subject_types_supported: &["public"],
+            id_token_signing_alg_values_supported: &["ES256"],
+            code_challenge_methods_supported: &["S256"],
+            token_endpoint_auth_methods_supported: &["client_secret_post"],
+            scopes_supported: &["openid", "profile", "email", "offline_access"],
+            claims_supported: &[
+                "sub",
+                "iss",
+                "aud",
+                "exp",
+                "iat",
+                "nonce",
+                "preferred_username",
+                "name",
+                "tid",
+                "oid",
+            ],
+            tenant_region_scope: (),
+        }
     }
 
     /// `/metadata/endpoints`. Since api-version 2022-09-01 it is one object; older versions get a list of one, from
     /// which Terraform picks by name. `tenant` must be `common` and the provider `AAD`, or Terraform takes us for Azure
     /// Stack and refuses (research 09 §1.7).
-    pub fn metadata(&self, layout: Layout, api_version: &str) -> Value {
+    pub fn metadata(&self, layout: Layout, api_version: &str) -> Metadata {
         let b = &self.base;
         let host = b.split("://").last().unwrap_or(b).split([':', '/']).next().unwrap_or("localhost");
         let login = match layout {
@@ -128,47 +141,47 @@ impl Authority {
             Layout::Adfs => format!("{b}/adfs"),
         };
         let suffix = |service: &str| format!("{service}.{host}");
-        let document = json!({
-            "name": self.name,
-            "portal": b,
-            "authentication": {
-                "loginEndpoint": login,
+        let document = CloudEndpoints {
+            name: self.name.clone(),
+            portal: b.clone(),
+            authentication: CloudAuthentication {
+                login_endpoint: login,
                 // The first one is the resource `az` asks tokens for.
-                "audiences": [format!("{b}/"), b],
-                "tenant": "common",
-                "identityProvider": "AAD",
+                audiences: [format!("{b}/"), b.clone()],
+                tenant: "common",
+                identity_provider: "AAD",
             },
-            "resourceManager": b,
-            "graph": b,
-            "graphAudience": b,
-            "microsoftGraphResourceId": b,
-            "sqlManagement": b,
-            "gallery": b,
-            "batch": b,
-            "media": b,
-            "vmImageAliasDoc": format!("{b}/aliases.json"),
-            "logAnalyticsResourceId": b,
-            "activeDirectoryDataLake": b,
-            "attestationResourceId": b,
-            "synapseAnalyticsResourceId": b,
-            "ossrDbmsResourceId": b,
-            "suffixes": {
-                "acrLoginServer": suffix("acr"),
-                "attestationEndpoint": suffix("attest"),
-                "azureFrontDoorEndpointSuffix": suffix("frontdoor"),
-                "keyVaultDns": suffix("vault"),
-                "mariadbServerEndpoint": suffix("mariadb"),
-                "mhsmDns": suffix("mhsm"),
-                "mysqlServerEndpoint": suffix("mysql"),
-                "postgresqlServerEndpoint": suffix("postgres"),
-                "sqlServerHostname": suffix("sql"),
-                "storage": suffix("storage"),
-                "storageSyncEndpointSuffix": suffix("afs"),
-                "synapseAnalytics": suffix("synapse"),
+            resource_manager: b.clone(),
+            graph: b.clone(),
+            graph_audience: b.clone(),
+            microsoft_graph_resource_id: b.clone(),
+            sql_management: b.clone(),
+            gallery: b.clone(),
+            batch: b.clone(),
+            media: b.clone(),
+            vm_image_alias_doc: format!("{b}/aliases.json"),
+            log_analytics_resource_id: b.clone(),
+            active_directory_data_lake: b.clone(),
+            attestation_resource_id: b.clone(),
+            synapse_analytics_resource_id: b.clone(),
+            ossr_dbms_resource_id: b.clone(),
+            suffixes: CloudSuffixes {
+                acr_login_server: suffix("acr"),
+                attestation_endpoint: suffix("attest"),
+                azure_front_door_endpoint_suffix: suffix("frontdoor"),
+                key_vault_dns: suffix("vault"),
+                mariadb_server_endpoint: suffix("mariadb"),
+                mhsm_dns: suffix("mhsm"),
+                mysql_server_endpoint: suffix("mysql"),
+                postgresql_server_endpoint: suffix("postgres"),
+                sql_server_hostname: suffix("sql"),
+                storage: suffix("storage"),
+                storage_sync_endpoint_suffix: suffix("afs"),
+                synapse_analytics: suffix("synapse"),
             },
-        });
+        };
         // Versions are dates, so they compare as texts.
-        if api_version < "2022-09-01" { json!([document]) } else { document }
+        if api_version < "2022-09-01" { Metadata::List([document]) } else { Metadata::One(document) }
     }
 
     /// `WWW-Authenticate` of a 401 for a request without a usable token.
@@ -192,6 +205,87 @@ impl Authority {
             STANDARD.encode(claims)
         )
     }
+}
+
+/// `/.well-known/openid-configuration`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OpenIdConfiguration {
+    issuer: String,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    device_authorization_endpoint: String,
+    end_session_endpoint: String,
+    jwks_uri: String,
+    response_types_supported: &'static [&'static str],
+    response_modes_supported: &'static [&'static str],
+    grant_types_supported: &'static [&'static str],
+    subject_types_supported: &'static [&'static str],
+    id_token_signing_alg_values_supported: &'static [&'static str],
+    code_challenge_methods_supported: &'static [&'static str],
+    token_endpoint_auth_methods_supported: &'static [&'static str],
+    scopes_supported: &'static [&'static str],
+    claims_supported: &'static [&'static str],
+    tenant_region_scope: (),
+}
+
+/// `/metadata/endpoints`: one cloud, or the list of one that older api-versions answer.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Metadata {
+    /// Since api-version 2022-09-01.
+    One(CloudEndpoints),
+    /// Before.
+    List([CloudEndpoints; 1]),
+}
+
+/// Where the services of a cloud are, as far as clients insist on an address.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudEndpoints {
+    name: String,
+    portal: String,
+    authentication: CloudAuthentication,
+    resource_manager: String,
+    graph: String,
+    graph_audience: String,
+    microsoft_graph_resource_id: String,
+    sql_management: String,
+    gallery: String,
+    batch: String,
+    media: String,
+    vm_image_alias_doc: String,
+    log_analytics_resource_id: String,
+    active_directory_data_lake: String,
+    attestation_resource_id: String,
+    synapse_analytics_resource_id: String,
+    ossr_dbms_resource_id: String,
+    suffixes: CloudSuffixes,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct CloudAuthentication {
+    login_endpoint: String,
+    audiences: [String; 2],
+    tenant: &'static str,
+    identity_provider: &'static str,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct CloudSuffixes {
+    acr_login_server: String,
+    attestation_endpoint: String,
+    azure_front_door_endpoint_suffix: String,
+    key_vault_dns: String,
+    mariadb_server_endpoint: String,
+    mhsm_dns: String,
+    mysql_server_endpoint: String,
+    postgresql_server_endpoint: String,
+    sql_server_hostname: String,
+    storage: String,
+    storage_sync_endpoint_suffix: String,
+    synapse_analytics: String,
 }
 
 /// A time as Graph writes it: whole seconds, `Z`.
@@ -237,11 +331,11 @@ mod tests {
 
     #[test]
     fn the_discovery_document_keeps_the_segment_that_was_asked_for() {
-        let d = authority().openid_configuration("organizations");
+        let d = json!(authority().openid_configuration("organizations"));
         assert_eq!(d["token_endpoint"], format!("{B}/organizations/oauth2/v2.0/token"));
         assert_eq!(d["issuer"], format!("{B}/{}/v2.0", Uuid::from_u128(7)));
         assert_eq!(
-            authority().openid_configuration("adfs")["token_endpoint"],
+            json!(authority().openid_configuration("adfs"))["token_endpoint"],
             format!("{B}/adfs/oauth2/token")
         );
         for yes in ["common", "Organizations", "CONTOSO.test", "00000000-0000-0000-0000-000000000007"] {
@@ -253,23 +347,23 @@ mod tests {
 
     #[test]
     fn the_metadata_document_has_what_az_and_terraform_need() {
-        let d = authority().metadata(Layout::Entra, "2022-09-01");
+        let d = json!(authority().metadata(Layout::Entra, "2022-09-01"));
         assert_eq!(d["authentication"]["audiences"][0], format!("{B}/"));
         assert_eq!(d["authentication"]["tenant"], "common");
         assert_eq!(d["authentication"]["identityProvider"], "AAD");
         assert_eq!(d["suffixes"]["keyVaultDns"], "vault.localhost");
         assert_eq!(d["microsoftGraphResourceId"], B);
-        let list = authority().metadata(Layout::Adfs, "2019-05-01");
+        let list = json!(authority().metadata(Layout::Adfs, "2019-05-01"));
         assert_eq!(list[0]["authentication"]["loginEndpoint"], format!("{B}/adfs"));
         assert_eq!(list[0]["name"], "Sekisho");
-        assert!(authority().metadata(Layout::Entra, "2020-06-01").is_array());
+        assert!(json!(authority().metadata(Layout::Entra, "2020-06-01")).is_array());
     }
 
     #[test]
     fn challenges_are_readable_by_azure_core() {
         let text = authority().step_up_challenge("c1");
         let claims = text.split("claims=\"").nth(1).unwrap().trim_end_matches('"');
-        let claims: Value = serde_json::from_slice(&STANDARD.decode(claims).unwrap()).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&STANDARD.decode(claims).unwrap()).unwrap();
         assert_eq!(claims["access_token"]["acrs"]["value"], "c1");
         assert!(text.contains("error=\"insufficient_claims\""));
         assert_eq!(authority().challenge("a \"b\"\n").matches('"').count(), 6);

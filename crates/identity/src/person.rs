@@ -1,7 +1,7 @@
 //! A person who can sign in, in the words of Microsoft Graph's `user`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -44,6 +44,47 @@ pub struct Person {
     /// Tokens of an older generation are refused; raising it signs the person out of everything.
     #[serde(default)]
     pub generation: u64,
+}
+
+/// A person as Graph shows them (v1.0 `user`).
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    #[serde(rename = "@odata.type")]
+    kind: &'static str,
+    /// The object id.
+    pub id: String,
+    /// What people call them.
+    pub display_name: String,
+    /// The sign-in name.
+    pub user_principal_name: String,
+    /// The sign-in name again, where clients look for an address.
+    pub mail: String,
+    /// Whether they may sign in.
+    pub account_enabled: bool,
+    user_type: &'static str,
+    /// When they were added.
+    pub created_date_time: String,
+    /// When a passkey of theirs was last used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_sign_in_date_time: Option<String>,
+    /// What they sign in with; only where all people are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Vec<CredentialKind>>,
+}
+
+/// A kind of credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CredentialKind {
+    /// A passkey.
+    Passkey,
+    /// A password.
+    Password,
+    /// An authenticator app.
+    Totp,
+    /// Recovery codes.
+    Recovery,
 }
 
 impl Person {
@@ -92,17 +133,19 @@ impl Person {
     }
 
     /// The person as Microsoft Graph shows one (v1.0 `user`).
-    pub fn to_graph(&self) -> Value {
-        json!({
-            "@odata.type": "#microsoft.graph.user",
-            "id": self.id,
-            "displayName": self.display_name,
-            "userPrincipalName": self.user_principal_name,
-            "mail": self.user_principal_name,
-            "accountEnabled": self.enabled,
-            "userType": "Member",
-            "createdDateTime": crate::oauth::timestamp(self.created),
-        })
+    pub fn to_graph(&self) -> User {
+        User {
+            kind: "#microsoft.graph.user",
+            id: self.id.to_string(),
+            display_name: self.display_name.clone(),
+            user_principal_name: self.user_principal_name.clone(),
+            mail: self.user_principal_name.clone(),
+            account_enabled: self.enabled,
+            user_type: "Member",
+            created_date_time: crate::oauth::timestamp(self.created),
+            last_sign_in_date_time: None,
+            credentials: None,
+        }
     }
 }
 
@@ -146,7 +189,7 @@ mod tests {
     #[test]
     fn graph_shows_what_az_reads() {
         let person = Person::new("jo@contoso.test", "Jo Do", NOW).unwrap();
-        let graph = person.to_graph();
+        let graph = serde_json::to_value(person.to_graph()).unwrap();
         assert_eq!(graph["@odata.type"], "#microsoft.graph.user");
         assert_eq!(graph["userPrincipalName"], "jo@contoso.test");
         assert_eq!(graph["createdDateTime"], "2026-11-24T12:00:00Z");

@@ -5,6 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom as _, SystemRandom};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -44,6 +45,17 @@ impl Secret {
     /// What may be stored of a secret with 256 random bits. For anything a person chose use [`crate::password`].
     pub fn digest(&self) -> Digest {
         Digest::of(self.0.as_bytes())
+    }
+}
+
+/// A secret in the one answer that shows it.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(inline)]
+pub struct Exposed(#[schemars(with = "String")] pub Secret);
+
+impl Serialize for Exposed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose())
     }
 }
 

@@ -4,12 +4,13 @@
 //! secret is 256 random bits made here and shown once (Graph `addPassword`); stored is its SHA-256, which is safe only
 //! because nobody may choose a secret.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::oauth::timestamp;
+use crate::secret::Exposed;
 use crate::{Digest, NoEntropy, Secret};
 
 /// How long a secret lives unless told otherwise (Graph: two years); also the longest allowed.
@@ -66,17 +67,37 @@ pub struct PasswordCredential {
 
 impl PasswordCredential {
     /// The credential as Graph shows it; with the secret only in the answer to `addPassword`.
-    pub fn to_graph(&self, secret: Option<&Secret>) -> Value {
-        json!({
-            "customKeyIdentifier": null,
-            "displayName": self.display_name,
-            "endDateTime": timestamp(self.end),
-            "hint": self.hint,
-            "keyId": self.key_id,
-            "secretText": secret.map(Secret::expose),
-            "startDateTime": timestamp(self.start),
-        })
+    pub fn to_graph(&self, secret: Option<&Secret>) -> ShownCredential {
+        ShownCredential {
+            custom_key_identifier: (),
+            display_name: self.display_name.clone(),
+            end_date_time: timestamp(self.end),
+            hint: self.hint.clone(),
+            key_id: self.key_id.to_string(),
+            secret_text: secret.cloned().map(Exposed),
+            start_date_time: timestamp(self.start),
+        }
     }
+}
+
+/// A secret as Graph shows it (`passwordCredential`).
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "PasswordCredential")]
+pub struct ShownCredential {
+    custom_key_identifier: (),
+    /// What people call it.
+    pub display_name: Option<String>,
+    /// Until when it works.
+    pub end_date_time: String,
+    /// Its first characters.
+    pub hint: String,
+    /// Names the secret.
+    pub key_id: String,
+    /// The secret itself, only in the answer to `addPassword`.
+    secret_text: Option<Exposed>,
+    /// From when it works.
+    pub start_date_time: String,
 }
 
 /// An application.
@@ -198,19 +219,41 @@ impl Application {
     }
 
     /// The application as Graph shows it (v1.0 `application`).
-    pub fn to_graph(&self) -> Value {
-        json!({
-            "@odata.type": "#microsoft.graph.application",
-            "id": self.id,
-            "appId": self.app_id,
-            "displayName": self.display_name,
-            "createdDateTime": timestamp(self.created),
-            "identifierUris": [],
-            "keyCredentials": [],
-            "passwordCredentials": self.secrets.iter().map(|s| s.to_graph(None)).collect::<Vec<_>>(),
-            "signInAudience": "AzureADMyOrg",
-        })
+    pub fn to_graph(&self) -> ShownApplication {
+        ShownApplication {
+            kind: "#microsoft.graph.application",
+            id: self.id.to_string(),
+            app_id: self.app_id.to_string(),
+            display_name: self.display_name.clone(),
+            created_date_time: timestamp(self.created),
+            identifier_uris: [],
+            key_credentials: [],
+            password_credentials: self.secrets.iter().map(|s| s.to_graph(None)).collect(),
+            sign_in_audience: "AzureADMyOrg",
+        }
     }
+}
+
+/// An application as Graph shows it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Application")]
+pub struct ShownApplication {
+    #[serde(rename = "@odata.type")]
+    kind: &'static str,
+    /// The object id.
+    pub id: String,
+    /// The client id.
+    pub app_id: String,
+    /// What people call it.
+    pub display_name: String,
+    /// When it was made.
+    pub created_date_time: String,
+    identifier_uris: [String; 0],
+    key_credentials: [String; 0],
+    /// Its secrets, without the secrets themselves.
+    pub password_credentials: Vec<ShownCredential>,
+    sign_in_audience: &'static str,
 }
 
 impl ServicePrincipal {
@@ -227,22 +270,48 @@ impl ServicePrincipal {
     }
 
     /// The service principal as Graph shows it (v1.0 `servicePrincipal`). `az` finds it by `servicePrincipalNames`.
-    pub fn to_graph(&self, tenant: Uuid) -> Value {
-        json!({
-            "@odata.type": "#microsoft.graph.servicePrincipal",
-            "id": self.id,
-            "appId": self.app_id,
-            "appDisplayName": self.display_name,
-            "displayName": self.display_name,
-            "accountEnabled": self.enabled,
-            "appOwnerOrganizationId": tenant,
-            "createdDateTime": timestamp(self.created),
-            "keyCredentials": [],
-            "passwordCredentials": [],
-            "servicePrincipalNames": [self.app_id],
-            "servicePrincipalType": "Application",
-        })
+    pub fn to_graph(&self, tenant: Uuid) -> ShownServicePrincipal {
+        ShownServicePrincipal {
+            kind: "#microsoft.graph.servicePrincipal",
+            id: self.id.to_string(),
+            app_id: self.app_id.to_string(),
+            app_display_name: self.display_name.clone(),
+            display_name: self.display_name.clone(),
+            account_enabled: self.enabled,
+            app_owner_organization_id: tenant.to_string(),
+            created_date_time: timestamp(self.created),
+            key_credentials: [],
+            password_credentials: Vec::new(),
+            service_principal_names: vec![self.app_id.to_string()],
+            service_principal_type: "Application",
+        }
     }
+}
+
+/// A service principal as Graph shows it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ServicePrincipal")]
+pub struct ShownServicePrincipal {
+    #[serde(rename = "@odata.type")]
+    kind: &'static str,
+    /// The object id, which role assignments name.
+    pub id: String,
+    /// The client id.
+    pub app_id: String,
+    app_display_name: String,
+    /// What people call it.
+    pub display_name: String,
+    /// Whether it may sign in.
+    pub account_enabled: bool,
+    app_owner_organization_id: String,
+    /// When it was made.
+    pub created_date_time: String,
+    key_credentials: [String; 0],
+    /// The secrets of its application.
+    pub password_credentials: Vec<ShownCredential>,
+    service_principal_names: Vec<String>,
+    service_principal_type: &'static str,
 }
 
 #[cfg(test)]
@@ -257,7 +326,7 @@ mod tests {
         let mut app = Application::new("ci", NOW);
         let end = NOW + Duration::days(30);
         let (credential, secret) = app.add_password(Some("first"), None, Some(end), NOW).unwrap();
-        let shown = credential.to_graph(Some(&secret));
+        let shown = serde_json::to_value(credential.to_graph(Some(&secret))).unwrap();
         assert_eq!(shown["secretText"], secret.expose());
         assert_eq!(shown["hint"], secret.expose()[4..7]);
         assert_eq!(shown["endDateTime"], "2026-12-24T12:00:00Z");
@@ -268,11 +337,13 @@ mod tests {
         let stored = serde_json::to_string(&app).unwrap();
         assert!(
             !stored.contains(&secret.expose()[8..])
-                && !app.to_graph().to_string().contains(&secret.expose()[8..])
+                && !serde_json::to_string(&app.to_graph()).unwrap().contains(&secret.expose()[8..])
         );
         let read: Application = serde_json::from_str(&stored).unwrap();
         assert_eq!(read.verify(&secret, NOW), Ok(credential.key_id));
-        assert!(read.to_graph()["passwordCredentials"][0]["secretText"].is_null());
+        assert!(
+            serde_json::to_value(read.to_graph()).unwrap()["passwordCredentials"][0]["secretText"].is_null()
+        );
     }
 
     #[test]
@@ -310,8 +381,9 @@ mod tests {
     fn graph_shows_what_az_looks_for() {
         let app = Application::new("ci\n", NOW);
         let principal = ServicePrincipal::of(&app, NOW).to_graph(Uuid::nil());
+        let principal = serde_json::to_value(principal).unwrap();
         assert_eq!(principal["servicePrincipalNames"][0], app.app_id.to_string());
         assert_eq!(principal["@odata.type"], "#microsoft.graph.servicePrincipal");
-        assert_eq!(app.to_graph()["displayName"], "ci");
+        assert_eq!(app.to_graph().display_name, "ci");
     }
 }

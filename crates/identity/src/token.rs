@@ -11,9 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use schemars::JsonSchema;
 use sekisho_arm::ArmError;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -296,10 +296,36 @@ impl Tokens {
     }
 
     /// The public keys (RFC 7517), for others to verify with.
-    pub fn jwks(&self) -> Value {
-        let key = |k: &SigningKey| json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": k.kid, "x": k.x, "y": k.y});
-        json!({ "keys": self.keys.iter().map(key).collect::<Vec<_>>() })
+    pub fn jwks(&self) -> KeySet {
+        let key = |k: &SigningKey| PublicKey {
+            kty: "EC",
+            crv: "P-256",
+            usage: "sig",
+            alg: "ES256",
+            kid: k.kid.clone(),
+            x: k.x.clone(),
+            y: k.y.clone(),
+        };
+        KeySet { keys: self.keys.iter().map(key).collect() }
     }
+}
+
+/// Public keys (RFC 7517).
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KeySet {
+    keys: Vec<PublicKey>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct PublicKey {
+    kty: &'static str,
+    crv: &'static str,
+    #[serde(rename = "use")]
+    usage: &'static str,
+    alg: &'static str,
+    kid: String,
+    x: String,
+    y: String,
 }
 
 #[cfg(test)]
@@ -365,11 +391,11 @@ mod tests {
             Err(TokenError::Invalid),
             "signed by the new key"
         );
-        assert_eq!(both.jwks()["keys"].as_array().unwrap().len(), 2);
+        assert_eq!(both.jwks().keys.len(), 2);
         let stored: SigningKey = serde_json::from_str(&serde_json::to_string(&old).unwrap()).unwrap();
         let again = Tokens::new(vec![stored], "iss", TENANT).unwrap();
         assert!(again.verify(token.expose(), &[B], NOW).is_ok());
-        assert!(!both.jwks().to_string().contains(&old.pkcs8.0[..20]));
+        assert!(!serde_json::to_string(&both.jwks()).unwrap().contains(&old.pkcs8.0[..20]));
         assert!(!format!("{old:?}").contains(&old.pkcs8.0[..20]));
         assert!(Tokens::new(vec![], "iss", TENANT).is_err());
     }
@@ -381,7 +407,8 @@ mod tests {
         let (_, rest) = good.expose().split_once('.').unwrap();
         let kid = t.keys[0].kid();
         for alg in ["none", "HS256", "ES384", "RS256"] {
-            let header = URL_SAFE_NO_PAD.encode(json!({"alg": alg, "kid": kid, "typ": "JWT"}).to_string());
+            let header =
+                URL_SAFE_NO_PAD.encode(serde_json::json!({"alg": alg, "kid": kid, "typ": "JWT"}).to_string());
             assert_eq!(t.verify(&format!("{header}.{rest}"), &[B], NOW), Err(TokenError::Invalid), "{alg}");
         }
         let (body, _) = good.expose().rsplit_once('.').unwrap();

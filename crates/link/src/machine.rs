@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use sekisho_arm::resource::merge_patch;
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{
@@ -73,7 +74,7 @@ pub struct Machine {
 }
 
 /// How long ago a machine last reported, as a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
     /// It reported within [`ONLINE`].
@@ -107,16 +108,45 @@ pub struct Desired {
 }
 
 /// How far a machine is with its desired document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Convergence {
     /// The generation wanted.
     pub generation: u64,
     /// The newest generation it reported in force.
     pub applied: Option<u64>,
-    /// `applied`, `pending`, `failed`, `reverted` or `none`.
-    pub state: &'static str,
+    /// How it went.
+    pub state: ConvergenceState,
     /// The machine's own words when something went wrong.
     pub message: String,
+}
+
+/// Where a machine is with what is wanted of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConvergenceState {
+    /// It is in force.
+    Applied,
+    /// It has not been reported yet.
+    Pending,
+    /// It could not be put in force.
+    Failed,
+    /// It was put in force and taken back.
+    Reverted,
+    /// Nothing is wanted yet.
+    None,
+}
+
+impl ConvergenceState {
+    /// The word that clients read.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+            Self::Reverted => "reverted",
+            Self::None => "none",
+        }
+    }
 }
 
 /// Compares what is wanted with what was reported.
@@ -124,13 +154,15 @@ pub fn convergence(desired: Option<&Desired>, report: Option<&Report>) -> Conver
     let generation = desired.map_or(0, |d| d.generation);
     let message = report.map(|r| r.message.clone()).unwrap_or_default();
     let (state, applied) = match (desired, report) {
-        (None, _) => ("none", None),
-        (Some(_), None) => ("pending", None),
-        (Some(d), Some(r)) if r.generation < d.generation => ("pending", None),
+        (None, _) => (ConvergenceState::None, None),
+        (Some(_), None) => (ConvergenceState::Pending, None),
+        (Some(d), Some(r)) if r.generation < d.generation => (ConvergenceState::Pending, None),
         (Some(_), Some(r)) => match r.outcome {
-            ReportOutcome::Applied | ReportOutcome::Repaired => ("applied", Some(r.generation)),
-            ReportOutcome::Failed => ("failed", None),
-            ReportOutcome::Reverted => ("reverted", None),
+            ReportOutcome::Applied | ReportOutcome::Repaired => {
+                (ConvergenceState::Applied, Some(r.generation))
+            }
+            ReportOutcome::Failed => (ConvergenceState::Failed, None),
+            ReportOutcome::Reverted => (ConvergenceState::Reverted, None),
         },
     };
     Convergence { generation, applied, state, message }

@@ -3,6 +3,7 @@
 //! Unknown messages are ignored by both sides, so that either may be newer; every message is at most
 //! [`MAX_FRAME_BYTES`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ pub const MAX_FRAME_BYTES: usize = 8 << 20;
 pub const MAX_HELLO_BYTES: usize = 64 << 10;
 
 /// `POST /link/join`: a machine asks to be let in.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JoinRequest {
     /// The secret of the join string, base64url.
@@ -26,7 +27,7 @@ pub struct JoinRequest {
 }
 
 /// The answer to a join.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JoinAnswer {
     /// The agent's id.

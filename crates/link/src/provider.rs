@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ring::rand::{SecureRandom, SystemRandom};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use sekisho_arm::registry::{PutStyle, SHOWN_ONCE, any_schema};
-use sekisho_arm::resource::instant;
-use sekisho_arm::resource::object_entry;
+use schemars::{JsonSchema, SchemaGenerator};
+use sekisho_arm::registry::{PutStyle, SHOWN_ONCE, any_schema, properties_schema};
+use sekisho_arm::resource::{add, instant, object_entry, shown};
 use sekisho_arm::traits::{read_document, read_documents};
 use sekisho_arm::{
     ArmError, Call, Listing, Read, Registry, Resource, ResourceType, Scope, ScopeKind, Storage, TypeName,
@@ -21,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::facts::Facts;
 use crate::join::{JoinString, SECRET_BYTES, secret_hash};
-use crate::machine::{self, Desired, FactsObserver, Machine, kind};
+use crate::machine::{self, Convergence, Desired, FactsObserver, Machine, Presence, kind};
 
 /// The api-versions of virtual machines that stock clients send.
 const VM_VERSIONS: &[&str] =
@@ -72,50 +71,152 @@ struct VirtualMachines {
     observers: Vec<Arc<dyn FactsObserver>>,
 }
 
-/// A virtual machine as far as Sekisho sets it; every other field of Azure's body survives unread.
+/// A virtual machine as it is answered, as far as Sekisho sets it; every other field of Azure's body survives unread.
 #[derive(JsonSchema)]
-#[allow(dead_code, reason = "only its schema is used")]
+#[allow(dead_code, reason = "only its schema is used; its parts are what the answer is made of")]
 #[schemars(rename = "VirtualMachine")]
-struct VirtualMachineSchema {
-    id: String,
-    name: String,
-    r#type: String,
-    location: String,
+struct ShownMachine {
     tags: BTreeMap<String, String>,
-    properties: VirtualMachineProperties,
+    properties: ShownMachineProperties,
 }
 
 #[derive(JsonSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
+#[schemars(rename = "VirtualMachineProperties")]
+struct ShownMachineProperties {
+    #[serde(flatten)]
+    seen: MachineAround,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// What a virtual machine's answer says besides what was written.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct VirtualMachineProperties {
-    vm_id: String,
-    provisioning_state: String,
+struct MachineAround {
+    hardware_profile: HardwareProfile,
+    storage_profile: StorageProfile,
+    network_profile: NetworkProfile,
+    time_created: String,
+    /// Only with `$expand=instanceView`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_view: Option<InstanceView>,
     sekisho: SekishoMachine,
 }
 
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "only its schema is used")]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct SekishoMachine {
-    status: String,
-    last_report_at: Option<String>,
-    network: Network,
-    facts: Option<Facts>,
+struct HardwareProfile {
+    vm_size: String,
 }
 
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "only its schema is used")]
-struct Network {
-    generation: u64,
-    applied: Option<u64>,
-    state: String,
-    message: String,
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct StorageProfile {
+    image_reference: ImageReference,
+    os_disk: OsDisk,
+    data_disks: [OsDisk; 0],
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ImageReference {
+    publisher: String,
+    offer: String,
+    sku: String,
+    version: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct OsDisk {
+    os_type: &'static str,
+    create_option: &'static str,
+    name: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct NetworkProfile {
+    network_interfaces: Vec<InterfaceReference>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct InterfaceReference {
+    id: String,
+    properties: InterfaceReferenceProperties,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct InterfaceReferenceProperties {
+    primary: bool,
+}
+
+/// What Azure has no word for.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct SekishoMachine {
+    status: Presence,
+    last_report_at: Option<String>,
+    network: Convergence,
+    /// Only with `$expand=instanceView`, and once the agent has sent them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Facts>")]
+    facts: Option<Value>,
+}
+
+/// `instanceView` of a virtual machine.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct InstanceView {
+    computer_name: String,
+    os_name: String,
+    os_version: String,
+    #[serde(rename = "hyperVGeneration")]
+    hyper_v_generation: &'static str,
+    vm_agent: VmAgent,
+    disks: Vec<DiskView>,
+    statuses: Vec<InstanceStatus>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct VmAgent {
+    vm_agent_version: String,
+    statuses: Vec<InstanceStatus>,
+    extension_handlers: [InstanceStatus; 0],
+}
+
+#[derive(Serialize, JsonSchema)]
+struct DiskView {
+    name: String,
+    statuses: [InstanceStatus; 0],
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct InstanceStatus {
+    code: &'static str,
+    level: &'static str,
+    display_status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+}
+
+impl InstanceStatus {
+    fn of(code: &'static str, display_status: &'static str) -> InstanceStatus {
+        InstanceStatus { code, level: "Info", display_status, message: None, time: None }
+    }
 }
 
 static VM_SPEC: TypeSpec = TypeSpec {
     versions: VM_VERSIONS,
-    schema: |g: &mut SchemaGenerator| -> Schema { g.subschema_for::<VirtualMachineSchema>() },
+    schema: |g: &mut SchemaGenerator| match g.contract().is_serialize() {
+        true => g.subschema_for::<ShownMachine>(),
+        // Clients send Azure's body; nothing of it is ours.
+        false => any_schema(g),
+    },
     ..spec("Microsoft.Compute", "virtualMachines", Storage::Row, PutStyle::UpdateOnly)
 };
 
@@ -174,39 +275,49 @@ impl ResourceType for VirtualMachines {
         let interfaces = interfaces_of(read, resource).await?;
         let properties = object_entry(map, "properties");
         let facts = &seen.facts;
-        properties.insert("hardwareProfile".into(), json!({"vmSize": size_name(facts)}));
-        properties.insert(
-            "storageProfile".into(),
-            json!({
-                "imageReference": {"publisher": facts.os.id, "offer": facts.os.name, "sku": facts.os.version_id, "version": facts.os.version},
-                "osDisk": {"osType": "Linux", "createOption": "Attach", "name": facts.disks.first().map(|d| d.name.clone()).unwrap_or_default()},
-                "dataDisks": [],
-            }),
-        );
         let os = object_entry(properties, "osProfile");
         os.insert(
             "computerName".into(),
             if facts.hostname.is_empty() { resource.id.name().into() } else { facts.hostname.clone().into() },
         );
         os.entry("linuxConfiguration").or_insert_with(|| json!({"disablePasswordAuthentication": true}));
-        properties.insert("networkProfile".into(), json!({"networkInterfaces": interfaces}));
-        properties.insert("timeCreated".into(), instant(resource.created_at).into());
-        if call.expands("instanceView") {
-            properties.insert("instanceView".into(), seen.instance_view(read, resource));
-        }
-        let facts = if call.expands("instanceView") { seen.facts_json.clone() } else { None };
-        properties.insert("sekisho".into(), seen.summary(read, facts));
+        let expanded = call.expands("instanceView");
+        let around = MachineAround {
+            hardware_profile: HardwareProfile { vm_size: size_name(facts) },
+            storage_profile: StorageProfile {
+                image_reference: ImageReference {
+                    publisher: facts.os.id.clone(),
+                    offer: facts.os.name.clone(),
+                    sku: facts.os.version_id.clone(),
+                    version: facts.os.version.clone(),
+                },
+                os_disk: OsDisk {
+                    os_type: "Linux",
+                    create_option: "Attach",
+                    name: facts.disks.first().map(|d| d.name.clone()).unwrap_or_default(),
+                },
+                data_disks: [],
+            },
+            network_profile: NetworkProfile { network_interfaces: interfaces },
+            time_created: instant(resource.created_at),
+            instance_view: expanded.then(|| seen.instance_view(read, resource)),
+            sekisho: seen.summary(read, expanded),
+        };
+        add(properties, &around)?;
         Ok(body)
     }
 }
 
 /// The NICs of a machine, as its `networkProfile` shows them.
-async fn interfaces_of(read: &mut dyn Read, vm: &Resource) -> Result<Vec<Value>, ArmError> {
+async fn interfaces_of(read: &mut dyn Read, vm: &Resource) -> Result<Vec<InterfaceReference>, ArmError> {
     Ok(nics_of(read, vm)
         .await?
         .iter()
         .enumerate()
-        .map(|(i, nic)| json!({"id": nic.id.to_string(), "properties": {"primary": i == 0}}))
+        .map(|(i, nic)| InterfaceReference {
+            id: nic.id.to_string(),
+            properties: InterfaceReferenceProperties { primary: i == 0 },
+        })
         .collect())
 }
 
@@ -246,47 +357,46 @@ impl Seen {
         })
     }
 
-    fn summary(&self, read: &mut dyn Read, facts: Option<Value>) -> Value {
-        let mut out = json!({
-            "status": self.state.presence(read.now()),
-            "lastReportAt": self.state.last_report_at.map(instant),
-            "network": machine::convergence(self.desired.as_ref(), self.state.report.as_ref()),
-        });
-        if let Some(facts) = facts {
-            out["facts"] = facts;
+    fn summary(&self, read: &mut dyn Read, with_facts: bool) -> SekishoMachine {
+        SekishoMachine {
+            status: self.state.presence(read.now()),
+            last_report_at: self.state.last_report_at.map(instant),
+            network: machine::convergence(self.desired.as_ref(), self.state.report.as_ref()),
+            facts: self.facts_json.clone().filter(|_| with_facts),
         }
-        out
     }
 
-    fn instance_view(&self, read: &mut dyn Read, vm: &Resource) -> Value {
-        let at = instant(vm.created_at);
+    fn instance_view(&self, read: &mut dyn Read, vm: &Resource) -> InstanceView {
         let (power, display) = match self.state.presence(read.now()) {
-            machine::Presence::Online => ("PowerState/running", "VM running"),
-            machine::Presence::Stale | machine::Presence::Offline => {
-                ("PowerState/unknown", "No report from the agent")
-            }
+            Presence::Online => ("PowerState/running", "VM running"),
+            Presence::Stale | Presence::Offline => ("PowerState/unknown", "No report from the agent"),
         };
         let convergence = machine::convergence(self.desired.as_ref(), self.state.report.as_ref());
-        json!({
-            "computerName": self.facts.hostname,
-            "osName": self.facts.os.name,
-            "osVersion": self.facts.os.version,
-            "hyperVGeneration": "V2",
-            "vmAgent": {
-                "vmAgentVersion": self.state.version,
-                "statuses": [{
-                    "code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready",
-                    "message": format!("Network rules: generation {} is {}.", convergence.generation, convergence.state),
-                    "time": self.state.last_report_at.map(instant),
+        let (generation, state) = (convergence.generation, convergence.state.word());
+        let done = "ProvisioningState/succeeded";
+        InstanceView {
+            computer_name: self.facts.hostname.clone(),
+            os_name: self.facts.os.name.clone(),
+            os_version: self.facts.os.version.clone(),
+            hyper_v_generation: "V2",
+            vm_agent: VmAgent {
+                vm_agent_version: self.state.version.clone(),
+                statuses: vec![InstanceStatus {
+                    message: Some(format!("Network rules: generation {generation} is {state}.")),
+                    time: self.state.last_report_at.map(instant),
+                    ..InstanceStatus::of(done, "Ready")
                 }],
-                "extensionHandlers": [],
+                extension_handlers: [],
             },
-            "disks": self.facts.disks.iter().map(|d| json!({"name": d.name, "statuses": []})).collect::<Vec<_>>(),
-            "statuses": [
-                {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded", "time": at},
-                {"code": power, "level": "Info", "displayStatus": display},
+            disks: self.facts.disks.iter().map(|d| DiskView { name: d.name.clone(), statuses: [] }).collect(),
+            statuses: vec![
+                InstanceStatus {
+                    time: Some(instant(vm.created_at)),
+                    ..InstanceStatus::of(done, "Provisioning succeeded")
+                },
+                InstanceStatus::of(power, display),
             ],
-        })
+        }
     }
 }
 
@@ -295,6 +405,7 @@ struct InstanceViews;
 
 static INSTANCE_VIEW_SPEC: TypeSpec = TypeSpec {
     versions: VM_VERSIONS,
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<InstanceView>(),
     ..spec("Microsoft.Compute", "virtualMachines/instanceView", Storage::Computed, PutStyle::Refused)
 };
 
@@ -302,6 +413,10 @@ static INSTANCE_VIEW_SPEC: TypeSpec = TypeSpec {
 impl ResourceType for InstanceViews {
     fn spec(&self) -> &TypeSpec {
         &INSTANCE_VIEW_SPEC
+    }
+
+    fn is_singleton(&self) -> bool {
+        true
     }
 
     async fn computed(
@@ -313,15 +428,53 @@ impl ResourceType for InstanceViews {
     ) -> Result<Value, ArmError> {
         let vm = read.get(scope).await?.ok_or_else(|| ArmError::not_found(scope))?;
         let seen = Seen::load(read, &vm).await?;
-        Ok(seen.instance_view(read, &vm))
+        shown(&seen.instance_view(read, &vm))
     }
 }
 
 /// `Sekisho.Fleet/machines`: one slim row per machine, for grids of thousands.
 struct Machines;
 
+/// A machine in a grid. What its agent has not told yet is null.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct MachineRow {
+    id: String,
+    name: String,
+    resource_group: String,
+    location: String,
+    #[schemars(with = "BTreeMap<String, String>")]
+    tags: Map<String, Value>,
+    os: MachineOs,
+    #[schemars(with = "Option<String>")]
+    kernel: Value,
+    addresses: Vec<String>,
+    status: Presence,
+    last_report_at: Option<String>,
+    agent_version: String,
+    #[schemars(with = "Option<u64>")]
+    cpus: Value,
+    #[schemars(with = "Option<u64>")]
+    memory_bytes: Value,
+    nics: usize,
+    nsgs: Vec<String>,
+    network: Convergence,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct MachineOs {
+    #[schemars(with = "Option<String>")]
+    name: Value,
+    #[schemars(with = "Option<String>")]
+    version: Value,
+    #[schemars(with = "Option<String>")]
+    pretty_name: Value,
+}
+
 static MACHINES_SPEC: TypeSpec = TypeSpec {
     scopes: &[ScopeKind::Subscription, ScopeKind::ResourceGroup],
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<MachineRow>(),
     ..spec("Sekisho.Fleet", "machines", Storage::Computed, PutStyle::Refused)
 };
 
@@ -346,55 +499,62 @@ impl ResourceType for Machines {
         let facts: BTreeMap<String, Value> =
             read.documents(kind::FACTS).await?.into_iter().map(|d| (d.key, d.body)).collect();
         let nic_type = TypeName::new("Microsoft.Network", "networkInterfaces");
-        let mut groups: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut nics: BTreeMap<String, usize> = BTreeMap::new();
         for nic in read.list(&Listing::of(scope, &nic_type)).await? {
             let Some(vm) = machine_of_nic(&nic) else { continue };
             *nics.entry(vm.key()).or_default() += 1;
             if let Some(id) =
-                nic.rest.get("properties").and_then(|p| p.get("networkSecurityGroup")?.get("id"))
+                nic.rest.get("properties").and_then(|p| p.get("networkSecurityGroup")?.get("id")?.as_str())
             {
-                groups.entry(vm.key()).or_default().push(id.clone());
+                groups.entry(vm.key()).or_default().push(id.to_owned());
             }
         }
         let now = read.now();
-        let rows = vms.iter().filter(|vm| name.is_none_or(|n| vm.id.name().eq_ignore_ascii_case(n))).map(|vm| {
-            let key = vm.id.key();
-            let state = states.get(&key).cloned().unwrap_or_default();
-            let seen = facts.get(&key).cloned().unwrap_or(Value::Null);
-            let at = |path: &str| seen.pointer(path).cloned().unwrap_or(Value::Null);
-            let addresses: Vec<Value> = seen["nics"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .flat_map(|n| n["addresses"].as_array().cloned().unwrap_or_default())
-                .filter_map(|a| a.as_str().and_then(|a| a.split('/').next()).filter(|a| !a.starts_with("fe80:")).map(Value::from))
-                .collect();
-            json!({
-                "id": vm.id.to_string(),
-                "name": vm.id.name(),
-                "resourceGroup": vm.id.resource_group(),
-                "location": vm.location,
-                "tags": vm.tags.clone().unwrap_or_default(),
-                "os": {"name": at("/os/id"), "version": at("/os/versionId"), "prettyName": at("/os/prettyName")},
-                "kernel": at("/kernel/release"),
-                "addresses": addresses,
-                "status": state.presence(now),
-                "lastReportAt": state.last_report_at.map(instant),
-                "agentVersion": state.version,
-                "cpus": at("/cpu/count"),
-                "memoryBytes": at("/memory/totalBytes"),
-                "nics": nics.get(&key).copied().unwrap_or(0),
-                "nsgs": groups.get(&key).cloned().unwrap_or_default(),
-                "network": machine::convergence(desired.get(&key), state.report.as_ref()),
-            })
-        });
-        let rows: Vec<Value> = rows.collect();
+        let rows =
+            vms.iter().filter(|vm| name.is_none_or(|n| vm.id.name().eq_ignore_ascii_case(n))).map(|vm| {
+                let key = vm.id.key();
+                let state = states.get(&key).cloned().unwrap_or_default();
+                let seen = facts.get(&key).cloned().unwrap_or(Value::Null);
+                let at = |path: &str| seen.pointer(path).cloned().unwrap_or(Value::Null);
+                let addresses: Vec<String> = seen["nics"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|n| n["addresses"].as_array().cloned().unwrap_or_default())
+                    .filter_map(|a| {
+                        a.as_str()?.split('/').next().filter(|a| !a.starts_with("fe80:")).map(str::to_owned)
+                    })
+                    .collect();
+                MachineRow {
+                    id: vm.id.to_string(),
+                    name: vm.id.name().to_owned(),
+                    resource_group: vm.id.resource_group().unwrap_or_default().to_owned(),
+                    location: vm.location.clone().unwrap_or_default(),
+                    tags: vm.tags.clone().unwrap_or_default(),
+                    os: MachineOs {
+                        name: at("/os/id"),
+                        version: at("/os/versionId"),
+                        pretty_name: at("/os/prettyName"),
+                    },
+                    kernel: at("/kernel/release"),
+                    addresses,
+                    status: state.presence(now),
+                    last_report_at: state.last_report_at.map(instant),
+                    agent_version: state.version,
+                    cpus: at("/cpu/count"),
+                    memory_bytes: at("/memory/totalBytes"),
+                    nics: nics.get(&key).copied().unwrap_or(0),
+                    nsgs: groups.get(&key).cloned().unwrap_or_default(),
+                    network: machine::convergence(desired.get(&key), state.report.as_ref()),
+                }
+            });
+        let rows: Vec<MachineRow> = rows.collect();
         match name {
-            None => Ok(json!({ "value": rows })),
-            Some(name) => rows.into_iter().next().ok_or_else(|| {
+            None => Ok(json!({ "value": shown(&rows)? })),
+            Some(name) => shown(&rows.first().ok_or_else(|| {
                 ArmError::new(404, "ResourceNotFound", format!("The machine '{name}' was not found."))
-            }),
+            })?),
         }
     }
 }
@@ -416,8 +576,34 @@ struct EnrolmentTokenProperties {
     machine_tags: Option<BTreeMap<String, String>>,
 }
 
+/// What is kept of an enrolment token and shown of it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct KeptToken {
+    expires_at: String,
+    max_uses: i64,
+    uses: i64,
+    #[schemars(with = "BTreeMap<String, String>")]
+    machine_tags: Map<String, Value>,
+}
+
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ShownEnrolmentToken")]
+struct ShownToken {
+    #[serde(flatten)]
+    kept: KeptToken,
+    /// Only in the answer to the PUT that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join_string: Option<String>,
+}
+
 static TOKEN_SPEC: TypeSpec = TypeSpec {
-    schema: |g: &mut SchemaGenerator| -> Schema { g.subschema_for::<EnrolmentTokenProperties>() },
+    schema: |g: &mut SchemaGenerator| match g.contract().is_serialize() {
+        true => properties_schema::<ShownToken>(g),
+        false => properties_schema::<EnrolmentTokenProperties>(g),
+    },
     ..spec("Sekisho.Fleet", "enrolmentTokens", Storage::Row, PutStyle::Normal)
 };
 
@@ -457,7 +643,9 @@ impl ResourceType for EnrolmentTokens {
         SystemRandom::new().fill(&mut secret).map_err(|_| ArmError::internal())?;
         let expires = instant(tx.now() + Duration::seconds(ttl));
         let hash = secret_hash(&secret);
-        let properties = json!({"expiresAt": expires, "maxUses": uses, "uses": 0, "machineTags": tags, "secretHash": hash});
+        let mut properties =
+            shown(&KeptToken { expires_at: expires, max_uses: uses, uses: 0, machine_tags: tags })?;
+        properties["secretHash"] = hash.as_str().into();
         draft.rest.insert("properties".into(), properties);
         let join = JoinString { address: self.point.address.clone(), pin: self.point.pin, secret };
         draft.rest.insert(SHOWN_ONCE.into(), json!({"joinString": join.to_text().as_str()}));

@@ -8,19 +8,24 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use schemars::JsonSchema;
 use sekisho_arm::engine::{self, Answer, Page, Preconditions};
-use sekisho_arm::operation::{Operation, Status};
+use sekisho_arm::operation::{self, OperationStatus, Status};
 use sekisho_arm::registry::Storage;
+use sekisho_arm::resource::shown;
 use sekisho_arm::route::Route;
 use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Call, Outcome, Scope, StoreError, TypeName, Write};
 use sekisho_rbac::{Attributes, Decision, PrincipalId};
 use sekisho_store::News;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::access::Access;
 use crate::app::App;
 use crate::authn::Caller;
+use crate::desired::WhatIf;
 use crate::resources::{core, tags};
+use crate::routes::{Anything, List, Operation};
 use crate::{desired, http as web};
 
 /// Largest request body, in bytes (ARM: 4 MiB).
@@ -43,7 +48,7 @@ pub struct Request {
 /// The end of a transaction that must not be kept.
 enum Undone {
     Error(ArmError),
-    Preview(Value),
+    Preview(WhatIf),
 }
 
 impl From<StoreError> for Undone {
@@ -104,7 +109,7 @@ async fn answer(
         Route::Provider { scope, namespace } => {
             asker.get_only()?;
             asker.seen(&scope).await?;
-            core::provider(&app.registry, &namespace).map(|body| Answer::json(200, body))
+            answered(&core::provider(&app.registry, &namespace)?)
         }
         Route::Bare { scope, words } => asker.bare(&scope, &words).await,
     }
@@ -183,7 +188,8 @@ impl Asker<'_> {
             Err(error) => error,
             Ok(()) => ArmError::internal(),
         };
-        error.additional_info.push(("AuthorizationDecision".to_owned(), explain(&decision, action, scope)));
+        let decided = shown(&explain(&decision, action, scope))?;
+        error.additional_info.push(("AuthorizationDecision".to_owned(), decided));
         let entry = self.entry(action, scope, Outcome::Denied, &error.code, None);
         self.app
             .store
@@ -250,10 +256,9 @@ impl Asker<'_> {
         self.call.api_version.check(spec.versions, &spec.name(), &app.config.location)?;
         let read = spec.action("read");
         if matches!(*self.method, Method::GET | Method::HEAD) {
-            if is_common_knowledge(spec) {
-                return engine::get(&app.registry, &mut app.store.read().await?, self.call, &scope).await;
+            if !is_common_knowledge(spec) {
+                self.require(&read, &read, &scope, &Attributes::none()).await?;
             }
-            self.require(&read, &read, &scope, &Attributes::none()).await?;
             let mut answer =
                 engine::get(&app.registry, &mut app.store.read().await?, self.call, &scope).await?;
             if *self.method == Method::HEAD {
@@ -395,20 +400,16 @@ impl Asker<'_> {
                 }
                 Ok(answer)
             }
-            Err(Undone::Preview(mut body)) => {
+            Err(Undone::Preview(mut effect)) => {
                 // A group may be in force on machines that its owner may not know of: those are only counted.
-                let mut others = 0;
-                if let Some(machines) = body["machines"].as_array_mut() {
-                    let all = machines.len();
-                    machines.retain(|m| {
-                        let id = Scope::parse(m["id"].as_str().unwrap_or_default());
-                        let read = "Microsoft.Compute/virtualMachines/read";
-                        id.is_ok_and(|id| self.decide(read, &id, &Attributes::none()).is_allowed())
-                    });
-                    others = all - machines.len();
-                }
-                body["otherMachines"] = others.into();
-                Ok(Answer::json(200, body))
+                let all = effect.machines.len();
+                effect.machines.retain(|m| {
+                    let read = "Microsoft.Compute/virtualMachines/read";
+                    let id = Scope::parse(&m.id);
+                    id.is_ok_and(|id| self.decide(read, &id, &Attributes::none()).is_allowed())
+                });
+                effect.other_machines = all - effect.machines.len();
+                answered(&effect)
             }
             Err(Undone::Error(error)) => {
                 if !what_if && error.status < 500 {
@@ -441,7 +442,7 @@ impl Asker<'_> {
         if scope == Scope::Tenant
             && let Some(all) = core::operations(&app.registry, &type_name)
         {
-            return Ok(Answer::json(200, all));
+            return answered(&all);
         }
         let kind = app.registry.find(&type_name, &self.call.api_version)?.clone();
         let spec = kind.spec();
@@ -526,7 +527,7 @@ impl Asker<'_> {
         }
         if let Some(namespace) = core::registers(&type_name) {
             self.seen(&scope).await?;
-            return core::provider(&app.registry, namespace).map(|body| Answer::json(200, body));
+            return answered(&core::provider(&app.registry, namespace)?);
         }
         let verb = type_name.path.rsplit('/').next().unwrap_or_default().to_owned();
         let kind = app.registry.find(&scope.type_name(), &self.call.api_version)?.clone();
@@ -553,7 +554,7 @@ impl Asker<'_> {
         if *self.method == Method::GET {
             self.require(read, read, target, &Attributes::none()).await?;
             let mut tx = self.app.store.read().await?;
-            return tags::get(&self.app.registry, &mut tx, target).await.map(|body| Answer::json(200, body));
+            return answered(&tags::get(&self.app.registry, &mut tx, target).await?);
         }
         let action = match *self.method {
             Method::PUT | Method::PATCH => "Microsoft.Resources/tags/write",
@@ -564,9 +565,7 @@ impl Asker<'_> {
         let grant = self.require(action, read, target, &Attributes::none()).await?;
         let method = self.method.clone();
         self.write(target, action, &grant, move |registry, tx, _, target| {
-            Box::pin(async move {
-                tags::change(registry, tx, target, &method, body).await.map(|b| Answer::json(200, b))
-            })
+            Box::pin(async move { answered(&tags::change(registry, tx, target, &method, body).await?) })
         })
         .await
     }
@@ -575,7 +574,7 @@ impl Asker<'_> {
     async fn poll(&self, id: &str, result: bool) -> Result<Answer, ArmError> {
         self.get_only()?;
         let mut read = self.app.store.read().await?;
-        let operation = Operation::read(&mut read, id).await?;
+        let operation = operation::Operation::read(&mut read, id).await?;
         if operation.caller != self.caller.principal.to_string() {
             let type_name = operation.resource.type_name();
             let kind = self.app.registry.find(&type_name, &self.call.api_version)?;
@@ -584,7 +583,7 @@ impl Asker<'_> {
         }
         let (poll, location) = operation.urls(&self.call.base_url, &self.call.api_version.to_string());
         if !result {
-            let mut answer = Answer::json(200, operation.body(&poll));
+            let mut answer = answered(&operation.body(&poll))?;
             if operation.status == Status::InProgress {
                 answer.headers.push(("retry-after", "1".to_owned()));
             }
@@ -620,20 +619,22 @@ impl Asker<'_> {
             let any = snapshot.readable_scopes(&who);
             any.iter().any(|s| s.contains(id) || id.contains(s))
         };
-        let body = match (scope, words.as_slice()) {
-            (Scope::Tenant, ["tenants"]) => core::tenants(app),
-            (Scope::Tenant, ["subscriptions"]) => core::subscriptions(app, &mut read, &sees).await?,
+        match (scope, words.as_slice()) {
+            (Scope::Tenant, ["tenants"]) => answered(&core::tenants(app)),
+            (Scope::Tenant, ["subscriptions"]) => {
+                answered(&core::subscriptions(app, &mut read, &sees).await?)
+            }
             (Scope::Tenant | Scope::Subscription(_), ["providers"]) => {
                 self.seen(scope).await?;
-                core::providers(&app.registry)
+                answered(&core::providers(&app.registry))
             }
             (Scope::Subscription(_), ["locations"]) => {
                 self.seen(scope).await?;
-                core::locations(app, &mut read, scope).await?
+                answered(&core::locations(app, &mut read, scope).await?)
             }
             (Scope::Subscription(_), ["tagnames"]) => {
                 self.seen(scope).await?;
-                tags::names(&mut read, scope).await?
+                answered(&tags::names(&mut read, scope).await?)
             }
             (Scope::Subscription(_) | Scope::ResourceGroup { .. }, ["resources"]) => {
                 self.seen(scope).await?;
@@ -641,15 +642,84 @@ impl Asker<'_> {
                     let action = format!("{type_name}/read");
                     snapshot.decide(&who, &action, id).is_allowed()
                 };
-                core::resources(app, &mut read, self.call, scope, &reads).await?
+                answered(&core::resources(app, &mut read, self.call, scope, &reads).await?)
             }
             _ => {
                 let text = format!("Nothing is served at '{}/{}'.", scope, words.join("/"));
-                return Err(ArmError::new(404, "NotFound", text));
+                Err(ArmError::new(404, "NotFound", text))
             }
-        };
-        Ok(Answer::json(200, body))
+        }
     }
+}
+
+fn answered<T: Serialize>(body: &T) -> Result<Answer, ArmError> {
+    Ok(Answer::json(200, shown(body)?))
+}
+
+/// What is served beside the types of the registry.
+pub fn operations() -> Vec<Operation> {
+    let mut all = vec![
+        Operation::get("/tenants", "The tenant").versioned().answers::<List<core::Tenant>>(200),
+        Operation::get("/providers", "All providers").versioned().answers::<List<core::Provider>>(200),
+        Operation::get("/providers/{namespace}", "A provider").versioned().answers::<core::Provider>(200),
+        Operation::get("/providers/{namespace}/operations", "What a provider lets callers do")
+            .versioned()
+            .answers::<List<core::Operation>>(200),
+    ];
+    let in_subscription = [
+        Operation::get("/subscriptions/{subscriptionId}/providers", "All providers")
+            .answers::<List<core::Provider>>(200),
+        Operation::get("/subscriptions/{subscriptionId}/providers/{namespace}", "A provider")
+            .answers::<core::Provider>(200),
+        Operation::post("/subscriptions/{subscriptionId}/providers/{namespace}/register", "Registers a provider, as all are")
+            .answers::<core::Provider>(200),
+        Operation::post("/subscriptions/{subscriptionId}/providers/{namespace}/unregister", "Answers as register does")
+            .answers::<core::Provider>(200),
+        Operation::get("/subscriptions/{subscriptionId}/locations", "Where things are")
+            .answers::<List<core::Location>>(200),
+        Operation::get("/subscriptions/{subscriptionId}/tagNames", "Tags and their values")
+            .answers::<List<tags::TagName>>(200),
+        Operation::get("/subscriptions/{subscriptionId}/resources", "All resources")
+            .query("$filter")
+            .query("$expand")
+            .answers::<List<core::ResourceRow>>(200),
+        Operation::get("/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/resources", "The resources of a group")
+            .query("$filter")
+            .query("$expand")
+            .answers::<List<core::ResourceRow>>(200),
+        Operation::get(
+            "/subscriptions/{subscriptionId}/providers/{namespace}/locations/{location}/operations/{operationId}",
+            "How a long-running operation is doing",
+        )
+        .answers::<OperationStatus>(200),
+        Operation::get(
+            "/subscriptions/{subscriptionId}/providers/{namespace}/locations/{location}/operationResults/{operationId}",
+            "The result of a long-running operation",
+        )
+        .answers::<Anything>(200)
+        .ends(202)
+        .ends(204),
+        Operation::get("/subscriptions/{subscriptionId}/operationresults/{operationId}", "The same")
+            .answers::<Anything>(200)
+            .ends(202)
+            .ends(204),
+    ];
+    all.extend(in_subscription.into_iter().map(Operation::versioned));
+    for path in [
+        "/subscriptions/{subscriptionId}/providers/Microsoft.Resources/tags/default",
+        "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.Resources/tags/default",
+        "/{resourceId}/providers/Microsoft.Resources/tags/default",
+    ] {
+        let change = |o: Operation| {
+            o.versioned().query("whatIf").takes::<tags::TagsChange>().answers::<tags::ScopeTags>(200)
+        };
+        all.push(Operation::get(path, "The tags of a scope").versioned().answers::<tags::ScopeTags>(200));
+        all.push(change(Operation::put(path, "Replaces the tags of a scope")));
+        all.push(change(Operation::patch(path, "Changes the tags of a scope")));
+        let remove = Operation::delete(path, "Removes the tags of a scope").versioned().query("whatIf");
+        all.push(remove.answers::<tags::ScopeTags>(200));
+    }
+    all
 }
 
 fn scope_path(scope: &Scope, spec: &sekisho_arm::TypeSpec) -> String {
@@ -663,22 +733,94 @@ fn scope_path(scope: &Scope, spec: &sekisho_arm::TypeSpec) -> String {
 }
 
 /// A decision as facts for the portal: what would have to change for it to be yes.
-pub fn explain(decision: &Decision, action: &str, scope: &Scope) -> Value {
-    let mut out = json!({"action": action, "scope": scope.to_string(), "allowed": decision.is_allowed()});
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    action: String,
+    scope: String,
+    allowed: bool,
+    reason: Reason,
+    /// What grants it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assignment: Option<ExplainedGrant>,
+    /// What forbids it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deny: Option<ExplainedDenial>,
+    /// The role assignment that would grant it, if its condition held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition_unmet: Option<String>,
+    /// The same as a sentence; only in answers to `explain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Reason {
+    Assignment,
+    Deny,
+    None,
+}
+
+/// The role assignment that grants something.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedGrant {
+    id: String,
+    scope: String,
+    role_id: String,
+    /// The group through which it holds.
+    via: Option<String>,
+    /// What people call the role; only in answers to `explain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_name: Option<String>,
+    /// Whom it is about; only in answers to `explain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal_id: Option<String>,
+}
+
+/// The deny assignment that forbids something.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ExplainedDenial {
+    id: String,
+    name: String,
+    scope: String,
+}
+
+/// Says why a decision is as it is.
+pub fn explain(decision: &Decision, action: &str, scope: &Scope) -> Explanation {
+    let mut out = Explanation {
+        action: action.to_owned(),
+        scope: scope.to_string(),
+        allowed: decision.is_allowed(),
+        reason: Reason::None,
+        assignment: None,
+        deny: None,
+        condition_unmet: None,
+        message: None,
+    };
     match decision {
         Decision::Allowed { assignment, at, role, via_group } => {
-            out["reason"] = "assignment".into();
-            out["assignment"] = json!({"id": assignment, "scope": at.to_string(), "roleId": role.to_string(), "via": via_group.map(|g| g.to_string())});
+            out.reason = Reason::Assignment;
+            out.assignment = Some(ExplainedGrant {
+                id: assignment.to_string(),
+                scope: at.to_string(),
+                role_id: role.to_string(),
+                via: via_group.map(|g| g.to_string()),
+                role_name: None,
+                principal_id: None,
+            });
         }
         Decision::Denied { deny_assignment, display_name, at } => {
-            out["reason"] = "deny".into();
-            out["deny"] = json!({"id": deny_assignment, "name": display_name, "scope": at.to_string()});
+            out.reason = Reason::Deny;
+            out.deny = Some(ExplainedDenial {
+                id: deny_assignment.to_string(),
+                name: display_name.clone(),
+                scope: at.to_string(),
+            });
         }
         Decision::Missing { condition_unmet, .. } => {
-            out["reason"] = "none".into();
-            if let Some(assignment) = condition_unmet {
-                out["conditionUnmet"] = assignment.to_string().into();
-            }
+            out.condition_unmet = condition_unmet.map(|assignment| assignment.to_string());
         }
     }
     out

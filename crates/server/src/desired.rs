@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use sekisho_arm::engine::{self, Answer};
 use sekisho_arm::traits::read_documents;
 use sekisho_arm::{ArmError, Call, Listing, Read, Registry, Scope, Write};
 use sekisho_link::desired::content_hash;
 use sekisho_link::machine::{self, Desired, Machine, PartCompiler, kind, vm_type};
 use sekisho_store::{Change, News};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::app::App;
 
@@ -95,6 +97,48 @@ fn concerns(app: &App, change: &Change) -> bool {
     change.kind == vm_type().key() || app.compilers.iter().any(|c| c.watches(&change.kind))
 }
 
+/// What a write would do: the answer of `?whatIf=true`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WhatIf {
+    /// The resource before and after.
+    pub changes: Vec<ResourceChange>,
+    /// The machines it changes something on, as far as the caller may know of them.
+    pub machines: Vec<MachineEffect>,
+    /// How many more it changes something on.
+    pub other_machines: usize,
+}
+
+/// A resource before and after a write; null where it does not exist.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceChange {
+    resource_id: String,
+    change_type: ChangeType,
+    before: Value,
+    after: Value,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+enum ChangeType {
+    Create,
+    Modify,
+    Delete,
+    NoChange,
+}
+
+/// What a write changes on a machine.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct MachineEffect {
+    /// The machine.
+    pub id: String,
+    name: String,
+    online: bool,
+    /// Rows of the compilers; today that is the one of network rules.
+    #[schemars(with = "Vec<sekisho_nsg::provider::RuleEffect>")]
+    changes: Vec<Value>,
+}
+
 /// Runs a write, compiles before and after, and says what would change. The caller undoes the transaction.
 ///
 /// # Errors
@@ -105,7 +149,7 @@ pub async fn preview<F>(
     call: &Call,
     target: &Scope,
     work: F,
-) -> Result<Value, ArmError>
+) -> Result<WhatIf, ArmError>
 where
     F: for<'t> FnOnce(
             &'t Registry,
@@ -133,11 +177,11 @@ where
         v
     };
     let change = match (&before, &after) {
-        (Value::Null, Value::Null) => "NoChange",
-        (Value::Null, _) => "Create",
-        (_, Value::Null) => "Delete",
-        (a, b) if strip(a) == strip(b) => "NoChange",
-        _ => "Modify",
+        (Value::Null, Value::Null) => ChangeType::NoChange,
+        (Value::Null, _) => ChangeType::Create,
+        (_, Value::Null) => ChangeType::Delete,
+        (a, b) if strip(a) == strip(b) => ChangeType::NoChange,
+        _ => ChangeType::Modify,
     };
     let empty = BTreeMap::new();
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -154,10 +198,9 @@ where
         let id = Scope::parse(key).map_err(|_| ArmError::internal())?;
         let id = tx.get(&id).await?.map_or(id, |r| r.id);
         let online = state.presence(tx.now()) == machine::Presence::Online;
-        machines.push(json!({"id": id.to_string(), "name": id.name(), "online": online, "changes": changes}));
+        let name = id.name().to_owned();
+        machines.push(MachineEffect { id: id.to_string(), name, online, changes });
     }
-    Ok(json!({
-        "changes": [{"resourceId": target.to_string(), "changeType": change, "before": before, "after": after}],
-        "machines": machines,
-    }))
+    let change = ResourceChange { resource_id: target.to_string(), change_type: change, before, after };
+    Ok(WhatIf { changes: vec![change], machines, other_machines: 0 })
 }

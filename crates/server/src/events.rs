@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Extension, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http::{HeaderMap, Method};
+use schemars::JsonSchema;
 use sekisho_arm::Scope;
 use sekisho_rbac::PrincipalId;
 use sekisho_store::{Change, News};
+use serde::Serialize;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -28,6 +30,21 @@ const DIRECTORY: [&str; 6] = ["person", "group", "servicePrincipal", "session", 
 /// Most changes replayed after a reconnect.
 const REPLAY: i64 = 500;
 
+/// What a `change` event carries.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChangeEvent")]
+pub struct Event {
+    /// The lower-case ARM type or the word for what is none.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The lower-case id; empty for the directory and the log.
+    id: String,
+    /// The new etag of a resource.
+    etag: String,
+    /// What was done.
+    verb: &'static str,
+}
+
 /// Streams changes the caller may know of.
 pub async fn stream(
     State(app): State<Arc<App>>,
@@ -42,14 +59,15 @@ pub async fn stream(
     let feed = app.store.changes();
     let last: Option<i64> =
         headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    let mut waiting =
-        vec![Event::default().event("hello").data(json!({"version": env!("CARGO_PKG_VERSION")}).to_string())];
+    let mut waiting = vec![
+        sse::Event::default().event("hello").data(json!({"version": env!("CARGO_PKG_VERSION")}).to_string()),
+    ];
     if let Some(last) = last {
         match app.store.changes_after(last, REPLAY).await {
             Ok(Some(missed)) if (missed.len() as i64) < REPLAY => {
                 waiting.extend(shown(&app, &caller, &missed))
             }
-            _ => waiting.push(Event::default().event("reset").data("{}")),
+            _ => waiting.push(sse::Event::default().event("reset").data("{}")),
         }
     }
     waiting.reverse();
@@ -77,7 +95,7 @@ pub async fn stream(
                         waiting = shown(&app, &caller, &changes);
                         waiting.reverse();
                     }
-                    Some(News::Missed) => waiting.push(Event::default().event("reset").data("{}")),
+                    Some(News::Missed) => waiting.push(sse::Event::default().event("reset").data("{}")),
                     None => return None,
                 }
             }
@@ -85,7 +103,7 @@ pub async fn stream(
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))).into_response()
 }
 
-fn shown(app: &App, caller: &Caller, changes: &[Change]) -> Vec<Event> {
+fn shown(app: &App, caller: &Caller, changes: &[Change]) -> Vec<sse::Event> {
     let snapshot = app.access.snapshot();
     let who = [PrincipalId(caller.principal)];
     changes
@@ -107,12 +125,14 @@ fn shown(app: &App, caller: &Caller, changes: &[Change]) -> Vec<Event> {
                 _ => false,
             };
             let id = if directory { "" } else { change.key.as_str() };
-            visible.then(|| {
-                Event::default().event("change").id(change.sequence.to_string()).data(
-                    json!({"type": change.kind, "id": id, "etag": change.etag, "verb": change.verb.word()})
-                        .to_string(),
-                )
-            })
+            let told = Event {
+                kind: change.kind.clone(),
+                id: id.to_owned(),
+                etag: change.etag.clone(),
+                verb: change.verb.word(),
+            };
+            let data = serde_json::to_string(&told).ok().filter(|_| visible)?;
+            Some(sse::Event::default().event("change").id(change.sequence.to_string()).data(data))
         })
         .collect()
 }

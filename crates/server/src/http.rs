@@ -8,12 +8,13 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Extension, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use sekisho_arm::engine::Answer;
 use sekisho_arm::{ArmError, Call};
+use sekisho_link::message::{JoinAnswer, JoinRequest};
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ use crate::app::App;
 use crate::authn;
 use crate::config::Config;
 use crate::drain::Drained;
+use crate::routes::{Anything, Operation, Routes};
 use crate::{arm, events, link, portal, signin};
 
 /// The id of a request: the correlation id of everything it causes.
@@ -31,19 +33,38 @@ pub struct RequestId(pub String);
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// Everything that is served but the portal's files.
+pub fn routes() -> Routes {
+    signin::routes()
+        .on(
+            Operation::get("/api/events", "Names what changes, as server-sent events")
+                .answers_as::<events::Event>(200, "text/event-stream"),
+            events::stream,
+        )
+        .on(
+            Operation::get("/openapi.json", "This document").anybody().answers::<Anything>(200),
+            crate::openapi::document,
+        )
+        .on(
+            Operation::post("/link/join", "Lets a machine in by the secret of an enrolment token")
+                .anybody()
+                .takes::<JoinRequest>()
+                .answers::<JoinAnswer>(201),
+            link::join,
+        )
+        .family(
+            &["/subscriptions", "/subscriptions/{*rest}", "/providers", "/providers/{*rest}", "/tenants"],
+            arm_route,
+            arm::operations(),
+        )
+}
+
 /// The router for browsers, `az` and SDKs.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .merge(signin::router(&app))
-        .route("/api/events", get(events::stream))
-        .route("/openapi.json", get(crate::openapi::document))
-        .route("/link/join", post(link::join))
-        .route("/subscriptions", any(arm_route))
-        .route("/subscriptions/{*rest}", any(arm_route))
-        .route("/providers", any(arm_route))
-        .route("/providers/{*rest}", any(arm_route))
-        .route("/tenants", any(arm_route))
+    routes()
+        .router
         .fallback(portal_or_arm)
+        .layer(middleware::from_fn_with_state(app.clone(), signin::not_from_elsewhere))
         .layer(middleware::from_fn(every_request))
         .with_state(app)
 }
@@ -256,8 +277,16 @@ pub fn arm_answer(answer: Answer) -> Response {
 }
 
 /// A JSON answer.
-pub fn json(status: StatusCode, body: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
+pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
+    match serde_json::to_string(body) {
+        Ok(text) => {
+            (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer is no JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 /// An ARM error as HTTP.

@@ -77,8 +77,7 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
         ca: app.authority.certificate().to_owned(),
         command_key: app.command_key.public().to_text(),
     };
-    let body = serde_json::to_value(answer).map_err(|_| ArmError::internal())?;
-    Ok(web::json(StatusCode::CREATED, &body))
+    Ok(web::json(StatusCode::CREATED, &answer))
 }
 
 /// Counts and records a refused join. From where too many came, further ones are no longer recorded, so that nobody can

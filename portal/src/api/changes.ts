@@ -12,7 +12,10 @@ export const applyChange = ({ method, id, body, etag }: Change) =>
   call<unknown>(method, resourceUrl(id), { body, etag })
 
 /** Several writes are reviewed as one: a machine touched twice appears once. */
-export async function previewChanges(changes: Change[]): Promise<WhatIf> {
+/** What several writes would do together. */
+export type Preview = Pick<WhatIf, 'changes' | 'machines'>
+
+export async function previewChanges(changes: Change[]): Promise<Preview> {
   const answers = await Promise.all(changes.map(previewChange))
   const machines = new Map<string, WhatIf['machines'][number]>()
   for (const machine of answers.flatMap((answer) => answer.machines)) {
@@ -20,5 +23,8 @@ export async function previewChanges(changes: Change[]): Promise<WhatIf> {
     const known = machines.get(key)
     machines.set(key, known ? { ...known, changes: [...known.changes, ...machine.changes] } : machine)
   }
-  return { changes: answers.flatMap((answer) => answer.changes), machines: [...machines.values()] }
+  return {
+    changes: answers.flatMap((answer) => answer.changes),
+    machines: [...machines.values()],
+  }
 }

@@ -1,4 +1,6 @@
-export type ErrorDetail = { code: string; message: string; target?: string }
+import type { ErrorDetail, ErrorResponse, Explanation } from './types.ts'
+
+export type { ErrorDetail }
 
 /** What a person needs to report or act on a refusal: the ARM error and the request id. */
 export class ApiError extends Error {
@@ -23,18 +25,15 @@ export class ApiError extends Error {
     this.requestId = headers?.get('x-ms-request-id') ?? undefined
     const retryAfter = Number(headers?.get('retry-after'))
     this.retryAfterSec = Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : undefined
-    const decision = error?.additionalInfo?.find((info) => info.type === 'AuthorizationDecision')?.info
+    const decision = error?.additionalInfo?.find((info) => info.type === 'AuthorizationDecision')?.info as
+      | Partial<Explanation>
+      | undefined
     this.missingAction = decision?.action
     this.missingScope = decision?.scope
   }
 }
 
-type ErrorBody = ErrorDetail & {
-  details?: ErrorDetail[]
-  additionalInfo?: { type: string; info: { action?: string; scope?: string } }[]
-}
-
 function errorOf(body: unknown) {
   if (typeof body !== 'object' || body === null || !('error' in body)) return
-  return (body as { error: ErrorBody }).error
+  return (body as ErrorResponse).error
 }

@@ -20,6 +20,10 @@ const byCode = messages({
     en: 'This link has expired or was already used. Ask for a new one.',
     ja: 'このリンクは期限切れか、使用済みです。新しいリンクを依頼してください。',
   },
+  InvalidCode: {
+    en: 'The code is not right. Wait for the next one, and check the clock of your device.',
+    ja: 'コードが正しくありません。次のコードを待ち、端末の時計も確認してください。',
+  },
   WeakPassword: { en: 'This password is too weak.', ja: 'このパスワードは弱すぎます。' },
   FreshSignInRequired: {
     en: 'Sign in again first: this needs a sign-in younger than 10 minutes.',

@@ -16,8 +16,12 @@ const base: SecurityRuleProperties = {
 const group = (...rules: Partial<SecurityRuleProperties>[]): SecurityGroup => ({
   id: '/nsg',
   name: 'nsg',
+  type: 'Microsoft.Network/networkSecurityGroups',
   location: 'x',
+  etag: 'e',
   properties: {
+    provisioningState: 'Succeeded',
+    defaultSecurityRules: [],
     securityRules: rules.map((rule, index) => ({
       id: `/nsg/securityRules/r${index}`,
       name: `r${index}`,

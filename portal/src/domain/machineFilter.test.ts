@@ -18,7 +18,7 @@ const machine = (name: string, over: Partial<Machine> = {}): Machine => ({
   memoryBytes: 2 ** 32,
   nics: 1,
   nsgs: [],
-  network: { generation: 1, applied: 1, state: 'applied' },
+  network: { generation: 1, applied: 1, state: 'applied', message: '' },
   ...over,
 })
 

@@ -82,12 +82,16 @@ export function filterMachines(machines: Machine[], query: string, terms: Term[]
   return { rows, facets }
 }
 
-export type SortKey = string | number
+/** What a machine has not told sorts before everything. */
+export type SortKey = string | number | null
 
 /** Keys are computed once per row; equal keys keep their order. */
 export function sortBy<T>(rows: T[], key: (row: T) => SortKey, descending: boolean): T[] {
   const direction = descending ? -1 : 1
   const keyed = rows.map((row) => [key(row), row] as const)
-  keyed.sort(([a], [b]) => (a < b ? -direction : a > b ? direction : 0))
+  keyed.sort(([a], [b]) => {
+    if (a === null || b === null) return a === b ? 0 : a === null ? -direction : direction
+    return a < b ? -direction : a > b ? direction : 0
+  })
   return keyed.map(([, row]) => row)
 }

@@ -8,6 +8,7 @@ import { Table } from '../ui/Table.tsx'
 import type { Tone } from '../ui/tone.ts'
 import { operationText } from './operationText.ts'
 import { ResourceLink } from './ResourceLink.tsx'
+import { useCallerName } from './useCallerName.ts'
 
 const m = messages({
   title: { en: 'Activity', ja: 'アクティビティ' },
@@ -29,6 +30,7 @@ export const eventStatusText = (status: string) =>
 type Props = { events: ActivityEvent[]; onOpen: (event: ActivityEvent) => void; withoutResource?: boolean }
 
 export function ActivityTable({ events, onOpen, withoutResource = false }: Props) {
+  const callerName = useCallerName()
   return (
     <Table
       label={m.title}
@@ -76,7 +78,11 @@ export function ActivityTable({ events, onOpen, withoutResource = false }: Props
         {
           id: 'caller',
           header: m.caller,
-          cell: (event) => <span className="break-all text-ink-2">{event.caller}</span>,
+          cell: (event) => (
+            <span className="break-all text-ink-2" title={event.caller}>
+              {callerName(event)}
+            </span>
+          ),
         },
         {
           id: 'time',

@@ -1,4 +1,5 @@
 import { ArrowRight, CircleCheck, Minus, Plus, WifiOff } from 'lucide-react'
+import type { Preview } from '../api/changes.ts'
 import type { RuleEffect, WhatIf } from '../api/types.ts'
 import { num, plural } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
@@ -36,7 +37,7 @@ const m = messages({
 
 const shownMachines = 12
 
-export function ChangeReview({ whatIf }: { whatIf: WhatIf }) {
+export function ChangeReview({ whatIf }: { whatIf: Preview }) {
   const groups = groupEffects(whatIf.machines)
   const offline = whatIf.machines.filter((machine) => !machine.online && machine.changes.length > 0).length
   return (

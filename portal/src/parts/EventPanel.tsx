@@ -8,6 +8,7 @@ import { SidePanel } from '../ui/SidePanel.tsx'
 import { eventStatusText } from './ActivityTable.tsx'
 import { operationText } from './operationText.ts'
 import { ResourceLink } from './ResourceLink.tsx'
+import { useCallerName } from './useCallerName.ts'
 
 const m = messages({
   time: { en: 'Time', ja: '時刻' },
@@ -29,6 +30,7 @@ const m = messages({
 const mono = (text: string | number) => <span className="font-mono text-xs break-all">{text}</span>
 
 export function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: () => void }) {
+  const callerName = useCallerName()(event)
   const { properties, authorization, httpRequest } = event
   const optional = (label: string, value: string | number | undefined): [string, React.ReactNode][] =>
     value === undefined || value === '' ? [] : [[label, mono(value)]]
@@ -46,7 +48,7 @@ export function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: 
               m.status,
               `${eventStatusText(event.status.value)}${properties?.statusCode ? ` (${properties.statusCode})` : ''}`,
             ],
-            [m.caller, event.caller],
+            [m.caller, callerName === event.caller ? callerName : `${callerName} (${event.caller})`],
             ...optional(m.from, [httpRequest?.method, httpRequest?.clientIpAddress].filter(Boolean).join(' ')),
             [
               m.resource,

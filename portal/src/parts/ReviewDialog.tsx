@@ -1,8 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
-import { applyChange, type Change, previewChanges } from '../api/changes.ts'
+import { applyChange, type Change, type Preview, previewChanges } from '../api/changes.ts'
 import { types } from '../api/keys.ts'
-import type { WhatIf } from '../api/types.ts'
 import { plural, num } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
 import { toast } from '../app/toast.ts'
@@ -35,7 +34,7 @@ const m = messages({
 
 type Props = { title: ReactNode; changes: Change[]; onClose: () => void; onDone: () => void }
 
-const affected = (whatIf: WhatIf | undefined) =>
+const affected = (whatIf: Preview | undefined) =>
   whatIf?.machines.filter((machine) => machine.changes.length > 0).length ?? 0
 
 const networkTypes = new Set<unknown>([

@@ -6,10 +6,9 @@ export const statusText = messages({
   online: { en: 'Online', ja: 'オンライン' },
   stale: { en: 'Silent', ja: '応答なし' },
   offline: { en: 'Offline', ja: 'オフライン' },
-  retired: { en: 'Retired', ja: '廃止済み' },
 })
 
-export const statusTone: Record<MachineStatus, Tone> = { online: 'ok', stale: 'med', offline: 'crit', retired: 'low' }
+export const statusTone: Record<MachineStatus, Tone> = { online: 'ok', stale: 'med', offline: 'crit' }
 
 export const networkText = messages({
   applied: { en: 'Applied', ja: '適用済み' },

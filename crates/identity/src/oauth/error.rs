@@ -1,7 +1,8 @@
 //! Errors of the token endpoint in Entra's form: an OAuth code for programs, an `AADSTS` number and sentence for
 //! people. `az` prints `error_description` and nothing else.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -119,24 +120,36 @@ impl OAuthError {
     }
 
     /// The body. `trace` is our request id, `correlation` the client's `client-request-id`.
-    pub fn body(&self, trace: Uuid, correlation: Uuid, now: OffsetDateTime) -> Value {
+    pub fn body(&self, trace: Uuid, correlation: Uuid, now: OffsetDateTime) -> OAuthRefusal {
         let stamp = super::timestamp(now).replace('T', " ");
         let description =
             format!("{self} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}");
-        let mut body = json!({
-            "error": self.error,
-            "error_description": description,
-            "error_codes": [self.number],
-            "timestamp": stamp,
-            "trace_id": trace,
-            "correlation_id": correlation,
-        });
-        if let Some(claims) = &self.claims {
-            body["suberror"] = json!("basic_action");
-            body["claims"] = json!(claims);
+        OAuthRefusal {
+            error: self.error,
+            error_description: description,
+            error_codes: [self.number],
+            timestamp: stamp,
+            trace_id: trace.to_string(),
+            correlation_id: correlation.to_string(),
+            suberror: self.claims.as_ref().map(|_| "basic_action"),
+            claims: self.claims.clone(),
         }
-        body
     }
+}
+
+/// An error of the token endpoint on the wire.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OAuthRefusal {
+    error: &'static str,
+    error_description: String,
+    error_codes: [u32; 1],
+    timestamp: String,
+    trace_id: String,
+    correlation_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suberror: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<String>,
 }
 
 #[cfg(test)]
@@ -148,19 +161,19 @@ mod tests {
     fn a_wrong_secret_reads_as_az_users_know_it() {
         let error = OAuthError::invalid_secret("a1");
         let body = error.body(Uuid::nil(), Uuid::nil(), datetime!(2026-11-24 12:00:01.5 UTC));
-        assert_eq!((error.status, &body["error"]), (401, &json!("invalid_client")));
-        let text = body["error_description"].as_str().unwrap();
+        assert_eq!((error.status, body.error), (401, "invalid_client"));
+        let text = body.error_description.as_str();
         assert!(text.starts_with("AADSTS7000215: Invalid client secret provided. "), "{text}");
         assert!(text.ends_with("Timestamp: 2026-11-24 12:00:01Z"), "{text}");
-        assert_eq!(body["error_codes"][0], 7_000_215);
-        assert!(body.get("claims").is_none());
+        assert_eq!(body.error_codes[0], 7_000_215);
+        assert!(body.claims.is_none());
     }
 
     #[test]
     fn a_step_up_carries_the_claims_to_send_back() {
         let body = OAuthError::interaction_required("Confirm.", "{}".to_owned());
         let body = body.body(Uuid::nil(), Uuid::nil(), OffsetDateTime::UNIX_EPOCH);
-        assert_eq!(body["claims"], "{}");
+        assert_eq!(body.claims.as_deref(), Some("{}"));
         assert!(OAuthError::tenant_not_found(&"x".repeat(500)).text.len() < 200);
     }
 }

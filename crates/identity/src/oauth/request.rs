@@ -1,9 +1,12 @@
 //! The token request of a program (RFC 6749 §4.4, client credentials), checked.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{Authority, OAuthError};
 use crate::Secret;
+use crate::secret::Exposed;
 use crate::token::LIFETIME;
 
 /// Longest parameter taken, in bytes. A client assertion with a certificate chain is the longest that is sent.
@@ -95,15 +98,39 @@ fn capabilities(claims: &str) -> Vec<String> {
 }
 
 /// The answer to a token request of a program.
-pub fn token_response(token: &Secret) -> Value {
-    // One second less than the truth, as Entra does, so that a client never uses a token at its very end.
-    let seconds = LIFETIME.whole_seconds() - 1;
-    json!({
-        "token_type": "Bearer",
-        "expires_in": seconds,
-        "ext_expires_in": seconds,
-        "access_token": token.expose(),
-    })
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TokenAnswer {
+    token_type: &'static str,
+    expires_in: i64,
+    ext_expires_in: i64,
+    access_token: Exposed,
+}
+
+impl TokenAnswer {
+    /// The answer that carries `token`.
+    pub fn new(token: Secret) -> TokenAnswer {
+        // One second less than the truth, as Entra does, so that a client never uses a token at its very end.
+        let seconds = LIFETIME.whole_seconds() - 1;
+        TokenAnswer {
+            token_type: "Bearer",
+            expires_in: seconds,
+            ext_expires_in: seconds,
+            access_token: Exposed(token),
+        }
+    }
+}
+
+/// The form of a token request. It is read field by field, because every mistake has an answer of its own.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct TokenForm {
+    grant_type: String,
+    client_id: String,
+    client_secret: String,
+    /// `{resource}/.default`; v1 clients name the `resource` instead.
+    scope: Option<String>,
+    resource: Option<String>,
+    claims: Option<String>,
 }
 
 #[cfg(test)]
@@ -171,8 +198,8 @@ mod tests {
 
     #[test]
     fn the_answer_is_shorter_lived_than_the_token() {
-        let answer = token_response(&Secret::new("t"));
-        assert_eq!((&answer["expires_in"], &answer["access_token"]), (&json!(3599), &json!("t")));
+        let answer = serde_json::json!(TokenAnswer::new(Secret::new("t")));
+        assert_eq!((&answer["expires_in"], &answer["access_token"]), (&3599.into(), &"t".into()));
     }
 
     proptest! {

@@ -5,14 +5,18 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, Listing, Read, Resource, Scope};
 use sekisho_link::machine::{Desired, PartCompiler, kind};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{lookup, tags, type_name};
-use crate::effective::effective;
-use crate::policy::{Addresses, Association, InterfaceName, MacAddress, NsgPart, Ports, Rule};
+use crate::effective::{EffectiveGroup, effective};
+use crate::policy::{
+    Access, Addresses, Association, Direction, InterfaceName, MacAddress, NsgPart, Ports, Protocol, Rule,
+};
 use crate::resolve::{AttachedNsg, Inputs, NicInput, Tags, resolve};
 use crate::resources::VirtualNetwork;
 
@@ -81,7 +85,8 @@ impl PartCompiler for Compiler {
         let part = |v: Option<&Value>| {
             v.and_then(|v| serde_json::from_value::<NsgPart>(v.clone()).ok()).unwrap_or_default()
         };
-        changes(&part(before), &part(after))
+        let all = changes(&part(before), &part(after));
+        all.iter().filter_map(|effect| serde_json::to_value(effect).ok()).collect()
     }
 }
 
@@ -92,7 +97,10 @@ async fn kept_part(read: &mut dyn Read, machine: &str) -> Result<Option<Value>, 
 }
 
 /// `effectiveNetworkSecurityGroups` of one interface.
-pub(super) async fn effective_at(read: &mut dyn Read, nic: &Resource) -> Result<Value, ArmError> {
+pub(super) async fn effective_at(
+    read: &mut dyn Read,
+    nic: &Resource,
+) -> Result<Vec<EffectiveGroup>, ArmError> {
     let around = nic.id.subscription_scope().unwrap_or(Scope::Tenant);
     let world = World::load(read, &around).await?;
     let input = world.input(nic)?;
@@ -216,23 +224,80 @@ impl World {
     }
 }
 
-/// One rule at one place, as a person reviews it.
+/// A rule that a machine loses or gains.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct RuleEffect {
+    /// Which of the two.
+    pub kind: EffectKind,
+    /// The interface on the machine.
+    pub interface: String,
+    /// The direction of the flows.
+    pub direction: Direction,
+    /// Whose group the rule is in.
+    pub stage: EffectStage,
+    /// The rule.
+    pub rule: EffectRule,
+}
+
+/// Whether a rule comes or goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EffectKind {
+    /// It comes.
+    Added,
+    /// It goes.
+    Removed,
+}
+
+/// Whose group a rule is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EffectStage {
+    /// The subnet's.
+    Subnet,
+    /// The NIC's.
+    Nic,
+}
+
+/// A rule as a person reviews it; `*` is everything.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectRule {
+    /// Its name in its group.
+    pub name: String,
+    /// Lower is asked first.
+    pub priority: u16,
+    /// What it does.
+    pub access: Access,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Prefixes.
+    pub source: Vec<String>,
+    /// Prefixes.
+    pub destination: Vec<String>,
+    /// Ports and ranges.
+    pub source_ports: Vec<String>,
+    /// Ports and ranges.
+    pub destination_ports: Vec<String>,
+}
+
+/// One rule at one place.
 #[derive(PartialEq)]
 struct Place<'a> {
     interface: &'a str,
-    direction: &'static str,
-    stage: &'static str,
+    direction: Direction,
+    stage: EffectStage,
     rule: &'a Rule,
 }
 
 fn places(part: &NsgPart) -> Vec<Place<'_>> {
     let mut out = Vec::new();
     for nic in &part.nics {
-        for (direction, stages) in [("Inbound", &nic.inbound), ("Outbound", &nic.outbound)] {
-            for stage in stages {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            for stage in nic.stages(direction) {
                 let place = match stage.association {
-                    Association::Subnet(_) => "subnet",
-                    Association::Nic(_) => "nic",
+                    Association::Subnet(_) => EffectStage::Subnet,
+                    Association::Nic(_) => EffectStage::Nic,
                 };
                 let interface = nic.interface.as_str();
                 out.extend(stage.rules.iter().map(|rule| Place { interface, direction, stage: place, rule }));
@@ -243,21 +308,26 @@ fn places(part: &NsgPart) -> Vec<Place<'_>> {
 }
 
 /// The rules that a machine loses and gains.
-fn changes(before: &NsgPart, after: &NsgPart) -> Vec<Value> {
+fn changes(before: &NsgPart, after: &NsgPart) -> Vec<RuleEffect> {
     let (old, new) = (places(before), places(after));
-    let gone = old.iter().filter(|p| !new.contains(p)).map(|p| ("removed", p));
-    let fresh = new.iter().filter(|p| !old.contains(p)).map(|p| ("added", p));
+    let gone = old.iter().filter(|p| !new.contains(p)).map(|p| (EffectKind::Removed, p));
+    let fresh = new.iter().filter(|p| !old.contains(p)).map(|p| (EffectKind::Added, p));
     gone.chain(fresh)
-        .map(|(kind, p)| {
-            json!({
-                "kind": kind, "interface": p.interface, "direction": p.direction, "stage": p.stage,
-                "rule": {
-                    "name": p.rule.name, "priority": p.rule.priority, "access": p.rule.access.as_str(),
-                    "protocol": p.rule.protocol.as_str(), "source": addresses(&p.rule.source),
-                    "destination": addresses(&p.rule.destination), "sourcePorts": ports(&p.rule.source_ports),
-                    "destinationPorts": ports(&p.rule.destination_ports),
-                },
-            })
+        .map(|(kind, p)| RuleEffect {
+            kind,
+            interface: p.interface.to_owned(),
+            direction: p.direction,
+            stage: p.stage,
+            rule: EffectRule {
+                name: p.rule.name.clone(),
+                priority: p.rule.priority,
+                access: p.rule.access,
+                protocol: p.rule.protocol,
+                source: addresses(&p.rule.source),
+                destination: addresses(&p.rule.destination),
+                source_ports: ports(&p.rule.source_ports),
+                destination_ports: ports(&p.rule.destination_ports),
+            },
         })
         .collect()
 }

@@ -1,21 +1,24 @@
 //! `networkSecurityGroups` with their rules, and `applicationSecurityGroups`.
 
 use async_trait::async_trait;
-use schemars::SchemaGenerator;
-use sekisho_arm::registry::{PutStyle, any_schema};
-use sekisho_arm::resource::object_entry;
+use schemars::{JsonSchema, SchemaGenerator};
+use sekisho_arm::registry::{PutStyle, two_sided};
+use sekisho_arm::resource::{add, object_entry};
 use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, Storage, TypeSpec, Write};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{JOIN_ASG_RULE, lookup, spec, tags};
+use crate::effective::Ref;
 use crate::resources::{
-    ApplicationSecurityGroup, NetworkSecurityGroup, SecurityRule, default_rules, from_body, validate_name,
+    ApplicationSecurityGroup, NetworkSecurityGroup, NetworkSecurityGroupProperties, SecurityRule,
+    default_rules, from_body, validate_name,
 };
 
 pub(super) struct SecurityGroups;
 
 static GROUP_SPEC: TypeSpec = TypeSpec {
-    schema: |g: &mut SchemaGenerator| g.subschema_for::<NetworkSecurityGroup>(),
+    schema: two_sided::<NetworkSecurityGroup, ShownGroup>,
     ..spec("networkSecurityGroups", Storage::Row)
 };
 
@@ -71,15 +74,15 @@ impl ResourceType for SecurityGroups {
         let defaults = defaults(&resource.id, &resource.etag);
         if let Value::Object(map) = &mut body {
             let properties = object_entry(map, "properties");
-            properties.insert("defaultSecurityRules".into(), defaults.into());
             properties.entry("flushConnection").or_insert_with(|| json!(false));
-            let ids = |list: Vec<Scope>| -> Value { list.iter().map(|id| json!({"id": id})).collect() };
-            if !nics.is_empty() {
-                properties.insert("networkInterfaces".into(), ids(nics));
-            }
-            if !subnets.is_empty() {
-                properties.insert("subnets".into(), ids(subnets));
-            }
+            let ids =
+                |list: Vec<Scope>| -> Vec<Ref> { list.iter().map(|id| Ref { id: id.to_string() }).collect() };
+            let around = GroupAround {
+                default_security_rules: defaults,
+                network_interfaces: ids(nics),
+                subnets: ids(subnets),
+            };
+            add(properties, &around)?;
         }
         Ok(body)
     }
@@ -89,6 +92,36 @@ impl ResourceType for SecurityGroups {
 fn application_groups(properties: &Value) -> Vec<(Scope, &'static str)> {
     let sides = ["sourceApplicationSecurityGroups", "destinationApplicationSecurityGroups"];
     sides.into_iter().flat_map(|field| lookup::links(properties, field, JOIN_ASG_RULE)).collect()
+}
+
+/// What an answer says about a group besides what its owner wrote.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct GroupAround {
+    #[schemars(with = "Vec<SecurityRule>")]
+    default_security_rules: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    network_interfaces: Vec<Ref>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subnets: Vec<Ref>,
+}
+
+/// A group as it is answered.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used; the parts are what the answer is made of")]
+#[schemars(rename = "ShownSecurityGroup")]
+struct ShownGroup {
+    properties: ShownGroupProperties,
+}
+
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+#[schemars(rename = "ShownSecurityGroupProperties")]
+struct ShownGroupProperties {
+    #[serde(flatten)]
+    written: NetworkSecurityGroupProperties,
+    #[serde(flatten)]
+    around: GroupAround,
 }
 
 fn defaults(group: &Scope, etag: &str) -> Vec<Value> {
@@ -206,7 +239,7 @@ pub(super) struct DefaultRules;
 static DEFAULT_SPEC: TypeSpec = TypeSpec {
     location: false,
     put: PutStyle::Refused,
-    schema: any_schema,
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<SecurityRule>(),
     ..spec("networkSecurityGroups/defaultSecurityRules", Storage::Computed)
 };
 

@@ -5,16 +5,18 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use schemars::SchemaGenerator;
-use sekisho_arm::registry::{Action, ActionStyle};
-use sekisho_arm::resource::object_entry;
+use schemars::{JsonSchema, SchemaGenerator};
+use sekisho_arm::registry::{Action, ActionStyle, any_schema, two_sided};
+use sekisho_arm::resource::{object_entry, shown};
 use sekisho_arm::{ArmError, Call, Listing, Read, Resource, ResourceType, Scope, Storage, TypeSpec, Write};
 use sekisho_link::facts::{Facts, Nic};
 use sekisho_link::machine::FactsObserver;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{JOIN_ASG_NIC, JOIN_GROUP, JOIN_SUBNET, compiler, lookup, spec, type_name};
-use crate::resources::{NetworkInterface, validate_name};
+use crate::effective::EffectiveGroup;
+use crate::resources::{NetworkInterface, NetworkInterfaceProperties, SubResource, validate_name};
 
 pub(super) struct NetworkInterfaces;
 
@@ -25,15 +27,19 @@ static SPEC: TypeSpec = TypeSpec {
             style: ActionStyle::LongRunning,
             reads: true,
             title: "Shows the rules that are in force at an interface",
+            takes: any_schema,
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<Effective<EffectiveGroup>>(),
         },
         Action {
             verb: "effectiveRouteTable",
             style: ActionStyle::LongRunning,
             reads: true,
             title: "Shows the routes that are in force at an interface",
+            takes: any_schema,
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<Effective<EffectiveRoute>>(),
         },
     ],
-    schema: |g: &mut SchemaGenerator| g.subschema_for::<NetworkInterface>(),
+    schema: two_sided::<NetworkInterface, ShownInterface>,
     ..spec("networkInterfaces", Storage::Row)
 };
 
@@ -147,8 +153,7 @@ impl ResourceType for NetworkInterfaces {
         if verb == "effectiveRouteTable" {
             return routes(tx.as_read(), target).await;
         }
-        let value = compiler::effective_at(tx.as_read(), target).await?;
-        Ok(json!({ "value": value }))
+        shown(&Effective { value: compiler::effective_at(tx.as_read(), target).await? })
     }
 }
 
@@ -202,6 +207,44 @@ fn keep_addresses(draft: &mut Resource, old: &Resource) {
     draft.properties_mut().insert("ipConfigurations".into(), merged.into());
 }
 
+/// The answer of the two questions about what is in force.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Effective<T> {
+    value: Vec<T>,
+}
+
+/// A route in force.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct EffectiveRoute {
+    name: &'static str,
+    source: &'static str,
+    state: &'static str,
+    address_prefix: Vec<String>,
+    next_hop_type: &'static str,
+    next_hop_ip_address: Vec<String>,
+    disable_bgp_route_propagation: bool,
+}
+
+/// An interface as it is answered: `az vm open-port` reads the group whether one is attached or not.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+#[schemars(rename = "ShownNetworkInterface")]
+struct ShownInterface {
+    properties: ShownInterfaceProperties,
+}
+
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ShownNetworkInterfaceProperties")]
+struct ShownInterfaceProperties {
+    #[serde(flatten)]
+    kept: NetworkInterfaceProperties,
+    network_security_group: Option<SubResource>,
+}
+
 async fn routes(read: &mut dyn Read, nic: &Resource) -> Result<Value, ArmError> {
     let machine = lookup::reference(nic, "virtualMachine");
     let interface = nic.properties().get("sekisho").and_then(|s| s["interface"].as_str().map(str::to_owned));
@@ -212,24 +255,29 @@ async fn routes(read: &mut dyn Read, nic: &Resource) -> Result<Value, ArmError> 
         }
         None => None,
     };
-    let value: Vec<Value> = facts
+    let value: Vec<EffectiveRoute> = facts
         .unwrap_or_default()
         .routes
         .iter()
         .filter(|r| Some(&r.interface) == interface.as_ref())
         .map(|r| {
-            let (hop, address) = match r.gateway.as_str() {
-                "" => ("VnetLocal", json!([])),
-                _ if r.destination.ends_with("/0") => ("Internet", json!([r.gateway])),
-                gateway => ("VirtualAppliance", json!([gateway])),
+            let next_hop_type = match r.gateway.as_str() {
+                "" => "VnetLocal",
+                _ if r.destination.ends_with("/0") => "Internet",
+                _ => "VirtualAppliance",
             };
-            json!({
-                "name": "", "source": "Default", "state": "Active", "addressPrefix": [r.destination],
-                "nextHopType": hop, "nextHopIpAddress": address, "disableBgpRoutePropagation": false,
-            })
+            EffectiveRoute {
+                name: "",
+                source: "Default",
+                state: "Active",
+                address_prefix: vec![r.destination.clone()],
+                next_hop_type,
+                next_hop_ip_address: Some(r.gateway.clone()).filter(|g| !g.is_empty()).into_iter().collect(),
+                disable_bgp_route_propagation: false,
+            }
         })
         .collect();
-    Ok(json!({ "value": value }))
+    shown(&Effective { value })
 }
 
 /// Interfaces of container engines and hypervisors: they come and go with what runs on the machine and are not its own.

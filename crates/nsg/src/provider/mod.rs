@@ -14,7 +14,7 @@ mod tags;
 use sekisho_arm::registry::{Action, PutStyle, Registry, any_schema};
 use sekisho_arm::{ScopeKind, Storage, TypeName, TypeSpec};
 
-pub use compiler::Compiler;
+pub use compiler::{Compiler, EffectKind, EffectRule, EffectStage, RuleEffect};
 pub use interfaces::Interfaces;
 
 /// The api-versions of the network types that stock clients send, newest first.

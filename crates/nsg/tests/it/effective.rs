@@ -32,7 +32,7 @@ fn effective_rules_have_azures_names_ranges_and_expansions() {
     };
     let groups = HashMap::from([(asg("web"), vec!["10.77.0.4".parse().unwrap()])]);
     let inputs = Inputs { nics: vec![nic], groups, ..Inputs::default() };
-    let value = effective(&inputs, &inputs.nics[0]).unwrap();
+    let value = json!(effective(&inputs, &inputs.nics[0]).unwrap());
     assert_eq!(value[0]["association"], json!({"subnet": {"id": id("virtualNetworks/v/subnets/s")}}));
     assert_eq!(value[1]["association"], json!({"networkInterface": {"id": id("networkInterfaces/web")}}));
     assert_eq!(value[1]["networkSecurityGroup"], json!({"id": id("networkSecurityGroups/own")}));

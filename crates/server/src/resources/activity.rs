@@ -1,10 +1,12 @@
 //! `Microsoft.Insights/eventtypes/management/values`: the audit log in the shape of Azure's activity log.
 
 use async_trait::async_trait;
+use schemars::SchemaGenerator;
 use sekisho_arm::filter::Comparison;
-use sekisho_arm::registry::{PutStyle, Storage, any_schema};
+use sekisho_arm::registry::{PutStyle, Storage};
+use sekisho_arm::resource::shown;
 use sekisho_arm::{ArmError, Call, Read, ResourceType, Scope, ScopeKind, TypeSpec};
-use sekisho_audit::activity::event;
+use sekisho_audit::activity::{ActivityEvent, Named, event};
 use sekisho_store::Store;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
@@ -12,6 +14,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use crate::http as web;
+use crate::routes::List;
 
 const VERSIONS: &[&str] = &["2015-04-01", "2014-04-01"];
 /// Events of one answer.
@@ -34,7 +37,7 @@ static SPEC: TypeSpec = TypeSpec {
     shows_etag: false,
     shows_state: false,
     actions: &[],
-    schema: any_schema,
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<ActivityEvent>(),
 };
 
 /// Azure's clients leave the zone out; then it is UTC.
@@ -80,7 +83,7 @@ impl ResourceType for Events {
             for recorded in page {
                 let (leaf, entry) = (&recorded.leaf, &recorded.leaf.entry);
                 if from.is_some_and(|f| leaf.at < f) {
-                    return Ok(json!({ "value": value }));
+                    return answered(&value, None);
                 }
                 if to.is_some_and(|t| leaf.at > t) {
                     continue;
@@ -113,7 +116,7 @@ impl ResourceType for Events {
                         "{}/providers/Microsoft.Insights/eventtypes/management/values",
                         scope.to_string().trim_end_matches('/')
                     );
-                    return Ok(json!({"value": value, "nextLink": web::next_link(call, path, &next)}));
+                    return answered(&value, Some(web::next_link(call, path, &next)));
                 }
                 value.push(event(leaf, &recorded.hash));
             }
@@ -122,8 +125,16 @@ impl ResourceType for Events {
                 break;
             }
         }
-        Ok(json!({ "value": value }))
+        answered(&value, None)
     }
+}
+
+fn answered(value: &[ActivityEvent], next: Option<String>) -> Result<Value, ArmError> {
+    let mut out = json!({ "value": shown(&value)? });
+    if let Some(next) = next {
+        out["nextLink"] = next.into();
+    }
+    Ok(out)
 }
 
 /// `GET /providers/Microsoft.Insights/eventcategories`.
@@ -140,7 +151,7 @@ static CATEGORY_SPEC: TypeSpec = TypeSpec {
     shows_etag: false,
     shows_state: false,
     actions: &[],
-    schema: any_schema,
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<Named>(),
 };
 
 #[async_trait]
@@ -156,7 +167,6 @@ impl ResourceType for Categories {
         _: &Scope,
         _: Option<&str>,
     ) -> Result<Value, ArmError> {
-        let named = |n: &str| json!({"value": n, "localizedValue": n});
-        Ok(json!({"value": [named("Administrative"), named("Security")]}))
+        shown(&List { value: vec![Named::new("Administrative"), Named::new("Security")] })
     }
 }

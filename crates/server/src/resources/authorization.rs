@@ -1,13 +1,16 @@
 //! `Microsoft.Authorization`: role definitions, role assignments, deny assignments, and the questions people ask about
 //! them. The meaning is `rbac`'s; here it meets the database.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use schemars::SchemaGenerator;
+use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::filter::Filter;
-use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Registry, ScopeAction, Storage, any_schema};
-use sekisho_arm::resource::instant;
+use sekisho_arm::registry::{
+    Action, ActionStyle, PutStyle, Registry, ScopeAction, Storage, any_schema, properties_schema,
+};
+use sekisho_arm::resource::{instant, shown};
 use sekisho_arm::traits::read_documents;
 use sekisho_arm::{
     ArmError, Call, CallerRef, Listing, Read, Resource, ResourceType, Scope, ScopeKind, TypeName, TypeSpec,
@@ -18,14 +21,15 @@ use sekisho_rbac::{
     AssignmentProperties, Attributes, Decision, DenyAssignmentProperties, Facts, PrincipalId, RoleDefinition,
     RoleDefinitionProperties, RoleId, Snapshot, Universe, builtin, guard, validate,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::OnceLock;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::access::{self, GROUP, GroupRecord};
-use crate::arm::explain;
+use crate::arm::{Explanation, explain};
+use crate::routes::{List, SchemaOf};
 
 const VERSIONS: &[&str] =
     &["2024-07-01-preview", "2022-05-01-preview", "2022-04-01", "2020-10-01", "2018-07-01", "2015-07-01"];
@@ -95,7 +99,7 @@ struct RoleDefinitions {
 }
 
 static ROLE_SPEC: TypeSpec = TypeSpec {
-    schema: |g: &mut SchemaGenerator| g.subschema_for::<RoleDefinitionProperties>(),
+    schema: properties_schema::<RoleDefinitionProperties>,
     ..spec("roleDefinitions", PutStyle::AlwaysCreated)
 };
 
@@ -272,7 +276,7 @@ struct RoleAssignments {
 }
 
 static ASSIGNMENT_SPEC: TypeSpec = TypeSpec {
-    schema: |g: &mut SchemaGenerator| g.subschema_for::<AssignmentProperties>(),
+    schema: properties_schema::<AssignmentProperties>,
     ..spec("roleAssignments", PutStyle::AlwaysCreated)
 };
 
@@ -397,7 +401,7 @@ impl ResourceType for RoleAssignments {
 struct DenyAssignments;
 
 static DENY_SPEC: TypeSpec = TypeSpec {
-    schema: |g: &mut SchemaGenerator| g.subschema_for::<DenyAssignmentProperties>(),
+    schema: properties_schema::<DenyAssignmentProperties>,
     ..spec("denyAssignments", PutStyle::Normal)
 };
 
@@ -442,6 +446,7 @@ struct ProviderOperations {
 static OPERATIONS_SPEC: TypeSpec = TypeSpec {
     scopes: &[ScopeKind::Tenant],
     storage: Storage::Computed,
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<KnownOperations>(),
     ..spec("providerOperations", PutStyle::Refused)
 };
 
@@ -459,8 +464,7 @@ impl ResourceType for ProviderOperations {
         name: Option<&str>,
     ) -> Result<Value, ArmError> {
         let universe = self.universe.get().ok_or_else(ArmError::internal)?;
-        let mut tree: std::collections::BTreeMap<String, std::collections::BTreeMap<String, Vec<Value>>> =
-            Default::default();
+        let mut tree: BTreeMap<String, BTreeMap<String, Vec<KnownOperation>>> = BTreeMap::new();
         for op in universe
             .matching("*", sekisho_rbac::Plane::Control)
             .into_iter()
@@ -471,31 +475,76 @@ impl ResourceType for ProviderOperations {
             let words: Vec<&str> = rest.split('/').collect();
             let cut = if words.last() == Some(&"action") { 2 } else { 1 };
             let kind = words[..words.len().saturating_sub(cut)].join("/");
-            let row = json!({
-                "name": full, "displayName": rest, "description": "", "origin": "user,system",
-                "isDataAction": universe.plane(op) == sekisho_rbac::Plane::Data,
-            });
+            let row = KnownOperation {
+                name: full.to_owned(),
+                display_name: rest.to_owned(),
+                description: "",
+                origin: "user,system",
+                is_data_action: universe.plane(op) == sekisho_rbac::Plane::Data,
+            };
             tree.entry(namespace.to_owned()).or_default().entry(kind).or_default().push(row);
         }
-        let value: Vec<Value> = tree
-            .into_iter()
-            .filter(|(namespace, _)| name.is_none_or(|n| n.eq_ignore_ascii_case(namespace)))
-            .map(|(namespace, kinds)| {
-                let types: Vec<Value> = kinds.iter().filter(|(k, _)| !k.is_empty()).map(|(k, ops)| json!({"name": k, "displayName": k, "operations": ops})).collect();
-                json!({
-                    "id": format!("/providers/Microsoft.Authorization/providerOperations/{namespace}"), "name": namespace,
-                    "type": "Microsoft.Authorization/providerOperations", "displayName": namespace,
-                    "resourceTypes": types, "operations": kinds.get("").cloned().unwrap_or_default(),
-                })
+        let wanted =
+            tree.into_iter().filter(|(namespace, _)| name.is_none_or(|n| n.eq_ignore_ascii_case(namespace)));
+        let value: Vec<KnownOperations> = wanted
+            .map(|(namespace, mut kinds)| KnownOperations {
+                id: format!("/providers/Microsoft.Authorization/providerOperations/{namespace}"),
+                kind: "Microsoft.Authorization/providerOperations",
+                display_name: namespace.clone(),
+                name: namespace,
+                operations: kinds.remove("").unwrap_or_default(),
+                resource_types: kinds
+                    .into_iter()
+                    .map(|(kind, operations)| KnownType {
+                        display_name: kind.clone(),
+                        name: kind,
+                        operations,
+                    })
+                    .collect(),
             })
             .collect();
         match name {
-            None => Ok(json!({ "value": value })),
-            Some(name) => value.into_iter().next().ok_or_else(|| {
+            None => shown(&List { value }),
+            Some(name) => shown(&value.first().ok_or_else(|| {
                 ArmError::new(404, "ProviderNotFound", format!("Provider '{name}' not found."))
-            }),
+            })?),
         }
     }
+}
+
+/// The operations of a provider.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ProviderOperations")]
+struct KnownOperations {
+    id: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    display_name: String,
+    resource_types: Vec<KnownType>,
+    operations: Vec<KnownOperation>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ProviderResourceType")]
+struct KnownType {
+    name: String,
+    display_name: String,
+    operations: Vec<KnownOperation>,
+}
+
+/// An operation that a role may grant.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ProviderOperation")]
+struct KnownOperation {
+    name: String,
+    display_name: String,
+    description: &'static str,
+    origin: &'static str,
+    is_data_action: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -511,11 +560,48 @@ struct Question {
     universe: LateUniverse,
 }
 
-#[derive(Deserialize)]
+/// What is asked.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "AccessQuestion")]
 struct Asking {
+    /// About whom; the caller when absent.
+    #[schemars(with = "Option<String>")]
     principal_id: Option<Uuid>,
+    /// About which operation; `effective` asks about all.
     action: Option<String>,
+}
+
+/// What somebody may do at a scope.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct EffectiveActions {
+    principal_id: String,
+    actions: Vec<String>,
+}
+
+/// Somebody who may do what was asked.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "WhoCan")]
+struct Grantee {
+    principal_id: String,
+    principal_type: KnownPrincipal,
+    display_name: String,
+    assignment_id: String,
+    role_name: String,
+    scope: String,
+    /// The group through which the assignment holds.
+    via: Option<String>,
+}
+
+/// What a principal is, as far as the directory knows it.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+enum KnownPrincipal {
+    User,
+    Group,
+    ServicePrincipal,
+    Unknown,
 }
 
 #[async_trait]
@@ -525,12 +611,17 @@ impl ScopeAction for Question {
     }
 
     fn action(&self) -> Action {
-        let (verb, title) = match self.kind {
-            Asked::Explain => ("explain", "Explains whether somebody may do something and why"),
-            Asked::WhoCan => ("whoCan", "Lists who may do something"),
-            Asked::Effective => ("effective", "Lists what somebody may do"),
+        let (verb, title, answers): (_, _, SchemaOf) = match self.kind {
+            Asked::Explain => ("explain", "Explains whether somebody may do something and why", |g| {
+                g.subschema_for::<Explanation>()
+            }),
+            Asked::WhoCan => ("whoCan", "Lists who may do something", |g| g.subschema_for::<List<Grantee>>()),
+            Asked::Effective => {
+                ("effective", "Lists what somebody may do", |g| g.subschema_for::<EffectiveActions>())
+            }
         };
-        Action { verb, style: ActionStyle::Sync, reads: true, title }
+        let takes: SchemaOf = |g| g.subschema_for::<Asking>();
+        Action { verb, style: ActionStyle::Sync, reads: true, title, takes, answers }
     }
 
     fn is_about(&self, caller: &CallerRef, body: &Value) -> bool {
@@ -565,37 +656,46 @@ impl ScopeAction for Question {
                 let action = action()?;
                 let decision = all.decide(&[who], &action, scope);
                 let mut out = explain(&decision, &action, scope);
-                if let Decision::Allowed { role, .. } = &decision {
-                    out["assignment"]["roleName"] = role_name(&all, *role).into();
-                    out["assignment"]["principalId"] = who.to_string().into();
+                if let (Decision::Allowed { role, .. }, Some(grant)) = (&decision, &mut out.assignment) {
+                    grant.role_name = Some(role_name(&all, *role));
+                    grant.principal_id = Some(who.to_string());
                 }
-                out["message"] = match decision.into_result(&who.to_string(), who, &action, scope) {
-                    Ok(()) => "Allowed.".into(),
-                    Err(error) => error.message.into(),
-                };
-                Ok(out)
+                out.message = Some(match decision.into_result(&who.to_string(), who, &action, scope) {
+                    Ok(()) => "Allowed.".to_owned(),
+                    Err(error) => error.message,
+                });
+                shown(&out)
             }
             Asked::WhoCan => {
                 let action = action()?;
                 let names = names(read).await?;
-                let value: Vec<Value> = all
+                let value: Vec<Grantee> = all
                     .who_can(&action, scope)
                     .into_iter()
                     .filter_map(|grantee| {
-                        let Decision::Allowed { assignment, at, role, via_group } = grantee.decision else { return None };
-                        let (kind, name) = names.get(&grantee.principal.0).cloned().unwrap_or(("Unknown", grantee.principal.to_string()));
-                        Some(json!({
-                            "principalId": grantee.principal.to_string(), "principalType": kind, "displayName": name,
-                            "assignmentId": assignment, "roleName": role_name(&all, role), "scope": at.to_string(),
-                            "via": via_group.map(|g| g.to_string()),
-                        }))
+                        let Decision::Allowed { assignment, at, role, via_group } = grantee.decision else {
+                            return None;
+                        };
+                        let unknown = (KnownPrincipal::Unknown, grantee.principal.to_string());
+                        let (principal_type, display_name) =
+                            names.get(&grantee.principal.0).cloned().unwrap_or(unknown);
+                        Some(Grantee {
+                            principal_id: grantee.principal.to_string(),
+                            principal_type,
+                            display_name,
+                            assignment_id: assignment.to_string(),
+                            role_name: role_name(&all, role),
+                            scope: at.to_string(),
+                            via: via_group.map(|g| g.to_string()),
+                        })
                     })
                     .collect();
-                Ok(json!({ "value": value }))
+                shown(&List { value })
             }
-            Asked::Effective => {
-                Ok(json!({"principalId": who.to_string(), "actions": all.effective(&[who], scope)}))
-            }
+            Asked::Effective => shown(&EffectiveActions {
+                principal_id: who.to_string(),
+                actions: all.effective(&[who], scope).into_iter().map(str::to_owned).collect(),
+            }),
         }
     }
 }
@@ -607,17 +707,17 @@ fn role_name(all: &Snapshot, role: RoleId) -> String {
 /// Kind and name of every principal.
 async fn names(
     read: &mut dyn Read,
-) -> Result<std::collections::HashMap<Uuid, (&'static str, String)>, ArmError> {
+) -> Result<std::collections::HashMap<Uuid, (KnownPrincipal, String)>, ArmError> {
     let mut out = std::collections::HashMap::new();
     for (_, group) in read_documents::<GroupRecord>(read, GROUP).await? {
-        out.insert(group.id, ("Group", group.display_name));
+        out.insert(group.id, (KnownPrincipal::Group, group.display_name));
     }
-    for (kind, label, field) in
-        [("person", "User", "displayName"), ("servicePrincipal", "ServicePrincipal", "displayName")]
+    for (kind, label) in
+        [("person", KnownPrincipal::User), ("servicePrincipal", KnownPrincipal::ServicePrincipal)]
     {
         for document in read.documents(kind).await? {
             if let Ok(id) = Uuid::try_parse(&document.key) {
-                out.insert(id, (label, document.body[field].as_str().unwrap_or_default().to_owned()));
+                out.insert(id, (label, document.body["displayName"].as_str().unwrap_or_default().to_owned()));
             }
         }
     }

@@ -1,13 +1,17 @@
 //! Tenants, subscriptions, locations, providers and the generic resource list.
 
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::filter::{Filter, lookup};
-use sekisho_arm::registry::PutStyle;
-use sekisho_arm::registry::{Registry, Storage, any_schema};
-use sekisho_arm::resource::instant;
+use sekisho_arm::registry::{PutStyle, Registry, Storage};
+use sekisho_arm::resource::{instant, shown};
 use sekisho_arm::{ArmError, Call, Listing, Read, ResourceType, Scope, ScopeKind, TypeName, TypeSpec};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::app::App;
+use crate::routes::List;
 
 /// The api-versions of the core types (groups, subscriptions, tags, providers), newest first.
 pub const VERSIONS: &[&str] = &[
@@ -43,7 +47,7 @@ static SUBSCRIPTION_SPEC: TypeSpec = TypeSpec {
     shows_etag: false,
     shows_state: false,
     actions: &[],
-    schema: any_schema,
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<Subscription>(),
 };
 
 #[async_trait::async_trait]
@@ -67,31 +71,105 @@ impl ResourceType for Subscriptions {
         _: &Call,
         resource: &sekisho_arm::Resource,
     ) -> Result<Value, ArmError> {
-        Ok(subscription(&self.tenant, resource))
+        shown(&subscription(&self.tenant, resource))
     }
 }
 
-fn subscription(tenant: &str, resource: &sekisho_arm::Resource) -> Value {
-    json!({
-        "id": resource.id.to_string(),
-        "subscriptionId": resource.id.name(),
-        "tenantId": tenant,
-        "displayName": resource.rest.get("displayName").cloned().unwrap_or_else(|| resource.id.name().into()),
-        "state": "Enabled",
-        "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "Sekisho", "spendingLimit": "Off"},
-        "authorizationSource": "RoleBased",
-        "managedByTenants": [],
-        "tags": resource.tags.clone().unwrap_or_default(),
-    })
+/// A subscription.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    id: String,
+    subscription_id: String,
+    tenant_id: String,
+    display_name: String,
+    state: &'static str,
+    subscription_policies: SubscriptionPolicies,
+    authorization_source: &'static str,
+    managed_by_tenants: [String; 0],
+    #[schemars(with = "BTreeMap<String, String>")]
+    tags: Map<String, Value>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct SubscriptionPolicies {
+    location_placement_id: &'static str,
+    quota_id: &'static str,
+    spending_limit: &'static str,
+}
+
+fn subscription(tenant: &str, resource: &sekisho_arm::Resource) -> Subscription {
+    let name = resource.id.name();
+    Subscription {
+        id: resource.id.to_string(),
+        subscription_id: name.to_owned(),
+        tenant_id: tenant.to_owned(),
+        display_name: resource.rest.get("displayName").and_then(Value::as_str).unwrap_or(name).to_owned(),
+        state: "Enabled",
+        subscription_policies: SubscriptionPolicies {
+            location_placement_id: "Public_2014-09-01",
+            quota_id: "Sekisho",
+            spending_limit: "Off",
+        },
+        authorization_source: "RoleBased",
+        managed_by_tenants: [],
+        tags: resource.tags.clone().unwrap_or_default(),
+    }
+}
+
+/// A tenant: there is one.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    id: String,
+    tenant_id: String,
+    country_code: &'static str,
+    display_name: String,
+    domains: [String; 1],
+    default_domain: String,
+    tenant_category: &'static str,
+    tenant_type: &'static str,
 }
 
 /// `GET /tenants`.
-pub fn tenants(app: &App) -> Value {
-    json!({"value": [{
-        "id": format!("/tenants/{}", app.tenant), "tenantId": app.tenant, "countryCode": "JP",
-        "displayName": app.config.organization, "domains": [app.config.host], "defaultDomain": app.config.host,
-        "tenantCategory": "Home", "tenantType": "AAD",
-    }]})
+pub fn tenants(app: &App) -> List<Tenant> {
+    let host = app.config.host.clone();
+    List {
+        value: vec![Tenant {
+            id: format!("/tenants/{}", app.tenant),
+            tenant_id: app.tenant.to_string(),
+            country_code: "JP",
+            display_name: app.config.organization.clone(),
+            domains: [host.clone()],
+            default_domain: host,
+            tenant_category: "Home",
+            tenant_type: "AAD",
+        }],
+    }
+}
+
+/// A list with its length.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Counted<T> {
+    value: Vec<T>,
+    count: Total,
+}
+
+/// A number in the shape ARM gives it.
+#[derive(Serialize, JsonSchema)]
+pub struct Total {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    value: usize,
+}
+
+impl Total {
+    /// A number.
+    pub fn of(value: usize) -> Total {
+        Total { kind: "Total", value }
+    }
 }
 
 /// `GET /subscriptions`: those the caller has any right in.
@@ -102,95 +180,170 @@ pub async fn subscriptions(
     app: &App,
     read: &mut (dyn Read + '_),
     sees: &(dyn Fn(&Scope) -> bool + Sync),
-) -> Result<Value, ArmError> {
+) -> Result<Counted<Subscription>, ArmError> {
     let listing = Listing::of(&Scope::Tenant, &TypeName::new("Microsoft.Resources", "subscriptions"));
     let all = read.list(&listing).await?;
-    let value: Vec<Value> =
+    let value: Vec<Subscription> =
         all.iter().filter(|s| sees(&s.id)).map(|s| subscription(&app.tenant.to_string(), s)).collect();
-    Ok(json!({"value": value, "count": {"type": "Total", "value": value.len()}}))
+    Ok(Counted { count: Total::of(value.len()), value })
 }
 
 /// `GET S/locations`: the configured location and every other that something is in.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn locations(app: &App, read: &mut (dyn Read + '_), scope: &Scope) -> Result<Value, ArmError> {
+pub async fn locations(
+    app: &App,
+    read: &mut (dyn Read + '_),
+    scope: &Scope,
+) -> Result<List<Location>, ArmError> {
     let all =
         read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
     let mut names: Vec<String> = all.into_iter().filter_map(|r| r.location).collect();
     names.insert(0, app.config.location.clone());
     let mut seen = std::collections::HashSet::new();
     names.retain(|n| seen.insert(n.clone()));
-    let value: Vec<Value> = names
-        .iter()
-        .map(|name| {
-            json!({
-                "id": format!("{scope}/locations/{name}"), "name": name, "type": "Region", "displayName": name,
-                "regionalDisplayName": name,
-                "metadata": {
-                    "regionType": "Physical", "regionCategory": "Recommended", "geographyGroup": "Sekisho", "geography": "Sekisho",
-                    "latitude": "35.68", "longitude": "139.77", "physicalLocation": name, "pairedRegion": [],
-                },
-            })
-        })
-        .collect();
-    Ok(json!({ "value": value }))
+    let value = names.into_iter().map(|name| Location {
+        id: format!("{scope}/locations/{name}"),
+        kind: "Region",
+        display_name: name.clone(),
+        regional_display_name: name.clone(),
+        metadata: LocationMetadata {
+            region_type: "Physical",
+            region_category: "Recommended",
+            geography_group: "Sekisho",
+            geography: "Sekisho",
+            latitude: "35.68",
+            longitude: "139.77",
+            physical_location: name.clone(),
+            paired_region: [],
+        },
+        name,
+    });
+    Ok(List { value: value.collect() })
+}
+
+/// A location: the word by which resources say where they are.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Location {
+    id: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    display_name: String,
+    regional_display_name: String,
+    metadata: LocationMetadata,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct LocationMetadata {
+    region_type: &'static str,
+    region_category: &'static str,
+    geography_group: &'static str,
+    geography: &'static str,
+    latitude: &'static str,
+    longitude: &'static str,
+    physical_location: String,
+    paired_region: [String; 0],
+}
+
+/// A resource provider.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Provider {
+    id: String,
+    namespace: &'static str,
+    registration_state: &'static str,
+    registration_policy: &'static str,
+    resource_types: Vec<ProviderType>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ProviderType")]
+struct ProviderType {
+    resource_type: &'static str,
+    locations: &'static [&'static str],
+    api_versions: &'static [&'static str],
+    default_api_version: Option<&'static str>,
+    capabilities: &'static str,
 }
 
 /// One provider's description; `az resource` picks the api-version it uses from here.
 ///
 /// # Errors
 /// 404 `InvalidResourceNamespace`.
-pub fn provider(registry: &Registry, namespace: &str) -> Result<Value, ArmError> {
-    let types: Vec<Value> = registry
-        .types()
-        .map(|k| k.spec())
-        .filter(|s| s.namespace.eq_ignore_ascii_case(namespace))
-        .map(|spec| {
-            json!({
-                "resourceType": spec.path, "locations": if spec.location { vec!["home"] } else { Vec::new() },
-                "apiVersions": spec.versions, "defaultApiVersion": spec.versions.first(),
-                "capabilities": if spec.location { "SupportsTags, SupportsLocation" } else { "None" },
-            })
-        })
-        .collect();
+pub fn provider(registry: &Registry, namespace: &str) -> Result<Provider, ArmError> {
     let canonical = registry.namespaces().into_iter().find(|n| n.eq_ignore_ascii_case(namespace));
-    let Some(canonical) = canonical else {
+    let Some(namespace) = canonical else {
         let text = format!("The resource namespace '{namespace}' is invalid.");
         return Err(ArmError::new(404, "InvalidResourceNamespace", text));
     };
-    Ok(json!({
-        "id": format!("/providers/{canonical}"), "namespace": canonical, "registrationState": "Registered",
-        "registrationPolicy": "RegistrationFree", "resourceTypes": types,
-    }))
+    let own = registry.types().map(|k| k.spec()).filter(|s| s.namespace == namespace);
+    let resource_types = own.map(|spec| ProviderType {
+        resource_type: spec.path,
+        locations: if spec.location { &["home"] } else { &[] },
+        api_versions: spec.versions,
+        default_api_version: spec.versions.first().copied(),
+        capabilities: if spec.location { "SupportsTags, SupportsLocation" } else { "None" },
+    });
+    Ok(Provider {
+        id: format!("/providers/{namespace}"),
+        namespace,
+        registration_state: "Registered",
+        registration_policy: "RegistrationFree",
+        resource_types: resource_types.collect(),
+    })
 }
 
 /// All providers.
-pub fn providers(registry: &Registry) -> Value {
-    let value: Vec<Value> = registry.namespaces().iter().filter_map(|n| provider(registry, n).ok()).collect();
-    json!({ "value": value })
+pub fn providers(registry: &Registry) -> List<Provider> {
+    List { value: registry.namespaces().iter().filter_map(|n| provider(registry, n).ok()).collect() }
+}
+
+/// An operation of a provider.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    name: String,
+    is_data_action: bool,
+    origin: &'static str,
+    display: OperationDisplay,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct OperationDisplay {
+    provider: &'static str,
+    resource: String,
+    operation: String,
+    description: String,
 }
 
 /// `GET /providers/{ns}/operations`: what a provider lets callers do.
-pub fn operations(registry: &Registry, type_name: &TypeName) -> Option<Value> {
+pub fn operations(registry: &Registry, type_name: &TypeName) -> Option<List<Operation>> {
     let namespace =
         registry.namespaces().into_iter().find(|n| n.eq_ignore_ascii_case(&type_name.namespace))?;
     if !type_name.path.eq_ignore_ascii_case("operations") {
         return None;
     }
     let prefix = format!("{namespace}/");
-    let value: Vec<Value> = registry
-        .operations()
-        .into_iter()
-        .filter(|o| o.starts_with(&prefix))
-        .map(|name| {
-            let (resource, verb) = name[prefix.len()..].rsplit_once('/').unwrap_or(("", &name));
-            let display =
-                json!({"provider": namespace, "resource": resource, "operation": verb, "description": name});
-            json!({"name": name, "isDataAction": false, "origin": "user,system", "display": display})
-        })
-        .collect();
-    Some(json!({ "value": value }))
+    let value = registry.operations().into_iter().filter(|o| o.starts_with(&prefix)).map(|name| {
+        let (resource, verb) = name[prefix.len()..].rsplit_once('/').unwrap_or(("", &name));
+        Operation {
+            display: OperationDisplay {
+                provider: namespace,
+                resource: resource.to_owned(),
+                operation: verb.to_owned(),
+                description: name.clone(),
+            },
+            is_data_action: false,
+            origin: "user,system",
+            name,
+        }
+    });
+    Some(List { value: value.collect() })
 }
 
 /// The namespace of `POST S/providers/{ns}/register`: everything is registered already.
@@ -209,7 +362,7 @@ pub async fn resources(
     call: &Call,
     scope: &Scope,
     reads: &(dyn Fn(&TypeName, &Scope) -> bool + Sync),
-) -> Result<Value, ArmError> {
+) -> Result<List<ResourceRow>, ArmError> {
     if read.get(scope).await?.is_none() {
         return Err(ArmError::not_found(scope));
     }
@@ -224,35 +377,52 @@ pub async fn resources(
             continue;
         }
         let group = resource.id.resource_group().unwrap_or_default().to_owned();
-        let tags = resource.tags.clone().unwrap_or_default();
-        let mut row = json!({
-            "id": resource.id.to_string(), "name": resource.id.name(), "type": resource.type_name.to_string(),
-            "location": resource.location,
-        });
-        if !tags.is_empty() {
-            row["tags"] = Value::Object(tags.clone());
-        }
-        for (field, at) in [("createdTime", resource.created_at), ("changedTime", resource.changed_at)] {
-            if call.expands(field) {
-                row[field] = instant(at).into();
-            }
-        }
-        if call.expands("provisioningState") {
-            row["provisioningState"] = "Succeeded".into();
-        }
+        let expanded = |field: &str, at| call.expands(field).then(|| instant(at));
+        let row = ResourceRow {
+            id: resource.id.to_string(),
+            name: resource.id.name().to_owned(),
+            kind: resource.type_name.to_string(),
+            created_time: expanded("createdTime", resource.created_at),
+            changed_time: expanded("changedTime", resource.changed_at),
+            provisioning_state: call.expands("provisioningState").then_some("Succeeded"),
+            location: resource.location,
+            tags: resource.tags.unwrap_or_default(),
+        };
         let group = Value::from(group.as_str());
+        let body = shown(&row)?;
         let holds = filter.as_ref().is_none_or(|f| {
             f.matches(&|path| match path.to_ascii_lowercase().as_str() {
                 "resourcegroup" => Some(group.clone()),
-                "resourcetype" => row.get("type").cloned(),
-                _ => field(f, &row, path),
+                "resourcetype" => body.get("type").cloned(),
+                _ => field(f, &body, path),
             })
         });
         if holds {
             value.push(row);
         }
     }
-    Ok(json!({ "value": value }))
+    Ok(List { value })
+}
+
+/// A resource in the generic list.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "GenericResource")]
+pub struct ResourceRow {
+    id: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    location: Option<String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    tags: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provisioning_state: Option<&'static str>,
 }
 
 /// The value that a filter on a resource means by a path: `tagName` and `tagValue` are the two halves of one tag,

@@ -1,10 +1,17 @@
 //! Tags at any scope: `{scope}/providers/Microsoft.Resources/tags/default`.
 
+use std::collections::BTreeMap;
+
 use http::Method;
+use schemars::JsonSchema;
 use sekisho_arm::registry::{Registry, Storage};
 use sekisho_arm::resource::check_tags;
 use sekisho_arm::{ArmError, Listing, Read, Resource, Scope, Write};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::core::Total;
+use crate::routes::List;
 
 /// What the tags in `.../Microsoft.Resources/tags/default` belong to.
 pub fn target(scope: &Scope) -> Option<Scope> {
@@ -13,12 +20,39 @@ pub fn target(scope: &Scope) -> Option<Scope> {
         .then(|| id.base_scope().clone())
 }
 
-fn body(target: &Scope, tags: Map<String, Value>) -> Value {
+/// The tags of a scope.
+#[derive(Serialize, JsonSchema)]
+pub struct ScopeTags {
+    id: String,
+    name: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    properties: ScopeTagsProperties,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ScopeTagsProperties {
+    #[schemars(with = "BTreeMap<String, String>")]
+    tags: Map<String, Value>,
+}
+
+/// How tags are changed.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used: every mistake has an answer of its own")]
+pub struct TagsChange {
+    /// Only of a PATCH: `Merge`, `Replace` (the default) or `Delete`.
+    operation: Option<String>,
+    properties: ScopeTagsProperties,
+}
+
+fn body(target: &Scope, tags: Map<String, Value>) -> ScopeTags {
     let prefix = if *target == Scope::Tenant { String::new() } else { target.to_string() };
-    json!({
-        "id": format!("{prefix}/providers/Microsoft.Resources/tags/default"), "name": "default",
-        "type": "Microsoft.Resources/tags", "properties": {"tags": tags},
-    })
+    ScopeTags {
+        id: format!("{prefix}/providers/Microsoft.Resources/tags/default"),
+        name: "default",
+        kind: "Microsoft.Resources/tags",
+        properties: ScopeTagsProperties { tags },
+    }
 }
 
 async fn load(registry: &Registry, read: &mut (dyn Read + '_), target: &Scope) -> Result<Resource, ArmError> {
@@ -34,7 +68,11 @@ async fn load(registry: &Registry, read: &mut (dyn Read + '_), target: &Scope) -
 ///
 /// # Errors
 /// 404 when the target does not exist.
-pub async fn get(registry: &Registry, read: &mut (dyn Read + '_), target: &Scope) -> Result<Value, ArmError> {
+pub async fn get(
+    registry: &Registry,
+    read: &mut (dyn Read + '_),
+    target: &Scope,
+) -> Result<ScopeTags, ArmError> {
     Ok(body(target, load(registry, read, target).await?.tags.unwrap_or_default()))
 }
 
@@ -48,7 +86,7 @@ pub async fn change(
     target: &Scope,
     method: &Method,
     request: Value,
-) -> Result<Value, ArmError> {
+) -> Result<ScopeTags, ArmError> {
     let mut resource = load(registry, tx.as_read(), target).await?;
     let old = resource.tags.take().unwrap_or_default();
     let given = match request.pointer("/properties/tags") {
@@ -76,26 +114,47 @@ pub async fn change(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn names(read: &mut (dyn Read + '_), scope: &Scope) -> Result<Value, ArmError> {
+pub async fn names(read: &mut (dyn Read + '_), scope: &Scope) -> Result<List<TagName>, ArmError> {
     let all =
         read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
-    let mut names: std::collections::BTreeMap<String, std::collections::BTreeMap<String, usize>> =
-        Default::default();
+    let mut names: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for (name, value) in all.into_iter().filter_map(|r| r.tags).flatten() {
         *names.entry(name).or_default().entry(value.as_str().unwrap_or_default().to_owned()).or_default() +=
             1;
     }
-    let value: Vec<Value> = names
-        .into_iter()
-        .map(|(name, values)| {
-            let id = format!("{scope}/tagNames/{name}");
-            let total: usize = values.values().sum();
-            let list: Vec<Value> = values
+    let value = names.into_iter().map(|(tag_name, values)| {
+        let id = format!("{scope}/tagNames/{tag_name}");
+        TagName {
+            count: Total::of(values.values().sum()),
+            values: values
                 .into_iter()
-                .map(|(v, n)| json!({"id": format!("{id}/tagValues/{v}"), "tagValue": v, "count": {"type": "Total", "value": n}}))
-                .collect();
-            json!({"id": id, "tagName": name, "count": {"type": "Total", "value": total}, "values": list})
-        })
-        .collect();
-    Ok(json!({ "value": value }))
+                .map(|(tag_value, n)| TagValue {
+                    id: format!("{id}/tagValues/{tag_value}"),
+                    tag_value,
+                    count: Total::of(n),
+                })
+                .collect(),
+            id,
+            tag_name,
+        }
+    });
+    Ok(List { value: value.collect() })
+}
+
+/// A tag that resources carry, with its values.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TagName {
+    id: String,
+    tag_name: String,
+    count: Total,
+    values: Vec<TagValue>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct TagValue {
+    id: String,
+    tag_value: String,
+    count: Total,
 }

@@ -3,6 +3,7 @@
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{ArmError, StoreError, Write};
 use sekisho_identity::Secret;
@@ -63,7 +64,20 @@ pub(super) async fn take<T: DeserializeOwned>(tx: &mut (dyn Write + '_), id: &st
     found.ok_or_else(expired)
 }
 
-#[derive(Deserialize)]
+/// A ceremony that a browser goes on with.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PasskeyCeremony {
+    /// Names it in the request that ends it.
+    pub(super) ceremony: String,
+    /// WebAuthn's options for the browser.
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub(super) public_key: Value,
+}
+
+/// The end of a ceremony: with a passkey's answer or with a code.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "CeremonyEnd")]
 pub(super) struct Finish {
     pub(super) ceremony: String,
     #[serde(default)]
@@ -81,9 +95,9 @@ pub(super) fn device_label(headers: &HeaderMap) -> String {
 }
 
 /// An answer that sets the cookies of a new session.
-pub(super) fn signed_in(
+pub(super) fn signed_in<T: Serialize>(
     status: StatusCode,
-    body: &Value,
+    body: &T,
     token: &Secret,
     device: Option<&Secret>,
 ) -> Response {

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use fast_qr::convert::svg::SvgBuilder;
 use fast_qr::qr::QRBuilder;
 use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use sekisho_arm::resource::instant;
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{ArmError, Outcome, Scope, StoreError};
@@ -14,23 +15,150 @@ use sekisho_identity::link::{Link, LinkError, LinkKind};
 use sekisho_identity::passkey::{PasskeyError, Registration, StoredPasskey};
 use sekisho_identity::password::PasswordHash;
 use sekisho_identity::recovery::RecoveryCodes;
+use sekisho_identity::secret::Exposed;
 use sekisho_identity::session::Method;
 use sekisho_identity::totp::Authenticator;
 use sekisho_identity::{Digest, Person, Secret, password};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::ceremony::{Finish, device_label, keep, passkey_error, sentence, signed_in, take};
+use super::ceremony::{
+    Finish, PasskeyCeremony, device_label, keep, passkey_error, sentence, signed_in, take,
+};
 use super::{answer, body, entry, kind, people, person_ref, sessions};
 use crate::app::App;
 use crate::http::{self as web, Peer};
 use crate::resources::authorization::owner_assignment;
+use crate::routes::{Operation, Routes};
 
-#[derive(Deserialize)]
+/// The routes.
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .on(
+            Operation::get("/auth/state", "What the sign-in page needs to know")
+                .anybody()
+                .answers::<AuthState>(200),
+            state,
+        )
+        .on(
+            Operation::post("/auth/setup/inspect", "Says what a one-time link is for")
+                .anybody()
+                .takes::<Token>()
+                .answers::<SetupLink>(200),
+            inspect,
+        )
+        .on(
+            Operation::post("/auth/setup/passkey/begin", "Begins to enrol with a passkey")
+                .anybody()
+                .takes::<SetupBegin>()
+                .answers::<PasskeyCeremony>(200),
+            setup_passkey_begin,
+        )
+        .on(
+            Operation::post("/auth/setup/passkey/finish", "Enrols with a passkey and signs in")
+                .anybody()
+                .takes::<Finish>()
+                .answers::<SetupDone>(200),
+            setup_passkey_finish,
+        )
+        .on(
+            Operation::post(
+                "/auth/setup/password/begin",
+                "Begins to enrol with password and authenticator app",
+            )
+            .anybody()
+            .takes::<SetupBegin>()
+            .answers::<PasswordSetup>(200),
+            setup_password_begin,
+        )
+        .on(
+            Operation::post("/auth/setup/password/finish", "Enrols with password and code and signs in")
+                .anybody()
+                .takes::<Finish>()
+                .answers::<SetupDone>(200),
+            setup_password_finish,
+        )
+        .on(
+            Operation::post("/auth/credentials/passkey/begin", "Begins to add a passkey to oneself")
+                .session()
+                .takes::<NewPasskey>()
+                .answers::<PasskeyCeremony>(200),
+            add_passkey_begin,
+        )
+        .on(
+            Operation::post("/auth/credentials/passkey/finish", "Adds a passkey to oneself")
+                .session()
+                .takes::<Finish>()
+                .ends(204),
+            add_passkey_finish,
+        )
+}
+
+/// What the sign-in page needs to know.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct AuthState {
+    /// Whether nobody exists yet.
+    first_run: bool,
+    version: &'static str,
+    product: &'static str,
+    organization: String,
+    /// Whether passkeys can be used at this address.
+    passkeys: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "LinkToken")]
 struct Token {
+    #[schemars(with = "String")]
     token: Secret,
+}
+
+/// What a one-time link is for.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct SetupLink {
+    kind: SetupKind,
+    expires_at: String,
+    /// Whom it is for, unless it is for the first person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_principal_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum SetupKind {
+    FirstRun,
+    Invite,
+    Reset,
+}
+
+/// A password that waits for the first code of its authenticator app. The secret is shown here and never again.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct PasswordSetup {
+    ceremony: String,
+    secret: Exposed,
+    otpauth_url: Exposed,
+    /// The address as a QR code.
+    qr_svg: String,
+}
+
+/// The end of an enrolment. The codes are shown here and never again.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct SetupDone {
+    recovery_codes: Vec<Exposed>,
+    session: sessions::Shown,
+}
+
+/// What a new passkey is called.
+#[derive(Deserialize, JsonSchema)]
+struct NewPasskey {
+    label: Option<String>,
 }
 
 fn link_error(error: LinkError) -> ArmError {
@@ -48,13 +176,16 @@ async fn find_link(read: &mut (dyn sekisho_arm::Read + '_), token: &Secret) -> R
 pub(super) async fn state(State(app): State<Arc<App>>) -> Response {
     let first = async { Ok::<_, StoreError>(!people::anybody(&mut app.store.read().await?).await?) };
     match first.await {
-        Ok(first_run) => web::json(
-            StatusCode::OK,
-            &json!({
-                "firstRun": first_run, "version": env!("CARGO_PKG_VERSION"), "product": "Sekisho",
-                "organization": app.config.organization, "passkeys": app.identity.passkeys.is_ok(),
-            }),
-        ),
+        Ok(first_run) => {
+            let state = AuthState {
+                first_run,
+                version: env!("CARGO_PKG_VERSION"),
+                product: "Sekisho",
+                organization: app.config.organization.clone(),
+                passkeys: app.identity.passkeys.is_ok(),
+            };
+            web::json(StatusCode::OK, &state)
+        }
         Err(error) => web::arm_error(&error.into()),
     }
 }
@@ -70,26 +201,27 @@ pub(super) async fn inspect(State(app): State<Arc<App>>, request: Request) -> Re
             None => None,
         };
         let kind = match link.kind {
-            LinkKind::Setup => "firstRun",
-            LinkKind::Invite => "invite",
-            LinkKind::Recovery => "reset",
+            LinkKind::Setup => SetupKind::FirstRun,
+            LinkKind::Invite => SetupKind::Invite,
+            LinkKind::Recovery => SetupKind::Reset,
         };
-        let mut out = json!({"kind": kind, "expiresAt": instant(link.expires)});
-        if let Some(person) = person {
-            out["userPrincipalName"] = person.user_principal_name.into();
-            out["displayName"] = person.display_name.into();
-        }
+        let (user_principal_name, display_name) =
+            person.map(|p| (p.user_principal_name, p.display_name)).unzip();
+        let out = SetupLink { kind, expires_at: instant(link.expires), user_principal_name, display_name };
         Ok(web::json(StatusCode::OK, &out))
     };
     answer(run.await)
 }
 
-#[derive(Deserialize)]
+/// Who enrols. A link that names a person leaves the two names unread.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct SetupBegin {
+    #[schemars(with = "String")]
     token: Secret,
     user_principal_name: String,
     display_name: String,
+    #[schemars(with = "Option<String>")]
     password: Option<Secret>,
 }
 
@@ -145,7 +277,10 @@ pub(super) async fn setup_passkey_begin(State(app): State<Arc<App>>, request: Re
             password: None,
         };
         let id = keep(&app, setup).await?;
-        Ok(web::json(StatusCode::OK, &json!({"ceremony": id, "publicKey": options["publicKey"]})))
+        Ok(web::json(
+            StatusCode::OK,
+            &PasskeyCeremony { ceremony: id, public_key: options["publicKey"].clone() },
+        ))
     };
     answer(run.await)
 }
@@ -252,9 +387,11 @@ async fn enrol(
         })
         .await?;
     app.access.refresh(&app.store).await?;
-    let codes: Vec<&str> = codes.iter().map(Secret::expose).collect();
-    let shown = sessions::describe(app, &session).await?;
-    Ok(signed_in(StatusCode::OK, &json!({"recoveryCodes": codes, "session": shown}), &token, Some(&device)))
+    let done = SetupDone {
+        recovery_codes: codes.into_iter().map(Exposed).collect(),
+        session: sessions::describe(app, &session).await?,
+    };
+    Ok(signed_in(StatusCode::OK, &done, &token, Some(&device)))
 }
 
 /// `POST /auth/setup/password/begin`.
@@ -283,7 +420,6 @@ pub(super) async fn setup_password_begin(State(app): State<Arc<App>>, request: R
         let (url, text) = authenticator.enrolment(&app.config.organization, &person.user_principal_name);
         let qr = QRBuilder::new(url.expose()).build().map_err(|_| ArmError::internal())?;
         let svg = SvgBuilder::default().to_str(&qr);
-        let shown = json!({"secret": text.expose(), "otpauthUrl": url.expose(), "qrSvg": svg});
         let setup = Setup {
             token: wanted.token.digest(),
             person,
@@ -293,8 +429,8 @@ pub(super) async fn setup_password_begin(State(app): State<Arc<App>>, request: R
             password: Some((hash, authenticator)),
         };
         let id = keep(&app, setup).await?;
-        let mut out = shown;
-        out["ceremony"] = id.into();
+        let out =
+            PasswordSetup { ceremony: id, secret: Exposed(text), otpauth_url: Exposed(url), qr_svg: svg };
         Ok(web::json(StatusCode::OK, &out))
     };
     answer(run.await)
@@ -355,18 +491,18 @@ pub(super) async fn add_passkey_begin(
 ) -> Response {
     let run = async {
         let (person, _) = sessions::fresh(&app, request.method(), &headers, peer).await?;
-        let given: Value = body(request).await?;
-        let label = given["label"]
-            .as_str()
-            .filter(|l| !l.trim().is_empty())
-            .map_or_else(|| device_label(&headers), str::to_owned);
+        let given: NewPasskey = body(request).await?;
+        let label = given.label.filter(|l| !l.trim().is_empty()).unwrap_or_else(|| device_label(&headers));
         let existing = people::passkeys(&mut app.store.read().await?, person.id).await?;
         let passkeys = app.identity.passkeys()?;
         let (options, registration) = passkeys
             .start_registration(&person, &existing, OffsetDateTime::now_utc())
             .map_err(passkey_error)?;
         let id = keep(&app, AddPasskey { person: person.id, label, registration }).await?;
-        Ok(web::json(StatusCode::OK, &json!({"ceremony": id, "publicKey": options["publicKey"]})))
+        Ok(web::json(
+            StatusCode::OK,
+            &PasskeyCeremony { ceremony: id, public_key: options["publicKey"].clone() },
+        ))
     };
     answer(run.await)
 }

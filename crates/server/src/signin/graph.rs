@@ -9,16 +9,22 @@ mod groups;
 mod programs;
 mod users;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use http::{Method, Uri};
+use schemars::JsonSchema;
 use sekisho_arm::engine::Answer;
 use sekisho_arm::filter::{Filter, lookup};
+use sekisho_arm::resource::typed;
 use sekisho_arm::{ArmError, Outcome, Scope, Write};
+use sekisho_identity::person::User;
+use sekisho_identity::service_principal::{ShownApplication, ShownCredential, ShownServicePrincipal};
 use sekisho_rbac::{PrincipalId, Snapshot, guard};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::entry;
@@ -26,6 +32,13 @@ use crate::access::living_facts;
 use crate::app::App;
 use crate::authn::{self, Caller};
 use crate::http::{self as web, Peer};
+use crate::routes::{List, Operation};
+
+use groups::{Group, GroupIds, NewGroup, Reference};
+use programs::{
+    ApplicationChange, NewApplication, NewSecret, NewServicePrincipal, OldSecret, ServicePrincipalChange,
+};
+use users::{Invitation, NewUser, UserChange};
 
 /// The right to read the directory beyond what everybody with a role may.
 pub(super) const READ: &str = "Microsoft.Authorization/principals/read";
@@ -33,6 +46,200 @@ pub(super) const READ: &str = "Microsoft.Authorization/principals/read";
 pub(super) const WRITE: &str = "Microsoft.Authorization/principals/write";
 /// The right to remove from it.
 pub(super) const DELETE: &str = "Microsoft.Authorization/principals/delete";
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Me,
+    Users,
+    AddUser,
+    User,
+    ChangeUser,
+    RemoveUser,
+    Invite,
+    Groups,
+    AddGroup,
+    Group,
+    RemoveGroup,
+    Members,
+    AddMember,
+    RemoveMember,
+    CheckMemberGroups,
+    ServicePrincipals,
+    AddServicePrincipal,
+    ServicePrincipal,
+    ChangeServicePrincipal,
+    RemoveServicePrincipal,
+    AddPrincipalPassword,
+    RemovePrincipalPassword,
+    Applications,
+    AddApplication,
+    Application,
+    ChangeApplication,
+    RemoveApplication,
+    AddPassword,
+    RemovePassword,
+    ByIds,
+    Object,
+}
+
+/// Everything that is served: what finds a request's task and what the document describes.
+static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
+    let (get, post, patch, delete) = (Operation::get, Operation::post, Operation::patch, Operation::delete);
+    let list = |o: Operation| o.query("$filter");
+    let groups_of = |path| {
+        post(path, "Which of the groups somebody is in").takes::<GroupIds>().answers::<List<String>>(200)
+    };
+    vec![
+        (get("/v1.0/me", "Oneself").answers::<User>(200), Task::Me),
+        (list(get("/v1.0/users", "All people")).answers::<List<User>>(200), Task::Users),
+        (post("/v1.0/users", "Adds a person").takes::<NewUser>().answers::<User>(201), Task::AddUser),
+        (get("/v1.0/users/{id}", "A person").answers::<User>(200), Task::User),
+        (patch("/v1.0/users/{id}", "Changes a person").takes::<UserChange>().ends(204), Task::ChangeUser),
+        (delete("/v1.0/users/{id}", "Removes a person").ends(204), Task::RemoveUser),
+        (
+            post("/v1.0/users/{id}/sekisho.invite", "Makes a one-time link for a person to enrol with")
+                .answers::<Invitation>(200),
+            Task::Invite,
+        ),
+        (list(get("/v1.0/groups", "All groups")).answers::<List<Group>>(200), Task::Groups),
+        (post("/v1.0/groups", "Adds a group").takes::<NewGroup>().answers::<Group>(201), Task::AddGroup),
+        (get("/v1.0/groups/{id}", "A group").answers::<Group>(200), Task::Group),
+        (delete("/v1.0/groups/{id}", "Removes a group").ends(204), Task::RemoveGroup),
+        (
+            get("/v1.0/groups/{id}/members", "Who is in a group").answers::<List<DirectoryObject>>(200),
+            Task::Members,
+        ),
+        (
+            post("/v1.0/groups/{id}/members/$ref", "Adds a member").takes::<Reference>().ends(204),
+            Task::AddMember,
+        ),
+        (
+            delete("/v1.0/groups/{id}/members/{memberId}/$ref", "Removes a member").ends(204),
+            Task::RemoveMember,
+        ),
+        (groups_of("/v1.0/groups/{id}/checkMemberGroups"), Task::CheckMemberGroups),
+        (groups_of("/v1.0/users/{id}/checkMemberGroups"), Task::CheckMemberGroups),
+        (groups_of("/v1.0/directoryObjects/{id}/checkMemberGroups"), Task::CheckMemberGroups),
+        (groups_of("/v1.0/servicePrincipals/{id}/checkMemberGroups"), Task::CheckMemberGroups),
+        (
+            list(get("/v1.0/servicePrincipals", "All service principals"))
+                .answers::<List<ShownServicePrincipal>>(200),
+            Task::ServicePrincipals,
+        ),
+        (
+            post("/v1.0/servicePrincipals", "Adds the service principal of an application")
+                .takes::<NewServicePrincipal>()
+                .answers::<ShownServicePrincipal>(201),
+            Task::AddServicePrincipal,
+        ),
+        (
+            get("/v1.0/servicePrincipals/{id}", "A service principal").answers::<ShownServicePrincipal>(200),
+            Task::ServicePrincipal,
+        ),
+        (
+            patch("/v1.0/servicePrincipals/{id}", "Changes a service principal")
+                .takes::<ServicePrincipalChange>()
+                .ends(204),
+            Task::ChangeServicePrincipal,
+        ),
+        (
+            delete("/v1.0/servicePrincipals/{id}", "Removes a service principal").ends(204),
+            Task::RemoveServicePrincipal,
+        ),
+        (
+            post("/v1.0/servicePrincipals/{id}/addPassword", "Makes a secret")
+                .takes::<NewSecret>()
+                .answers::<ShownCredential>(200),
+            Task::AddPrincipalPassword,
+        ),
+        (
+            post("/v1.0/servicePrincipals/{id}/removePassword", "Removes a secret")
+                .takes::<OldSecret>()
+                .ends(204),
+            Task::RemovePrincipalPassword,
+        ),
+        (
+            list(get("/v1.0/applications", "All applications")).answers::<List<ShownApplication>>(200),
+            Task::Applications,
+        ),
+        (
+            post("/v1.0/applications", "Adds an application")
+                .takes::<NewApplication>()
+                .answers::<ShownApplication>(201),
+            Task::AddApplication,
+        ),
+        (
+            get("/v1.0/applications/{id}", "An application").answers::<ShownApplication>(200),
+            Task::Application,
+        ),
+        (
+            patch("/v1.0/applications/{id}", "Changes an application").takes::<ApplicationChange>().ends(204),
+            Task::ChangeApplication,
+        ),
+        (delete("/v1.0/applications/{id}", "Removes an application").ends(204), Task::RemoveApplication),
+        (
+            post("/v1.0/applications/{id}/addPassword", "Makes a secret")
+                .takes::<NewSecret>()
+                .answers::<ShownCredential>(200),
+            Task::AddPassword,
+        ),
+        (
+            post("/v1.0/applications/{id}/removePassword", "Removes a secret").takes::<OldSecret>().ends(204),
+            Task::RemovePassword,
+        ),
+        (
+            post("/v1.0/directoryObjects/getByIds", "Whoever has one of the ids")
+                .takes::<WantedObjects>()
+                .answers::<List<DirectoryObject>>(200),
+            Task::ByIds,
+        ),
+        (
+            get("/v1.0/directoryObjects/{id}", "Whoever has the id").answers::<DirectoryObject>(200),
+            Task::Object,
+        ),
+    ]
+});
+
+/// What the document says of it.
+pub(super) fn operations() -> Vec<Operation> {
+    TABLE.iter().map(|(operation, _)| operation.clone()).collect()
+}
+
+/// The task of a request, with what stands for the names in its path.
+fn find<'w>(method: &Method, words: &[&'w str]) -> Option<(Task, Vec<&'w str>)> {
+    TABLE.iter().filter(|(operation, _)| operation.method == *method).find_map(|(operation, task)| {
+        let pattern: Vec<&str> = operation.path.split('/').skip(2).collect();
+        let fits = |(pattern, word): (&&str, &&str)| pattern.starts_with('{') || pattern == word;
+        let all = pattern.len() == words.len() && pattern.iter().zip(words).all(fits);
+        let named = pattern.iter().zip(words).filter(|(p, _)| p.starts_with('{')).map(|(_, word)| *word);
+        all.then(|| (*task, named.collect()))
+    })
+}
+
+/// Whoever can be a member: a person, a group or a service principal.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used: each kind makes its own part of the list")]
+#[serde(untagged)]
+enum DirectoryObject {
+    User(User),
+    Group(Group),
+    ServicePrincipal(ShownServicePrincipal),
+}
+
+/// Whom `getByIds` is asked for.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct WantedObjects {
+    ids: Option<Vec<String>>,
+    /// `user`, `group`, `servicePrincipal`; all when absent.
+    types: Option<Vec<String>>,
+}
+
+/// A body as what the request takes; clients that have nothing to say leave it out.
+fn given<T: DeserializeOwned + Default>(body: &Value) -> Result<T, ArmError> {
+    if body.is_null() { Ok(T::default()) } else { typed(body, "") }
+}
 
 /// Answers everything under `/v1.0`.
 pub(super) async fn dispatch(
@@ -96,56 +303,49 @@ impl Graph<'_> {
             let text = "Insufficient privileges to complete the operation.";
             return Err(ArmError::new(403, "Authorization_RequestDenied", text));
         }
-        match (method, words.as_slice()) {
-            (&Method::GET, ["me"]) => self.me().await,
-            (&Method::GET, ["users"]) => self.list(uri, self.users().await?),
-            (&Method::POST, ["users"]) => self.add_user(body).await,
-            (&Method::GET, ["users", id]) => self.one(self.users().await?, id),
-            (&Method::PATCH, ["users", id]) => self.change_user(id, body).await,
-            (&Method::DELETE, ["users", id]) => self.remove_user(id).await,
-            (&Method::POST, ["users", id, "sekisho.invite"]) => self.invite(id).await,
-            (&Method::GET, ["groups"]) => self.list(uri, self.groups().await?),
-            (&Method::POST, ["groups"]) => self.add_group(body).await,
-            (&Method::GET, ["groups", id]) => self.one(self.groups().await?, id),
-            (&Method::DELETE, ["groups", id]) => self.remove_group(id).await,
-            (&Method::GET, ["groups", id, "members"]) => self.members(id).await,
-            (&Method::POST, ["groups", id, "members", "$ref"]) => self.add_member(id, body).await,
-            (&Method::DELETE, ["groups", id, "members", member, "$ref"]) => {
-                self.remove_member(id, member).await
-            }
-            (
-                &Method::POST,
-                ["groups" | "users" | "directoryObjects" | "servicePrincipals", id, "checkMemberGroups"],
-            ) => self.check_members(id, body).await,
-            (&Method::GET, ["servicePrincipals"]) => self.list(uri, self.service_principals().await?),
-            (&Method::POST, ["servicePrincipals"]) => self.add_service_principal(body).await,
-            (&Method::GET, ["servicePrincipals", id]) => self.one(self.service_principals().await?, id),
-            (&Method::PATCH, ["servicePrincipals", id]) => self.change_service_principal(id, body).await,
-            (&Method::DELETE, ["servicePrincipals", id]) => self.remove_service_principal(id).await,
+        let Some((task, names)) = find(method, &words) else {
+            let text = "This part of Microsoft Graph is not served.";
+            return Err(ArmError::new(404, "Request_ResourceNotFound", text));
+        };
+        let id = names.first().copied().unwrap_or_default();
+        match task {
+            Task::Me => self.me().await,
+            Task::Users => self.list(uri, self.users().await?),
+            Task::AddUser => self.add_user(body).await,
+            Task::User => self.one(self.users().await?, id),
+            Task::ChangeUser => self.change_user(id, body).await,
+            Task::RemoveUser => self.remove_user(id).await,
+            Task::Invite => self.invite(id).await,
+            Task::Groups => self.list(uri, self.groups().await?),
+            Task::AddGroup => self.add_group(body).await,
+            Task::Group => self.one(self.groups().await?, id),
+            Task::RemoveGroup => self.remove_group(id).await,
+            Task::Members => self.members(id).await,
+            Task::AddMember => self.add_member(id, body).await,
+            Task::RemoveMember => self.remove_member(id, names.get(1).copied().unwrap_or_default()).await,
+            Task::CheckMemberGroups => self.check_members(id, body).await,
+            Task::ServicePrincipals => self.list(uri, self.service_principals().await?),
+            Task::AddServicePrincipal => self.add_service_principal(body).await,
+            Task::ServicePrincipal => self.one(self.service_principals().await?, id),
+            Task::ChangeServicePrincipal => self.change_service_principal(id, body).await,
+            Task::RemoveServicePrincipal => self.remove_service_principal(id).await,
             // A service principal has its application's secrets: there is one list of them.
-            (&Method::POST, ["servicePrincipals", id, "addPassword"]) => {
-                self.add_password(&self.application_of(id).await?, body).await
-            }
-            (&Method::POST, ["servicePrincipals", id, "removePassword"]) => {
+            Task::AddPrincipalPassword => self.add_password(&self.application_of(id).await?, body).await,
+            Task::RemovePrincipalPassword => {
                 self.remove_password(&self.application_of(id).await?, body).await
             }
-            (&Method::GET, ["applications"]) => self.list(uri, self.applications().await?),
-            (&Method::POST, ["applications"]) => self.add_application(body).await,
-            (&Method::GET, ["applications", id]) => self.one(self.applications().await?, id),
-            (&Method::PATCH, ["applications", id]) => self.change_application(id, body).await,
-            (&Method::DELETE, ["applications", id]) => self.remove_application(id).await,
-            (&Method::POST, ["applications", id, "addPassword"]) => self.add_password(id, body).await,
-            (&Method::POST, ["applications", id, "removePassword"]) => self.remove_password(id, body).await,
-            (&Method::POST, ["directoryObjects", "getByIds"]) => self.by_ids(body).await,
-            (&Method::GET, ["directoryObjects", id]) => {
+            Task::Applications => self.list(uri, self.applications().await?),
+            Task::AddApplication => self.add_application(body).await,
+            Task::Application => self.one(self.applications().await?, id),
+            Task::ChangeApplication => self.change_application(id, body).await,
+            Task::RemoveApplication => self.remove_application(id).await,
+            Task::AddPassword => self.add_password(id, body).await,
+            Task::RemovePassword => self.remove_password(id, body).await,
+            Task::ByIds => self.by_ids(body).await,
+            Task::Object => {
                 let found = self.everything().await?.into_iter().find(|o| o["id"] == *id);
                 found.map(|o| Answer::json(200, o)).ok_or_else(|| not_found(id))
             }
-            _ => Err(ArmError::new(
-                404,
-                "Request_ResourceNotFound",
-                "This part of Microsoft Graph is not served.",
-            )),
         }
     }
 
@@ -258,12 +458,11 @@ impl Graph<'_> {
     }
 
     async fn by_ids(&self, body: Value) -> Result<Answer, ArmError> {
-        let ids: Vec<&str> =
-            body["ids"].as_array().into_iter().flatten().filter_map(Value::as_str).take(1000).collect();
-        let types: Vec<&str> =
-            body["types"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let asked: WantedObjects = given(&body)?;
+        let (ids, types) = (asked.ids.unwrap_or_default(), asked.types.unwrap_or_default());
         let wanted = |o: &Value| {
-            let id = o["id"].as_str().is_some_and(|i| ids.iter().any(|w| w.eq_ignore_ascii_case(i)));
+            let id = o["id"].as_str();
+            let id = id.is_some_and(|i| ids.iter().take(1000).any(|w| w.eq_ignore_ascii_case(i)));
             let kind = o["@odata.type"].as_str().and_then(|t| t.rsplit('.').next()).unwrap_or_default();
             id && (types.is_empty() || types.iter().any(|t| t.eq_ignore_ascii_case(kind)))
         };

@@ -13,18 +13,19 @@ mod prove;
 mod sessions;
 pub(crate) mod throttle;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use axum::routing::{any, delete, get, post};
 use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use sekisho_arm::{ArmError, AuditEntry, CallerRef, Outcome, PrincipalKind, Scope};
-use sekisho_identity::oauth::{Authority, Layout};
+use sekisho_identity::oauth::{Authority, Layout, Metadata};
 use sekisho_identity::passkey::{PasskeyError, Passkeys};
 use sekisho_identity::throttle::Keyed;
 use sekisho_identity::token::{SigningKey, TokenError, Tokens};
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -33,6 +34,7 @@ use crate::app::App;
 use crate::authn;
 use crate::config::Config;
 use crate::http as web;
+use crate::routes::{Operation, Routes};
 
 pub use directory::{create_service_principal, setup_link};
 pub(crate) use directory::{is_first_run, local_root};
@@ -137,41 +139,32 @@ pub fn public_base(config: &Config) -> String {
 }
 
 /// All routes of this module.
-pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
-    Router::new()
-        .route("/metadata/endpoints", get(metadata))
-        .route("/adfsm/metadata/endpoints", get(metadata_adfs))
-        .route("/aliases.json", get(aliases))
-        .route("/{tenant}/v2.0/.well-known/openid-configuration", get(oauth::configuration))
-        .route("/{tenant}/.well-known/openid-configuration", get(oauth::configuration))
-        .route("/{tenant}/discovery/v2.0/keys", get(oauth::keys))
-        .route("/{tenant}/oauth2/v2.0/token", post(oauth::token))
-        .route("/{tenant}/oauth2/token", post(oauth::token))
-        .route("/auth/state", get(enrol::state))
-        .route("/auth/session", get(sessions::current))
-        .route("/auth/setup/inspect", post(enrol::inspect))
-        .route("/auth/setup/passkey/begin", post(enrol::setup_passkey_begin))
-        .route("/auth/setup/passkey/finish", post(enrol::setup_passkey_finish))
-        .route("/auth/setup/password/begin", post(enrol::setup_password_begin))
-        .route("/auth/setup/password/finish", post(enrol::setup_password_finish))
-        .route("/auth/passkey/begin", post(prove::passkey_begin))
-        .route("/auth/passkey/finish", post(prove::passkey_finish))
-        .route("/auth/password", post(prove::password))
-        .route("/auth/signout", post(sessions::sign_out))
-        .route("/auth/sessions", get(sessions::list))
-        .route("/auth/sessions/revokeOthers", post(sessions::revoke_others))
-        .route("/auth/sessions/{id}", delete(sessions::revoke))
-        .route("/auth/credentials", get(sessions::credentials))
-        .route("/auth/credentials/passkey/begin", post(enrol::add_passkey_begin))
-        .route("/auth/credentials/passkey/finish", post(enrol::add_passkey_finish))
-        .route("/auth/credentials/{id}", delete(sessions::remove_credential))
-        .route("/v1.0/{*rest}", any(graph::dispatch))
-        .layer(axum::middleware::from_fn_with_state(app.clone(), not_from_elsewhere))
+pub fn routes() -> Routes {
+    let metadata_of = |path| {
+        Operation::get(path, "Where the services of this cloud are")
+            .anybody()
+            .query("api-version")
+            .answers::<Metadata>(200)
+    };
+    Routes::default()
+        .on(metadata_of("/metadata/endpoints"), metadata)
+        .on(metadata_of("/adfsm/metadata/endpoints"), metadata_adfs)
+        .on(
+            Operation::get("/aliases.json", "Names of machine images: there are none")
+                .anybody()
+                .answers::<Aliases>(200),
+            aliases,
+        )
+        .merge(oauth::routes())
+        .merge(enrol::routes())
+        .merge(prove::routes())
+        .merge(sessions::routes())
+        .family(&["/v1.0/{*rest}"], graph::dispatch, graph::operations())
 }
 
 /// Refuses what another site's page sends, also where no session is needed: otherwise it could sign a visitor in as
 /// somebody else, or out. Programs that are no browsers send neither header and have no cookies to misuse.
-async fn not_from_elsewhere(
+pub(crate) async fn not_from_elsewhere(
     State(app): State<Arc<App>>,
     request: axum::extract::Request,
     next: axum::middleware::Next,
@@ -212,8 +205,24 @@ fn endpoints(app: &App, headers: &HeaderMap, query: Option<&str>, layout: Layout
     web::json(StatusCode::OK, &authority.metadata(layout, version))
 }
 
+/// The document `az vm image` asks for.
+#[derive(Default, Serialize, JsonSchema)]
+struct Aliases {
+    outputs: AliasOutputs,
+}
+
+#[derive(Default, Serialize, JsonSchema)]
+struct AliasOutputs {
+    aliases: AliasValue,
+}
+
+#[derive(Default, Serialize, JsonSchema)]
+struct AliasValue {
+    value: BTreeMap<String, String>,
+}
+
 async fn aliases() -> Response {
-    web::json(StatusCode::OK, &json!({"outputs": {"aliases": {"value": {}}}}))
+    web::json(StatusCode::OK, &Aliases::default())
 }
 
 /// An audit entry about signing in and credentials, which happen outside of every subscription.

@@ -8,18 +8,49 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use sekisho_arm::traits::read_documents;
 use sekisho_arm::{CallerRef, Outcome, PrincipalKind, StoreError};
-use sekisho_identity::oauth::{ClientProof, OAuthError, TokenRequest, token_response};
+use sekisho_identity::oauth::{
+    ClientProof, OAuthError, OAuthRefusal, OpenIdConfiguration, TokenAnswer, TokenForm, TokenRequest,
+};
 use sekisho_identity::service_principal::{Application, SecretError, ServicePrincipal};
-use sekisho_identity::token::{Claims, TokenKind};
+use sekisho_identity::token::{Claims, KeySet, TokenKind};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{entry, kind, nobody, throttle};
 use crate::app::App;
 use crate::http::{self as web, Peer};
+use crate::routes::{Operation, Routes};
 
 /// Largest form read, in bytes.
 const MAX_FORM: usize = 64 << 10;
+
+/// The routes.
+pub(super) fn routes() -> Routes {
+    let configuration_at = |path| {
+        Operation::get(path, "Where and how to ask for tokens")
+            .anybody()
+            .answers::<OpenIdConfiguration>(200)
+            .refuses::<OAuthRefusal>()
+    };
+    let token_at = |path| {
+        Operation::post(path, "Gives a program a token for its secret")
+            .anybody()
+            .takes_as::<TokenForm>("application/x-www-form-urlencoded")
+            .answers::<TokenAnswer>(200)
+            .refuses::<OAuthRefusal>()
+    };
+    Routes::default()
+        .on(configuration_at("/{tenant}/v2.0/.well-known/openid-configuration"), configuration)
+        .on(configuration_at("/{tenant}/.well-known/openid-configuration"), configuration)
+        .on(
+            Operation::get("/{tenant}/discovery/v2.0/keys", "What tokens are verified with")
+                .anybody()
+                .answers::<KeySet>(200),
+            keys,
+        )
+        .on(token_at("/{tenant}/oauth2/v2.0/token"), token)
+        .on(token_at("/{tenant}/oauth2/token"), token)
+}
 
 /// `GET /{tenant}/v2.0/.well-known/openid-configuration`.
 pub(super) async fn configuration(
@@ -90,7 +121,7 @@ async fn grant(
     address: IpAddr,
     tenant: &str,
     request: TokenRequest,
-) -> Result<serde_json::Value, OAuthError> {
+) -> Result<TokenAnswer, OAuthError> {
     let failed = |error: StoreError| {
         tracing::error!(%error, "a token could not be issued");
         OAuthError::server_error()
@@ -157,5 +188,5 @@ async fn grant(
     );
     claims.xms_cc = request.capabilities;
     let token = app.identity.tokens.mint(claims).map_err(|_| OAuthError::server_error())?;
-    Ok(token_response(&token))
+    Ok(TokenAnswer::new(token))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{ArmError, Outcome, Write};
 use sekisho_identity::passkey::{Answer, Authentication, PasskeyError, Prompt, Purpose, StoredPasskey};
@@ -15,14 +16,41 @@ use sekisho_identity::throttle::KnownDevice;
 use sekisho_identity::totp::Authenticator;
 use sekisho_identity::{Person, Secret, password};
 use serde::Deserialize;
-use serde_json::json;
 use time::OffsetDateTime;
 
-use super::ceremony::{DEVICE_COOKIE, Finish, keep, passkey_error, sentence, signed_in, take};
+use super::ceremony::{
+    DEVICE_COOKIE, Finish, PasskeyCeremony, keep, passkey_error, sentence, signed_in, take,
+};
 use super::{answer, body, entry, kind, nobody, people, person_ref, sessions, throttle};
 use crate::app::App;
 use crate::authn::{self, COOKIE};
 use crate::http::{self as web, Peer};
+use crate::routes::{Operation, Routes};
+
+/// The routes.
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .on(
+            Operation::post("/auth/passkey/begin", "Begins to sign in with a passkey")
+                .anybody()
+                .answers::<PasskeyCeremony>(200),
+            passkey_begin,
+        )
+        .on(
+            Operation::post("/auth/passkey/finish", "Signs in with a passkey")
+                .anybody()
+                .takes::<Finish>()
+                .answers::<sessions::Shown>(200),
+            passkey_finish,
+        )
+        .on(
+            Operation::post("/auth/password", "Signs in with password and code or recovery code")
+                .anybody()
+                .takes::<PasswordSignIn>()
+                .answers::<sessions::Shown>(200),
+            password,
+        )
+}
 
 /// `POST /auth/passkey/begin`.
 pub(super) async fn passkey_begin(State(app): State<Arc<App>>) -> Response {
@@ -31,7 +59,10 @@ pub(super) async fn passkey_begin(State(app): State<Arc<App>>) -> Response {
         let (options, state) =
             passkeys.start_sign_in(Prompt::Dialog, OffsetDateTime::now_utc()).map_err(passkey_error)?;
         let id = keep(&app, state).await?;
-        Ok(web::json(StatusCode::OK, &json!({"ceremony": id, "publicKey": options["publicKey"]})))
+        Ok(web::json(
+            StatusCode::OK,
+            &PasskeyCeremony { ceremony: id, public_key: options["publicKey"].clone() },
+        ))
     };
     answer(run.await)
 }
@@ -127,11 +158,12 @@ async fn begin_session(
     Ok(signed_in(StatusCode::OK, &shown, &token, Some(&device)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct PasswordSignIn {
     user_principal_name: String,
     code: String,
+    #[schemars(with = "String")]
     password: Secret,
 }
 

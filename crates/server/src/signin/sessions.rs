@@ -5,30 +5,173 @@ use std::sync::Arc;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method as Verb, StatusCode, header};
+use schemars::JsonSchema;
 use sekisho_arm::resource::instant;
 use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, Listing, Outcome, Read, Scope, StoreError, TypeName};
 use sekisho_identity::Person;
+use sekisho_identity::person::CredentialKind;
 use sekisho_identity::recovery::RecoveryCodes;
 use sekisho_identity::session::{Method, Session};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 use super::{answer, entry, kind, people, person_ref};
 use crate::app::App;
 use crate::authn::{self, COOKIE};
 use crate::http::{self as web, Peer};
+use crate::routes::{List, Operation, Routes};
 
 /// How fresh a sign-in must be for changing credentials.
 const FRESH: Duration = Duration::minutes(10);
 
-fn word(method: Method) -> &'static str {
-    match method {
-        Method::Password => "password",
-        Method::Totp => "totp",
-        Method::RecoveryCode => "recovery",
-        Method::Passkey => "passkey",
-        Method::Link => "link",
+/// The routes.
+pub(super) fn routes() -> Routes {
+    let (get, post, delete) = (Operation::get, Operation::post, Operation::delete);
+    Routes::default()
+        .on(get("/auth/session", "Who is signed in").session().answers::<Shown>(200), current)
+        .on(post("/auth/signout", "Ends the session, if there is one").anybody().ends(204), sign_out)
+        .on(get("/auth/sessions", "One's own sessions").session().answers::<List<Row>>(200), list)
+        .on(
+            post("/auth/sessions/revokeOthers", "Ends all of one's other sessions")
+                .session()
+                .answers::<Ended>(200),
+            revoke_others,
+        )
+        .on(delete("/auth/sessions/{id}", "Ends one of one's sessions").session().ends(204), revoke)
+        .on(
+            get("/auth/credentials", "What one signs in with").session().answers::<List<Credential>>(200),
+            credentials,
+        )
+        .on(
+            delete("/auth/credentials/{id}", "Removes one of one's credentials").session().ends(204),
+            remove_credential,
+        )
+}
+
+/// What somebody proved themselves with.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AuthMethod {
+    Password,
+    Totp,
+    Recovery,
+    Passkey,
+    Link,
+}
+
+impl From<Method> for AuthMethod {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Password => Self::Password,
+            Method::Totp => Self::Totp,
+            Method::RecoveryCode => Self::Recovery,
+            Method::Passkey => Self::Passkey,
+            Method::Link => Self::Link,
+        }
+    }
+}
+
+fn methods(session: &Session) -> Vec<AuthMethod> {
+    session.proofs.iter().map(|p| p.method.into()).collect()
+}
+
+/// A session as the portal reads it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Session")]
+pub(super) struct Shown {
+    person: ShownPerson,
+    session_id: String,
+    tenant_id: String,
+    /// Those the person has any right in.
+    subscriptions: Vec<ShownSubscription>,
+    auth: ShownProof,
+    idle_expires_at: String,
+    absolute_expires_at: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SessionPerson")]
+struct ShownPerson {
+    id: String,
+    user_principal_name: String,
+    display_name: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SessionSubscription")]
+struct ShownSubscription {
+    id: String,
+    subscription_id: String,
+    display_name: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionProof")]
+struct ShownProof {
+    methods: Vec<AuthMethod>,
+    /// When the last of them was proved.
+    at: String,
+}
+
+/// One of one's sessions.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SessionRow")]
+struct Row {
+    id: String,
+    current: bool,
+    created_at: String,
+    last_seen_at: String,
+    ip_address: String,
+    user_agent: String,
+    methods: Vec<AuthMethod>,
+    absolute_expires_at: String,
+}
+
+/// How many sessions were ended.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EndedSessions")]
+struct Ended {
+    ended: usize,
+}
+
+/// Something one signs in with.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Credential {
+    id: String,
+    kind: CredentialKind,
+    label: String,
+    created_at: String,
+    last_used_at: Option<String>,
+    /// Of a passkey: whether it may be copied to other devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    syncable: Option<bool>,
+    /// Of a passkey: whether it is refused because a copy of it was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspended: Option<bool>,
+    /// Of recovery codes: how many are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<usize>,
+}
+
+impl Credential {
+    fn only(kind: CredentialKind, word: &str, since: OffsetDateTime) -> Credential {
+        Credential {
+            id: word.to_owned(),
+            kind,
+            label: word.to_owned(),
+            created_at: instant(since),
+            last_used_at: None,
+            syncable: None,
+            suspended: None,
+            remaining: None,
+        }
     }
 }
 
@@ -58,30 +201,38 @@ pub(super) async fn fresh(
     Err(ArmError::new(403, "FreshSignInRequired", text))
 }
 
-/// A session as the portal reads it.
-pub(super) async fn describe(app: &App, session: &Session) -> Result<Value, ArmError> {
+/// Shows a session.
+pub(super) async fn describe(app: &App, session: &Session) -> Result<Shown, ArmError> {
     let mut read = app.store.read().await?;
     let person = people::by_id(&mut read, session.person).await?.ok_or_else(ArmError::internal)?;
     let listing = Listing::of(&Scope::Tenant, &TypeName::new("Microsoft.Resources", "subscriptions"));
     let who = [sekisho_rbac::PrincipalId(person.id)];
     let seen = app.access.snapshot().readable_scopes(&who);
-    let subscriptions: Vec<Value> = read
+    let subscriptions: Vec<ShownSubscription> = read
         .list(&listing)
         .await?
         .iter()
         .filter(|s| seen.iter().any(|at| at.contains(&s.id) || s.id.contains(at)))
-        .map(|s| json!({"id": s.id.to_string(), "subscriptionId": s.id.name(), "displayName": s.rest.get("displayName")}))
+        .map(|s| ShownSubscription {
+            id: s.id.to_string(),
+            subscription_id: s.id.name().to_owned(),
+            display_name: s.rest.get("displayName").and_then(Value::as_str).unwrap_or(s.id.name()).to_owned(),
+        })
         .collect();
     let last = session.proofs.iter().map(|p| p.at).max().unwrap_or(session.created);
-    Ok(json!({
-        "person": {"id": person.id, "userPrincipalName": person.user_principal_name, "displayName": person.display_name},
-        "sessionId": session.id,
-        "tenantId": app.tenant,
-        "subscriptions": subscriptions,
-        "auth": {"methods": session.proofs.iter().map(|p| word(p.method)).collect::<Vec<_>>(), "at": instant(last)},
-        "idleExpiresAt": instant(session.seen + Duration::seconds(session.idle)),
-        "absoluteExpiresAt": instant(session.ends()),
-    }))
+    Ok(Shown {
+        person: ShownPerson {
+            id: person.id.to_string(),
+            user_principal_name: person.user_principal_name,
+            display_name: person.display_name,
+        },
+        session_id: session.id.to_string(),
+        tenant_id: app.tenant.to_string(),
+        subscriptions,
+        auth: ShownProof { methods: methods(session), at: instant(last) },
+        idle_expires_at: instant(session.seen + Duration::seconds(session.idle)),
+        absolute_expires_at: instant(session.ends()),
+    })
 }
 
 /// `GET /auth/session`.
@@ -144,18 +295,17 @@ pub(super) async fn list(
         let (person, current) = own(&app, &Verb::GET, &headers, peer).await?;
         let mut all = people::sessions(&mut app.store.read().await?, &person).await?;
         all.sort_by_key(|s| std::cmp::Reverse(s.seen));
-        let value: Vec<Value> = all
-            .iter()
-            .map(|s| {
-                json!({
-                    "id": s.id, "current": s.id == current.id, "createdAt": instant(s.created), "lastSeenAt": instant(s.seen),
-                    "ipAddress": s.ip, "userAgent": s.user_agent,
-                    "methods": s.proofs.iter().map(|p| word(p.method)).collect::<Vec<_>>(),
-                    "absoluteExpiresAt": instant(s.ends()),
-                })
-            })
-            .collect();
-        Ok(web::json(StatusCode::OK, &json!({ "value": value })))
+        let value = all.iter().map(|s| Row {
+            id: s.id.to_string(),
+            current: s.id == current.id,
+            created_at: instant(s.created),
+            last_seen_at: instant(s.seen),
+            ip_address: s.ip.to_string(),
+            user_agent: s.user_agent.clone(),
+            methods: methods(s),
+            absolute_expires_at: instant(s.ends()),
+        });
+        Ok(web::json(StatusCode::OK, &List { value: value.collect() }))
     };
     answer(run.await)
 }
@@ -219,7 +369,7 @@ pub(super) async fn revoke_others(
     let run = async {
         let (person, current) = own(&app, &Verb::POST, &headers, peer).await?;
         let ended = end(&app, person, peer, move |s| s.id != current.id).await?;
-        Ok(web::json(StatusCode::OK, &json!({ "ended": ended })))
+        Ok(web::json(StatusCode::OK, &Ended { ended }))
     };
     answer(run.await)
 }
@@ -234,29 +384,36 @@ pub(super) async fn credentials(
         let (person, _) = own(&app, &Verb::GET, &headers, peer).await?;
         let mut read = app.store.read().await?;
         let key = person.id.to_string();
-        let mut value: Vec<Value> = people::passkeys(&mut read, person.id)
+        let mut value: Vec<Credential> = people::passkeys(&mut read, person.id)
             .await?
-            .iter()
-            .map(|p| {
-                json!({
-                    "id": p.id, "kind": "passkey", "label": p.label, "createdAt": instant(p.created),
-                    "lastUsedAt": p.last_used.map(instant), "syncable": p.backup_eligible, "suspended": p.suspended,
-                })
+            .into_iter()
+            .map(|p| Credential {
+                id: p.id,
+                kind: CredentialKind::Passkey,
+                label: p.label,
+                created_at: instant(p.created),
+                last_used_at: p.last_used.map(instant),
+                syncable: Some(p.backup_eligible),
+                suspended: Some(p.suspended),
+                remaining: None,
             })
             .collect();
-        for (what, label) in [(kind::PASSWORD, "password"), (kind::TOTP, "totp")] {
+        for (what, kind, word) in [
+            (kind::PASSWORD, CredentialKind::Password, "password"),
+            (kind::TOTP, CredentialKind::Totp, "totp"),
+        ] {
             if let Some(document) = read.document(what, &key).await? {
-                value.push(json!({"id": label, "kind": label, "label": label, "createdAt": instant(document.changed_at), "lastUsedAt": null}));
+                value.push(Credential::only(kind, word, document.changed_at));
             }
         }
         if let Some(document) = read.document(kind::RECOVERY, &key).await? {
             let codes: Option<RecoveryCodes> = read_document(&mut read, kind::RECOVERY, &key).await?;
-            value.push(json!({
-                "id": "recovery", "kind": "recovery", "label": "recovery", "createdAt": instant(document.changed_at),
-                "lastUsedAt": null, "remaining": codes.map_or(0, |c| c.left()),
-            }));
+            value.push(Credential {
+                remaining: Some(codes.map_or(0, |c| c.left())),
+                ..Credential::only(CredentialKind::Recovery, "recovery", document.changed_at)
+            });
         }
-        Ok(web::json(StatusCode::OK, &json!({ "value": value })))
+        Ok(web::json(StatusCode::OK, &List { value }))
     };
     answer(run.await)
 }

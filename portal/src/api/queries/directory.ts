@@ -1,7 +1,16 @@
 import { queryOptions } from '@tanstack/react-query'
 import { call, listAll } from '../client.ts'
 import { types } from '../keys.ts'
-import type { Application, Group, Member, NewSecret, PrincipalType, ServicePrincipal, User } from '../types.ts'
+import type {
+  Application,
+  Group,
+  Invitation,
+  Member,
+  PasswordCredential,
+  PrincipalType,
+  ServicePrincipal,
+  User,
+} from '../types.ts'
 
 const at = (id: string) => encodeURIComponent(id)
 
@@ -63,8 +72,7 @@ export const directoryQueries = {
 
 export const createUser = (displayName: string, userPrincipalName: string) =>
   call<User>('POST', '/v1.0/users', { body: { displayName, userPrincipalName } })
-export const inviteUser = (id: string) =>
-  call<{ link: string; expiresAt: string }>('POST', `/v1.0/users/${at(id)}/sekisho.invite`, { body: {} })
+export const inviteUser = (id: string) => call<Invitation>('POST', `/v1.0/users/${at(id)}/sekisho.invite`, { body: {} })
 export const setUserEnabled = (id: string, accountEnabled: boolean) =>
   call<void>('PATCH', `/v1.0/users/${at(id)}`, { body: { accountEnabled } })
 export const deleteUser = (id: string) => call<void>('DELETE', `/v1.0/users/${at(id)}`)
@@ -85,7 +93,7 @@ export async function createServicePrincipal(displayName: string) {
   return { application, principal }
 }
 export const addSecret = (applicationId: string, displayName: string, endDateTime: string) =>
-  call<NewSecret>('POST', `/v1.0/applications/${at(applicationId)}/addPassword`, {
+  call<PasswordCredential>('POST', `/v1.0/applications/${at(applicationId)}/addPassword`, {
     body: { passwordCredential: { displayName, endDateTime } },
   })
 export const removeSecret = (applicationId: string, keyId: string) =>

@@ -5,6 +5,7 @@ import { messages } from '../../app/i18n.ts'
 import { useScope } from '../../app/scope.ts'
 import { ActivitySection } from '../../parts/ActivitySection.tsx'
 import { operationText } from '../../parts/operationText.ts'
+import { useCallerName } from '../../parts/useCallerName.ts'
 import { Card } from '../../ui/Card.tsx'
 import { Page } from '../../ui/Page.tsx'
 import { SearchField } from '../../ui/SearchField.tsx'
@@ -31,7 +32,7 @@ const m = messages({
 
 const route = getRouteApi('/shell/audit')
 
-function keeps(query: string, status: string) {
+function keeps(query: string, status: string, callerName: (event: ActivityEvent) => string) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean)
   return (event: ActivityEvent) => {
     if (status !== 'all' && event.status.value !== status) return false
@@ -40,6 +41,7 @@ function keeps(query: string, status: string) {
       operationName.value,
       operationText(operationName.value),
       caller,
+      callerName(event),
       resourceId,
       correlationId,
       httpRequest?.clientIpAddress,
@@ -51,6 +53,7 @@ function keeps(query: string, status: string) {
 
 export default function AuditPage() {
   const { resourceGroup } = useScope()
+  const callerName = useCallerName()
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const [query, setQuery] = useState(search.q ?? '')
@@ -92,7 +95,7 @@ export default function AuditPage() {
             ]}
           />
         </div>
-        <ActivitySection filter={{ hours, resourceGroup }} keep={keeps(query, status)} />
+        <ActivitySection filter={{ hours, resourceGroup }} keep={keeps(query, status, callerName)} />
       </Card>
     </Page>
   )

@@ -39,7 +39,13 @@ export function MachineOverview({ machine }: { machine: VirtualMachine }) {
                     {networkText[state.network.state]}
                   </Badge>,
                 ],
-                [m.generation, m.generationOf(num(state.network.applied), num(state.network.generation))],
+                [
+                  m.generation,
+                  m.generationOf(
+                    state.network.applied === null ? '–' : num(state.network.applied),
+                    num(state.network.generation),
+                  ),
+                ],
                 ...(state.network.message ? ([[m.message, state.network.message]] satisfies [string, string][]) : []),
                 ...(facts?.capabilities?.nftables
                   ? ([[m.enforcement, <Tier key="tier" {...facts.capabilities.nftables} />]] satisfies [

@@ -49,12 +49,10 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
       }
       subtitle={subtitle}
       actions={
-        state?.status !== 'retired' && (
-          <Button onPress={() => setRetire(true)}>
-            <Trash2 size={14} aria-hidden />
-            {m.retire}
-          </Button>
-        )
+        <Button onPress={() => setRetire(true)}>
+          <Trash2 size={14} aria-hidden />
+          {m.retire}
+        </Button>
       }
       tabs={<ResourceTabs id={id} current={tab} tabs={tabIds.map((item) => ({ id: item, label: m[item] }))} />}
     >

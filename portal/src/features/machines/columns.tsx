@@ -11,7 +11,7 @@ import { m } from './messages.ts'
 
 export type MachineColumn = GridColumn<Machine> & { key: (machine: Machine) => SortKey; initial: boolean }
 
-const statusOrder = { offline: 0, stale: 1, online: 2, retired: 3 }
+const statusOrder = { offline: 0, stale: 1, online: 2 }
 const networkOrder = { failed: 0, reverted: 1, pending: 2, none: 3, applied: 4 }
 
 /** 10.0.0.9 sorts before 10.0.0.10. */
@@ -95,7 +95,7 @@ export function machineColumns(): MachineColumn[] {
       initial: true,
       key: (row) => row.os.prettyName,
       // "Debian GNU/Linux 12 (bookworm)" without the nickname.
-      cell: (row) => row.os.prettyName.replace(/ \([^)]*\)$/, ''),
+      cell: (row) => row.os.prettyName?.replace(/ \([^)]*\)$/, ''),
     },
     {
       id: 'group',
@@ -129,7 +129,7 @@ export function machineColumns(): MachineColumn[] {
       align: 'right',
       initial: false,
       key: (row) => row.cpus,
-      cell: (row) => num(row.cpus),
+      cell: (row) => row.cpus !== null && num(row.cpus),
     },
     {
       id: 'memory',
@@ -138,7 +138,7 @@ export function machineColumns(): MachineColumn[] {
       align: 'right',
       initial: false,
       key: (row) => row.memoryBytes,
-      cell: (row) => bytes(row.memoryBytes),
+      cell: (row) => row.memoryBytes !== null && bytes(row.memoryBytes),
     },
     {
       id: 'agent',

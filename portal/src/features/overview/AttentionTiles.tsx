@@ -27,7 +27,7 @@ export function AttentionTiles({ machines, exposures, tokens }: Props) {
           count={count(({ status }) => status === 'offline' || status === 'stale')}
         />
         <Filtered
-          f={['network:failed', 'network:reverted', '-status:retired']}
+          f={['network:failed', 'network:reverted']}
           tone="crit"
           label={m.failed}
           count={count(({ network }) => network.state === 'failed' || network.state === 'reverted')}
@@ -35,14 +35,9 @@ export function AttentionTiles({ machines, exposures, tokens }: Props) {
         <Link to="/nsg" className={tile}>
           <Figure tone="high" label={m.exposed} count={exposures?.length} />
         </Link>
+        <Filtered f={['nsg:none']} tone="med" label={m.unguarded} count={count(({ nsgs }) => nsgs.length === 0)} />
         <Filtered
-          f={['nsg:none', '-status:retired']}
-          tone="med"
-          label={m.unguarded}
-          count={count(({ nsgs }) => nsgs.length === 0)}
-        />
-        <Filtered
-          f={['network:pending', '-status:retired']}
+          f={['network:pending']}
           tone="info"
           label={m.pending}
           count={count(({ network }) => network.state === 'pending')}

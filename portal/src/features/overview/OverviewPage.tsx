@@ -21,8 +21,7 @@ export default function OverviewPage() {
   const { subscriptionId, resourceGroup } = useScope()
   const machines = useQuery({
     ...fleetQueries.machines(subscriptionId),
-    select: (all) =>
-      all.filter((machine) => inGroup(resourceGroup, machine.resourceGroup) && machine.status !== 'retired'),
+    select: (all) => all.filter((machine) => inGroup(resourceGroup, machine.resourceGroup)),
   })
   const found = useQuery({
     ...networkQueries.nsgs(subscriptionId),

@@ -17,7 +17,7 @@ import { m } from './messages.ts'
 export function GroupPanel({ group, onClose }: { group: Group; onClose: () => void }) {
   const client = useQueryClient()
   const members = useQuery(directoryQueries.members(group.id))
-  const { principals, nameOf } = usePrincipalNames()
+  const { principals } = usePrincipalNames()
   const [chosen, setChosen] = useState('')
   const refresh = () => client.invalidateQueries({ queryKey: [types.group, group.id] })
   const add = useMutation({
@@ -60,13 +60,12 @@ export function GroupPanel({ group, onClose }: { group: Group; onClose: () => vo
                 {all.map((member) => (
                   <li key={member.id} className="flex items-center justify-between gap-2 py-1 pr-1 pl-3 text-sm">
                     <span className="min-w-0 truncate">
-                      <span className="font-medium">{member.displayName ?? nameOf(member.id)}</span>
-                      <span className="ml-2 text-xs text-ink-3">{member.userPrincipalName}</span>
+                      <span className="font-medium">{member.displayName}</span>
+                      <span className="ml-2 text-xs text-ink-3">
+                        {'userPrincipalName' in member && member.userPrincipalName}
+                      </span>
                     </span>
-                    <IconButton
-                      label={`${m.remove} ${member.displayName ?? nameOf(member.id)}`}
-                      onPress={() => remove.mutate(member.id)}
-                    >
+                    <IconButton label={`${m.remove} ${member.displayName}`} onPress={() => remove.mutate(member.id)}>
                       <X size={14} aria-hidden />
                     </IconButton>
                   </li>

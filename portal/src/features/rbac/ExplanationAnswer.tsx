@@ -24,7 +24,7 @@ export function ExplanationAnswer({ explanation }: { explanation: Explanation })
             items={[
               [m.role, assignment.roleName],
               [m.scope, scopeText(assignment.scope, session.subscriptions)],
-              [m.principal, assignment.via ? m.via(nameOf(assignment.via)) : nameOf(assignment.principalId)],
+              [m.principal, assignment.via ? m.via(nameOf(assignment.via)) : nameOf(assignment.principalId ?? '')],
             ]}
           />
         )}

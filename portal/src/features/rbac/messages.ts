@@ -12,6 +12,7 @@ export const m = messages({
   type: { en: 'Type', ja: '種類' },
   User: { en: 'User', ja: 'ユーザー' },
   Group: { en: 'Group', ja: 'グループ' },
+  Unknown: { en: 'Unknown', ja: '不明' },
   ServicePrincipal: { en: 'Service principal', ja: 'サービス プリンシパル' },
   role: { en: 'Role', ja: 'ロール' },
   scope: { en: 'Scope', ja: 'スコープ' },

@@ -5,7 +5,7 @@ import { Form } from 'react-aria-components'
 import { types } from '../../api/keys.ts'
 import { passkeysSupported, wasDismissed } from '../../api/passkey.ts'
 import { addPasskey, authQueries, deleteCredential } from '../../api/queries/auth.ts'
-import type { AuthMethod, Credential } from '../../api/types.ts'
+import type { Credential } from '../../api/types.ts'
 import { ago, num } from '../../app/format.ts'
 import { toast } from '../../app/toast.ts'
 import { ConfirmDialog } from '../../parts/ConfirmDialog.tsx'
@@ -19,7 +19,7 @@ import { Table } from '../../ui/Table.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
 
-const icons: Record<AuthMethod, LucideIcon> = {
+const icons: Record<Credential['kind'], LucideIcon> = {
   passkey: Fingerprint,
   password: KeyRound,
   totp: Smartphone,

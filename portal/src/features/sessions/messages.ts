@@ -36,6 +36,7 @@ export const m = messages({
   password: { en: 'Password', ja: 'パスワード' },
   totp: { en: 'Authenticator app', ja: '認証アプリ' },
   recovery: { en: 'Recovery codes', ja: '回復コード' },
+  link: { en: 'One-time link', ja: '一度限りのリンク' },
   left: { en: (n: string) => `${n} left`, ja: (n: string) => `残り ${n}` },
   synced: { en: 'synced', ja: '同期済み' },
   add: { en: 'Add a passkey', ja: 'パスキーを追加' },

@@ -1,15 +1,18 @@
 //! `groups` and who is in them.
 
+use schemars::JsonSchema;
 use sekisho_arm::ArmError;
 use sekisho_arm::engine::Answer;
+use sekisho_arm::resource::shown;
 use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_identity::oauth::timestamp;
 use sekisho_rbac::PrincipalId;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{DELETE, Graph, WRITE, bad, not_found};
+use super::{DELETE, Graph, WRITE, bad, given, not_found};
 use crate::access::{GROUP, GroupRecord};
 
 impl Graph<'_> {
@@ -19,11 +22,12 @@ impl Graph<'_> {
     }
 
     pub(super) async fn groups(&self) -> Result<Vec<Value>, ArmError> {
-        Ok(self.group_records().await?.iter().map(group_json).collect())
+        self.group_records().await?.iter().map(|g| shown(&Group::of(g))).collect()
     }
 
     pub(super) async fn add_group(&self, body: Value) -> Result<Answer, ArmError> {
-        let name = body["displayName"].as_str().unwrap_or_default().trim().to_owned();
+        let wanted: NewGroup = given(&body)?;
+        let name = wanted.display_name.unwrap_or_default().trim().to_owned();
         if name.is_empty() || name.chars().count() > 256 || name.chars().any(char::is_control) {
             return Err(bad("A group name has 1 to 256 characters.").target("displayName"));
         }
@@ -33,7 +37,7 @@ impl Graph<'_> {
             members: Vec::new(),
             created_at: timestamp(OffsetDateTime::now_utc()),
         };
-        let shown = group_json(&group);
+        let shown = shown(&Group::of(&group))?;
         self.change(WRITE, move |tx| {
             Box::pin(async move { Ok(write_document(tx, GROUP, &group.id.to_string(), &group).await?) })
         })
@@ -84,7 +88,7 @@ impl Graph<'_> {
     }
 
     pub(super) async fn add_member(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
-        let reference = body["@odata.id"].as_str().unwrap_or_default();
+        let reference = given::<Reference>(&body)?.id.unwrap_or_default();
         let member = reference.rsplit('/').next().and_then(|m| Uuid::try_parse(m).ok());
         let member =
             member.ok_or_else(|| bad("'@odata.id' does not end with an object id.").target("@odata.id"))?;
@@ -118,8 +122,7 @@ impl Graph<'_> {
     pub(super) async fn check_members(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
         let who = Uuid::try_parse(id).map_err(|_| not_found(id))?;
         let groups = self.app.access.snapshot().groups_of(PrincipalId(who));
-        let asked: Vec<&str> =
-            body["groupIds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let asked = given::<GroupIds>(&body)?.group_ids.unwrap_or_default();
         let value: Vec<String> = groups
             .iter()
             .map(ToString::to_string)
@@ -129,10 +132,56 @@ impl Graph<'_> {
     }
 }
 
-fn group_json(group: &GroupRecord) -> Value {
-    json!({
-        "@odata.type": "#microsoft.graph.group", "id": group.id, "displayName": group.display_name,
-        "securityEnabled": true, "mailEnabled": false, "mailNickname": group.display_name, "groupTypes": [],
-        "createdDateTime": group.created_at,
-    })
+/// A group to add.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NewGroup {
+    display_name: Option<String>,
+}
+
+/// A member to add.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "MemberReference")]
+pub(super) struct Reference {
+    /// An address that ends with the object id.
+    #[serde(rename = "@odata.id")]
+    id: Option<String>,
+}
+
+/// The groups that are asked about.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct GroupIds {
+    group_ids: Option<Vec<String>>,
+}
+
+/// A group as Graph shows it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Group {
+    #[serde(rename = "@odata.type")]
+    kind: &'static str,
+    id: String,
+    display_name: String,
+    security_enabled: bool,
+    mail_enabled: bool,
+    mail_nickname: String,
+    group_types: [String; 0],
+    created_date_time: String,
+}
+
+impl Group {
+    fn of(group: &GroupRecord) -> Group {
+        Group {
+            kind: "#microsoft.graph.group",
+            id: group.id.to_string(),
+            display_name: group.display_name.clone(),
+            security_enabled: true,
+            mail_enabled: false,
+            mail_nickname: group.display_name.clone(),
+            group_types: [],
+            created_date_time: group.created_at.clone(),
+        }
+    }
 }

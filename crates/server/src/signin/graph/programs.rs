@@ -1,46 +1,104 @@
 //! `applications` with their secrets, and `servicePrincipals`.
 
+use schemars::JsonSchema;
 use sekisho_arm::ArmError;
 use sekisho_arm::engine::Answer;
+use sekisho_arm::resource::shown;
 use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_identity::service_principal::{Application, SecretError, ServicePrincipal};
+use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use super::{DELETE, Graph, WRITE, bad, not_found};
+use super::{DELETE, Graph, WRITE, bad, given, not_found};
 use crate::signin::kind;
+
+/// An application to add.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NewApplication {
+    display_name: Option<String>,
+}
+
+/// What changes about an application.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ApplicationChange {
+    display_name: Option<String>,
+    /// Only empty: certificates are not supported.
+    key_credentials: Option<Vec<Value>>,
+    /// Only empty: secrets are made with `addPassword`.
+    password_credentials: Option<Vec<Value>>,
+}
+
+/// A service principal to add.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NewServicePrincipal {
+    app_id: Option<String>,
+}
+
+/// What changes about a service principal.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ServicePrincipalChange {
+    account_enabled: Option<bool>,
+}
+
+/// A secret to make.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NewSecret {
+    password_credential: Option<NewSecretTerms>,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+struct NewSecretTerms {
+    display_name: Option<String>,
+    start_date_time: Option<String>,
+    end_date_time: Option<String>,
+}
+
+/// A secret to remove.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct OldSecret {
+    key_id: Option<String>,
+}
 
 impl Graph<'_> {
     pub(super) async fn service_principals(&self) -> Result<Vec<Value>, ArmError> {
         let mut read = self.app.store.read().await?;
         let all: Vec<(String, ServicePrincipal)> = read_documents(&mut read, kind::SERVICE_PRINCIPAL).await?;
         let applications: Vec<(String, Application)> = read_documents(&mut read, kind::APPLICATION).await?;
-        let shown = all.iter().map(|(_, principal)| {
-            let mut shown = principal.to_graph(self.app.tenant);
+        let seen = all.iter().map(|(_, principal)| {
+            let mut seen = principal.to_graph(self.app.tenant);
             let own = applications.iter().find(|(_, a)| a.app_id == principal.app_id);
             if let Some((_, application)) = own {
-                shown["passwordCredentials"] = application.to_graph()["passwordCredentials"].take();
+                seen.password_credentials = application.to_graph().password_credentials;
             }
-            shown
+            shown(&seen)
         });
-        Ok(shown.collect())
+        seen.collect()
     }
 
     pub(super) async fn applications(&self) -> Result<Vec<Value>, ArmError> {
         let all: Vec<(String, Application)> =
             read_documents(&mut self.app.store.read().await?, kind::APPLICATION).await?;
-        Ok(all.iter().map(|(_, a)| a.to_graph()).collect())
+        all.iter().map(|(_, a)| shown(&a.to_graph())).collect()
     }
 
     pub(super) async fn add_application(&self, body: Value) -> Result<Answer, ArmError> {
-        let name = body["displayName"].as_str().unwrap_or_default().trim();
+        let wanted: NewApplication = given(&body)?;
+        let name = wanted.display_name.as_deref().unwrap_or_default().trim();
         if name.is_empty() {
             return Err(bad("Property displayName is required.").target("displayName"));
         }
         let application = Application::new(name, OffsetDateTime::now_utc());
-        let shown = application.to_graph();
+        let shown = shown(&application.to_graph())?;
         self.change(WRITE, move |tx| {
             Box::pin(async move {
                 Ok(write_document(tx, kind::APPLICATION, &application.id.to_string(), &application).await?)
@@ -51,7 +109,7 @@ impl Graph<'_> {
     }
 
     pub(super) async fn add_service_principal(&self, body: Value) -> Result<Answer, ArmError> {
-        let wanted = body["appId"].as_str().unwrap_or_default().to_owned();
+        let wanted = given::<NewServicePrincipal>(&body)?.app_id.unwrap_or_default();
         let made = self
             .change(WRITE, move |tx| {
                 Box::pin(async move {
@@ -68,11 +126,12 @@ impl Graph<'_> {
                 })
             })
             .await?;
-        Ok(Answer::json(201, made.to_graph(self.app.tenant)))
+        Ok(Answer::json(201, shown(&made.to_graph(self.app.tenant))?))
     }
 
     pub(super) async fn change_service_principal(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
-        let (key, enabled) = (id.to_ascii_lowercase(), body["accountEnabled"].as_bool());
+        let (key, enabled) =
+            (id.to_ascii_lowercase(), given::<ServicePrincipalChange>(&body)?.account_enabled);
         self.change_principals(WRITE, move |tx| {
             Box::pin(async move {
                 let found: Option<ServicePrincipal> =
@@ -125,15 +184,16 @@ impl Graph<'_> {
 
     pub(super) async fn change_application(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
         let application = self.application(id).await?;
-        let given = |field: &str| body[field].as_array().is_some_and(|a| !a.is_empty());
-        if given("keyCredentials") {
+        let change: ApplicationChange = given(&body)?;
+        let sent = |list: Option<Vec<Value>>| list.is_some_and(|l| !l.is_empty());
+        if sent(change.key_credentials) {
             let text = "Certificates as credentials are not supported: use a secret.";
             return Err(bad(text).target("keyCredentials"));
         }
-        if given("passwordCredentials") {
+        if sent(change.password_credentials) {
             return Err(bad("Secrets are made with addPassword.").target("passwordCredentials"));
         }
-        let name = body["displayName"].as_str().map(str::to_owned);
+        let name = change.display_name;
         self.change(WRITE, move |tx| {
             Box::pin(async move {
                 let key = application.id.to_string();
@@ -169,16 +229,17 @@ impl Graph<'_> {
 
     pub(super) async fn add_password(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
         let application = self.application(id).await?;
-        let wanted = &body["passwordCredential"];
-        let at = |field: &str| match wanted[field].as_str() {
+        let wanted = given::<NewSecret>(&body)?.password_credential.unwrap_or_default();
+        let at = |field: &str, text: Option<String>| match text {
             None => Ok(None),
-            Some(text) => OffsetDateTime::parse(text, &Rfc3339)
+            Some(text) => OffsetDateTime::parse(&text, &Rfc3339)
                 .map(Some)
                 .map_err(|_| bad(format!("'{text}' is no instant.")).target(field)),
         };
-        let (start, end) = (at("startDateTime")?, at("endDateTime")?);
-        let name = wanted["displayName"].as_str().map(str::to_owned);
-        let shown = self
+        let (start, end) =
+            (at("startDateTime", wanted.start_date_time)?, at("endDateTime", wanted.end_date_time)?);
+        let name = wanted.display_name;
+        let made = self
             .change(WRITE, move |tx| {
                 Box::pin(async move {
                     let key = application.id.to_string();
@@ -195,12 +256,12 @@ impl Graph<'_> {
                 })
             })
             .await?;
-        Ok(Answer::json(200, shown))
+        Ok(Answer::json(200, shown(&made)?))
     }
 
     pub(super) async fn remove_password(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
         let application = self.application(id).await?;
-        let key_id = body["keyId"].as_str().and_then(|k| Uuid::try_parse(k).ok());
+        let key_id = given::<OldSecret>(&body)?.key_id.and_then(|k| Uuid::try_parse(&k).ok());
         let key_id = key_id.ok_or_else(|| bad("'keyId' is missing.").target("keyId"))?;
         self.change(WRITE, move |tx| {
             Box::pin(async move {
