@@ -11,11 +11,13 @@
 
 pub mod desired;
 pub mod facts;
+pub mod ingest;
 pub mod join;
 pub mod machine;
 pub mod message;
 pub mod pki;
 pub mod provider;
+pub mod stream;
 pub mod tls;
 
 pub use desired::{CommandKey, DesiredDocument, SignedDesired, SigningKey};

@@ -108,6 +108,11 @@ impl Store {
         answer.await.map_err(|_| gone())?
     }
 
+    /// How full the queue of writes is, from 0 to 1.
+    pub fn pressure(&self) -> f64 {
+        1.0 - self.writer.capacity() as f64 / QUEUE as f64
+    }
+
     /// Follows committed changes from here on.
     pub fn changes(&self) -> Feed {
         self.publisher.follow()
