@@ -138,7 +138,7 @@ def test_the_types_that_the_first_release_promises_are_served():
                 "Microsoft.Authorization/roleDefinitions", "Microsoft.Authorization/roleAssignments",
                 "Microsoft.Authorization/denyAssignments", "Microsoft.Insights/eventcategories",
                 "Microsoft.Insights/eventtypes/values", "Sekisho.Fleet/machines", "Sekisho.Fleet/enrolmentTokens",
-                "Sekisho.Network/serviceTags"}
+                "Sekisho.Network/serviceTags", "Microsoft.Authorization/locks"}
     assert {t.lower() for t in promised} <= served()
 
 
@@ -219,6 +219,8 @@ def parameters_of(row, example, world):
         "Tags_CreateOrUpdateAtScope": f"{world.group}/providers/Microsoft.Network/networkSecurityGroups/tagged",
         "Tags_GetAtScope": f"{world.group}/providers/Microsoft.Network/networkSecurityGroups/tagged",
     }
+    if row["operationId"].startswith("ManagementLocks_"):
+        scopes[row["operationId"]] = world.group
     if row["operationId"] in scopes:
         given["scope"] = scopes[row["operationId"]].removeprefix("/")
     if row["operationId"] == "RoleDefinitions_CreateOrUpdate":
@@ -260,6 +262,9 @@ def seed(row, example, world, path):
                              "notDataActions": []}],
             "principals": [{"id": str(uuid.uuid4()), "type": "User"}],
             "excludePrincipals": [{"id": str(uuid.uuid4()), "type": "User"}], "doNotApplyToChildScopes": False}})
+    elif operation.startswith("ManagementLocks_") and method != "PUT":
+        lock = path if method == "DELETE" else f"{path}/listed"
+        world.put(lock, "2020-05-01", {"properties": {"level": "CanNotDelete", "notes": "An example"}})
     elif operation == "RoleAssignments_ListForScope":
         world.put(f"{world.group}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}", ROLES, {"properties": {
             "roleDefinitionId": f"{world.ready.subscription}/providers/Microsoft.Authorization/roleDefinitions/{READER}",

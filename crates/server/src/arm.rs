@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::access::Access;
 use crate::app::App;
 use crate::authn::Caller;
+use crate::resources::locks::{Deed, Guard};
 use crate::resources::{core, tags};
 use crate::{desired, http as web};
 
@@ -147,6 +148,10 @@ impl Asker<'_> {
         } else {
             Err(ArmError::method_not_allowed(self.method.as_str(), "this path"))
         }
+    }
+
+    fn deed(&self) -> Deed {
+        if *self.method == Method::DELETE { Deed::Delete } else { Deed::Write }
     }
 
     fn decide(&self, action: &str, scope: &Scope, attributes: &Attributes) -> Decision {
@@ -280,7 +285,7 @@ impl Asker<'_> {
             if_none_match: web::header(&request.headers, "if-none-match"),
         };
         let method = self.method.clone();
-        self.write(&scope, &action, &grant, move |registry, tx, call, scope| {
+        self.write(&scope, &action, self.deed(), &grant, move |registry, tx, call, scope| {
             Box::pin(async move {
                 match method {
                     Method::PUT => engine::put(registry, tx, call, scope, body, &pre).await,
@@ -349,12 +354,13 @@ impl Asker<'_> {
         Ok(crate::resources::authorization::attributes(&body["properties"], &stored))
     }
 
-    /// Runs a write in one transaction with its audit entry; a failed one is audited too. With `?whatIf=true` it is
-    /// run, measured and undone.
+    /// Runs a write in one transaction with its audit entry, unless a lock forbids it; a failed one is audited too.
+    /// With `?whatIf=true` it is run, measured and undone.
     async fn write<F>(
         &self,
         scope: &Scope,
         action: &str,
+        deed: Deed,
         grant: &Decision,
         work: F,
     ) -> Result<Answer, ArmError>
@@ -377,10 +383,14 @@ impl Asker<'_> {
             .store
             .write::<Answer, Undone, _>(move |tx| {
                 Box::pin(async move {
+                    let guard = Guard::enter(&app.registry, tx.as_read(), &target, deed).await?;
                     if what_if {
-                        return Err(Undone::Preview(desired::preview(&app, tx, &call, &target, work).await?));
+                        let preview = desired::preview(&app, tx, &call, &target, work).await?;
+                        guard.leave(&app.registry, tx.as_read()).await?;
+                        return Err(Undone::Preview(preview));
                     }
                     let answer = work(&app.registry, tx, &call, &target).await?;
+                    guard.leave(&app.registry, tx.as_read()).await?;
                     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
                     let detail = status.canonical_reason().unwrap_or_default().replace(' ', "");
                     tx.audit(AuditEntry { detail, ..success }).await?;
@@ -537,7 +547,8 @@ impl Asker<'_> {
         };
         let name = spec.action(&format!("{}/action", known.verb));
         let grant = self.require(&name, &spec.action("read"), &scope, &Attributes::none()).await?;
-        self.write(&scope, &name, &grant, move |registry, tx, call, scope| {
+        let deed = if known.reads { Deed::Look } else { Deed::Write };
+        self.write(&scope, &name, deed, &grant, move |registry, tx, call, scope| {
             Box::pin(async move { engine::act(registry, tx, call, scope, known.verb, body).await })
         })
         .await
@@ -563,7 +574,7 @@ impl Asker<'_> {
         let body = if *self.method == Method::DELETE { Value::Null } else { web::parse_json(&request.body)? };
         let grant = self.require(action, read, target, &Attributes::none()).await?;
         let method = self.method.clone();
-        self.write(target, action, &grant, move |registry, tx, _, target| {
+        self.write(target, action, self.deed(), &grant, move |registry, tx, _, target| {
             Box::pin(async move {
                 tags::change(registry, tx, target, &method, body).await.map(|b| Answer::json(200, b))
             })

@@ -97,6 +97,7 @@ pub fn registry(tenant: Uuid, store: &Store, point: JoinPoint) -> (Registry, Arc
     resources::authorization::register(&mut registry, &late_universe);
     sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
     sekisho_nsg::provider::register(&mut registry);
+    registry.add(resources::locks::Locks);
     let universe = Arc::new(universe(&registry));
     // Set once, here: both are empty until now.
     let _ = late_registry.set(registry.clone());

@@ -4,4 +4,5 @@ pub mod activity;
 pub mod authorization;
 pub mod core;
 pub mod groups;
+pub mod locks;
 pub mod tags;

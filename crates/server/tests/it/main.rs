@@ -10,6 +10,7 @@ mod arm;
 mod device;
 mod kit;
 mod link;
+mod locks;
 mod matrix;
 mod seed;
 mod signin;

@@ -240,7 +240,11 @@ fn cases(world: &World) -> Vec<Case> {
         for place in kind.scopes {
             let path = at(kind.item(sub, *place), kind.version());
             out.push(Case::new("Writes", Method::PUT, path.clone(), &kind.body(sub, *place)));
-            out.push(Case::new("Writes", Method::PATCH, path, &json!({"tags": {"a": "b"}})));
+            out.push(Case::new("Writes", Method::PATCH, path.clone(), &json!({"tags": {"a": "b"}})));
+            // At once, since it is in the way of what follows.
+            if kind.path == "locks" {
+                out.push(Case::new("Writes", Method::DELETE, path, &none));
+            }
         }
     }
     for scope in &tagged {
@@ -250,7 +254,7 @@ fn cases(world: &World) -> Vec<Case> {
         out.push(Case::new("Writes", Method::DELETE, tags(scope), &none));
     }
     // From the leaves to the containers, the subscription last of all.
-    for kind in catalogue().iter().rev() {
+    for kind in catalogue().iter().rev().filter(|k| k.path != "locks") {
         for place in kind.scopes.iter().rev() {
             out.push(Case::new(
                 "Removals",

@@ -205,7 +205,8 @@ async fn make() -> Seed {
     let group = group["id"].as_str().unwrap().to_owned();
     machine(&server, &page).await;
     // Twice: what hangs on something of a later type is made in the second round.
-    for route in catalogue().iter().chain(catalogue()) {
+    // Without locks, which would be in everybody's way.
+    for route in catalogue().iter().chain(catalogue()).filter(|k| k.path != "locks") {
         for scope in route.scopes {
             let id = route.item(&server.sub, *scope);
             let answer = page.put(&at(&id, route.version()), route.body(&server.sub, *scope)).await;
@@ -355,6 +356,7 @@ impl Kind {
                 "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{READER}"),
                 "principalId": NOBODY, "principalType": "ServicePrincipal",
             }),
+            "locks" => json!({"level": "CanNotDelete"}),
             "denyAssignments" => json!({
                 "denyAssignmentName": format!("World {at:?}"), "principals": [{"id": NOBODY, "type": "ServicePrincipal"}],
                 "permissions": [{"actions": ["Microsoft.Network/*/delete"]}],
