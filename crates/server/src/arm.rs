@@ -215,8 +215,10 @@ impl Asker<'_> {
     /// Refuses a scope in and above which the caller has no right at all.
     async fn seen(&self, scope: &Scope) -> Result<(), ArmError> {
         let who = [PrincipalId(self.caller.principal)];
-        let any = self.app.access.snapshot().readable_scopes(&who);
-        let touched = any.iter().any(|s| s.contains(scope) || scope.contains(s));
+        let snapshot = self.app.access.snapshot();
+        let any = snapshot.readable_scopes(&who);
+        let tree = snapshot.tree();
+        let touched = any.iter().any(|s| tree.contains(s, scope) || tree.contains(scope, s));
         if *scope == Scope::Tenant || touched { Ok(()) } else { Err(self.hidden(scope)) }
     }
 
@@ -276,9 +278,17 @@ impl Asker<'_> {
             return Err(ArmError::method_not_allowed(self.method.as_str(), &spec.name().to_string()));
         }
         let action = spec.action(verb);
-        let body = if *self.method == Method::DELETE { Value::Null } else { web::parse_json(&request.body)? };
+        let body = match *self.method {
+            Method::DELETE => Value::Null,
+            Method::PUT if request.body.is_empty() && !kind.needs_body() => json!({}),
+            _ => web::parse_json(&request.body)?,
+        };
         let attributes = self.attributes(&scope, &body).await?;
-        let grant = self.require(&action, &read, &scope, &attributes).await?;
+        let at = match *self.method {
+            Method::PUT => kind.judged_at(&mut app.store.read().await?, &scope, &body).await?,
+            _ => scope.clone(),
+        };
+        let grant = self.require(&action, &read, &at, &attributes).await?;
         self.require_links(kind.as_ref(), &action, &scope, &body).await?;
         let pre = Preconditions {
             if_match: web::header(&request.headers, "if-match"),
@@ -504,7 +514,8 @@ impl Asker<'_> {
         };
         let after = self.call.query("$skiptoken").map(web::decode_token).transpose()?;
         let keep = |id: &Scope| {
-            reach.contains(id) || (here && id.resource().is_some_and(|r| r.base_scope().contains(&scope)))
+            reach.contains(id)
+                || (here && id.resource().is_some_and(|r| snapshot.tree().contains(r.base_scope(), &scope)))
         };
         let Page { items, next } =
             engine::list(&app.registry, &mut tx, self.call, &scope, &spec.name(), (after, top), &keep)
@@ -629,7 +640,7 @@ impl Asker<'_> {
         let mut read = app.store.read().await?;
         let sees = |id: &Scope| {
             let any = snapshot.readable_scopes(&who);
-            any.iter().any(|s| s.contains(id) || id.contains(s))
+            any.iter().any(|s| snapshot.tree().contains(s, id) || snapshot.tree().contains(id, s))
         };
         let body = match (scope, words.as_slice()) {
             (Scope::Tenant, ["tenants"]) => core::tenants(app),
@@ -697,14 +708,15 @@ pub fn explain(decision: &Decision, action: &str, scope: &Scope) -> Value {
 
 /// Facts about the product itself, at the root: open to everyone who is signed in, as in Azure.
 fn is_common_knowledge(spec: &sekisho_arm::TypeSpec) -> bool {
-    spec.storage == Storage::Computed && spec.scopes == [sekisho_arm::ScopeKind::Tenant]
+    let of_no_other = !spec.path.contains('/');
+    spec.storage == Storage::Computed && spec.scopes == [sekisho_arm::ScopeKind::Tenant] && of_no_other
 }
 
 fn touches_rights(scope: &Scope) -> bool {
     // Removing a group removes the role assignments inside it.
     let kind = scope.type_name().key();
     crate::access::ROLE_TYPES.contains(&kind.as_str())
-        || matches!(scope, Scope::ResourceGroup { .. } | Scope::Resource(_))
+        || matches!(scope, Scope::ManagementGroup(_) | Scope::ResourceGroup { .. } | Scope::Resource(_))
 }
 
 /// Follows the feed so that a change made by any path reaches the snapshot.

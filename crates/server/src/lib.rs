@@ -94,6 +94,7 @@ pub fn registry(tenant: Uuid, store: &Store, point: JoinPoint) -> (Registry, Arc
         .add(resources::groups::ResourceGroups { registry: late_registry.clone() })
         .add(resources::activity::Events { store: store.clone() })
         .add(resources::activity::Categories);
+    resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
     sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
     sekisho_nsg::provider::register(&mut registry);
@@ -157,6 +158,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         JoinPoint { address: config.join_address.clone(), pin: authority.pin().map_err(|e| key(&e))? };
     let (registry, universe) = registry(keys.tenant, &store, point);
     first_subscription(&store, keys.subscription, &config).await?;
+    resources::management::first_groups(&store, keys.tenant).await?;
     let tls = listen::Tls {
         clients: Arc::new(sekisho_link::tls::server_for_clients(&keys.server).map_err(|e| key(&e))?),
         agents: Arc::new(

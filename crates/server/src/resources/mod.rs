@@ -5,4 +5,5 @@ pub mod authorization;
 pub mod core;
 pub mod groups;
 pub mod locks;
+pub mod management;
 pub mod tags;

@@ -43,6 +43,7 @@ const WITHOUT_ROLE: &[&str] = &[
     "GET /providers/Microsoft.Authorization/providerOperations",
     "GET /providers/Microsoft.Authorization/providerOperations/Microsoft.Network",
     // About oneself.
+    "POST /providers/Microsoft.Management/getEntities",
     "POST /providers/Sekisho.Authorization/effective",
     "POST /providers/Sekisho.Authorization/explain",
 ];

@@ -331,6 +331,9 @@ impl Kind {
         if (self.namespace, self.path) == ("Microsoft.Resources", "subscriptions") {
             return sub.to_owned();
         }
+        if self.path == "managementGroups/subscriptions" {
+            return format!("{}{}", self.list(sub, at), sub.trim_start_matches("/subscriptions"));
+        }
         let own = name(&format!("{}/{}", self.namespace, self.path), at);
         format!("{}/{own}", self.list(sub, at))
     }
@@ -371,6 +374,7 @@ impl Kind {
 fn name(kind: &str, at: ScopeKind) -> String {
     let known = match kind {
         "Microsoft.Resources/resourceGroups" => "rg1",
+        "Microsoft.Management/managementGroups" => "mg1",
         "Microsoft.Network/networkSecurityGroups" => "nsg1",
         "Microsoft.Network/networkSecurityGroups/securityRules" => "ssh",
         "Microsoft.Network/networkSecurityGroups/defaultSecurityRules" => "DenyAllInBound",
