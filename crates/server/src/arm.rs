@@ -21,7 +21,7 @@ use crate::access::Access;
 use crate::app::App;
 use crate::authn::Caller;
 use crate::resources::locks::{Deed, Guard};
-use crate::resources::{core, tags};
+use crate::resources::{core, tag_names, tags};
 use crate::{desired, http as web};
 
 /// Largest request body, in bytes (ARM: 4 MiB).
@@ -500,18 +500,7 @@ impl Asker<'_> {
             return Ok(Answer::json(200, body));
         }
         let filter = self.call.filter()?;
-        let top = match self.call.query("$top") {
-            None => PAGE,
-            Some(text) => text
-                .parse::<usize>()
-                .ok()
-                .filter(|n| *n > 0)
-                .ok_or_else(|| {
-                    ArmError::bad("InvalidParameter", "The value of $top is a positive number.")
-                        .target("$top")
-                })?
-                .min(PAGE),
-        };
+        let top = core::top(self.call)?.map_or(PAGE, |n| n.min(PAGE));
         let after = self.call.query("$skiptoken").map(web::decode_token).transpose()?;
         let keep = |id: &Scope| {
             reach.contains(id)
@@ -523,7 +512,7 @@ impl Asker<'_> {
         let value: Vec<Value> = items
             .into_iter()
             .map(|(_, body)| body)
-            .filter(|body| filter.as_ref().is_none_or(|f| f.matches(&|path| core::field(f, body, path))))
+            .filter(|body| filter.as_ref().is_none_or(|f| core::holds(f, body, &|_| None)))
             .collect();
         let mut body = json!({ "value": value });
         if let Some(next) = next {
@@ -585,10 +574,23 @@ impl Asker<'_> {
         let body = if *self.method == Method::DELETE { Value::Null } else { web::parse_json(&request.body)? };
         let grant = self.require(action, read, target, &Attributes::none()).await?;
         let method = self.method.clone();
-        self.write(target, action, self.deed(), &grant, move |registry, tx, _, target| {
+        // Without its tags a thing is changed, not removed.
+        self.write(target, action, Deed::Write, &grant, move |registry, tx, _, target| {
             Box::pin(async move {
                 tags::change(registry, tx, target, &method, body).await.map(|b| Answer::json(200, b))
             })
+        })
+        .await
+    }
+
+    async fn tag_name(&self, scope: &Scope, word: tag_names::Word) -> Result<Answer, ArmError> {
+        let Some(action) = word.right(self.method) else {
+            return Err(ArmError::method_not_allowed(self.method.as_str(), "tagNames"));
+        };
+        let grant = self.require(action, tag_names::READ, scope, &Attributes::none()).await?;
+        let method = self.method.clone();
+        self.write(scope, action, Deed::Write, &grant, move |_, tx, _, scope| {
+            Box::pin(async move { tag_names::change(tx, scope, &word, &method).await })
         })
         .await
     }
@@ -630,9 +632,22 @@ impl Asker<'_> {
 
     async fn bare(&self, scope: &Scope, words: &[String]) -> Result<Answer, ArmError> {
         let app = self.app;
+        if let (Scope::Subscription(_), Some(word)) = (scope, tag_names::Word::parse(words)) {
+            return self.tag_name(scope, word).await;
+        }
+        let words: Vec<String> = words.iter().map(|w| w.to_ascii_lowercase()).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if let (Scope::Subscription(_), ["operationresults", id]) = (scope, words.as_slice()) {
-            return self.poll(id, true).await;
+        match (scope, words.as_slice()) {
+            (Scope::Subscription(_), ["operationresults", id]) => return self.poll(id, true).await,
+            (Scope::ResourceGroup { .. }, ["moveresources" | "validatemoveresources"]) => {
+                self.seen(scope).await?;
+                return Err(ArmError::new(
+                    409,
+                    "MoveNotSupported",
+                    "Resources cannot be moved to another resource group. Create them there, and delete them here.",
+                ));
+            }
+            _ => {}
         }
         self.get_only()?;
         let who = [PrincipalId(self.caller.principal)];
@@ -655,7 +670,12 @@ impl Asker<'_> {
             }
             (Scope::Subscription(_), ["tagnames"]) => {
                 self.seen(scope).await?;
-                tags::names(&mut read, scope).await?
+                let reads = |r: &sekisho_arm::Resource| {
+                    let kind = app.registry.get(&r.type_name);
+                    kind.is_some_and(|k| snapshot.decide(&who, &k.spec().action("read"), &r.id).is_allowed())
+                };
+                let known = snapshot.decide(&who, tag_names::READ, scope).is_allowed();
+                tag_names::list(&mut read, scope, known, &reads).await?
             }
             (Scope::Subscription(_) | Scope::ResourceGroup { .. }, ["resources"]) => {
                 self.seen(scope).await?;

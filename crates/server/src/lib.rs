@@ -117,6 +117,7 @@ pub fn universe(registry: &Registry) -> Universe {
             "Microsoft.Resources/tags/write",
             "Microsoft.Resources/tags/delete",
         ],
+        resources::tag_names::RIGHTS.as_slice(),
     ] {
         all.extend(extra.iter().map(|o| ((*o).to_owned(), false)));
     }

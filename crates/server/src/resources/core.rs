@@ -8,6 +8,7 @@ use sekisho_arm::{ArmError, Call, Listing, Read, ResourceType, Scope, ScopeKind,
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::http as web;
 
 /// The api-versions of the core types (groups, subscriptions, tags, providers), newest first.
 pub const VERSIONS: &[&str] = &[
@@ -202,7 +203,7 @@ pub fn registers(type_name: &TypeName) -> Option<&str> {
 /// `GET S/resources` and `RG/resources`: top-level tracked resources without their properties.
 ///
 /// # Errors
-/// 404 when the group does not exist; 400 for a filter that makes no sense.
+/// 404 when the group does not exist; 400 for a filter or a number of items that makes no sense.
 pub async fn resources(
     app: &App,
     read: &mut (dyn Read + '_),
@@ -213,9 +214,10 @@ pub async fn resources(
     if read.get(scope).await?.is_none() {
         return Err(ArmError::not_found(scope));
     }
-    let filter = call.filter()?;
-    let all =
-        read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
+    let (filter, top) = (call.filter()?, top(call)?.unwrap_or(usize::MAX));
+    let after = call.query("$skiptoken").map(web::decode_token).transpose()?;
+    let listing = Listing { scope: scope.clone(), type_name: None, after, limit: usize::MAX };
+    let all = read.list(&listing).await?;
     let mut value = Vec::new();
     for resource in all {
         let tracked = app.registry.get(&resource.type_name).is_some_and(|k| k.spec().location)
@@ -240,31 +242,44 @@ pub async fn resources(
         if call.expands("provisioningState") {
             row["provisioningState"] = "Succeeded".into();
         }
-        let group = Value::from(group.as_str());
-        let holds = filter.as_ref().is_none_or(|f| {
-            f.matches(&|path| match path.to_ascii_lowercase().as_str() {
-                "resourcegroup" => Some(group.clone()),
-                "resourcetype" => row.get("type").cloned(),
-                _ => field(f, &row, path),
-            })
-        });
-        if holds {
-            value.push(row);
+        let own = |path: &str| match path.to_ascii_lowercase().as_str() {
+            "resourcegroup" => Some(group.as_str().into()),
+            "resourcetype" => row.get("type").cloned(),
+            _ => None,
+        };
+        if filter.as_ref().is_some_and(|f| !holds(f, &row, &own)) {
+            continue;
         }
+        if value.len() == top {
+            let last = value.last().and_then(|row: &Value| row["id"].as_str()).unwrap_or_default();
+            let next = web::next_link(call, format!("{scope}/resources"), &last.to_ascii_lowercase());
+            return Ok(json!({"value": value, "nextLink": next}));
+        }
+        value.push(row);
     }
     Ok(json!({ "value": value }))
 }
 
-/// The value that a filter on a resource means by a path: `tagName` and `tagValue` are the two halves of one tag,
-/// everything else is a field of the body or of its properties.
-pub fn field(filter: &Filter, body: &Value, path: &str) -> Option<Value> {
-    let tag = || {
-        let name = filter.required("tagName")?;
-        body.get("tags")?.as_object()?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name))
-    };
-    match path.to_ascii_lowercase().as_str() {
-        "tagname" => tag().map(|(name, _)| name.clone().into()),
-        "tagvalue" => tag().map(|(_, value)| value.clone()),
-        _ => lookup(body, path).or_else(|| lookup(body.get("properties")?, path)),
-    }
+/// The most items that the client wants in one page.
+///
+/// # Errors
+/// 400 `InvalidParameter`.
+pub fn top(call: &Call) -> Result<Option<usize>, ArmError> {
+    let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n > 0);
+    let wrong =
+        || ArmError::bad("InvalidParameter", "The value of $top is a positive number.").target("$top");
+    call.query("$top").map(|text| number(text).ok_or_else(wrong)).transpose()
+}
+
+/// Whether a filter holds for a resource: `tagName` and `tagValue` are the two halves of one tag, whichever; everything
+/// else is what `own` says, or a field of the body or of its properties.
+pub fn holds(filter: &Filter, body: &Value, own: &dyn Fn(&str) -> Option<Value>) -> bool {
+    let tags = body.get("tags").and_then(Value::as_object).into_iter().flatten().map(Some);
+    tags.chain([None]).any(|tag| {
+        filter.matches(&|path| match path.to_ascii_lowercase().as_str() {
+            "tagname" => tag.map(|(name, _)| name.clone().into()),
+            "tagvalue" => tag.map(|(_, value)| value.clone()),
+            _ => own(path).or_else(|| lookup(body, path)).or_else(|| lookup(body.get("properties")?, path)),
+        })
+    })
 }

@@ -6,4 +6,5 @@ pub mod core;
 pub mod groups;
 pub mod locks;
 pub mod management;
+pub mod tag_names;
 pub mod tags;

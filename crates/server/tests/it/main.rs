@@ -15,3 +15,4 @@ mod locks;
 mod matrix;
 mod seed;
 mod signin;
+mod tags;

@@ -254,6 +254,15 @@ fn cases(world: &World) -> Vec<Case> {
         }
         out.push(Case::new("Writes", Method::DELETE, tags(scope), &none));
     }
+    for (method, rest) in [
+        (Method::PUT, "/x1"),
+        (Method::PUT, "/x1/tagValues/v1"),
+        (Method::DELETE, "/x1/tagValues/v1"),
+        (Method::DELETE, "/x1"),
+    ] {
+        out.push(Case::new("Writes", method, at(format!("{sub}/tagNames{rest}"), GROUPS), &none));
+    }
+    out.push(Case::new("Writes", Method::POST, at(world.rg1("/moveResources"), GROUPS), &json!({})));
     // From the leaves to the containers, the subscription last of all.
     for kind in catalogue().iter().rev().filter(|k| k.path != "locks") {
         for place in kind.scopes.iter().rev() {
