@@ -8,6 +8,7 @@
 mod agent;
 mod arm;
 mod device;
+mod generic;
 mod hierarchy;
 mod kit;
 mod link;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use sekisho_arm::registry::Registry;
+use sekisho_arm::registry::{PutStyle, Registry, Storage};
 use sekisho_arm::{ScopeKind, TypeSpec};
 use sekisho_link::message::ToServer;
 use sekisho_link::provider::JoinPoint;
@@ -250,6 +250,8 @@ pub(crate) struct Kind {
     pub(crate) path: &'static str,
     pub(crate) scopes: &'static [ScopeKind],
     pub(crate) actions: Vec<&'static str>,
+    /// Whether its resources are kept, rather than computed or given.
+    pub(crate) kept: bool,
     versions: &'static [&'static str],
 }
 
@@ -280,6 +282,7 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
             scopes: spec.scopes,
             versions: spec.versions,
             actions: spec.actions.iter().map(|a| a.verb).collect(),
+            kept: spec.storage != Storage::Computed && spec.put != PutStyle::Refused,
         };
         let kinds = registry.types().map(|k| kind(k.spec())).collect();
         let actions = registry.scope_actions();
