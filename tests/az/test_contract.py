@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import operations
 from support import (COMPUTE, FLEET, NETWORK, READER, RESOURCES, ROLES, Api, Ready, error_of, join_machine, require_shared,
                      shared_arm, token_of)
 
@@ -127,6 +128,11 @@ def pytest_generate_tests(metafunc):
 def test_the_contract_data_is_there():
     require_shared(ARM / "index.json")
     require_shared(ARM / "operations.jsonl")
+
+
+def test_the_table_behind_the_coverage_report_is_that_of_the_contract_data():
+    require_shared(ARM / "operations.jsonl")
+    assert operations.TABLE.read_text() == operations.table(), "run `python tests/az/operations.py`"
 
 
 def test_the_types_that_the_first_release_promises_are_served():

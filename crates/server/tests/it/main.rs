@@ -7,6 +7,7 @@
 
 mod agent;
 mod arm;
+mod coverage;
 mod device;
 mod generic;
 mod hierarchy;
