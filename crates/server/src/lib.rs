@@ -95,9 +95,11 @@ pub fn registry(tenant: Uuid, store: &Store, point: JoinPoint) -> (Registry, Arc
         .add(resources::groups::ResourceGroups { registry: late_registry.clone() })
         .add(resources::activity::Events { store: store.clone() })
         .add(resources::activity::Categories);
+    resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
     sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
     sekisho_nsg::provider::register(&mut registry);
+    registry.add(resources::locks::Locks);
     let universe = Arc::new(universe(&registry));
     // Set once, here: both are empty until now.
     let _ = late_registry.set(registry.clone());
@@ -116,6 +118,7 @@ pub fn universe(registry: &Registry) -> Universe {
             "Microsoft.Resources/tags/write",
             "Microsoft.Resources/tags/delete",
         ],
+        resources::tag_names::RIGHTS.as_slice(),
     ] {
         all.extend(extra.iter().map(|o| ((*o).to_owned(), false)));
     }
@@ -157,6 +160,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         JoinPoint { address: config.join_address.clone(), pin: authority.pin().map_err(|e| key(&e))? };
     let (registry, universe) = registry(keys.tenant, &store, point);
     first_subscription(&store, keys.subscription, &config).await?;
+    resources::management::first_groups(&store, keys.tenant).await?;
     let tls = listen::Tls {
         clients: Arc::new(sekisho_link::tls::server_for_clients(&keys.server).map_err(|e| key(&e))?),
         agents: Arc::new(

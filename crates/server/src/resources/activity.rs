@@ -167,6 +167,6 @@ impl ResourceType for Categories {
         _: &Scope,
         _: Option<&str>,
     ) -> Result<Value, ArmError> {
-        shown(&List { value: vec![Named::new("Administrative"), Named::new("Security")] })
+        shown(&List::of(vec![Named::new("Administrative"), Named::new("Security")]))
     }
 }

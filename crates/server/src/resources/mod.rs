@@ -4,4 +4,7 @@ pub mod activity;
 pub mod authorization;
 pub mod core;
 pub mod groups;
+pub mod locks;
+pub mod management;
+pub mod tag_names;
 pub mod tags;

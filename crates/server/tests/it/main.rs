@@ -7,9 +7,14 @@
 
 mod agent;
 mod arm;
+mod coverage;
 mod device;
+mod generic;
+mod hierarchy;
 mod kit;
 mod link;
+mod locks;
 mod matrix;
 mod seed;
 mod signin;
+mod tags;
