@@ -17,7 +17,7 @@ const TYPE: &str = "Microsoft.Authorization/locks";
 
 /// What a lock forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Level {
+pub enum LockLevel {
     /// Removing.
     CanNotDelete,
     /// Removing, changing, and every action that does more than read.
@@ -27,19 +27,19 @@ pub enum Level {
 /// Azure's properties of a lock.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Properties {
-    level: Level,
+struct LockProperties {
+    level: LockLevel,
     /// At most 512 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     notes: Option<String>,
     /// The application that owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    owners: Option<Vec<Owner>>,
+    owners: Option<Vec<LockOwner>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Owner {
+struct LockOwner {
     application_id: String,
 }
 
@@ -57,7 +57,7 @@ static SPEC: TypeSpec = TypeSpec {
     shows_etag: false,
     shows_state: false,
     actions: &[],
-    schema: |g: &mut SchemaGenerator| g.subschema_for::<Properties>(),
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<LockProperties>(),
 };
 
 #[async_trait]
@@ -90,7 +90,7 @@ impl ResourceType for Locks {
         {
             *level = known.into();
         }
-        let lock: Properties = draft.typed()?;
+        let lock: LockProperties = draft.typed()?;
         if lock.notes.is_some_and(|n| n.chars().count() > 512) {
             return Err(ArmError::invalid_content("The notes of a lock have at most 512 characters.")
                 .target("properties.notes"));
@@ -129,7 +129,7 @@ pub enum Deed {
 /// A lock in force.
 struct Held {
     scope: Scope,
-    level: Level,
+    level: LockLevel,
     /// What it is on, as it is before the write.
     etag: Option<String>,
 }
@@ -160,13 +160,13 @@ impl Guard {
         for lock in read.list(&Listing::of(&Scope::Tenant, &SPEC.name())).await? {
             let scope = access::scope_of(&lock);
             // What cannot be read locks as much as a lock can.
-            let level = lock.typed::<Properties>().map_or(Level::ReadOnly, |p| p.level);
+            let level = lock.typed::<LockProperties>().map_or(LockLevel::ReadOnly, |p| p.level);
             let etag = engine::load(registry, read, &scope).await?.map(|r| r.etag);
             guard.held.push(Held { scope, level, etag });
         }
         let forbids = |lock: &&Held| match deed {
             Deed::Delete => lock.scope.contains(target) || target.contains(&lock.scope),
-            _ => lock.level == Level::ReadOnly && lock.scope.contains(target),
+            _ => lock.level == LockLevel::ReadOnly && lock.scope.contains(target),
         };
         let met: Vec<&Held> = guard.held.iter().filter(forbids).collect();
         if met.is_empty() { Ok(guard) } else { Err(guard.refusal(&met)) }
@@ -182,7 +182,7 @@ impl Guard {
         for lock in &self.held {
             let now = engine::load(registry, read, &lock.scope).await?.map(|r| r.etag);
             let gone = lock.etag.is_some() && now.is_none();
-            if gone || (lock.level == Level::ReadOnly && now != lock.etag) {
+            if gone || (lock.level == LockLevel::ReadOnly && now != lock.etag) {
                 met.push(lock);
             }
         }
