@@ -45,12 +45,12 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// A lake whose manifest and hot events are in `store` and whose segments are at `place`.
+    /// The lake of an installation, whose manifest and hot events are in `store` and whose segments are at `place`.
     ///
     /// # Errors
     /// [`LakeError::Place`] when that cannot be opened.
-    pub fn open(store: Store, place: &Place) -> Result<Lake, LakeError> {
-        Ok(Lake::on(store, place.open()?))
+    pub fn open(store: Store, place: &Place, installation: Uuid) -> Result<Lake, LakeError> {
+        Ok(Lake::on(store, place.open(installation)?))
     }
 
     /// The same on any object storage. An object it acknowledged must survive.

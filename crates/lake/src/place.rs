@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use uuid::Uuid;
 
 use crate::LakeError;
 
@@ -47,15 +48,18 @@ impl Place {
         }
     }
 
-    /// Opens it, making the directory where there is none. Only its owner can read it.
+    /// Opens the part of it that belongs to one installation, making the directory where there is none. Only the user
+    /// who runs the server can read it. Installations that share a place do not see, and never sweep, each other's
+    /// files.
     ///
     /// # Errors
     /// [`LakeError::Place`] when it cannot be made or opened.
-    pub fn open(&self) -> Result<Arc<dyn ObjectStore>, LakeError> {
+    pub fn open(&self, installation: Uuid) -> Result<Arc<dyn ObjectStore>, LakeError> {
         let Place::Directory(path) = self;
+        let path = path.join(installation.to_string());
         let refused = |why: String| LakeError::Place(self.to_string(), why);
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| refused(e.to_string()))?;
-        let local = LocalFileSystem::new_with_prefix(path).map_err(|e| refused(e.to_string()))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|e| refused(e.to_string()))?;
+        let local = LocalFileSystem::new_with_prefix(&path).map_err(|e| refused(e.to_string()))?;
         // A segment is in the manifest only once it survives a power cut.
         Ok(Arc::new(local.with_fsync(true)))
     }

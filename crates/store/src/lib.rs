@@ -89,6 +89,15 @@ impl Store {
         Ok(Store { database, readers, writer, publisher })
     }
 
+    /// The same store with connections for reading of its own: for whoever reads while somebody who waits for it has a
+    /// read transaction open. Out of one pool, enough of them would wait for each other.
+    ///
+    /// # Errors
+    /// When the database's URL cannot be read.
+    pub fn with_own_readers(&self) -> Result<Store, StoreError> {
+        Ok(Store { readers: self.database.readers()?, ..self.clone() })
+    }
+
     /// Begins reading one consistent state.
     ///
     /// # Errors

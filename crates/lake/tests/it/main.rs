@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tempfile::TempDir;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 const DAY: i64 = 86_400_000;
 /// A day long ago, so that nothing depends on today.
@@ -45,8 +46,8 @@ impl World {
         let url = postgres.as_ref().map_or(sqlite, Postgres::url);
         let store = Store::open(&url).await.unwrap();
         let place = Place::parse(&dir.path().join("lake").display().to_string()).unwrap();
-        let objects = place.open().unwrap();
-        let lake = Lake::open(store.clone(), &place).unwrap();
+        let objects = place.open(Uuid::nil()).unwrap();
+        let lake = Lake::open(store.clone(), &place, Uuid::nil()).unwrap();
         World { url, store, objects, lake, dir, _postgres: postgres }
     }
 

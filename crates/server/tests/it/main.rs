@@ -8,6 +8,7 @@
 mod agent;
 mod arm;
 mod device;
+mod events;
 mod kit;
 mod link;
 mod matrix;
