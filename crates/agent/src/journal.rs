@@ -10,7 +10,7 @@ use std::path::Path;
 use sekisho_agent::connection::Connection;
 use sekisho_agent::outbox::Outbox;
 use sekisho_agent::spool::Spool;
-use sekisho_link::message::{Report, ReportOutcome, StreamState, ToServer};
+use sekisho_link::message::{Report, StreamState, ToServer};
 use sekisho_link::stream::{Batch, Epoch, Stream};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -39,16 +39,15 @@ impl Journal {
         self.on(stream, |outbox| outbox.keep(i64::try_from(at).unwrap_or(0), kind, data));
     }
 
-    /// Notes how a generation ended.
-    pub(crate) fn report(&mut self, report: &Report) {
-        let kind = match report.outcome {
-            ReportOutcome::Applied => "rules.applied",
-            ReportOutcome::Failed => "rules.failed",
-            ReportOutcome::Reverted => "rules.reverted",
-            ReportOutcome::Repaired => "rules.repaired",
-        };
+    /// Notes that another program had removed the rules and that they are in force again. How a generation ends is in
+    /// the report, and the server notes that.
+    pub(crate) fn repaired(&mut self, report: &Report) {
         let message: String = report.message.chars().take(2000).collect();
-        self.note(Stream::Security, kind, json!({"generation": report.generation, "message": message}));
+        self.note(
+            Stream::Security,
+            "rules.repaired",
+            json!({"generation": report.generation, "message": message}),
+        );
     }
 
     fn on(&mut self, stream: Stream, work: impl FnOnce(&mut Outbox) -> io::Result<()>) {

@@ -163,7 +163,6 @@ impl Agent {
         };
         tracing::info!(generation, outcome = ?report.outcome, message = report.message, "a generation ended");
         self.state.keep_report(&report)?;
-        self.journal.report(&report);
         Ok(report)
     }
 
@@ -178,7 +177,7 @@ impl Agent {
                     changed?;
                     if let Some(report) = self.reconciler.repair().await? {
                         self.state.keep_report(&report)?;
-                        self.journal.report(&report);
+                        self.journal.repaired(&report);
                     }
                 }
             }
@@ -231,7 +230,7 @@ impl Agent {
     async fn mend(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
         if let Some(report) = self.reconciler.repair().await? {
             self.state.keep_report(&report)?;
-            self.journal.report(&report);
+            self.journal.repaired(&report);
             connection.send(&ToServer::Report(report)).await?;
         }
         Ok(())

@@ -14,7 +14,9 @@ use sekisho_arm::operation::{self, OperationStatus, Status};
 use sekisho_arm::registry::Storage;
 use sekisho_arm::resource::shown;
 use sekisho_arm::route::Route;
-use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Call, Outcome, Scope, StoreError, TypeName, Write};
+use sekisho_arm::{
+    ApiVersion, ArmError, AuditEntry, Call, Outcome, Scope, ScopeKind, StoreError, TypeName, Write,
+};
 use sekisho_rbac::{Attributes, Decision, PrincipalId};
 use sekisho_store::News;
 use serde::Serialize;
@@ -476,9 +478,11 @@ impl Asker<'_> {
         let snapshot = app.access.snapshot();
         let here = snapshot.decide(&who, &read, &scope).is_allowed();
         let reach = snapshot.may_list(&who, &read);
-        // What is computed hangs under a name of its own in the scope that it is about.
+        // What is computed hangs under a name of its own in the scope that it is about, unless it is about a resource.
         let about = match (spec.storage, scope.resource()) {
-            (Storage::Computed, Some(resource)) => resource.base_scope(),
+            (Storage::Computed, Some(resource)) if !spec.scopes.contains(&ScopeKind::Resource) => {
+                resource.base_scope()
+            }
             _ => &scope,
         };
         if !here && !reach.touches(about) {

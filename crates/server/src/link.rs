@@ -23,7 +23,7 @@ use sekisho_link::ingest::{self, IngestError, Receipt};
 use sekisho_link::join::Hex;
 use sekisho_link::machine::{self, Desired, Machine, kind};
 use sekisho_link::message::{
-    JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, StreamState, ToAgent, ToServer,
+    JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, Report, StreamState, ToAgent, ToServer,
 };
 use sekisho_link::stream::{Batch, Stream};
 use sekisho_store::News;
@@ -195,19 +195,14 @@ struct Connection {
     sent_generation: u64,
     /// Whether a stream got no credit.
     held_back: bool,
+    greeted: bool,
 }
 
 impl Connection {
     fn new(app: Arc<App>, identity: (Uuid, [u8; 32]), machine: Scope) -> Self {
-        Self {
-            app,
-            id: Uuid::new_v4(),
-            agent: identity.0,
-            key: identity.1,
-            machine,
-            sent_generation: 0,
-            held_back: false,
-        }
+        let (agent, key) = identity;
+        let id = Uuid::new_v4();
+        Self { app, id, agent, key, machine, sent_generation: 0, held_back: false, greeted: false }
     }
 
     async fn run(mut self, upgraded: Upgraded) {
@@ -223,6 +218,7 @@ impl Connection {
         self.app.agents.enter(&machine_key, self.id, wake);
         let end = self.talk(&mut socket, woken).await;
         self.app.agents.leave(&machine_key, self.id);
+        self.ended(&end).await;
         match end {
             End::Broken(why) => tracing::info!(machine = machine_key, why, "an agent's connection ended"),
             End::Bye { reason, retry_after } => {
@@ -231,6 +227,25 @@ impl Connection {
                 let _ = send(&mut socket, &ToAgent::Bye { reason, retry_after }).await;
                 let _ = socket.close(None).await;
             }
+        }
+    }
+
+    /// Keeps that a connection that had begun has ended.
+    async fn ended(&self, end: &End) {
+        if !self.greeted {
+            return;
+        }
+        let (End::Broken(reason) | End::Bye { reason, .. }) = end;
+        let (machine, reason) = (self.machine.clone(), reason.clone());
+        let kept = self
+            .app
+            .store
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { machine::disconnected(tx, &machine, &reason).await })
+            })
+            .await;
+        if let Err(error) = kept {
+            tracing::error!(machine = self.machine.key(), %error, "the end of a connection could not be kept");
         }
     }
 
@@ -286,12 +301,7 @@ impl Connection {
                         known.keys = vec![key];
                         write_document(tx, kind::AGENT, &agent, &known).await?;
                     }
-                    machine::heard(tx, &machine, |m| {
-                        m.version = version.chars().take(64).collect();
-                        m.boot_id = boot_id.chars().take(64).collect();
-                        m.report = report.or(m.report.take());
-                    })
-                    .await
+                    machine::connected(tx, &machine, &version, &boot_id, report.map(bounded)).await
                 })
             })
             .await?;
@@ -302,6 +312,7 @@ impl Connection {
             streams.insert(stream, StreamState { last, credit: self.credit(stream) });
         }
         drop(read);
+        self.greeted = true;
         send(socket, &ToAgent::Welcome { facts_hash: state.facts_hash, streams }).await?;
         self.push(socket).await
     }
@@ -397,12 +408,9 @@ impl Connection {
                 .await
             }
             ToServer::Report(report) => {
-                let text: String = report.message.chars().take(2000).collect();
-                let report = sekisho_link::message::Report { message: text, ..report };
+                let report = bounded(report);
                 self.write(move |tx| {
-                    Box::pin(async move {
-                        Ok(machine::heard(tx, &machine, |m| m.report = Some(report)).await.map(|_| ())?)
-                    })
+                    Box::pin(async move { Ok(machine::reported(tx, &machine, report).await.map(|_| ())?) })
                 })
                 .await
             }
@@ -457,6 +465,12 @@ impl Connection {
     {
         Ok(self.app.store.write::<_, ArmError, _>(work).await?)
     }
+}
+
+/// A report whose message is of a length that can be kept.
+fn bounded(report: Report) -> Report {
+    let message = report.message.chars().take(2000).collect();
+    Report { message, ..report }
 }
 
 async fn send(socket: &mut Socket, message: &ToAgent) -> Result<(), End> {

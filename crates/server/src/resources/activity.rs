@@ -41,7 +41,7 @@ static SPEC: TypeSpec = TypeSpec {
 };
 
 /// Azure's clients leave the zone out; then it is UTC.
-fn instant(text: &str) -> Result<OffsetDateTime, ArmError> {
+pub(super) fn instant(text: &str) -> Result<OffsetDateTime, ArmError> {
     let zoneless =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second][optional [.[subsecond]]]");
     OffsetDateTime::parse(text, &Rfc3339)

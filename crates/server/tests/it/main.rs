@@ -9,6 +9,7 @@ mod agent;
 mod arm;
 mod coverage;
 mod device;
+mod events;
 mod generic;
 mod hierarchy;
 mod kit;

@@ -11,7 +11,7 @@ use http::Method;
 use sekisho_arm::ScopeKind;
 use serde_json::{Value, json};
 
-use crate::kit::{Answer, GROUPS, Http, at};
+use crate::kit::{Answer, FLEET, GROUPS, Http, at};
 use crate::seed::{World, catalogue, scope, scope_actions};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/authz-matrix.txt");
@@ -216,6 +216,9 @@ fn cases(world: &World) -> Vec<Case> {
             out.push(Case::new("Lists", Method::GET, at(list, kind.version()), &none));
         }
     }
+    // The catalogue's example of a resource is a group; events are those of machines.
+    let events = world.rg1("/providers/Microsoft.Compute/virtualMachines/vm1/providers/Sekisho.Fleet/events");
+    out.push(Case::new("Lists", Method::GET, at(events, FLEET), &none));
     for kind in catalogue() {
         for place in kind.scopes {
             let path = at(kind.item(sub, *place), kind.version());

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use sekisho_arm::registry::{PutStyle, Registry, Storage};
 use sekisho_arm::{ScopeKind, TypeSpec};
+use sekisho_lake::{Lake, Place};
 use sekisho_link::message::ToServer;
 use sekisho_link::provider::JoinPoint;
 use sekisho_store::Store;
@@ -275,7 +276,9 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
         let url = format!("sqlite://{}/db", dir.path().display());
         let store = runtime.block_on(Store::open(&url)).unwrap();
         let point = JoinPoint { address: "localhost:1".to_owned(), pin: [0; 32] };
-        let registry: Registry = sekisho_server::registry(Uuid::nil(), &store, point).0;
+        let place = Place::Directory(dir.path().join("lake"));
+        let lake = Lake::open(store.clone(), &place, Uuid::nil()).unwrap();
+        let registry: Registry = sekisho_server::registry(Uuid::nil(), &store, &lake, point).0;
         let kind = |spec: &TypeSpec| Kind {
             namespace: spec.namespace,
             path: spec.path,
