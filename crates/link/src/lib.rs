@@ -14,6 +14,7 @@ pub mod facts;
 pub mod join;
 pub mod machine;
 pub mod message;
+pub mod outline;
 pub mod pki;
 pub mod provider;
 pub mod tls;
