@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod join;
 pub mod machine;
 pub mod message;
+pub mod outline;
 pub mod pki;
 pub mod provider;
 pub mod stream;

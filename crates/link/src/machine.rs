@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use sekisho_arm::resource::merge_patch;
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{
-    ArmError, AuditEntry, CallerRef, Outcome, PrincipalKind, Read, Resource, Scope, StoreError, TypeName,
-    Write,
+    ArmError, AuditEntry, CallerRef, Listing, Outcome, PrincipalKind, Read, Resource, Scope, StoreError,
+    TypeName, Write,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -21,6 +21,7 @@ use crate::events;
 use crate::facts::{Facts, facts_hash};
 use crate::join::{Hex, secret_hash};
 use crate::message::{JoinRequest, Report, ReportOutcome};
+use crate::outline::Outline;
 use crate::pki::Authority;
 use crate::summary::summarize;
 use crate::{DesiredDocument, SignedDesired, SigningKey};
@@ -71,8 +72,35 @@ pub struct Machine {
     pub last_report_at: Option<OffsetDateTime>,
     /// The hash of the facts kept.
     pub facts_hash: Option<String>,
+    /// The facts kept, in short. Absent in what a version before it wrote; [`Machine::complete`] adds it.
+    pub outline: Option<Outline>,
+    /// The generation of the desired document kept; 0 when there is none. As old as the outline.
+    pub wanted: u64,
+    /// What is attached to it. As old as the outline.
+    pub attached: Option<Attached>,
     /// How the newest generation it knows ended.
     pub report: Option<Report>,
+}
+
+/// What is attached to a machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Attached {
+    /// How many network interfaces it has.
+    pub nics: usize,
+    /// The ids of the security groups of its interfaces.
+    pub nsgs: Vec<String>,
+}
+
+impl Attached {
+    async fn to(read: &mut (dyn Read + '_), machine: &Scope) -> Result<Attached, StoreError> {
+        let group = |nic: &Resource| {
+            let group = nic.rest.get("properties")?.get("networkSecurityGroup")?;
+            Some(group.get("id")?.as_str()?.to_owned())
+        };
+        let own = interfaces(read, machine).await?;
+        Ok(Attached { nics: own.len(), nsgs: own.iter().filter_map(group).collect() })
+    }
 }
 
 /// How long ago a machine last reported, as a word.
@@ -88,6 +116,26 @@ pub enum Presence {
 }
 
 impl Machine {
+    /// Adds what a version before outlines did not write, from the documents it was taken from.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn complete(&mut self, read: &mut (dyn Read + '_), machine: &Scope) -> Result<(), StoreError> {
+        let key = &machine.key();
+        if self.attached.is_none() {
+            self.attached = Some(Attached::to(read, machine).await?);
+        }
+        if self.outline.is_none() && self.facts_hash.is_some() {
+            let facts: Option<Facts> = read_document(read, kind::FACTS, key).await?;
+            self.outline = facts.as_ref().map(Outline::from);
+        }
+        if self.wanted == 0 {
+            let desired: Option<Desired> = read_document(read, kind::DESIRED, key).await?;
+            self.wanted = desired.map_or(0, |d| d.generation);
+        }
+        Ok(())
+    }
+
     /// The machine's presence. It is the age of the last durable report, never the state of a socket.
     pub fn presence(&self, now: OffsetDateTime) -> Presence {
         match self.last_report_at.map(|at| now - at) {
@@ -95,6 +143,24 @@ impl Machine {
             Some(age) if age <= STALE => Presence::Stale,
             _ => Presence::Offline,
         }
+    }
+
+    /// Compares what is wanted with what was reported.
+    pub fn convergence(&self) -> Convergence {
+        let message = self.report.as_ref().map(|r| r.message.clone()).unwrap_or_default();
+        let (state, applied) = match (self.wanted, &self.report) {
+            (0, _) => (ConvergenceState::None, None),
+            (_, None) => (ConvergenceState::Pending, None),
+            (wanted, Some(r)) if r.generation < wanted => (ConvergenceState::Pending, None),
+            (_, Some(r)) => match r.outcome {
+                ReportOutcome::Applied | ReportOutcome::Repaired => {
+                    (ConvergenceState::Applied, Some(r.generation))
+                }
+                ReportOutcome::Failed => (ConvergenceState::Failed, None),
+                ReportOutcome::Reverted => (ConvergenceState::Reverted, None),
+            },
+        };
+        Convergence { generation: self.wanted, applied, state, message }
     }
 }
 
@@ -151,25 +217,6 @@ impl ConvergenceState {
     }
 }
 
-/// Compares what is wanted with what was reported.
-pub fn convergence(desired: Option<&Desired>, report: Option<&Report>) -> Convergence {
-    let generation = desired.map_or(0, |d| d.generation);
-    let message = report.map(|r| r.message.clone()).unwrap_or_default();
-    let (state, applied) = match (desired, report) {
-        (None, _) => (ConvergenceState::None, None),
-        (Some(_), None) => (ConvergenceState::Pending, None),
-        (Some(d), Some(r)) if r.generation < d.generation => (ConvergenceState::Pending, None),
-        (Some(_), Some(r)) => match r.outcome {
-            ReportOutcome::Applied | ReportOutcome::Repaired => {
-                (ConvergenceState::Applied, Some(r.generation))
-            }
-            ReportOutcome::Failed => (ConvergenceState::Failed, None),
-            ReportOutcome::Reverted => (ConvergenceState::Reverted, None),
-        },
-    };
-    Convergence { generation, applied, state, message }
-}
-
 /// Something that makes resources out of a machine's facts, such as its network interfaces.
 #[async_trait]
 pub trait FactsObserver: Send + Sync {
@@ -198,6 +245,49 @@ pub trait PartCompiler: Send + Sync {
 /// The type of machines.
 pub fn vm_type() -> TypeName {
     TypeName::new("Microsoft.Compute", "virtualMachines")
+}
+
+/// The network interfaces of a machine: those whose `virtualMachine` it is. Their ids begin with its name, so that a
+/// group of thousands is not read for each of its machines.
+///
+/// # Errors
+/// Those of the database.
+pub async fn interfaces(read: &mut (dyn Read + '_), machine: &Scope) -> Result<Vec<Resource>, StoreError> {
+    const PAGE: usize = 16;
+    let Some(group) = machine.group_scope() else { return Ok(Vec::new()) };
+    let name = format!("{}-", machine.name());
+    let Ok(stem) = group.resource_in("Microsoft.Network", "networkInterfaces", &name) else {
+        return Ok(Vec::new());
+    };
+    let stem = stem.key();
+    let mut listing =
+        Listing { after: Some(stem.clone()), limit: PAGE, ..Listing::of(&group, &interface_type()) };
+    let mut own = Vec::new();
+    loop {
+        let page = read.list(&listing).await?;
+        let full = page.len() == PAGE;
+        listing.after = page.last().map(|n| n.id.key());
+        for nic in page {
+            if !nic.id.key().starts_with(&stem) {
+                return Ok(own);
+            }
+            // A machine "a" has no part in the interfaces of a machine "a-b".
+            if machine_of(&nic).as_ref() == Some(machine) {
+                own.push(nic);
+            }
+        }
+        if !full {
+            return Ok(own);
+        }
+    }
+}
+
+fn interface_type() -> TypeName {
+    TypeName::new("Microsoft.Network", "networkInterfaces")
+}
+
+fn machine_of(nic: &Resource) -> Option<Scope> {
+    Scope::parse(nic.rest.get("properties")?.get("virtualMachine")?.get("id")?.as_str()?).ok()
 }
 
 /// A machine that was let in.
@@ -354,6 +444,31 @@ pub async fn renew(
     Ok(signed.certificate)
 }
 
+/// The state of a machine, complete.
+///
+/// # Errors
+/// Those of the database.
+pub async fn state(read: &mut (dyn Read + '_), machine: &Scope) -> Result<Machine, StoreError> {
+    let mut state: Machine = read_document(read, kind::MACHINE, &machine.key()).await?.unwrap_or_default();
+    state.complete(read, machine).await?;
+    Ok(state)
+}
+
+/// Takes note of what is attached to a machine now. Whoever writes its network interfaces calls this in the same
+/// transaction.
+///
+/// # Errors
+/// Those of the database.
+pub async fn note_attached(tx: &mut (dyn Write + '_), machine: &Scope) -> Result<(), StoreError> {
+    let mut state = state(tx.as_read(), machine).await?;
+    let attached = Some(Attached::to(tx.as_read(), machine).await?);
+    if state.attached != attached {
+        state.attached = attached;
+        write_document(tx, kind::MACHINE, &machine.key(), &state).await?;
+    }
+    Ok(())
+}
+
 /// Changes the state of a machine and marks it as heard of now.
 ///
 /// # Errors
@@ -364,7 +479,7 @@ pub async fn heard(
     change: impl FnOnce(&mut Machine) + Send,
 ) -> Result<Machine, StoreError> {
     let key = machine.key();
-    let mut state: Machine = read_document(tx.as_read(), kind::MACHINE, &key).await?.unwrap_or_default();
+    let mut state = state(tx.as_read(), machine).await?;
     change(&mut state);
     state.last_report_at = Some(tx.now());
     write_document(tx, kind::MACHINE, &key, &state).await?;
@@ -468,7 +583,11 @@ pub async fn keep_facts(
         events::happened(tx, machine, events::kind::FACTS, told).await?;
     }
     tx.put_document(kind::FACTS, &key, facts).await?;
-    heard(tx, machine, |m| m.facts_hash = Some(hash)).await?;
+    heard(tx, machine, |m| {
+        m.facts_hash = Some(hash);
+        m.outline = Some(Outline::from(&typed));
+    })
+    .await?;
     if let Some(vm) = tx.get(machine).await? {
         for observer in observers {
             observer.observe(tx, &vm, &typed).await?;
@@ -483,10 +602,11 @@ pub async fn keep_facts(
 /// Those of the database.
 pub async fn keep_desired(
     tx: &mut (dyn Write + '_),
-    machine_key: &str,
+    machine: &Scope,
     parts: std::collections::BTreeMap<String, Value>,
     key: &SigningKey,
 ) -> Result<Option<Desired>, StoreError> {
+    let machine_key = &machine.key();
     let kept: Option<Desired> = read_document(tx.as_read(), kind::DESIRED, machine_key).await?;
     let generation = kept.as_ref().map_or(1, |k| k.generation + 1);
     let hash = content_hash(&parts);
@@ -497,6 +617,9 @@ pub async fn keep_desired(
     let text = serde_json::to_string(&document).map_err(|e| StoreError::Corrupt(e.to_string()))?;
     let desired = Desired { generation, hash, signed: key.sign(text) };
     write_document(tx, kind::DESIRED, machine_key, &desired).await?;
+    let mut state = state(tx.as_read(), machine).await?;
+    state.wanted = generation;
+    write_document(tx, kind::MACHINE, machine_key, &state).await?;
     Ok(Some(desired))
 }
 

@@ -1,6 +1,6 @@
 //! Machines, enrolment tokens and the slim machine list as ARM types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,19 +8,20 @@ use ring::rand::{SecureRandom, SystemRandom};
 use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::registry::{PutStyle, SHOWN_ONCE, any_schema, properties_schema};
 use sekisho_arm::resource::{add, instant, object_entry, shown};
-use sekisho_arm::traits::{read_document, read_documents};
+use sekisho_arm::traits::read_documents;
 use sekisho_arm::{
-    ArmError, Call, Listing, Read, Registry, Resource, ResourceType, Scope, ScopeKind, Storage, TypeName,
-    TypeSpec, Write,
+    ArmError, Call, Listing, Read, Registry, Resource, ResourceType, Scope, ScopeKind, Storage, TypeSpec,
+    Write,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 use crate::facts::Facts;
 use crate::join::{JoinString, SECRET_BYTES, secret_hash};
-use crate::machine::{self, Convergence, Desired, FactsObserver, Machine, Presence, kind};
+use crate::machine::{self, Convergence, FactsObserver, Machine, Presence, kind};
+use crate::outline::Outline;
 
 /// The api-versions of virtual machines that stock clients send.
 const VM_VERSIONS: &[&str] =
@@ -273,35 +274,40 @@ impl ResourceType for VirtualMachines {
         let Value::Object(map) = &mut body else { return Ok(body) };
         map.entry("tags").or_insert_with(|| json!({}));
         let interfaces = interfaces_of(read, resource).await?;
+        let expanded = call.expands("instanceView");
+        let facts = match expanded {
+            true => read.document(kind::FACTS, &resource.id.key()).await?.map(|d| d.body),
+            false => None,
+        };
+        let now = read.now();
         let properties = object_entry(map, "properties");
-        let facts = &seen.facts;
+        let outline = &seen.outline;
         let os = object_entry(properties, "osProfile");
         os.insert(
             "computerName".into(),
-            if facts.hostname.is_empty() { resource.id.name().into() } else { facts.hostname.clone().into() },
+            if outline.hostname.is_empty() { resource.id.name() } else { &outline.hostname }.into(),
         );
         os.entry("linuxConfiguration").or_insert_with(|| json!({"disablePasswordAuthentication": true}));
-        let expanded = call.expands("instanceView");
         let around = MachineAround {
-            hardware_profile: HardwareProfile { vm_size: size_name(facts) },
+            hardware_profile: HardwareProfile { vm_size: size_name(outline) },
             storage_profile: StorageProfile {
                 image_reference: ImageReference {
-                    publisher: facts.os.id.clone(),
-                    offer: facts.os.name.clone(),
-                    sku: facts.os.version_id.clone(),
-                    version: facts.os.version.clone(),
+                    publisher: outline.os.id.clone(),
+                    offer: outline.os.name.clone(),
+                    sku: outline.os.version_id.clone(),
+                    version: outline.os.version.clone(),
                 },
                 os_disk: OsDisk {
                     os_type: "Linux",
                     create_option: "Attach",
-                    name: facts.disks.first().map(|d| d.name.clone()).unwrap_or_default(),
+                    name: outline.disks.first().cloned().unwrap_or_default(),
                 },
                 data_disks: [],
             },
             network_profile: NetworkProfile { network_interfaces: interfaces },
             time_created: instant(resource.created_at),
-            instance_view: expanded.then(|| seen.instance_view(read, resource)),
-            sekisho: seen.summary(read, expanded),
+            instance_view: expanded.then(|| seen.instance_view(now, resource)),
+            sekisho: seen.summary(now, facts),
         };
         add(properties, &around)?;
         Ok(body)
@@ -310,7 +316,7 @@ impl ResourceType for VirtualMachines {
 
 /// The NICs of a machine, as its `networkProfile` shows them.
 async fn interfaces_of(read: &mut dyn Read, vm: &Resource) -> Result<Vec<InterfaceReference>, ArmError> {
-    Ok(nics_of(read, vm)
+    Ok(machine::interfaces(read, &vm.id)
         .await?
         .iter()
         .enumerate()
@@ -321,63 +327,45 @@ async fn interfaces_of(read: &mut dyn Read, vm: &Resource) -> Result<Vec<Interfa
         .collect())
 }
 
-async fn nics_of(read: &mut dyn Read, vm: &Resource) -> Result<Vec<Resource>, ArmError> {
-    let Some(group) = vm.id.group_scope() else { return Ok(Vec::new()) };
-    let type_name = TypeName::new("Microsoft.Network", "networkInterfaces");
-    let all = read.list(&Listing::of(&group, &type_name)).await?;
-    Ok(all.into_iter().filter(|n| machine_of_nic(n).is_some_and(|m| m == vm.id)).collect())
-}
-
-fn machine_of_nic(nic: &Resource) -> Option<Scope> {
-    Scope::parse(nic.rest.get("properties")?.get("virtualMachine")?.get("id")?.as_str()?).ok()
-}
-
 /// Azure has size names; a machine of one's own has what it has.
-fn size_name(facts: &Facts) -> String {
-    format!("Sekisho_{}cpu_{}gib", facts.cpu.count, facts.memory.total_bytes.div_ceil(1 << 30))
+fn size_name(outline: &Outline) -> String {
+    format!("Sekisho_{}cpu_{}gib", outline.cpus, outline.memory_bytes.div_ceil(1 << 30))
 }
 
 /// What is known of a machine besides its resource.
 struct Seen {
     state: Machine,
-    desired: Option<Desired>,
-    facts: Facts,
-    facts_json: Option<Value>,
+    outline: Outline,
 }
 
 impl Seen {
     async fn load(read: &mut dyn Read, vm: &Resource) -> Result<Seen, ArmError> {
-        let key = vm.id.key();
-        let facts_json = read.document(kind::FACTS, &key).await?.map(|d| d.body);
-        Ok(Seen {
-            state: read_document(read, kind::MACHINE, &key).await?.unwrap_or_default(),
-            desired: read_document(read, kind::DESIRED, &key).await?,
-            facts: facts_json.clone().and_then(|f| serde_json::from_value(f).ok()).unwrap_or_default(),
-            facts_json,
-        })
+        let mut state = machine::state(read, &vm.id).await?;
+        let outline = state.outline.take().unwrap_or_default();
+        Ok(Seen { state, outline })
     }
 
-    fn summary(&self, read: &mut dyn Read, with_facts: bool) -> SekishoMachine {
+    fn summary(&self, now: OffsetDateTime, facts: Option<Value>) -> SekishoMachine {
         SekishoMachine {
-            status: self.state.presence(read.now()),
+            status: self.state.presence(now),
             last_report_at: self.state.last_report_at.map(instant),
-            network: machine::convergence(self.desired.as_ref(), self.state.report.as_ref()),
-            facts: self.facts_json.clone().filter(|_| with_facts),
+            network: self.state.convergence(),
+            facts,
         }
     }
 
-    fn instance_view(&self, read: &mut dyn Read, vm: &Resource) -> InstanceView {
-        let (power, display) = match self.state.presence(read.now()) {
+    fn instance_view(&self, now: OffsetDateTime, vm: &Resource) -> InstanceView {
+        let (power, display) = match self.state.presence(now) {
             Presence::Online => ("PowerState/running", "VM running"),
             Presence::Stale | Presence::Offline => ("PowerState/unknown", "No report from the agent"),
         };
-        let convergence = machine::convergence(self.desired.as_ref(), self.state.report.as_ref());
+        let convergence = self.state.convergence();
         let (generation, state) = (convergence.generation, convergence.state.word());
         let done = "ProvisioningState/succeeded";
         InstanceView {
-            computer_name: self.facts.hostname.clone(),
-            os_name: self.facts.os.name.clone(),
-            os_version: self.facts.os.version.clone(),
+            computer_name: self.outline.hostname.clone(),
+            os_name: self.outline.os.name.clone(),
+            os_version: self.outline.os.version.clone(),
             hyper_v_generation: "V2",
             vm_agent: VmAgent {
                 vm_agent_version: self.state.version.clone(),
@@ -388,7 +376,7 @@ impl Seen {
                 }],
                 extension_handlers: [],
             },
-            disks: self.facts.disks.iter().map(|d| DiskView { name: d.name.clone(), statuses: [] }).collect(),
+            disks: self.outline.disks.iter().map(|d| DiskView { name: d.clone(), statuses: [] }).collect(),
             statuses: vec![
                 InstanceStatus {
                     time: Some(instant(vm.created_at)),
@@ -428,7 +416,7 @@ impl ResourceType for InstanceViews {
     ) -> Result<Value, ArmError> {
         let vm = read.get(scope).await?.ok_or_else(|| ArmError::not_found(scope))?;
         let seen = Seen::load(read, &vm).await?;
-        shown(&seen.instance_view(read, &vm))
+        shown(&seen.instance_view(read.now(), &vm))
     }
 }
 
@@ -446,16 +434,13 @@ struct MachineRow {
     #[schemars(with = "BTreeMap<String, String>")]
     tags: Map<String, Value>,
     os: MachineOs,
-    #[schemars(with = "Option<String>")]
-    kernel: Value,
+    kernel: Option<String>,
     addresses: Vec<String>,
     status: Presence,
     last_report_at: Option<String>,
     agent_version: String,
-    #[schemars(with = "Option<u64>")]
-    cpus: Value,
-    #[schemars(with = "Option<u64>")]
-    memory_bytes: Value,
+    cpus: Option<u64>,
+    memory_bytes: Option<u64>,
     nics: usize,
     nsgs: Vec<String>,
     network: Convergence,
@@ -464,12 +449,39 @@ struct MachineRow {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct MachineOs {
-    #[schemars(with = "Option<String>")]
-    name: Value,
-    #[schemars(with = "Option<String>")]
-    version: Value,
-    #[schemars(with = "Option<String>")]
-    pretty_name: Value,
+    name: Option<String>,
+    version: Option<String>,
+    pretty_name: Option<String>,
+}
+
+impl MachineRow {
+    fn new(vm: &Resource, state: Machine, now: OffsetDateTime) -> MachineRow {
+        let (status, network) = (state.presence(now), state.convergence());
+        let (outline, attached) = (state.outline.unwrap_or_default(), state.attached.unwrap_or_default());
+        let told = |text: String| Some(text).filter(|t| !t.is_empty());
+        MachineRow {
+            id: vm.id.to_string(),
+            name: vm.id.name().to_owned(),
+            resource_group: vm.id.resource_group().unwrap_or_default().to_owned(),
+            location: vm.location.clone().unwrap_or_default(),
+            tags: vm.tags.clone().unwrap_or_default(),
+            os: MachineOs {
+                name: told(outline.os.id),
+                version: told(outline.os.version_id),
+                pretty_name: told(outline.os.pretty_name),
+            },
+            kernel: told(outline.kernel),
+            addresses: outline.addresses,
+            status,
+            last_report_at: state.last_report_at.map(instant),
+            agent_version: state.version,
+            cpus: Some(outline.cpus).filter(|n| *n > 0).map(u64::from),
+            memory_bytes: Some(outline.memory_bytes).filter(|n| *n > 0),
+            nics: attached.nics,
+            nsgs: attached.nsgs,
+            network,
+        }
+    }
 }
 
 static MACHINES_SPEC: TypeSpec = TypeSpec {
@@ -492,64 +504,15 @@ impl ResourceType for Machines {
         name: Option<&str>,
     ) -> Result<Value, ArmError> {
         let vms = read.list(&Listing::of(scope, &machine::vm_type())).await?;
-        let states: BTreeMap<String, Machine> =
+        let mut states: HashMap<String, Machine> =
             read_documents(read, kind::MACHINE).await?.into_iter().collect();
-        let desired: BTreeMap<String, Desired> =
-            read_documents(read, kind::DESIRED).await?.into_iter().collect();
-        let facts: BTreeMap<String, Value> =
-            read.documents(kind::FACTS).await?.into_iter().map(|d| (d.key, d.body)).collect();
-        let nic_type = TypeName::new("Microsoft.Network", "networkInterfaces");
-        let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut nics: BTreeMap<String, usize> = BTreeMap::new();
-        for nic in read.list(&Listing::of(scope, &nic_type)).await? {
-            let Some(vm) = machine_of_nic(&nic) else { continue };
-            *nics.entry(vm.key()).or_default() += 1;
-            if let Some(id) =
-                nic.rest.get("properties").and_then(|p| p.get("networkSecurityGroup")?.get("id")?.as_str())
-            {
-                groups.entry(vm.key()).or_default().push(id.to_owned());
-            }
-        }
         let now = read.now();
-        let rows =
-            vms.iter().filter(|vm| name.is_none_or(|n| vm.id.name().eq_ignore_ascii_case(n))).map(|vm| {
-                let key = vm.id.key();
-                let state = states.get(&key).cloned().unwrap_or_default();
-                let seen = facts.get(&key).cloned().unwrap_or(Value::Null);
-                let at = |path: &str| seen.pointer(path).cloned().unwrap_or(Value::Null);
-                let addresses: Vec<String> = seen["nics"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .flat_map(|n| n["addresses"].as_array().cloned().unwrap_or_default())
-                    .filter_map(|a| {
-                        a.as_str()?.split('/').next().filter(|a| !a.starts_with("fe80:")).map(str::to_owned)
-                    })
-                    .collect();
-                MachineRow {
-                    id: vm.id.to_string(),
-                    name: vm.id.name().to_owned(),
-                    resource_group: vm.id.resource_group().unwrap_or_default().to_owned(),
-                    location: vm.location.clone().unwrap_or_default(),
-                    tags: vm.tags.clone().unwrap_or_default(),
-                    os: MachineOs {
-                        name: at("/os/id"),
-                        version: at("/os/versionId"),
-                        pretty_name: at("/os/prettyName"),
-                    },
-                    kernel: at("/kernel/release"),
-                    addresses,
-                    status: state.presence(now),
-                    last_report_at: state.last_report_at.map(instant),
-                    agent_version: state.version,
-                    cpus: at("/cpu/count"),
-                    memory_bytes: at("/memory/totalBytes"),
-                    nics: nics.get(&key).copied().unwrap_or(0),
-                    nsgs: groups.get(&key).cloned().unwrap_or_default(),
-                    network: machine::convergence(desired.get(&key), state.report.as_ref()),
-                }
-            });
-        let rows: Vec<MachineRow> = rows.collect();
+        let mut rows = Vec::new();
+        for vm in vms.iter().filter(|vm| name.is_none_or(|n| vm.id.name().eq_ignore_ascii_case(n))) {
+            let mut state = states.remove(&vm.id.key()).unwrap_or_default();
+            state.complete(read, &vm.id).await?;
+            rows.push(MachineRow::new(vm, state, now));
+        }
         match name {
             None => Ok(json!({ "value": shown(&rows)? })),
             Some(name) => shown(&rows.first().ok_or_else(|| {

@@ -62,7 +62,7 @@ async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
                     let id = Scope::parse(&machine).map_err(|_| ArmError::internal())?;
                     // One that was retired meanwhile must not get a document again.
                     if tx.get(&id).await?.is_some() {
-                        machine::keep_desired(tx, &machine, parts, &owner.command_key).await?;
+                        machine::keep_desired(tx, &id, parts, &owner.command_key).await?;
                     }
                 }
                 Ok(())

@@ -10,7 +10,7 @@ use sekisho_arm::registry::{Action, ActionStyle, any_schema, two_sided};
 use sekisho_arm::resource::{object_entry, shown};
 use sekisho_arm::{ArmError, Call, Listing, Read, Resource, ResourceType, Scope, Storage, TypeSpec, Write};
 use sekisho_link::facts::{Facts, Nic};
-use sekisho_link::machine::FactsObserver;
+use sekisho_link::machine::{self, FactsObserver};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -104,6 +104,13 @@ impl ResourceType for NetworkInterfaces {
             out.extend(lookup::links(inner, "applicationSecurityGroups", JOIN_ASG_NIC));
         }
         out
+    }
+
+    async fn written(&self, tx: &mut dyn Write, _: &Call, new: &Resource) -> Result<(), ArmError> {
+        match lookup::reference(new, "virtualMachine") {
+            None => Ok(()),
+            Some(vm) => Ok(machine::note_attached(tx, &vm).await?),
+        }
     }
 
     async fn removing(&self, _: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {
@@ -246,13 +253,10 @@ struct ShownInterfaceProperties {
 }
 
 async fn routes(read: &mut dyn Read, nic: &Resource) -> Result<Value, ArmError> {
-    let machine = lookup::reference(nic, "virtualMachine");
+    let vm = lookup::reference(nic, "virtualMachine");
     let interface = nic.properties().get("sekisho").and_then(|s| s["interface"].as_str().map(str::to_owned));
-    let facts: Option<Facts> = match &machine {
-        Some(machine) => {
-            sekisho_arm::traits::read_document(read, sekisho_link::machine::kind::FACTS, &machine.key())
-                .await?
-        }
+    let facts: Option<Facts> = match &vm {
+        Some(vm) => sekisho_arm::traits::read_document(read, machine::kind::FACTS, &vm.key()).await?,
         None => None,
     };
     let value: Vec<EffectiveRoute> = facts
@@ -290,9 +294,9 @@ pub struct Interfaces;
 
 #[async_trait]
 impl FactsObserver for Interfaces {
-    async fn observe(&self, tx: &mut dyn Write, machine: &Resource, facts: &Facts) -> Result<(), ArmError> {
-        let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
-        let own = of_machine(tx.as_read(), machine).await?;
+    async fn observe(&self, tx: &mut dyn Write, vm: &Resource, facts: &Facts) -> Result<(), ArmError> {
+        let group = vm.id.group_scope().ok_or_else(ArmError::internal)?;
+        let own = machine::interfaces(tx.as_read(), &vm.id).await?;
         let networks = tx.list(&Listing::of(&group, &type_name("virtualNetworks"))).await?;
         let seen: Vec<&Nic> = facts
             .nics
@@ -307,7 +311,7 @@ impl FactsObserver for Interfaces {
                 properties.get("macAddress").and_then(Value::as_str) == Some(mac.as_str())
                     || properties.get("sekisho").is_some_and(|s| s["interface"] == nic.name.as_str())
             });
-            let fresh = made(machine, nic, &mac, index == 0, old, &networks)?;
+            let fresh = made(vm, nic, &mac, index == 0, old, &networks)?;
             kept.push(fresh.id.clone());
             if old.is_none_or(|o| o.rest != fresh.rest) {
                 tx.put(fresh).await?;
@@ -322,52 +326,14 @@ impl FactsObserver for Interfaces {
                 tx.remove(&old.id).await?;
             }
         }
-        Ok(())
+        Ok(machine::note_attached(tx, &vm.id).await?)
     }
 
-    async fn retire(&self, tx: &mut dyn Write, machine: &Resource) -> Result<(), ArmError> {
-        for nic in of_machine(tx.as_read(), machine).await? {
+    async fn retire(&self, tx: &mut dyn Write, vm: &Resource) -> Result<(), ArmError> {
+        for nic in machine::interfaces(tx.as_read(), &vm.id).await? {
             tx.remove(&nic.id).await?;
         }
         Ok(())
-    }
-}
-
-/// The id of a machine's interface, less what follows the machine's name.
-fn stem(machine: &Resource) -> Result<Scope, ArmError> {
-    let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
-    let name = format!("{}-", machine.id.name());
-    group.resource_in("Microsoft.Network", "networkInterfaces", &name).map_err(|_| ArmError::internal())
-}
-
-/// The interfaces of a machine. Their ids begin with its name, so that a group of thousands is not read for each
-/// machine that reports.
-async fn of_machine(read: &mut dyn Read, machine: &Resource) -> Result<Vec<Resource>, ArmError> {
-    const PAGE: usize = 16;
-    let group = machine.id.group_scope().ok_or_else(ArmError::internal)?;
-    let stem = stem(machine)?.key();
-    let mut listing = Listing {
-        after: Some(stem.clone()),
-        limit: PAGE,
-        ..Listing::of(&group, &type_name("networkInterfaces"))
-    };
-    let mut own = Vec::new();
-    loop {
-        let page = read.list(&listing).await?;
-        let full = page.len() == PAGE;
-        listing.after = page.last().map(|n| n.id.key());
-        for nic in page {
-            if !nic.id.key().starts_with(&stem) {
-                return Ok(own);
-            }
-            // A machine "a" has no part in the interfaces of a machine "a-b".
-            if lookup::reference(&nic, "virtualMachine").as_ref() == Some(&machine.id) {
-                own.push(nic);
-            }
-        }
-        if !full {
-            return Ok(own);
-        }
     }
 }
 

@@ -99,6 +99,52 @@ async fn a_machine_has_all_its_interfaces_and_none_of_a_machine_with_a_longer_na
 }
 
 #[tokio::test]
+async fn the_list_of_machines_tells_the_same_of_a_database_from_before_it_was_kept_in_short() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    let nic = at(world.network("networkInterfaces/vm1-eth0"), NETWORK);
+    let mut body = root.get(&nic).await.expect(200).json();
+    let nsg = world.network("networkSecurityGroups/nsg1");
+    body["properties"]["networkSecurityGroup"] = json!({ "id": nsg });
+    root.put(&nic, body).await.expect(200);
+    let list = at(world.rg1("/providers/Sekisho.Fleet/machines"), FLEET);
+    let told = until("the desired document", async || {
+        let list = root.get(&list).await.expect(200).json();
+        (list["value"][0]["network"]["state"] == "pending").then_some(list)
+    })
+    .await;
+    let row = &told["value"][0];
+    assert_eq!((&row["nics"], &row["nsgs"]), (&json!(1), &json!([nsg])));
+    assert_eq!((&row["addresses"], &row["cpus"]), (&json!(["10.0.1.4"]), &json!(2)));
+
+    let program = world.program("root");
+    let data = world.server.stop().await;
+    forget_outlines(&data.url()).await;
+    let server = Server::on(data).await;
+    let again = crate::seed::sign_in(&server, program).await.get(&list).await.expect(200).json();
+    assert_eq!(again, told);
+}
+
+/// Takes out of a stopped server's database what an older version did not write.
+async fn forget_outlines(url: &str) {
+    use sekisho_link::machine::kind::MACHINE;
+    let store = Store::open(url).await.unwrap();
+    let forget = store.write::<_, sekisho_arm::StoreError, _>(|tx| {
+        Box::pin(async move {
+            for mut kept in tx.documents(MACHINE).await? {
+                for field in ["outline", "wanted", "attached"] {
+                    let state = kept.body.as_object_mut().unwrap();
+                    assert!(state.remove(field).is_some(), "{field}");
+                }
+                tx.put_document(MACHINE, &kept.key, kept.body).await?;
+            }
+            Ok(())
+        })
+    });
+    forget.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_machine_is_told_what_it_should_be_when_a_group_changes() {
     let world = World::new().await;
     let root = world.client("root").await;

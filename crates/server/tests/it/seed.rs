@@ -73,7 +73,7 @@ impl World {
     }
 
     /// One of the programs.
-    pub(crate) fn program(&self, name: &str) -> &Program {
+    pub(crate) fn program(&self, name: &str) -> &'static Program {
         &self.seed.programs[name]
     }
 
