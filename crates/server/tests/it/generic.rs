@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::kit::{Answer, COMPUTE, GROUPS, Http, NETWORK, ROLES, at};
-use crate::seed::{Kind, NOBODY, World, catalogue};
+use crate::seed::{Kind, NOBODY, READER, World, catalogue, grant};
 
 /// A thing of one type in one scope.
 struct Thing {
@@ -244,4 +244,27 @@ async fn what_something_holds_on_to_is_not_removed_and_says_what_holds_it() {
         root.delete(&at(path, version)).await.expect(200);
     }
     root.delete(&at(world.rg1(""), GROUPS)).await.expect(202);
+}
+
+#[tokio::test]
+async fn rights_on_a_part_of_something_end_with_the_part() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    let net = world.network("virtualNetworks/parts");
+    let subnet = format!("{net}/subnets/s");
+    let body = |subnets: Value| json!({"location": "home", "properties": {"addressSpace": {"addressPrefixes": ["10.6.0.0/16"]}, "subnets": subnets}});
+    let with = body(json!([{"name": "s", "properties": {"addressPrefix": "10.6.0.0/24"}}]));
+    for way in ["by itself", "by its parent"] {
+        root.put(&at(&net, NETWORK), with.clone()).await;
+        let given = grant(&root, &subnet, READER, NOBODY, "ServicePrincipal").await;
+        root.get(&at(&given, ROLES)).await.expect(200);
+        match way {
+            "by itself" => root.delete(&at(&subnet, NETWORK)).await.expect(200),
+            _ => root.put(&at(&net, NETWORK), body(json!([]))).await.expect(200),
+        };
+        root.put(&at(&net, NETWORK), with.clone()).await.expect(200);
+        root.get(&at(&subnet, NETWORK)).await.expect(200);
+        let left = root.get(&at(&given, ROLES)).await;
+        assert_eq!(left.status, 404, "{way}: {left:?}");
+    }
 }
