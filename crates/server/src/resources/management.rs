@@ -243,11 +243,22 @@ fn bare(id: Scope, type_name: TypeName, now: OffsetDateTime, properties: Value) 
     }
 }
 
+/// Whether there is a root group and every subscription is in a group.
+async fn is_whole(read: &mut (dyn Read + '_), tenant: Uuid) -> Result<bool, StoreError> {
+    let all = Hierarchy::read(read).await?;
+    let of_type = TypeName::new("Microsoft.Resources", "subscriptions");
+    let subscriptions = read.list(&Listing::of(&Scope::Tenant, &of_type)).await?;
+    Ok(all.groups.contains_key(&root(tenant).key()) && subscriptions.len() == all.subscriptions.len())
+}
+
 /// Makes the root group, and puts the subscriptions that are in no group into it.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn first_groups(store: &Store, tenant: Uuid) -> Result<(), ArmError> {
+    if is_whole(&mut store.read().await?, tenant).await? {
+        return Ok(());
+    }
     store
         .write::<_, ArmError, _>(move |tx| {
             Box::pin(async move {
