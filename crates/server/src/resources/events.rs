@@ -218,6 +218,10 @@ impl ResourceType for Events {
         name: Option<&str>,
     ) -> Result<Value, ArmError> {
         if !scope.type_name().is("Microsoft.Compute/virtualMachines") {
+            if let Some(name) = name {
+                let id = scope.resource_in("Sekisho.Fleet", "events", name).unwrap_or_else(|_| scope.clone());
+                return Err(ArmError::not_found(&id));
+            }
             let text = format!("Only virtual machines have events; '{scope}' is none.");
             return Err(ArmError::bad("UnsupportedResourceType", text));
         }
