@@ -274,7 +274,7 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
         let store = runtime.block_on(Store::open(&url)).unwrap();
         let point = JoinPoint { address: "localhost:1".to_owned(), pin: [0; 32] };
         let place = Place::Directory(dir.path().join("lake"));
-        let lake = Lake::open(store.clone(), &place, Uuid::nil()).unwrap();
+        let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
         let registry: Registry = sekisho_server::registry(Uuid::nil(), &store, &lake, point).0;
         let kind = |spec: &TypeSpec| Kind {
             namespace: spec.namespace,
