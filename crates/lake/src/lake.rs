@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::query::{Best, Order, instants};
 use crate::row::Row;
 use crate::segment::{Encoded, Encoder, Reader, Wanted, storage, verify};
-use crate::{LakeError, Page, Place, Query};
+use crate::{LakeError, Page, Query};
 
 /// Hot events that are taken into memory at once.
 const TAKE: i64 = 10_000;
@@ -45,15 +45,10 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// The lake of an installation, whose manifest and hot events are in `store` and whose segments are at `place`.
+    /// A lake whose manifest and hot events are in `store` and whose segments are in `objects`, as [`Place::open`]
+    /// gives them. An object that was acknowledged must survive.
     ///
-    /// # Errors
-    /// [`LakeError::Place`] when that cannot be opened.
-    pub fn open(store: Store, place: &Place, installation: Uuid) -> Result<Lake, LakeError> {
-        Ok(Lake::on(store, place.open(installation)?))
-    }
-
-    /// The same on any object storage. An object it acknowledged must survive.
+    /// [`Place::open`]: crate::Place::open
     pub fn on(store: Store, objects: Arc<dyn ObjectStore>) -> Lake {
         Lake { store, objects }
     }

@@ -1,66 +1,87 @@
 //! Where the segments' files are: a directory, or object storage named by a URL.
 
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, parse_url_opts};
+use url::Url;
 use uuid::Uuid;
 
 use crate::LakeError;
 
 /// Where a lake is.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A directory of this machine, or one that is shared by all servers on the same database.
     Directory(PathBuf),
-}
-
-impl From<Place> for String {
-    fn from(place: Place) -> String {
-        place.to_string()
-    }
+    /// A bucket (`s3://bucket/path`) or a container (`az://container/path`).
+    Bucket(Url),
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Place::Directory(path) => write!(f, "{}", path.display()),
+            Place::Bucket(url) => write!(f, "{url}"),
         }
     }
 }
 
 impl Place {
-    /// Reads an absolute path or a `file:///` URL.
+    /// Reads an absolute path, or a URL of `file`, `s3` or `az`.
     ///
     /// # Errors
-    /// [`LakeError::Place`] for anything else.
+    /// [`LakeError::Place`] for anything else, also for a URL with a user or a password in it.
     pub fn parse(text: &str) -> Result<Place, LakeError> {
         let refused = |why: &str| LakeError::Place(text.to_owned(), why.to_owned());
         match text.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => Ok(Place::Directory(path.into())),
             None if text.starts_with('/') => Ok(Place::Directory(text.into())),
-            Some(("s3" | "az", _)) => Err(refused("object storage is not built into this version")),
-            _ => Err(refused("an absolute path or a file:/// URL is expected")),
+            Some(("s3" | "az", _)) => match Url::parse(text) {
+                Ok(url) if url.username().is_empty() && url.password().is_none() && url.query().is_none() => {
+                    Ok(Place::Bucket(url))
+                }
+                // What stands there may be a secret.
+                _ => Err(LakeError::Place("the URL".to_owned(), "s3://bucket/path is expected".to_owned())),
+            },
+            _ => Err(refused("an absolute path, or a URL of file, s3 or az is expected")),
         }
     }
 
-    /// Opens the part of it that belongs to one installation, making the directory where there is none. Only the user
-    /// who runs the server can read it. Installations that share a place do not see, and never sweep, each other's
-    /// files.
+    /// Opens the part of it that belongs to one installation: installations that share a place do not see, and never
+    /// sweep, each other's files. A directory is made where there is none, and only the user who runs the server can
+    /// read it. `options` are those of object storage by their usual names, such as `aws_region` or
+    /// `azure_storage_account_name`; without keys among them the identity of the machine is used.
     ///
     /// # Errors
     /// [`LakeError::Place`] when it cannot be made or opened.
-    pub fn open(&self, installation: Uuid) -> Result<Arc<dyn ObjectStore>, LakeError> {
-        let Place::Directory(path) = self;
-        let path = path.join(installation.to_string());
+    pub fn open(
+        &self,
+        installation: Uuid,
+        options: &BTreeMap<String, String>,
+    ) -> Result<Arc<dyn ObjectStore>, LakeError> {
         let refused = |why: String| LakeError::Place(self.to_string(), why);
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|e| refused(e.to_string()))?;
-        let local = LocalFileSystem::new_with_prefix(&path).map_err(|e| refused(e.to_string()))?;
-        // A segment is in the manifest only once it survives a power cut.
-        Ok(Arc::new(local.with_fsync(true)))
+        match self {
+            Place::Directory(path) => {
+                let path = path.join(installation.to_string());
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+                made.map_err(|e| refused(e.to_string()))?;
+                let local = LocalFileSystem::new_with_prefix(&path).map_err(|e| refused(e.to_string()))?;
+                // A segment is in the manifest only once it survives a power cut.
+                Ok(Arc::new(local.with_fsync(true)))
+            }
+            Place::Bucket(url) => {
+                // The client takes the process's provider; when there is one already, it is this one.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                let (bucket, path) =
+                    parse_url_opts(url, options.clone()).map_err(|e| refused(e.to_string()))?;
+                Ok(Arc::new(PrefixStore::new(bucket, path.join(installation.to_string()))))
+            }
+        }
     }
 }

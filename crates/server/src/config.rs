@@ -74,6 +74,8 @@ pub struct Config {
     pub database_password_file: Option<PathBuf>,
     /// Where the segments of events are.
     pub lake: Place,
+    /// The file with the options of object storage, its keys among them.
+    pub lake_options_file: Option<PathBuf>,
     /// How many days events are kept.
     pub lake_retention_days: u32,
     /// The address browsers, `az` and agents connect to.
@@ -190,6 +192,8 @@ impl Config {
         Ok(Config {
             data_dir,
             lake,
+            lake_options_file: Some(PathBuf::from(text("lake_options_file")))
+                .filter(|path| !path.as_os_str().is_empty()),
             lake_retention_days: lake_retention_days.ok_or_else(|| {
                 invalid("lake_retention_days", "a number of days above 0 is expected".to_owned())
             })?,
@@ -218,6 +222,17 @@ impl Config {
             out.push_str(&format!("# {meaning}\n{key} = {}  # {source}\n", toml::Value::String(value)));
         }
         out
+    }
+
+    /// The options of object storage.
+    ///
+    /// # Errors
+    /// When their file cannot be read. The error does not repeat what stands in it.
+    pub fn lake_options(&self) -> Result<BTreeMap<String, String>, ConfigError> {
+        let Some(path) = &self.lake_options_file else { return Ok(BTreeMap::new()) };
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.clone(), e))?;
+        let expected = "lines such as aws_region = \"eu-west-1\" are expected";
+        toml::from_str(&text).map_err(|_| ConfigError::Parse(path.clone(), expected.to_owned()))
     }
 
     /// Every name the certificate is for.
@@ -279,7 +294,9 @@ mod tests {
 
     #[test]
     fn a_lake_that_is_nowhere_and_a_retention_of_no_days_name_themselves() {
-        for (key, value) in [("LAKE", "lake"), ("LAKE", "s3://bucket/x"), ("LAKE_RETENTION_DAYS", "0")] {
+        for (key, value) in
+            [("LAKE", "lake"), ("LAKE", "s3://user:secret@bucket/x"), ("LAKE_RETENTION_DAYS", "0")]
+        {
             let environment = BTreeMap::from([(format!("SEKISHO_{key}"), value.to_owned())]);
             let error = Config::load(None, &environment).unwrap_err().to_string();
             assert!(error.contains(&key.to_lowercase()), "{error}");

@@ -49,7 +49,7 @@ use uuid::Uuid;
 
 use crate::access::Access;
 use crate::app::{Agents, App};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::signin::Identity;
 
 /// The server cannot start or go on.
@@ -78,6 +78,9 @@ pub enum ServerError {
     /// The lake cannot be used.
     #[error("{0}. Choose another place with 'lake' or SEKISHO_LAKE")]
     Lake(#[from] LakeError),
+    /// A setting's file cannot be used.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}. Choose another with 'listen' or SEKISHO_LISTEN")]
     Listen(String, std::io::Error),
@@ -168,7 +171,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         JoinPoint { address: config.join_address.clone(), pin: authority.pin().map_err(|e| key(&e))? };
     // Requests have a read transaction open while they ask for the log or for events.
     let beside = store.with_own_readers()?;
-    let lake = Lake::open(beside.clone(), &config.lake, keys.tenant)?;
+    let lake = Lake::on(beside.clone(), config.lake.open(keys.tenant, &config.lake_options()?)?);
     let (registry, universe) = registry(keys.tenant, &beside, &lake, point);
     first_subscription(&store, keys.subscription, &config).await?;
     resources::management::first_groups(&store, keys.tenant).await?;
@@ -275,7 +278,7 @@ mod tests {
         let store = Store::open(&format!("sqlite://{}/db", dir.path().display())).await.unwrap();
         let point = JoinPoint { address: "localhost:8443".to_owned(), pin: [0; 32] };
         let place = sekisho_lake::Place::Directory(dir.path().join("lake"));
-        let lake = Lake::open(store.clone(), &place, Uuid::nil()).unwrap();
+        let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
         let (registry, _) = registry(Uuid::nil(), &store, &lake, point);
         let document =
             serde_json::to_string_pretty(&openapi::describe(&registry, &http::routes().operations)).unwrap()

@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+mod cloud;
 mod damage;
 mod model;
 mod storage;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -46,8 +48,8 @@ impl World {
         let url = postgres.as_ref().map_or(sqlite, Postgres::url);
         let store = Store::open(&url).await.unwrap();
         let place = Place::parse(&dir.path().join("lake").display().to_string()).unwrap();
-        let objects = place.open(Uuid::nil()).unwrap();
-        let lake = Lake::open(store.clone(), &place, Uuid::nil()).unwrap();
+        let objects = place.open(Uuid::nil(), &BTreeMap::new()).unwrap();
+        let lake = Lake::on(store.clone(), objects.clone());
         World { url, store, objects, lake, dir, _postgres: postgres }
     }
 

@@ -1,5 +1,7 @@
 //! What happened to a machine: told while it is fresh, and from the lake when it is not.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use sekisho_arm::Read as _;
 use sekisho_lake::{Lake, Place};
@@ -49,7 +51,7 @@ async fn happens(client: &Http, machine: &str, kind: &str) -> Value {
 async fn beside(server: &Server) -> Lake {
     let store = Store::open(&server.data.url()).await.unwrap();
     let place = Place::Directory(server.data.path().join("lake"));
-    Lake::open(store, &place, server.tenant.parse().unwrap()).unwrap()
+    Lake::on(store, place.open(server.tenant.parse().unwrap(), &BTreeMap::new()).unwrap())
 }
 
 /// A machine with a history.
