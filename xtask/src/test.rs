@@ -1,5 +1,5 @@
-//! All tests, in the order in which they fail fastest: Rust, the portal's own, then `az`, the SDKs and the browser
-//! against a real demo.
+//! All tests, in the order in which they fail fastest: Rust, the portal's own, then `az`, the SDKs, generated requests
+//! and the browser against a real demo.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -53,6 +53,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/az"]).current_dir(root());
     pytest.env("SEKISHO_READY", &demo.ready).env("PATH", setup::path_with(&python));
     run_step("az and the SDKs", &mut pytest)?;
+    // Last on this demo, whose machines it may remove. Its packages would clash with those of `az`.
+    let python = setup::python("surface", &root().join("tests/surface/requirements.txt"))?;
+    let mut surface = Command::new(python.join("python"));
+    surface.args([
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "pythonpath=tests/az",
+        "tests/surface",
+    ]);
+    surface.current_dir(root()).env("SEKISHO_READY", &demo.ready);
+    run_step("everything described, by four identities", &mut surface)?;
     drop(demo);
     let demo = Running::start()?;
     let browser = Browser::trusting(&demo.ready)?;

@@ -69,6 +69,7 @@ impl ResourceType for ServiceTags {
         _: Option<&Resource>,
     ) -> Result<(), ArmError> {
         prefixes(draft)?;
+        draft.properties_mut().entry("addressPrefixes").or_insert_with(|| Value::Array(Vec::new()));
         let twin = defined(tx.as_read(), &draft.id).await?;
         let twin =
             twin.iter().find(|t| t.id.name().eq_ignore_ascii_case(draft.id.name()) && t.id != draft.id);

@@ -63,8 +63,12 @@ impl ResourceType for Events {
         _: &mut dyn Read,
         call: &Call,
         scope: &Scope,
-        _: Option<&str>,
+        name: Option<&str>,
     ) -> Result<Value, ArmError> {
+        // Events are found by filters and have no address of their own.
+        if let Some(name) = name {
+            return Err(unknown("event", name));
+        }
         // The collection hangs under `eventtypes/management`; what counts is the scope outside of it.
         let scope = scope.resource().map_or_else(|| scope.clone(), |r| r.base_scope().clone());
         let filter = call.filter()?;
@@ -129,6 +133,10 @@ impl ResourceType for Events {
     }
 }
 
+fn unknown(what: &str, name: &str) -> ArmError {
+    ArmError::new(404, "ResourceNotFound", format!("The {what} '{name}' was not found."))
+}
+
 fn answered(value: &[ActivityEvent], next: Option<String>) -> Result<Value, ArmError> {
     let mut out = json!({ "value": shown(&value)? });
     if let Some(next) = next {
@@ -165,8 +173,15 @@ impl ResourceType for Categories {
         _: &mut dyn Read,
         _: &Call,
         _: &Scope,
-        _: Option<&str>,
+        name: Option<&str>,
     ) -> Result<Value, ArmError> {
-        shown(&List::of(vec![Named::new("Administrative"), Named::new("Security")]))
+        const ALL: [&str; 2] = ["Administrative", "Security"];
+        match name {
+            None => shown(&List::of(ALL.map(Named::new).into())),
+            Some(name) => match ALL.into_iter().find(|c| c.eq_ignore_ascii_case(name)) {
+                Some(category) => shown(&Named::new(category)),
+                None => Err(unknown("event category", name)),
+            },
+        }
     }
 }
