@@ -154,6 +154,25 @@ impl World {
             .unwrap()
     }
 
+    /// Waits until the history of a machine has exactly these kinds of its own stream of urgent events, in any order.
+    fn history_has(&mut self, name: &str, kinds: &[&str]) {
+        let path = format!(
+            "{}/providers/Microsoft.Compute/virtualMachines/{name}/providers/Sekisho.Fleet/events?api-version=2026-11-01",
+            self.site.group()
+        );
+        let api = self.api.clone();
+        self.site
+            .wait("the machine's history", SOON, |_| {
+                let all = api.get(&path)?;
+                let rows = all["value"].as_array().cloned().unwrap_or_default();
+                let own = rows.iter().map(|r| &r["properties"]).filter(|p| p["stream"] == "security");
+                let mut told: Vec<&str> = own.filter_map(|p| p["kind"].as_str()).collect();
+                told.sort_unstable();
+                if told == kinds { Ok(()) } else { Err(SiteError::Answer(format!("{told:?}"))) }
+            })
+            .unwrap();
+    }
+
     fn nft(&self, host: &str, arguments: &[&str]) -> String {
         let output = self.site.machine(host).unwrap().host.command("nft").args(arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
@@ -271,6 +290,30 @@ fn a_foreign_flush_is_repaired_within_a_second_and_reported() {
             if message.contains("Another program") { Ok(()) } else { Err(SiteError::Answer(message)) }
         })
         .unwrap();
+}
+
+#[test]
+fn what_a_machine_tells_of_its_life_is_in_its_history_once_whoever_dies() {
+    if unable().is_some() {
+        return;
+    }
+    let mut world = World::new("fdi");
+    world.deny_db();
+    world.state_becomes("db", "applied");
+    // Without a server the machine repairs, dies and lives again; it tells so afterwards.
+    world.site.kill_server();
+    world.nft("db", &["flush", "ruleset"]);
+    world.becomes("after the flush", false, Duration::from_secs(1));
+    world.site.kill_agent("db").unwrap();
+    world.site.start_agent("db", AGENT, &[]).unwrap();
+    world.site.start_server().unwrap();
+    world.history_has("db", &["agent.started", "agent.started", "rules.repaired"]);
+    // Nothing comes twice when both sides die once more.
+    world.site.kill_server();
+    world.site.kill_agent("db").unwrap();
+    world.site.start_server().unwrap();
+    world.site.start_agent("db", AGENT, &[]).unwrap();
+    world.history_has("db", &["agent.started", "agent.started", "agent.started", "rules.repaired"]);
 }
 
 #[test]
