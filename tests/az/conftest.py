@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from support import FLEET, NETWORK, RESOURCES, Administrator, Api, Az, Machine, Ready, enrolment_token, token_of
+from support import FLEET, NETWORK, RESOURCES, ROLES, Administrator, Api, Az, Machine, Ready, enrolment_token, token_of
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +57,14 @@ def administrator(ready):
 def own_object_id(ready, api):
     everybody = api.must("GET", "/v1.0/servicePrincipals")["value"]
     return next(p["id"] for p in everybody if p["appId"] == ready.app_id)
+
+
+@pytest.fixture
+def owner_of_everything(api, administrator, own_object_id):
+    """The demo's principal owns its subscription only; what is above takes more."""
+    assignment = administrator.own(own_object_id)
+    yield
+    administrator.api.must("DELETE", assignment, ROLES)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import operations
 from support import (COMPUTE, FLEET, NETWORK, READER, RESOURCES, ROLES, Api, Ready, error_of, join_machine, require_shared,
                      shared_arm, token_of)
 
@@ -37,7 +38,7 @@ REFUSED = {
 
 # Keys that may be missing wherever they stand (contract 5), with what they are.
 OPTIONAL = {
-    "etag": "not every type shows it", "systemData": "", "resourceGuid": "", "nextLink": "only when there is more",
+    "etag": "not every type shows it", "systemData": "", "resourceGuid": "", "nextLink": "only when there is more", "@nextLink": "as above",
     "createdTime": "", "changedTime": "", "managedBy": "", "zones": "no availability zones",
     "availabilitySet": "no such feature", "proximityPlacementGroup": "no such feature", "applicationProfile": "no such feature",
     "userData": "no such feature", "diagnosticsProfile": "no such feature", "extensionsTimeBudget": "no such feature",
@@ -129,6 +130,11 @@ def test_the_contract_data_is_there():
     require_shared(ARM / "operations.jsonl")
 
 
+def test_the_table_behind_the_coverage_report_is_that_of_the_contract_data():
+    require_shared(ARM / "operations.jsonl")
+    assert operations.TABLE.read_text() == operations.table(), "run `python tests/az/operations.py`"
+
+
 def test_the_types_that_the_first_release_promises_are_served():
     promised = {"Microsoft.Resources/resourceGroups", "Microsoft.Compute/virtualMachines",
                 "Microsoft.Network/networkSecurityGroups", "Microsoft.Network/networkSecurityGroups/securityRules",
@@ -138,7 +144,8 @@ def test_the_types_that_the_first_release_promises_are_served():
                 "Microsoft.Authorization/roleDefinitions", "Microsoft.Authorization/roleAssignments",
                 "Microsoft.Authorization/denyAssignments", "Microsoft.Insights/eventcategories",
                 "Microsoft.Insights/eventtypes/values", "Sekisho.Fleet/machines", "Sekisho.Fleet/enrolmentTokens",
-                "Sekisho.Network/serviceTags"}
+                "Sekisho.Network/serviceTags", "Microsoft.Authorization/locks",
+                "Microsoft.Management/managementGroups", "Microsoft.Management/managementGroups/subscriptions"}
     assert {t.lower() for t in promised} <= served()
 
 
@@ -219,6 +226,8 @@ def parameters_of(row, example, world):
         "Tags_CreateOrUpdateAtScope": f"{world.group}/providers/Microsoft.Network/networkSecurityGroups/tagged",
         "Tags_GetAtScope": f"{world.group}/providers/Microsoft.Network/networkSecurityGroups/tagged",
     }
+    if row["operationId"].startswith("ManagementLocks_"):
+        scopes[row["operationId"]] = world.group
     if row["operationId"] in scopes:
         given["scope"] = scopes[row["operationId"]].removeprefix("/")
     if row["operationId"] == "RoleDefinitions_CreateOrUpdate":
@@ -260,6 +269,9 @@ def seed(row, example, world, path):
                              "notDataActions": []}],
             "principals": [{"id": str(uuid.uuid4()), "type": "User"}],
             "excludePrincipals": [{"id": str(uuid.uuid4()), "type": "User"}], "doNotApplyToChildScopes": False}})
+    elif operation.startswith("ManagementLocks_") and method != "PUT":
+        lock = path if method == "DELETE" else f"{path}/listed"
+        world.put(lock, "2020-05-01", {"properties": {"level": "CanNotDelete", "notes": "An example"}})
     elif operation == "RoleAssignments_ListForScope":
         world.put(f"{world.group}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}", ROLES, {"properties": {
             "roleDefinitionId": f"{world.ready.subscription}/providers/Microsoft.Authorization/roleDefinitions/{READER}",
@@ -353,11 +365,13 @@ def unkept(sent, shown, ignored, path=""):
     return [] if sent == shown else [f"{path}: {sent!r} came back as {shown!r}"]
 
 
-def test_an_official_example_is_served(row, ready, api, group, world):
+def test_an_official_example_is_served(row, ready, api, group, world, request):
     require_shared(ARM / "index.json")
     example = json.loads((ARM / row["file"]).read_text())
     kind, action = type_of(row)
     operation = row["operationId"]
+    if operation.startswith("ManagementGroups_"):
+        request.getfixturevalue("owner_of_everything")
     given = parameters_of(row, example, world)
     if kind == "Microsoft.Resources/resourceGroups":
         given["resourceGroupName"] = f"{world.group.rsplit('/', 1)[1]}-x"

@@ -19,9 +19,9 @@ PERSON = "22222222-2222-2222-2222-222222222222"
 
 # Commands of types that are not served, by the first words of the command or a word of the path.
 FOREIGN = re.compile(
-    r"(?i)managementGroups|Microsoft\.Management|conditionalAccess|roleEligibilitySchedule|roleAssignmentSchedule|firewall|bastion|"
-    r"publicIPAddresses|routeTables|networkWatchers|serviceTags|virtualAppliance|Microsoft\.(?!Network|Compute|Authorization|"
-    r"Resources|Insights/event)|/compute/(?!virtualMachines)|virtualMachines/[^/]+/[^/?]+|deployments|/locks|policy|"
+    r"(?i)conditionalAccess|roleEligibilitySchedule|roleAssignmentSchedule|firewall|bastion|"
+    r"publicIPAddresses|routeTables|networkWatchers|serviceTags|virtualAppliance|Microsoft\.(?!Network|Compute|Authorization|Management|"
+    r"Resources|Insights/event)|/compute/(?!virtualMachines)|virtualMachines/[^/]+/[^/?]+|deployments|policy|"
     r"Microsoft\.Compute/(images|skus|locations|disks|galleries|diskEncryptionSets)|Microsoft\.Insights/(?!event)|oauth2|"
     r"/operations|exportTemplate|/v1/workspaces|metadata/identity|/keys"
 )

@@ -11,6 +11,7 @@ mod commands;
 mod deadman;
 mod facts;
 mod fault;
+mod journal;
 mod reconcile;
 mod run;
 mod state;

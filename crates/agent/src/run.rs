@@ -12,15 +12,17 @@ use sekisho_arm::resource::diff_patch;
 use sekisho_link::facts::facts_hash;
 use sekisho_link::message::{Report, ReportOutcome, ToAgent, ToServer};
 use sekisho_link::pki;
+use sekisho_link::stream::Stream;
 use sekisho_link::{CommandKey, DesiredDocument, SignedDesired};
 use sekisho_nsg::agent::Watcher;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use zeroize::Zeroizing;
 
 use crate::facts;
+use crate::journal::Journal;
 use crate::reconcile::Reconciler;
 use crate::state::State;
 
@@ -30,6 +32,8 @@ const BEAT: Duration = Duration::from_secs(30);
 const WATCHDOG: Duration = Duration::from_secs(120);
 /// The rules are compared with what they should be this often, beside every change that the kernel tells of.
 const CHECK: Duration = Duration::from_secs(60);
+/// What can wait is made durable, and sent, this often.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// What the command line sets.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +74,7 @@ struct Agent {
     renewing: Option<Zeroizing<String>>,
     /// The facts the server has, with their hash.
     told: Option<(Value, String)>,
+    journal: Journal,
 }
 
 /// Why a connection ended.
@@ -85,7 +90,20 @@ impl Agent {
         let command_key = CommandKey::parse(&identity.command_key)?;
         let tls = Arc::new(identity.tls()?);
         let watcher = Watcher::new().context("watching the kernel's network rules")?;
-        Ok(Self { state, identity, command_key, tls, reconciler, watcher, renewing: None, told: None })
+        let mut journal =
+            Journal::open(state.dir(), &facts::boot_id()).context("opening the spool of events")?;
+        journal.note(Stream::Security, "agent.started", json!({"version": env!("CARGO_PKG_VERSION")}));
+        Ok(Self {
+            state,
+            identity,
+            command_key,
+            tls,
+            reconciler,
+            watcher,
+            renewing: None,
+            told: None,
+            journal,
+        })
     }
 
     /// The newest generation seen, whether it is in force or not.
@@ -98,6 +116,7 @@ impl Agent {
         let mut pause = Duration::from_secs(1);
         loop {
             let began = Instant::now();
+            self.journal.disconnected();
             let ended = match Connection::open(&self.identity.address, self.tls.clone()).await {
                 Ok(connection) => self.talk(connection).await.unwrap_or_else(|error| {
                     tracing::warn!(error = format!("{error:#}"), "the link broke");
@@ -158,6 +177,7 @@ impl Agent {
                     changed?;
                     if let Some(report) = self.reconciler.repair().await? {
                         self.state.keep_report(&report)?;
+                        self.journal.repaired(&report);
                     }
                 }
             }
@@ -174,10 +194,11 @@ impl Agent {
         };
         connection.send(&hello).await?;
         tracing::info!(server = self.identity.address, "connected");
-        let (mut beat, mut check) = (interval(BEAT), interval(CHECK));
+        let (mut beat, mut check, mut flush) = (interval(BEAT), interval(CHECK), interval(FLUSH));
         beat.reset();
         let mut heard = Instant::now();
         loop {
+            self.journal.send(&mut connection).await?;
             tokio::select! {
                 next = timeout_at(heard + WATCHDOG, connection.next()) => {
                     let next = next.context("the server has been silent for too long")??;
@@ -197,6 +218,7 @@ impl Agent {
                 }
                 _ = beat.tick() => self.beat(&mut connection).await?,
                 _ = check.tick() => self.mend(&mut connection).await?,
+                _ = flush.tick() => self.journal.sync(),
                 changed = self.watcher.changed() => {
                     changed?;
                     self.mend(&mut connection).await?;
@@ -208,6 +230,7 @@ impl Agent {
     async fn mend(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
         if let Some(report) = self.reconciler.repair().await? {
             self.state.keep_report(&report)?;
+            self.journal.repaired(&report);
             connection.send(&ToServer::Report(report)).await?;
         }
         Ok(())
@@ -246,7 +269,8 @@ impl Agent {
 
     async fn take(&mut self, connection: &mut Connection, message: ToAgent) -> anyhow::Result<()> {
         match message {
-            ToAgent::Welcome { facts_hash: known } => {
+            ToAgent::Welcome { facts_hash: known, streams } => {
+                self.journal.connected(&streams);
                 if known.is_none() || known.as_ref() != self.told.as_ref().map(|(_, hash)| hash) {
                     self.tell_all(connection, facts::collect().await).await?;
                 }
@@ -254,6 +278,11 @@ impl Agent {
             ToAgent::NeedFacts => self.tell_all(connection, facts::collect().await).await?,
             ToAgent::Desired(signed) => self.obey(connection, signed).await?,
             ToAgent::Certificate { certificate, ca } => self.renewed(certificate, ca)?,
+            ToAgent::Acknowledged { stream, epoch, upto, credit } => {
+                self.journal.acknowledged(stream, epoch, upto, credit);
+            }
+            ToAgent::Missing { stream, epoch, last } => self.journal.missing(stream, epoch, last),
+            ToAgent::Credit { stream, credit } => self.journal.credit(stream, credit),
             ToAgent::Bye { .. } | ToAgent::Unknown => {}
         }
         Ok(())

@@ -359,6 +359,7 @@ pub async fn delete(
             }
             parent.etag = new_etag();
             tx.put(parent).await?;
+            tx.remove(&old.id).await?;
         }
         _ => {
             tx.remove(&old.id).await?;
@@ -552,6 +553,12 @@ async fn prepare_children(
                 child.etag = before.etag;
             }
             elements.push(element_of(&child));
+        }
+        // What hangs on a child that is gone, such as rights and locks, must not meet a later one of the same name.
+        for gone in old.map(|o| child_names(o, property)).unwrap_or_default() {
+            if !elements.iter().any(|e| named(e, &gone)) {
+                tx.remove(&child_id(&draft.id, kind.as_ref(), &gone)?).await?;
+            }
         }
         draft.properties_mut().insert(property.to_owned(), Value::Array(elements));
     }

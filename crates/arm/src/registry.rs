@@ -199,6 +199,18 @@ pub trait ResourceType: Send + Sync {
         Ok(())
     }
 
+    /// Whether a PUT has a body. Without, it is the same as an empty object.
+    fn needs_body(&self) -> bool {
+        true
+    }
+
+    /// Where the caller needs the right to write: for what is not there yet and whose place among the scopes is not
+    /// written in its id, the scope that it will be in.
+    async fn judged_at(&self, read: &mut dyn Read, id: &Scope, body: &Value) -> Result<Scope, ArmError> {
+        let _ = (read, body);
+        Ok(id.clone())
+    }
+
     /// What a body attaches itself to, with the RBAC action that the caller needs there: a right over one resource must
     /// not be a way to use another.
     fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {

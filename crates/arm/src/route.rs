@@ -31,7 +31,7 @@ pub enum Route {
     Bare {
         /// Where.
         scope: Scope,
-        /// The words in lower case, at least one; names keep their case in `raw`.
+        /// The words as they were written, at least one.
         words: Vec<String>,
     },
 }
@@ -69,7 +69,7 @@ impl Route {
 
         let Some(last) = lower.iter().rposition(|s| s == "providers") else {
             let base = match lower.first().map(String::as_str) {
-                Some("subscriptions") if lower.len() == 1 => return bare(Scope::Tenant, &lower),
+                Some("subscriptions") if lower.len() == 1 => return bare(Scope::Tenant, &segments),
                 Some("subscriptions") if lower.get(2).is_some_and(|s| s == "resourcegroups") => {
                     if lower.len() == 3 {
                         let type_name = TypeName::new("Microsoft.Resources", "resourceGroups");
@@ -82,12 +82,16 @@ impl Route {
                 None => return Err(not_found()),
             };
             let scope = parse(&segments[..base])?;
-            return if segments.len() == base { Ok(Route::Item(scope)) } else { bare(scope, &lower[base..]) };
+            return if segments.len() == base {
+                Ok(Route::Item(scope))
+            } else {
+                bare(scope, &segments[base..])
+            };
         };
         let scope_parts = &segments[..last];
         let tail = &segments[last + 1..];
         match tail.len() {
-            0 => bare(parse(scope_parts)?, &lower[last..]),
+            0 => bare(parse(scope_parts)?, &segments[last..]),
             1 => Ok(Route::Provider { scope: parse(scope_parts)?, namespace: tail[0].clone() }),
             n if n % 2 == 1 => Ok(Route::Item(parse(&segments)?)),
             2 => Ok(Route::Collection {

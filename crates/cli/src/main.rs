@@ -53,11 +53,17 @@ enum Command {
     ///
     /// The file holds the installation's private keys: keep it where only administrators can read it, or encrypt it on
     /// its way, as in 'sekisho backup - | age -r KEY > FILE'.
+    ///
+    /// Events of the last hour are in it, and the list of the segments that hold the older ones. The segments are files
+    /// of their own ('lake', by default the directory of that name in the data directory): copy them after the backup.
     Backup {
         /// The file to make, or - for standard output.
         file: PathBuf,
     },
     /// Restores a backup into an empty data directory and an empty database, of either kind.
+    ///
+    /// The segments of older events are put back by hand, under 'lake'. The server names those that are missing when it
+    /// starts, and answers with an error where a machine's history needs one.
     Restore {
         /// The file, or - for standard input.
         file: PathBuf,
@@ -158,7 +164,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Backup { file } => {
             let kept = backup::to_file(&config, &file).await?;
             let (keys, rows) = (kept.keys, kept.rows);
-            print(&format!("{keys} keys and {rows} rows are in {}.\n", file.display()));
+            print(&format!(
+                "{keys} keys and {rows} rows are in {}.\nOlder events are in the files under {}: copy them, too.\n",
+                file.display(),
+                config.lake
+            ));
         }
         Command::Restore { file } => {
             let _lock = database::take(&config.data_dir)?;
@@ -169,8 +179,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 backup::restore(&config, input).await?
             };
             print(&format!(
-                "{} keys and {} rows were restored. 'sekisho server' starts them.\n",
-                kept.keys, kept.rows
+                "{} keys and {} rows were restored. Put the files of older events back under {}; then 'sekisho server' \
+                 starts.\n",
+                kept.keys, kept.rows, config.lake
             ));
         }
         Command::Db { command: Db::Migrate { check: true } } => {

@@ -127,7 +127,7 @@ impl Agent {
             match connection.next().await? {
                 Some(Heard::Ping) => {}
                 Some(Heard::Message(message)) => match *message {
-                    ToAgent::Welcome { facts_hash } => break facts_hash,
+                    ToAgent::Welcome { facts_hash, .. } => break facts_hash,
                     other => anyhow::bail!("instead of a welcome: {other:?}"),
                 },
                 None => anyhow::bail!("closed before the welcome"),
@@ -178,7 +178,13 @@ impl Agent {
                             }
                         }
                         ToAgent::NeedFacts => self.tell_facts(&mut connection).await?,
-                        ToAgent::Welcome { .. } | ToAgent::Certificate { .. } | ToAgent::Unknown => {}
+                        // Simulated machines tell no events.
+                        ToAgent::Welcome { .. }
+                        | ToAgent::Certificate { .. }
+                        | ToAgent::Acknowledged { .. }
+                        | ToAgent::Missing { .. }
+                        | ToAgent::Credit { .. }
+                        | ToAgent::Unknown => {}
                     },
                 },
                 _ = beat.tick() => connection.send(&ToServer::Alive).await?,

@@ -10,13 +10,17 @@
 //! hostile until it is parsed; a private key never leaves the machine that made it.
 
 pub mod desired;
+pub mod events;
 pub mod facts;
+pub mod ingest;
 pub mod join;
 pub mod machine;
 pub mod message;
 pub mod outline;
 pub mod pki;
 pub mod provider;
+pub mod stream;
+pub mod summary;
 pub mod tls;
 
 pub use desired::{CommandKey, DesiredDocument, SignedDesired, SigningKey};

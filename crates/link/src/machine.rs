@@ -17,11 +17,13 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::desired::content_hash;
+use crate::events;
 use crate::facts::{Facts, facts_hash};
 use crate::join::{Hex, secret_hash};
 use crate::message::{JoinRequest, Report, ReportOutcome};
 use crate::outline::Outline;
 use crate::pki::Authority;
+use crate::summary::summarize;
 use crate::{DesiredDocument, SignedDesired, SigningKey};
 
 /// Document kinds.
@@ -364,6 +366,8 @@ pub async fn join(
     write_document(tx, kind::AGENT, &agent.to_string(), &record).await?;
     let state = Machine { agent: agent.to_string(), last_report_at: Some(now), ..Machine::default() };
     write_document(tx, kind::MACHINE, &machine.key(), &state).await?;
+    let told = json!({"hostname": request.hostname, "agentId": agent.to_string(), "clientIpAddress": client});
+    events::happened(tx, &machine, events::kind::JOINED, told).await?;
     tx.audit(AuditEntry {
         operation: "Sekisho.Fleet/machines/join/action".to_owned(),
         resource_id: machine.to_string(),
@@ -430,6 +434,13 @@ pub async fn renew(
         .map_err(|e| ArmError::bad("InvalidCertificateRequest", format!("{e}.")).target("csr"))?;
     record.keys = vec![Hex(current).to_string(), Hex(&signed.spki).to_string()];
     write_document(tx, kind::AGENT, &agent.to_string(), &record).await?;
+    events::happened(
+        tx,
+        &record.machine,
+        events::kind::RENEWED,
+        json!({"key": Hex(&signed.spki).to_string()}),
+    )
+    .await?;
     Ok(signed.certificate)
 }
 
@@ -475,6 +486,72 @@ pub async fn heard(
     Ok(state)
 }
 
+/// An agent's connection begins: `report` is how the newest generation that it knows ended, when it says so.
+///
+/// # Errors
+/// Those of the database.
+pub async fn connected(
+    tx: &mut (dyn Write + '_),
+    machine: &Scope,
+    version: &str,
+    boot_id: &str,
+    report: Option<Report>,
+) -> Result<Machine, StoreError> {
+    let short = |text: &str| -> String { text.chars().take(64).collect() };
+    let (version, boot_id) = (short(version), short(boot_id));
+    let told = json!({"version": version, "bootId": boot_id});
+    events::happened(tx, machine, events::kind::CONNECTED, told).await?;
+    let state = heard(tx, machine, |m| {
+        m.version = version;
+        m.boot_id = boot_id;
+    })
+    .await?;
+    match report {
+        Some(report) => reported(tx, machine, report).await,
+        None => Ok(state),
+    }
+}
+
+/// An agent's connection ended.
+///
+/// # Errors
+/// Those of the database.
+pub async fn disconnected(
+    tx: &mut (dyn Write + '_),
+    machine: &Scope,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let told = json!({"reason": events::bounded(reason)});
+    events::happened(tx, machine, events::kind::DISCONNECTED, told).await
+}
+
+/// A machine says how a generation ended. What it says again is no news, but another repair is.
+///
+/// # Errors
+/// Those of the database.
+pub async fn reported(
+    tx: &mut (dyn Write + '_),
+    machine: &Scope,
+    report: Report,
+) -> Result<Machine, StoreError> {
+    let mut known = None;
+    let kept = report.clone();
+    let state = heard(tx, machine, |m| known = m.report.replace(kept)).await?;
+    let again = known.as_ref() == Some(&report);
+    let kind = match report.outcome {
+        ReportOutcome::Applied => Some(events::kind::APPLIED),
+        ReportOutcome::Failed => Some(events::kind::FAILED),
+        ReportOutcome::Reverted => Some(events::kind::REVERTED),
+        // The machine tells of each repair itself: only the last one is reported.
+        ReportOutcome::Repaired => None,
+    };
+    if let Some(kind) = kind.filter(|_| !again) {
+        let told = json!({"generation": report.generation, "message": events::bounded(&report.message)});
+        events::happened(tx, machine, kind, told).await?;
+    }
+    Ok(state)
+}
+
 /// Keeps facts: whole (`base` is `None`) or as a patch to the facts with hash `base`. False when the patch does not
 /// fit and all facts are needed.
 ///
@@ -488,21 +565,23 @@ pub async fn keep_facts(
     observers: &[std::sync::Arc<dyn FactsObserver>],
 ) -> Result<bool, ArmError> {
     let key = machine.key();
+    let before = tx.document(kind::FACTS, &key).await?.map(|kept| kept.body);
     let facts = match base {
         None => value,
         Some(base) => {
             let state: Machine = read_document(tx.as_read(), kind::MACHINE, &key).await?.unwrap_or_default();
-            let kept = tx.document(kind::FACTS, &key).await?;
-            let Some(kept) = kept.filter(|_| state.facts_hash.as_deref() == Some(base)) else {
+            let Some(mut whole) = before.clone().filter(|_| state.facts_hash.as_deref() == Some(base)) else {
                 return Ok(false);
             };
-            let mut whole = kept.body;
             merge_patch(&mut whole, &value);
             whole
         }
     };
     let typed: Facts = sekisho_arm::resource::typed(&facts, "facts")?;
     let hash = facts_hash(&facts);
+    if let Some(told) = before.and_then(|before| summarize(&before, &facts)) {
+        events::happened(tx, machine, events::kind::FACTS, told).await?;
+    }
     tx.put_document(kind::FACTS, &key, facts).await?;
     heard(tx, machine, |m| {
         m.facts_hash = Some(hash);
@@ -565,5 +644,6 @@ pub async fn retire(
     for kind in [kind::MACHINE, kind::FACTS, kind::DESIRED] {
         tx.remove_document(kind, &key).await?;
     }
+    events::happened(tx, &vm.id, events::kind::RETIRED, json!({"agentId": state.agent})).await?;
     Ok(())
 }

@@ -3,11 +3,14 @@
 //! Unknown messages are ignored by both sides, so that either may be newer; every message is at most
 //! [`MAX_FRAME_BYTES`].
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::SignedDesired;
+use crate::stream::{Batch, Epoch, Stream};
 
 /// Largest frame accepted, in bytes.
 pub const MAX_FRAME_BYTES: usize = 8 << 20;
@@ -84,6 +87,8 @@ pub enum ToServer {
         /// A certificate signing request, PEM, for a new key.
         csr: String,
     },
+    /// What the machine has to tell.
+    Events(Batch),
     /// Something this version does not know.
     #[serde(other)]
     Unknown,
@@ -115,6 +120,15 @@ pub enum ReportOutcome {
     Repaired,
 }
 
+/// How far a stream has got.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamState {
+    /// The last number kept of each epoch.
+    pub last: BTreeMap<Epoch, u64>,
+    /// Bytes that may be on their way at once.
+    pub credit: usize,
+}
+
 /// From server to agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
@@ -124,6 +138,36 @@ pub enum ToAgent {
     Welcome {
         /// The hash of the facts the server has, if any.
         facts_hash: Option<String>,
+        /// How far the streams have got; empty when the server takes none.
+        #[serde(default)]
+        streams: BTreeMap<Stream, StreamState>,
+    },
+    /// Everything of a stream up to a number is kept.
+    Acknowledged {
+        /// The stream.
+        stream: Stream,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The number.
+        upto: u64,
+        /// Bytes that may be on their way from now on.
+        credit: usize,
+    },
+    /// What follows a number was not received: it is to be sent again.
+    Missing {
+        /// The stream.
+        stream: Stream,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The last number received.
+        last: u64,
+    },
+    /// How much may be on its way has changed.
+    Credit {
+        /// The stream.
+        stream: Stream,
+        /// Bytes.
+        credit: usize,
     },
     /// What the machine should be.
     Desired(SignedDesired),

@@ -34,5 +34,6 @@ pub use assignment::{
 pub use condition::{Attributes, Condition, ConditionError};
 pub use query::{Change, ChangeReach, Grantee, Reach, preview};
 pub use role::{Permission, RoleDefinition, RoleDefinitionProperties, RoleId, RoleType};
+pub use scopes::Tree;
 pub use snapshot::{Decision, Facts, Group, Identity, Problem, Snapshot};
 pub use universe::{OpId, Plane, Universe, UniverseError};

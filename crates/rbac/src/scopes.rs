@@ -9,8 +9,9 @@ use sekisho_arm::Scope;
 
 const GROUPS: &str = "/providers/microsoft.management/managementgroups/";
 
+/// Who is above whom, management groups included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tree {
+pub struct Tree {
     /// For a subscription or management group: the management groups above it, nearest first, without the root.
     above: HashMap<String, Vec<String>>,
 }
@@ -18,7 +19,7 @@ pub(crate) struct Tree {
 impl Tree {
     /// `parents` are (child, management group) pairs. A cycle ends where it would repeat, so that everything in it is
     /// above everything else in it: a deny assignment anywhere in the cycle still holds.
-    pub(crate) fn new(parents: &[(Scope, Scope)]) -> Tree {
+    pub fn new(parents: &[(Scope, Scope)]) -> Tree {
         let direct: HashMap<String, String> =
             parents.iter().map(|(c, p)| (c.key(), p.key())).filter(|(_, p)| p != "/").collect();
         let chain = |start: &String| {
@@ -35,6 +36,12 @@ impl Tree {
             up
         };
         Tree { above: direct.keys().map(|k| (k.clone(), chain(k))).collect() }
+    }
+
+    /// Whether `inner` is `outer` or anywhere inside it.
+    pub fn contains(&self, outer: &Scope, inner: &Scope) -> bool {
+        let outer = outer.key();
+        self.upward(&inner.key()).any(|at| at == outer)
     }
 
     /// The scope itself and everything above it, nearest first, the root last.

@@ -342,6 +342,11 @@ impl Snapshot {
         }
     }
 
+    /// The tree of scopes.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// The operations the snapshot knows.
     pub fn universe(&self) -> &Universe {
         &self.universe

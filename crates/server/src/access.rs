@@ -15,6 +15,7 @@ use sekisho_store::{Change, Store};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::resources::management;
 use crate::signin::kind;
 
 /// The document kind of groups.
@@ -86,7 +87,8 @@ impl Access {
 
     /// Whether a change can change a decision.
     pub fn concerns(change: &Change) -> bool {
-        ROLE_TYPES.contains(&change.kind.as_str()) || change.kind == GROUP
+        let kind = change.kind.as_str();
+        ROLE_TYPES.contains(&kind) || management::TYPES.contains(&kind) || kind == GROUP
     }
 }
 
@@ -106,6 +108,7 @@ pub async fn facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Resul
     let assignments = list(read, "roleAssignments").await?;
     let denials = list(read, "denyAssignments").await?;
     let groups: Vec<(String, GroupRecord)> = read_documents(read, GROUP).await?;
+    let parents = management::parents(read).await?;
     // What was checked when it was written is read back here; a row that no longer fits must not take the others with
     // it, and grants nothing.
     let kept = |what: Result<_, ArmError>| {
@@ -135,7 +138,7 @@ pub async fn facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Resul
                 members: g.members.into_iter().map(PrincipalId).collect(),
             })
             .collect(),
-        parents: Vec::new(),
+        parents,
     })
 }
 

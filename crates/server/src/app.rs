@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use sekisho_arm::Registry;
+use sekisho_lake::Lake;
 use sekisho_link::SigningKey;
 use sekisho_link::machine::{FactsObserver, PartCompiler};
 use sekisho_link::pki::Authority;
@@ -25,6 +26,8 @@ pub struct App {
     pub subscription: Uuid,
     /// The database.
     pub store: Store,
+    /// Events.
+    pub lake: Lake,
     /// All types.
     pub registry: Registry,
     /// Rights.

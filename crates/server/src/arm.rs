@@ -14,7 +14,9 @@ use sekisho_arm::operation::{self, OperationStatus, Status};
 use sekisho_arm::registry::Storage;
 use sekisho_arm::resource::shown;
 use sekisho_arm::route::Route;
-use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Call, Outcome, Scope, StoreError, TypeName, Write};
+use sekisho_arm::{
+    ApiVersion, ArmError, AuditEntry, Call, Outcome, Scope, ScopeKind, StoreError, TypeName, Write,
+};
 use sekisho_rbac::{Attributes, Decision, PrincipalId};
 use sekisho_store::News;
 use serde::Serialize;
@@ -24,7 +26,8 @@ use crate::access::Access;
 use crate::app::App;
 use crate::authn::Caller;
 use crate::desired::WhatIf;
-use crate::resources::{core, tags};
+use crate::resources::locks::{Deed, Guard};
+use crate::resources::{core, tag_names, tags};
 use crate::routes::{Anything, List, Operation};
 use crate::{desired, http as web};
 
@@ -154,6 +157,10 @@ impl Asker<'_> {
         }
     }
 
+    fn deed(&self) -> Deed {
+        if *self.method == Method::DELETE { Deed::Delete } else { Deed::Write }
+    }
+
     fn decide(&self, action: &str, scope: &Scope, attributes: &Attributes) -> Decision {
         self.app.access.snapshot().decide_with(
             &[PrincipalId(self.caller.principal)],
@@ -216,8 +223,10 @@ impl Asker<'_> {
     /// Refuses a scope in and above which the caller has no right at all.
     async fn seen(&self, scope: &Scope) -> Result<(), ArmError> {
         let who = [PrincipalId(self.caller.principal)];
-        let any = self.app.access.snapshot().readable_scopes(&who);
-        let touched = any.iter().any(|s| s.contains(scope) || scope.contains(s));
+        let snapshot = self.app.access.snapshot();
+        let any = snapshot.readable_scopes(&who);
+        let tree = snapshot.tree();
+        let touched = any.iter().any(|s| tree.contains(s, scope) || tree.contains(scope, s));
         if *scope == Scope::Tenant || touched { Ok(()) } else { Err(self.hidden(scope)) }
     }
 
@@ -276,16 +285,24 @@ impl Asker<'_> {
             return Err(ArmError::method_not_allowed(self.method.as_str(), &spec.name().to_string()));
         }
         let action = spec.action(verb);
-        let body = if *self.method == Method::DELETE { Value::Null } else { web::parse_json(&request.body)? };
+        let body = match *self.method {
+            Method::DELETE => Value::Null,
+            Method::PUT if request.body.is_empty() && !kind.needs_body() => json!({}),
+            _ => web::parse_json(&request.body)?,
+        };
         let attributes = self.attributes(&scope, &body).await?;
-        let grant = self.require(&action, &read, &scope, &attributes).await?;
+        let at = match *self.method {
+            Method::PUT => kind.judged_at(&mut app.store.read().await?, &scope, &body).await?,
+            _ => scope.clone(),
+        };
+        let grant = self.require(&action, &read, &at, &attributes).await?;
         self.require_links(kind.as_ref(), &action, &scope, &body).await?;
         let pre = Preconditions {
             if_match: web::header(&request.headers, "if-match"),
             if_none_match: web::header(&request.headers, "if-none-match"),
         };
         let method = self.method.clone();
-        self.write(&scope, &action, &grant, move |registry, tx, call, scope| {
+        self.write(&scope, &action, self.deed(), &grant, move |registry, tx, call, scope| {
             Box::pin(async move {
                 match method {
                     Method::PUT => engine::put(registry, tx, call, scope, body, &pre).await,
@@ -354,12 +371,13 @@ impl Asker<'_> {
         Ok(crate::resources::authorization::attributes(&body["properties"], &stored))
     }
 
-    /// Runs a write in one transaction with its audit entry; a failed one is audited too. With `?whatIf=true` it is
-    /// run, measured and undone.
+    /// Runs a write in one transaction with its audit entry, unless a lock forbids it; a failed one is audited too.
+    /// With `?whatIf=true` it is run, measured and undone.
     async fn write<F>(
         &self,
         scope: &Scope,
         action: &str,
+        deed: Deed,
         grant: &Decision,
         work: F,
     ) -> Result<Answer, ArmError>
@@ -382,10 +400,14 @@ impl Asker<'_> {
             .store
             .write::<Answer, Undone, _>(move |tx| {
                 Box::pin(async move {
+                    let guard = Guard::enter(&app.registry, tx.as_read(), &target, deed).await?;
                     if what_if {
-                        return Err(Undone::Preview(desired::preview(&app, tx, &call, &target, work).await?));
+                        let preview = desired::preview(&app, tx, &call, &target, work).await?;
+                        guard.leave(&app.registry, tx.as_read()).await?;
+                        return Err(Undone::Preview(preview));
                     }
                     let answer = work(&app.registry, tx, &call, &target).await?;
+                    guard.leave(&app.registry, tx.as_read()).await?;
                     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
                     let detail = status.canonical_reason().unwrap_or_default().replace(' ', "");
                     tx.audit(AuditEntry { detail, ..success }).await?;
@@ -456,9 +478,11 @@ impl Asker<'_> {
         let snapshot = app.access.snapshot();
         let here = snapshot.decide(&who, &read, &scope).is_allowed();
         let reach = snapshot.may_list(&who, &read);
-        // What is computed hangs under a name of its own in the scope that it is about.
+        // What is computed hangs under a name of its own in the scope that it is about, unless it is about a resource.
         let about = match (spec.storage, scope.resource()) {
-            (Storage::Computed, Some(resource)) => resource.base_scope(),
+            (Storage::Computed, Some(resource)) if !spec.scopes.contains(&ScopeKind::Resource) => {
+                resource.base_scope()
+            }
             _ => &scope,
         };
         if !here && !reach.touches(about) {
@@ -481,21 +505,11 @@ impl Asker<'_> {
             return Ok(Answer::json(200, body));
         }
         let filter = self.call.filter()?;
-        let top = match self.call.query("$top") {
-            None => PAGE,
-            Some(text) => text
-                .parse::<usize>()
-                .ok()
-                .filter(|n| *n > 0)
-                .ok_or_else(|| {
-                    ArmError::bad("InvalidParameter", "The value of $top is a positive number.")
-                        .target("$top")
-                })?
-                .min(PAGE),
-        };
+        let top = core::top(self.call)?.map_or(PAGE, |n| n.min(PAGE));
         let after = self.call.query("$skiptoken").map(web::decode_token).transpose()?;
         let keep = |id: &Scope| {
-            reach.contains(id) || (here && id.resource().is_some_and(|r| r.base_scope().contains(&scope)))
+            reach.contains(id)
+                || (here && id.resource().is_some_and(|r| snapshot.tree().contains(r.base_scope(), &scope)))
         };
         let Page { items, next } =
             engine::list(&app.registry, &mut tx, self.call, &scope, &spec.name(), (after, top), &keep)
@@ -503,7 +517,7 @@ impl Asker<'_> {
         let value: Vec<Value> = items
             .into_iter()
             .map(|(_, body)| body)
-            .filter(|body| filter.as_ref().is_none_or(|f| f.matches(&|path| core::field(f, body, path))))
+            .filter(|body| filter.as_ref().is_none_or(|f| core::holds(f, body, &|_| None)))
             .collect();
         let mut body = json!({ "value": value });
         if let Some(next) = next {
@@ -538,7 +552,8 @@ impl Asker<'_> {
         };
         let name = spec.action(&format!("{}/action", known.verb));
         let grant = self.require(&name, &spec.action("read"), &scope, &Attributes::none()).await?;
-        self.write(&scope, &name, &grant, move |registry, tx, call, scope| {
+        let deed = if known.reads { Deed::Look } else { Deed::Write };
+        self.write(&scope, &name, deed, &grant, move |registry, tx, call, scope| {
             Box::pin(async move { engine::act(registry, tx, call, scope, known.verb, body).await })
         })
         .await
@@ -564,8 +579,21 @@ impl Asker<'_> {
         let body = if *self.method == Method::DELETE { Value::Null } else { web::parse_json(&request.body)? };
         let grant = self.require(action, read, target, &Attributes::none()).await?;
         let method = self.method.clone();
-        self.write(target, action, &grant, move |registry, tx, _, target| {
+        // Without its tags a thing is changed, not removed.
+        self.write(target, action, Deed::Write, &grant, move |registry, tx, _, target| {
             Box::pin(async move { answered(&tags::change(registry, tx, target, &method, body).await?) })
+        })
+        .await
+    }
+
+    async fn tag_name(&self, scope: &Scope, word: tag_names::Word) -> Result<Answer, ArmError> {
+        let Some(action) = word.right(self.method) else {
+            return Err(ArmError::method_not_allowed(self.method.as_str(), "tagNames"));
+        };
+        let grant = self.require(action, tag_names::READ, scope, &Attributes::none()).await?;
+        let method = self.method.clone();
+        self.write(scope, action, Deed::Write, &grant, move |_, tx, _, scope| {
+            Box::pin(async move { tag_names::change(tx, scope, &word, &method).await })
         })
         .await
     }
@@ -607,9 +635,22 @@ impl Asker<'_> {
 
     async fn bare(&self, scope: &Scope, words: &[String]) -> Result<Answer, ArmError> {
         let app = self.app;
+        if let (Scope::Subscription(_), Some(word)) = (scope, tag_names::Word::parse(words)) {
+            return self.tag_name(scope, word).await;
+        }
+        let words: Vec<String> = words.iter().map(|w| w.to_ascii_lowercase()).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if let (Scope::Subscription(_), ["operationresults", id]) = (scope, words.as_slice()) {
-            return self.poll(id, true).await;
+        match (scope, words.as_slice()) {
+            (Scope::Subscription(_), ["operationresults", id]) => return self.poll(id, true).await,
+            (Scope::ResourceGroup { .. }, ["moveresources" | "validatemoveresources"]) => {
+                self.seen(scope).await?;
+                return Err(ArmError::new(
+                    409,
+                    "MoveNotSupported",
+                    "Resources cannot be moved to another resource group. Create them there, and delete them here.",
+                ));
+            }
+            _ => {}
         }
         self.get_only()?;
         let who = [PrincipalId(self.caller.principal)];
@@ -617,7 +658,7 @@ impl Asker<'_> {
         let mut read = app.store.read().await?;
         let sees = |id: &Scope| {
             let any = snapshot.readable_scopes(&who);
-            any.iter().any(|s| s.contains(id) || id.contains(s))
+            any.iter().any(|s| snapshot.tree().contains(s, id) || snapshot.tree().contains(id, s))
         };
         match (scope, words.as_slice()) {
             (Scope::Tenant, ["tenants"]) => answered(&core::tenants(app)),
@@ -634,7 +675,12 @@ impl Asker<'_> {
             }
             (Scope::Subscription(_), ["tagnames"]) => {
                 self.seen(scope).await?;
-                answered(&tags::names(&mut read, scope).await?)
+                let reads = |r: &sekisho_arm::Resource| {
+                    let kind = app.registry.get(&r.type_name);
+                    kind.is_some_and(|k| snapshot.decide(&who, &k.spec().action("read"), &r.id).is_allowed())
+                };
+                let known = snapshot.decide(&who, tag_names::READ, scope).is_allowed();
+                answered(&tag_names::list(&mut read, scope, known, &reads).await?)
             }
             (Scope::Subscription(_) | Scope::ResourceGroup { .. }, ["resources"]) => {
                 self.seen(scope).await?;
@@ -678,14 +724,40 @@ pub fn operations() -> Vec<Operation> {
         Operation::get("/subscriptions/{subscriptionId}/locations", "Where things are")
             .answers::<List<core::Location>>(200),
         Operation::get("/subscriptions/{subscriptionId}/tagNames", "Tags and their values")
-            .answers::<List<tags::TagName>>(200),
+            .answers::<List<tag_names::TagName>>(200),
+        Operation::put("/subscriptions/{subscriptionId}/tagNames/{tagName}", "Makes a tag known")
+            .answers::<tag_names::TagName>(200)
+            .answers::<tag_names::TagName>(201),
+        Operation::delete("/subscriptions/{subscriptionId}/tagNames/{tagName}", "Forgets a tag").ends(200).ends(204),
+        Operation::put(
+            "/subscriptions/{subscriptionId}/tagNames/{tagName}/tagValues/{tagValue}",
+            "Makes a value of a tag known",
+        )
+        .answers::<tag_names::TagValue>(200)
+        .answers::<tag_names::TagValue>(201),
+        Operation::delete(
+            "/subscriptions/{subscriptionId}/tagNames/{tagName}/tagValues/{tagValue}",
+            "Forgets a value of a tag",
+        )
+        .ends(200)
+        .ends(204),
+        Operation::post(
+            "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/moveResources",
+            "Refused: resources stay where they are",
+        )
+        .takes::<Anything>()
+        .ends(409),
         Operation::get("/subscriptions/{subscriptionId}/resources", "All resources")
             .query("$filter")
             .query("$expand")
+            .query("$top")
+            .query("$skipToken")
             .answers::<List<core::ResourceRow>>(200),
         Operation::get("/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/resources", "The resources of a group")
             .query("$filter")
             .query("$expand")
+            .query("$top")
+            .query("$skipToken")
             .answers::<List<core::ResourceRow>>(200),
         Operation::get(
             "/subscriptions/{subscriptionId}/providers/{namespace}/locations/{location}/operations/{operationId}",
@@ -828,14 +900,15 @@ pub fn explain(decision: &Decision, action: &str, scope: &Scope) -> Explanation 
 
 /// Facts about the product itself, at the root: open to everyone who is signed in, as in Azure.
 fn is_common_knowledge(spec: &sekisho_arm::TypeSpec) -> bool {
-    spec.storage == Storage::Computed && spec.scopes == [sekisho_arm::ScopeKind::Tenant]
+    let of_no_other = !spec.path.contains('/');
+    spec.storage == Storage::Computed && spec.scopes == [sekisho_arm::ScopeKind::Tenant] && of_no_other
 }
 
 fn touches_rights(scope: &Scope) -> bool {
     // Removing a group removes the role assignments inside it.
     let kind = scope.type_name().key();
     crate::access::ROLE_TYPES.contains(&kind.as_str())
-        || matches!(scope, Scope::ResourceGroup { .. } | Scope::Resource(_))
+        || matches!(scope, Scope::ManagementGroup(_) | Scope::ResourceGroup { .. } | Scope::Resource(_))
 }
 
 /// Follows the feed so that a change made by any path reaches the snapshot.

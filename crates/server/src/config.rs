@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use sekisho_lake::Place;
+
 /// The environment variables begin with this.
 pub const PREFIX: &str = "SEKISHO_";
 
@@ -70,6 +72,10 @@ pub struct Config {
     pub database: Option<String>,
     /// The file with the database's password.
     pub database_password_file: Option<PathBuf>,
+    /// Where the segments of events are.
+    pub lake: Place,
+    /// How many days events are kept.
+    pub lake_retention_days: u32,
     /// The address browsers, `az` and agents connect to.
     pub listen: SocketAddr,
     /// The public name: the passkey domain and the first name of the certificate.
@@ -94,6 +100,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("data_dir", "/var/lib/sekisho", "directory of the database, keys and the administration socket"),
     ("database", "", "postgres://user@host/name when one machine is outgrown (default: SQLite in data_dir)"),
     ("database_password_file", "", "file with the password of that database; it is never part of the URL"),
+    (
+        "lake",
+        "",
+        "directory or file:/// URL of the event segments, shared by all servers (default: data_dir/lake)",
+    ),
+    ("lake_retention_days", "90", "days that events of machines are kept"),
     ("listen", "0.0.0.0:8443", "address and port for browsers, az and agents"),
     ("host", "localhost", "public DNS name; passkeys belong to it, so choose it before people enrol"),
     ("names", "", "further DNS names and addresses of the certificate, separated by commas"),
@@ -168,9 +180,19 @@ impl Config {
         if let Some(url) = &database {
             check_database(url).map_err(|why| invalid("database", why))?;
         }
+        let data_dir = PathBuf::from(text("data_dir"));
+        let lake = match text("lake") {
+            empty if empty.is_empty() => Place::Directory(data_dir.join("lake")),
+            given => Place::parse(&given).map_err(|e| invalid("lake", e.to_string()))?,
+        };
+        let lake_retention_days = text("lake_retention_days").parse().ok().filter(|days| *days > 0);
         let names = text("names").split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
         Ok(Config {
-            data_dir: PathBuf::from(text("data_dir")),
+            data_dir,
+            lake,
+            lake_retention_days: lake_retention_days.ok_or_else(|| {
+                invalid("lake_retention_days", "a number of days above 0 is expected".to_owned())
+            })?,
             database,
             database_password_file: Some(PathBuf::from(text("database_password_file")))
                 .filter(|path| !path.as_os_str().is_empty()),
@@ -252,6 +274,15 @@ mod tests {
             let environment = BTreeMap::from([("SEKISHO_DATABASE".to_owned(), url.to_owned())]);
             let error = Config::load(None, &environment).unwrap_err().to_string();
             assert!(error.contains("'database'") && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_lake_that_is_nowhere_and_a_retention_of_no_days_name_themselves() {
+        for (key, value) in [("LAKE", "lake"), ("LAKE", "s3://bucket/x"), ("LAKE_RETENTION_DAYS", "0")] {
+            let environment = BTreeMap::from([(format!("SEKISHO_{key}"), value.to_owned())]);
+            let error = Config::load(None, &environment).unwrap_err().to_string();
+            assert!(error.contains(&key.to_lowercase()), "{error}");
         }
     }
 

@@ -112,7 +112,7 @@ fn shown(app: &App, caller: &Caller, changes: &[Change]) -> Vec<sse::Event> {
             let directory = DIRECTORY.contains(&change.kind.as_str());
             let visible = match change.kind.as_str() {
                 _ if directory => graph::may_read(app, caller),
-                "facts" | "machine" => {
+                "facts" | "machine" | "event" => {
                     let id = Scope::parse(&change.key).ok()?;
                     snapshot.decide(&who, "Microsoft.Compute/virtualMachines/read", &id).is_allowed()
                 }

@@ -3,7 +3,8 @@
 //! A connection comes in through [`listen`], becomes a request in [`http`], is attributed by [`authn`], and is answered
 //! by [`arm`] (resources), [`signin`] (people and tokens), [`link`] (agents), [`events`] (what changed) or [`portal`].
 //! Writes go through the store; background tasks follow its change feed and only ever converge: [`desired`] compiles
-//! what machines should be, [`link`] wakes their connections, [`arm`] keeps the rights current.
+//! what machines should be, [`link`] wakes their connections, [`arm`] keeps the rights current, [`lake`] moves events
+//! into segments.
 //!
 //! The server must never answer a write before it is durable and audited, log a secret, or let a route through that
 //! did not ask for a right.
@@ -21,6 +22,7 @@ mod drain;
 pub mod events;
 pub mod http;
 mod keys;
+mod lake;
 pub mod link;
 mod listen;
 pub mod openapi;
@@ -33,6 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use sekisho_arm::{ArmError, Registry, Resource, Scope, StoreError};
+use sekisho_lake::{Lake, LakeError};
 use sekisho_link::SigningKey;
 use sekisho_link::pki::Authority;
 use sekisho_link::provider::JoinPoint;
@@ -72,6 +75,9 @@ pub enum ServerError {
     /// The database cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The lake cannot be used.
+    #[error("{0}. Choose another place with 'lake' or SEKISHO_LAKE")]
+    Lake(#[from] LakeError),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}. Choose another with 'listen' or SEKISHO_LISTEN")]
     Listen(String, std::io::Error),
@@ -86,18 +92,22 @@ pub enum ServerError {
     Arm(#[from] ArmError),
 }
 
-/// All types and scope actions, and all operations over them.
-pub fn registry(tenant: Uuid, store: &Store, point: JoinPoint) -> (Registry, Arc<Universe>) {
+/// All types and scope actions, and all operations over them. `store` is where the activity log is read from, beside the
+/// read transaction of the request.
+pub fn registry(tenant: Uuid, store: &Store, lake: &Lake, point: JoinPoint) -> (Registry, Arc<Universe>) {
     let (late_registry, late_universe) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
     let mut registry = Registry::default();
     registry
         .add(resources::core::Subscriptions { tenant: tenant.to_string() })
         .add(resources::groups::ResourceGroups { registry: late_registry.clone() })
         .add(resources::activity::Events { store: store.clone() })
-        .add(resources::activity::Categories);
+        .add(resources::activity::Categories)
+        .add(resources::events::Events { lake: lake.clone() });
+    resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
     sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
     sekisho_nsg::provider::register(&mut registry);
+    registry.add(resources::locks::Locks);
     let universe = Arc::new(universe(&registry));
     // Set once, here: both are empty until now.
     let _ = late_registry.set(registry.clone());
@@ -116,6 +126,7 @@ pub fn universe(registry: &Registry) -> Universe {
             "Microsoft.Resources/tags/write",
             "Microsoft.Resources/tags/delete",
         ],
+        resources::tag_names::RIGHTS.as_slice(),
     ] {
         all.extend(extra.iter().map(|o| ((*o).to_owned(), false)));
     }
@@ -155,8 +166,12 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     let authority = Authority::load(&keys.ca).map_err(|e| key(&e))?;
     let point =
         JoinPoint { address: config.join_address.clone(), pin: authority.pin().map_err(|e| key(&e))? };
-    let (registry, universe) = registry(keys.tenant, &store, point);
+    // Requests have a read transaction open while they ask for the log or for events.
+    let beside = store.with_own_readers()?;
+    let lake = Lake::open(beside.clone(), &config.lake, keys.tenant)?;
+    let (registry, universe) = registry(keys.tenant, &beside, &lake, point);
     first_subscription(&store, keys.subscription, &config).await?;
+    resources::management::first_groups(&store, keys.tenant).await?;
     let tls = listen::Tls {
         clients: Arc::new(sekisho_link::tls::server_for_clients(&keys.server).map_err(|e| key(&e))?),
         agents: Arc::new(
@@ -179,6 +194,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
         agents: Agents::default(),
         store,
+        lake,
         config,
     });
     if signin::is_first_run(&app).await? {
@@ -190,6 +206,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(arm::follow(app.clone()));
     tasks.spawn(desired::follow(app.clone()));
     tasks.spawn(link::follow(app.clone()));
+    tasks.spawn(lake::keep(app.clone()));
     let router = http::router(app.clone());
     let listener = TcpListener::bind(app.config.listen)
         .await
@@ -257,7 +274,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}/db", dir.path().display())).await.unwrap();
         let point = JoinPoint { address: "localhost:8443".to_owned(), pin: [0; 32] };
-        let (registry, _) = registry(Uuid::nil(), &store, point);
+        let place = sekisho_lake::Place::Directory(dir.path().join("lake"));
+        let lake = Lake::open(store.clone(), &place, Uuid::nil()).unwrap();
+        let (registry, _) = registry(Uuid::nil(), &store, &lake, point);
         let document =
             serde_json::to_string_pretty(&openapi::describe(&registry, &http::routes().operations)).unwrap()
                 + "\n";

@@ -4,6 +4,7 @@
 //! is revoked. Whatever it says is read from the database at that moment, so that a missed wake-up costs time and
 //! never correctness.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +19,18 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{ArmError, Outcome, Scope, StoreError};
+use sekisho_link::ingest::{self, IngestError, Receipt};
 use sekisho_link::join::Hex;
 use sekisho_link::machine::{self, Desired, Machine, kind};
-use sekisho_link::message::{JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, ToAgent, ToServer};
+use sekisho_link::message::{
+    JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, Report, StreamState, ToAgent, ToServer,
+};
+use sekisho_link::stream::{Batch, Stream};
 use sekisho_store::News;
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval_at, timeout, timeout_at};
+use tokio::time::{Instant, interval_at, sleep, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
@@ -41,6 +46,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
 const PING: Duration = Duration::from_secs(45);
 /// Silence after which a connection is given up; agents speak every 30 seconds.
 const SILENCE: Duration = Duration::from_secs(120);
+/// After this pause it is looked whether a stream that was held back may go on.
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// `POST /link/join`.
 pub async fn join(
@@ -186,11 +193,16 @@ struct Connection {
     key: [u8; 32],
     machine: Scope,
     sent_generation: u64,
+    /// Whether a stream got no credit.
+    held_back: bool,
+    greeted: bool,
 }
 
 impl Connection {
     fn new(app: Arc<App>, identity: (Uuid, [u8; 32]), machine: Scope) -> Self {
-        Self { app, id: Uuid::new_v4(), agent: identity.0, key: identity.1, machine, sent_generation: 0 }
+        let (agent, key) = identity;
+        let id = Uuid::new_v4();
+        Self { app, id, agent, key, machine, sent_generation: 0, held_back: false, greeted: false }
     }
 
     async fn run(mut self, upgraded: Upgraded) {
@@ -206,6 +218,7 @@ impl Connection {
         self.app.agents.enter(&machine_key, self.id, wake);
         let end = self.talk(&mut socket, woken).await;
         self.app.agents.leave(&machine_key, self.id);
+        self.ended(&end).await;
         match end {
             End::Broken(why) => tracing::info!(machine = machine_key, why, "an agent's connection ended"),
             End::Bye { reason, retry_after } => {
@@ -214,6 +227,25 @@ impl Connection {
                 let _ = send(&mut socket, &ToAgent::Bye { reason, retry_after }).await;
                 let _ = socket.close(None).await;
             }
+        }
+    }
+
+    /// Keeps that a connection that had begun has ended.
+    async fn ended(&self, end: &End) {
+        if !self.greeted {
+            return;
+        }
+        let (End::Broken(reason) | End::Bye { reason, .. }) = end;
+        let (machine, reason) = (self.machine.clone(), reason.clone());
+        let kept = self
+            .app
+            .store
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { machine::disconnected(tx, &machine, &reason).await })
+            })
+            .await;
+        if let Err(error) = kept {
+            tracing::error!(machine = self.machine.key(), %error, "the end of a connection could not be kept");
         }
     }
 
@@ -236,6 +268,7 @@ impl Connection {
                     }
                 },
                 Some(()) = woken.recv() => self.push(socket).await,
+                () = sleep(RELEASE), if self.held_back => self.release(socket).await,
                 _ = ping.tick() => deliver(socket, Message::Ping(Vec::new().into())).await,
             };
             if let Err(end) = step {
@@ -268,17 +301,74 @@ impl Connection {
                         known.keys = vec![key];
                         write_document(tx, kind::AGENT, &agent, &known).await?;
                     }
-                    machine::heard(tx, &machine, |m| {
-                        m.version = version.chars().take(64).collect();
-                        m.boot_id = boot_id.chars().take(64).collect();
-                        m.report = report.or(m.report.take());
-                    })
-                    .await
+                    machine::connected(tx, &machine, &version, &boot_id, report.map(bounded)).await
                 })
             })
             .await?;
-        send(socket, &ToAgent::Welcome { facts_hash: state.facts_hash }).await?;
+        let mut streams = BTreeMap::new();
+        let mut read = self.app.store.read().await?;
+        for stream in Stream::ALL {
+            let last = ingest::cursors(&mut read, &self.machine, stream).await?.by_epoch();
+            streams.insert(stream, StreamState { last, credit: self.credit(stream) });
+        }
+        drop(read);
+        self.greeted = true;
+        send(socket, &ToAgent::Welcome { facts_hash: state.facts_hash, streams }).await?;
         self.push(socket).await
+    }
+
+    /// How many bytes of a stream may be on their way: less while writes queue up, nothing of what can wait when half
+    /// the queue is full, and never nothing of what cannot.
+    fn credit(&mut self, stream: Stream) -> usize {
+        const WHOLE: usize = 256 << 10;
+        const LEAST: usize = 64 << 10;
+        let busy = self.app.store.pressure() > 0.5;
+        match stream {
+            Stream::Security => {
+                if busy {
+                    LEAST
+                } else {
+                    WHOLE
+                }
+            }
+            Stream::Telemetry => {
+                self.held_back |= busy;
+                if busy { 0 } else { WHOLE }
+            }
+        }
+    }
+
+    /// Keeps a batch, and says so when it is durable.
+    async fn keep(&mut self, socket: &mut Socket, batch: Batch) -> Result<(), End> {
+        let (machine, stream) = (self.machine.clone(), batch.stream);
+        let kept = self
+            .app
+            .store
+            .write::<_, IngestError, _>(move |tx| {
+                Box::pin(async move {
+                    machine::heard(tx, &machine, |_| {}).await?;
+                    ingest::ingest(tx, &machine, batch).await
+                })
+            })
+            .await;
+        let credit = self.credit(stream);
+        let answer = match kept {
+            Ok(Receipt::Kept(epoch, upto)) => ToAgent::Acknowledged { stream, epoch, upto, credit },
+            Ok(Receipt::Missing(epoch, last)) => ToAgent::Missing { stream, epoch, last },
+            Err(IngestError::Store(error)) => return Err(error.into()),
+            Err(IngestError::Batch(error)) => return Err(End::Broken(error.to_string())),
+        };
+        send(socket, &answer).await
+    }
+
+    /// Gives what was held back its credit again, once there is room.
+    async fn release(&mut self, socket: &mut Socket) -> Result<(), End> {
+        self.held_back = false;
+        let stream = Stream::Telemetry;
+        match self.credit(stream) {
+            0 => Ok(()),
+            credit => send(socket, &ToAgent::Credit { stream, credit }).await,
+        }
     }
 
     /// Tells the agent what is new for it, and ends the connection when it may not stay.
@@ -318,12 +408,9 @@ impl Connection {
                 .await
             }
             ToServer::Report(report) => {
-                let text: String = report.message.chars().take(2000).collect();
-                let report = sekisho_link::message::Report { message: text, ..report };
+                let report = bounded(report);
                 self.write(move |tx| {
-                    Box::pin(async move {
-                        Ok(machine::heard(tx, &machine, |m| m.report = Some(report)).await.map(|_| ())?)
-                    })
+                    Box::pin(async move { Ok(machine::reported(tx, &machine, report).await.map(|_| ())?) })
                 })
                 .await
             }
@@ -352,6 +439,7 @@ impl Connection {
                     .await?;
                 if fits { Ok(()) } else { send(socket, &ToAgent::NeedFacts).await }
             }
+            ToServer::Events(batch) => self.keep(socket, batch).await,
             ToServer::Renew { csr } => {
                 let (agent, key) = (self.agent, self.key);
                 let ca = self.app.authority.certificate().to_owned();
@@ -377,6 +465,12 @@ impl Connection {
     {
         Ok(self.app.store.write::<_, ArmError, _>(work).await?)
     }
+}
+
+/// A report whose message is of a length that can be kept.
+fn bounded(report: Report) -> Report {
+    let message = report.message.chars().take(2000).collect();
+    Report { message, ..report }
 }
 
 async fn send(socket: &mut Socket, message: &ToAgent) -> Result<(), End> {

@@ -206,10 +206,21 @@ impl Routes {
 
 /// A list as ARM and Graph answer it.
 #[derive(Debug, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct List<T> {
     /// The rows.
     pub value: Vec<T>,
+    /// Where there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_link: Option<String>,
+}
+
+impl<T> List<T> {
+    /// A list that is whole.
+    pub fn of(value: Vec<T>) -> List<T> {
+        List { value, next_link: None }
+    }
 }
 
 /// A document that is not described further.

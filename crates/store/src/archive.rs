@@ -101,6 +101,7 @@ const TABLES: &[Table] = &[
             ("rows", Number),
             ("bytes", Number),
             ("path", Text),
+            ("digest", Text),
             ("made_ms", Number),
         ],
     },

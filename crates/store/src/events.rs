@@ -1,12 +1,15 @@
 //! Hot events: the rows that wait in the database until the lake has written them into a segment.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
+use futures_util::TryStreamExt as _;
 use sekisho_arm::{Event, StoreError};
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
-use crate::rows::{failed, to_ms};
+use crate::rows::{failed, from_ms, to_ms};
 
 /// Rows of one `INSERT`: far below both databases' limit of parameters, and enough that more gain nothing.
 const ROWS: usize = 200;
@@ -18,6 +21,78 @@ pub(crate) const BATCH: usize = 1 << BATCH_BITS;
 
 const COLUMNS: [&str; 9] =
     ["arrival", "machine", "stream", "epoch", "sequence", "at_ms", "received_ms", "kind", "data"];
+
+/// An event that is not in a segment yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HotEvent {
+    /// Its number in the order of arrival; never given out twice.
+    pub arrival: i64,
+    /// When the server received it, by the server's clock.
+    pub received: OffsetDateTime,
+    /// The event.
+    pub event: Event,
+}
+
+impl HotEvent {
+    fn read(row: &AnyRow) -> Result<HotEvent, StoreError> {
+        let text = |column: &str| row.try_get::<String, _>(column).map_err(failed);
+        let number = |column: &str| row.try_get::<i64, _>(column).map_err(failed);
+        let arrival = number("arrival")?;
+        let data = serde_json::from_str(&text("data")?)
+            .map_err(|e| StoreError::Corrupt(format!("event {arrival}: {e}")))?;
+        Ok(HotEvent {
+            arrival,
+            received: from_ms(number("received_ms")?),
+            event: Event {
+                machine: text("machine")?,
+                stream: text("stream")?,
+                epoch: text("epoch")?,
+                sequence: number("sequence")?,
+                at: from_ms(number("at_ms")?),
+                kind: text("kind")?,
+                data,
+            },
+        })
+    }
+}
+
+pub(crate) async fn each(
+    connection: &mut AnyConnection,
+    machine: Option<&str>,
+    at: RangeInclusive<OffsetDateTime>,
+    mut each: impl FnMut(HotEvent),
+) -> Result<(), StoreError> {
+    let of_machine = if machine.is_some() { " AND machine = $3" } else { "" };
+    let sql = format!("{} WHERE at_ms >= $1 AND at_ms <= $2{of_machine}", select());
+    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(to_ms(*at.start())).bind(to_ms(*at.end()));
+    if let Some(machine) = machine {
+        query = query.bind(machine.to_owned());
+    }
+    let mut rows = query.fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        each(HotEvent::read(&row)?);
+    }
+    Ok(())
+}
+
+pub(crate) async fn arrived(
+    connection: &mut AnyConnection,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<HotEvent>, StoreError> {
+    let sql = format!("{} WHERE arrival > $1 ORDER BY arrival LIMIT $2", select());
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(connection).await;
+    rows.map_err(failed)?.iter().map(HotEvent::read).collect()
+}
+
+pub(crate) async fn count(connection: &mut AnyConnection) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS rows FROM event").fetch_one(connection).await;
+    row.map_err(failed)?.try_get("rows").map_err(failed)
+}
+
+fn select() -> String {
+    format!("SELECT {} FROM event", COLUMNS.join(", "))
+}
 
 /// The number of the last event of a stream's epoch.
 pub(crate) async fn head(

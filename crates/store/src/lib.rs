@@ -13,6 +13,7 @@ mod archive;
 mod engine;
 mod events;
 mod feed;
+mod manifest;
 mod rows;
 mod schema;
 mod transaction;
@@ -28,9 +29,13 @@ use tokio::sync::mpsc;
 
 pub use archive::{Record, copy, load, records};
 use engine::Database;
+pub use events::HotEvent;
 pub use feed::{Change, Feed, News, Verb};
+pub use manifest::{Hot, Segment, Swap};
+pub use rows::{from_ms, to_ms};
 pub use schema::Versions;
 pub use transaction::ReadTransaction;
+use transaction::WriteTransaction;
 
 /// Writes that may wait; beyond that callers wait for a place, which is the back-pressure.
 const QUEUE: usize = 1024;
@@ -84,6 +89,15 @@ impl Store {
         Ok(Store { database, readers, writer, publisher })
     }
 
+    /// The same store with connections for reading of its own: for whoever reads while somebody who waits for it has a
+    /// read transaction open. Out of one pool, enough of them would wait for each other.
+    ///
+    /// # Errors
+    /// When the database's URL cannot be read.
+    pub fn with_own_readers(&self) -> Result<Store, StoreError> {
+        Ok(Store { readers: self.database.readers()?, ..self.clone() })
+    }
+
     /// Begins reading one consistent state.
     ///
     /// # Errors
@@ -102,10 +116,39 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: for<'t> FnOnce(&'t mut dyn Write) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
     {
+        self.run(move |tx| work(tx)).await
+    }
+
+    async fn run<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t, 'c> FnOnce(&'t mut WriteTransaction<'c>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    {
         let (job, answer) = writer::Job::new(work);
         let gone = || StoreError::Unavailable("the writer has stopped".to_owned());
         self.writer.send(job).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// How full the queue of writes is, from 0 to 1.
+    pub fn pressure(&self) -> f64 {
+        1.0 - self.writer.capacity() as f64 / QUEUE as f64
+    }
+
+    /// Puts segments into the manifest in place of hot events or of other segments, in one transaction. False, and
+    /// nothing has changed, when not exactly what was to be replaced is there any more: somebody else was faster.
+    ///
+    /// # Errors
+    /// When the commit failed.
+    pub async fn swap(&self, swap: Swap) -> Result<bool, StoreError> {
+        let done =
+            self.run(move |tx| Box::pin(async move { manifest::swap(tx.connection, &swap).await })).await;
+        match done {
+            Ok(()) => Ok(true),
+            Err(manifest::Refused::Gone) => Ok(false),
+            Err(manifest::Refused::Store(error)) => Err(error),
+        }
     }
 
     /// Follows committed changes from here on.

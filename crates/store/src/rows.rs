@@ -43,11 +43,12 @@ fn of_code(code: &str) -> Option<StoreError> {
 }
 
 /// Milliseconds since 1970 in UTC.
-pub(crate) fn to_ms(at: OffsetDateTime) -> i64 {
+pub fn to_ms(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn from_ms(ms: i64) -> OffsetDateTime {
+/// The instant `ms` milliseconds after 1970 in UTC, or 1970 when there is no such instant.
+pub fn from_ms(ms: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -41,7 +41,7 @@ const EVENTS: &[&str] = &[
         id {key} PRIMARY KEY, stream {key} NOT NULL, day BIGINT NOT NULL, level BIGINT NOT NULL,
         machine_low {key} NOT NULL, machine_high {key} NOT NULL, at_low_ms BIGINT NOT NULL,
         at_high_ms BIGINT NOT NULL, rows BIGINT NOT NULL, bytes BIGINT NOT NULL, path TEXT NOT NULL,
-        made_ms BIGINT NOT NULL)",
+        digest TEXT NOT NULL, made_ms BIGINT NOT NULL)",
     "CREATE INDEX segment_by_day ON segment (stream, day)",
 ];
 

@@ -1,6 +1,7 @@
 //! The two kinds of transactions: a reader's snapshot and one write inside the writer's group.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use sekisho_arm::{AuditEntry, Document, Event, Listing, Read, Resource, Scope, StoreError, Write};
@@ -10,8 +11,9 @@ use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 use time::OffsetDateTime;
 
 use crate::engine::Database;
-use crate::events;
+use crate::events::{self, HotEvent};
 use crate::feed::{Change, Verb};
+use crate::manifest::{self, Segment};
 use crate::rows::{self, failed, interval, to_ms};
 use crate::writer::Position;
 
@@ -24,6 +26,43 @@ pub struct ReadTransaction {
 impl ReadTransaction {
     pub(crate) async fn begin(database: &Database, pool: &AnyPool) -> Result<Self, StoreError> {
         Ok(Self { tx: database.begin_read(pool).await?, now: OffsetDateTime::now_utc() })
+    }
+
+    /// Shows `each` every hot event that happened within `at`, of one machine or of all, in no certain order.
+    ///
+    /// # Errors
+    /// When the database does not answer or a row cannot be read.
+    pub async fn each_hot_event(
+        &mut self,
+        machine: Option<&str>,
+        at: RangeInclusive<OffsetDateTime>,
+        each: impl FnMut(HotEvent) + Send,
+    ) -> Result<(), StoreError> {
+        events::each(&mut self.tx, machine, at, each).await
+    }
+
+    /// The hot events that arrived after the number `after`, in the order of their arrival, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`ReadTransaction::each_hot_event`].
+    pub async fn hot_events(&mut self, after: i64, limit: i64) -> Result<Vec<HotEvent>, StoreError> {
+        events::arrived(&mut self.tx, after, limit).await
+    }
+
+    /// How many hot events there are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_hot_events(&mut self) -> Result<i64, StoreError> {
+        events::count(&mut self.tx).await
+    }
+
+    /// All segments of the manifest by stream and day.
+    ///
+    /// # Errors
+    /// As [`ReadTransaction::each_hot_event`].
+    pub async fn segments(&mut self) -> Result<Vec<Segment>, StoreError> {
+        manifest::segments(&mut self.tx).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sekisho_arm::{StoreError, Write};
+use sekisho_arm::StoreError;
 use sekisho_audit::Hash;
 use sqlx::{AnyConnection, Row};
 use time::OffsetDateTime;
@@ -31,9 +31,9 @@ pub(crate) struct Position {
 
 /// Called with the fate of the commit; hands the answer to the caller.
 type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// Runs with a transaction, or with the reason why there is none.
-type Work =
-    Box<dyn for<'t> FnOnce(Result<&'t mut dyn Write, StoreError>) -> BoxFuture<'t, (bool, Settle)> + Send>;
+/// A transaction, or the reason why there is none.
+type Begun<'t, 'c> = Result<&'t mut WriteTransaction<'c>, StoreError>;
+type Work = Box<dyn for<'t, 'c> FnOnce(Begun<'t, 'c>) -> BoxFuture<'t, (bool, Settle)> + Send>;
 
 /// A write that waits for its turn.
 pub(crate) struct Job(Work);
@@ -43,7 +43,7 @@ impl Job {
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
-        F: for<'t> FnOnce(&'t mut dyn Write) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        F: for<'t, 'c> FnOnce(&'t mut WriteTransaction<'c>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
     {
         let (answer, receiver) = oneshot::channel();
         let work: Work = Box::new(move |tx| {

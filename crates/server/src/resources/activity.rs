@@ -41,7 +41,7 @@ static SPEC: TypeSpec = TypeSpec {
 };
 
 /// Azure's clients leave the zone out; then it is UTC.
-fn instant(text: &str) -> Result<OffsetDateTime, ArmError> {
+pub(super) fn instant(text: &str) -> Result<OffsetDateTime, ArmError> {
     let zoneless =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second][optional [.[subsecond]]]");
     OffsetDateTime::parse(text, &Rfc3339)
@@ -177,7 +177,7 @@ impl ResourceType for Categories {
     ) -> Result<Value, ArmError> {
         const ALL: [&str; 2] = ["Administrative", "Security"];
         match name {
-            None => shown(&List { value: ALL.map(Named::new).into() }),
+            None => shown(&List::of(ALL.map(Named::new).into())),
             Some(name) => match ALL.into_iter().find(|c| c.eq_ignore_ascii_case(name)) {
                 Some(category) => shown(&Named::new(category)),
                 None => Err(unknown("event category", name)),

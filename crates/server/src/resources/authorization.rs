@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::access::{self, GROUP, GroupRecord};
 use crate::arm::{Explanation, explain};
+use crate::resources::management;
 use crate::routes::{List, SchemaOf};
 
 const VERSIONS: &[&str] =
@@ -72,7 +73,11 @@ pub fn register(registry: &mut Registry, universe: &LateUniverse) {
         .add_scope_action(Question { kind: Asked::Effective, universe: universe.clone() });
 }
 
-async fn snapshot(read: &mut (dyn Read + '_), universe: &LateUniverse) -> Result<Snapshot, ArmError> {
+/// All role facts as they are in this transaction.
+///
+/// # Errors
+/// Those of the database.
+pub async fn snapshot(read: &mut (dyn Read + '_), universe: &LateUniverse) -> Result<Snapshot, ArmError> {
     let universe = universe.get().cloned().ok_or_else(ArmError::internal)?;
     Ok(Snapshot::compile(access::facts(read, universe).await?))
 }
@@ -90,7 +95,7 @@ pub fn attributes(request: &Value, kept: &Value) -> Attributes {
 }
 
 /// Who asks, as role facts name them.
-fn asker(call: &Call) -> PrincipalId {
+pub fn asker(call: &Call) -> PrincipalId {
     PrincipalId(Uuid::try_parse(&call.caller.object_id).unwrap_or_default())
 }
 
@@ -227,6 +232,7 @@ impl ResourceType for RoleDefinitions {
     ) -> Result<Option<Vec<Resource>>, ArmError> {
         let filter = call.filter()?;
         let custom = read.list(&Listing::of(&Scope::Tenant, &ROLE_SPEC.name())).await?;
+        let tree = management::tree(read).await?;
         let here = |r: &Resource| {
             let scopes = r.properties().get("assignableScopes").cloned().unwrap_or_default();
             scopes
@@ -234,7 +240,7 @@ impl ResourceType for RoleDefinitions {
                 .into_iter()
                 .flatten()
                 .filter_map(|s| Scope::parse(s.as_str()?).ok())
-                .any(|s| s.contains(scope) || scope.contains(&s))
+                .any(|s| tree.contains(&s, scope) || tree.contains(scope, &s))
         };
         let only = filter.as_ref().and_then(|f| f.required("type")).map(str::to_owned);
         let mut all: Vec<Resource> = builtin::roles().iter().map(built_in).collect();
@@ -264,9 +270,10 @@ async fn around(
 ) -> Result<Vec<Resource>, ArmError> {
     let only_above = filter.is_some_and(|f| f.function("atScope").is_some());
     let mut all = read.list(&Listing::of(&Scope::Tenant, &spec.name())).await?;
+    let tree = management::tree(read).await?;
     all.retain(|r| {
         let at = access::scope_of(r);
-        at.contains(scope) || (!only_above && scope.contains(&at))
+        tree.contains(&at, scope) || (!only_above && tree.contains(scope, &at))
     });
     Ok(all)
 }
@@ -504,7 +511,7 @@ impl ResourceType for ProviderOperations {
             })
             .collect();
         match name {
-            None => shown(&List { value }),
+            None => shown(&List::of(value)),
             Some(name) => shown(&value.first().ok_or_else(|| {
                 ArmError::new(404, "ProviderNotFound", format!("Provider '{name}' not found."))
             })?),
@@ -690,7 +697,7 @@ impl ScopeAction for Question {
                         })
                     })
                     .collect();
-                shown(&List { value })
+                shown(&List::of(value))
             }
             Asked::Effective => shown(&EffectiveActions {
                 principal_id: who.to_string(),

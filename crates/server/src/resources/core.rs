@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::app::App;
+use crate::http as web;
 use crate::routes::List;
 
 /// The api-versions of the core types (groups, subscriptions, tags, providers), newest first.
@@ -135,18 +136,16 @@ pub struct Tenant {
 /// `GET /tenants`.
 pub fn tenants(app: &App) -> List<Tenant> {
     let host = app.config.host.clone();
-    List {
-        value: vec![Tenant {
-            id: format!("/tenants/{}", app.tenant),
-            tenant_id: app.tenant.to_string(),
-            country_code: "JP",
-            display_name: app.config.organization.clone(),
-            domains: [host.clone()],
-            default_domain: host,
-            tenant_category: "Home",
-            tenant_type: "AAD",
-        }],
-    }
+    List::of(vec![Tenant {
+        id: format!("/tenants/{}", app.tenant),
+        tenant_id: app.tenant.to_string(),
+        country_code: "JP",
+        display_name: app.config.organization.clone(),
+        domains: [host.clone()],
+        default_domain: host,
+        tenant_category: "Home",
+        tenant_type: "AAD",
+    }])
 }
 
 /// A list with its length.
@@ -220,7 +219,7 @@ pub async fn locations(
         },
         name,
     });
-    Ok(List { value: value.collect() })
+    Ok(List::of(value.collect()))
 }
 
 /// A location: the word by which resources say where they are.
@@ -300,7 +299,7 @@ pub fn provider(registry: &Registry, namespace: &str) -> Result<Provider, ArmErr
 
 /// All providers.
 pub fn providers(registry: &Registry) -> List<Provider> {
-    List { value: registry.namespaces().iter().filter_map(|n| provider(registry, n).ok()).collect() }
+    List::of(registry.namespaces().iter().filter_map(|n| provider(registry, n).ok()).collect())
 }
 
 /// An operation of a provider.
@@ -343,7 +342,7 @@ pub fn operations(registry: &Registry, type_name: &TypeName) -> Option<List<Oper
             name,
         }
     });
-    Some(List { value: value.collect() })
+    Some(List::of(value.collect()))
 }
 
 /// The namespace of `POST S/providers/{ns}/register`: everything is registered already.
@@ -355,7 +354,7 @@ pub fn registers(type_name: &TypeName) -> Option<&str> {
 /// `GET S/resources` and `RG/resources`: top-level tracked resources without their properties.
 ///
 /// # Errors
-/// 404 when the group does not exist; 400 for a filter that makes no sense.
+/// 404 when the group does not exist; 400 for a filter or a number of items that makes no sense.
 pub async fn resources(
     app: &App,
     read: &mut (dyn Read + '_),
@@ -366,9 +365,10 @@ pub async fn resources(
     if read.get(scope).await?.is_none() {
         return Err(ArmError::not_found(scope));
     }
-    let filter = call.filter()?;
-    let all =
-        read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
+    let (filter, top) = (call.filter()?, top(call)?.unwrap_or(usize::MAX));
+    let after = call.query("$skiptoken").map(web::decode_token).transpose()?;
+    let listing = Listing { scope: scope.clone(), type_name: None, after, limit: usize::MAX };
+    let all = read.list(&listing).await?;
     let mut value = Vec::new();
     for resource in all {
         let tracked = app.registry.get(&resource.type_name).is_some_and(|k| k.spec().location)
@@ -388,20 +388,23 @@ pub async fn resources(
             location: resource.location,
             tags: resource.tags.unwrap_or_default(),
         };
-        let group = Value::from(group.as_str());
         let body = shown(&row)?;
-        let holds = filter.as_ref().is_none_or(|f| {
-            f.matches(&|path| match path.to_ascii_lowercase().as_str() {
-                "resourcegroup" => Some(group.clone()),
-                "resourcetype" => body.get("type").cloned(),
-                _ => field(f, &body, path),
-            })
-        });
-        if holds {
-            value.push(row);
+        let own = |path: &str| match path.to_ascii_lowercase().as_str() {
+            "resourcegroup" => Some(group.as_str().into()),
+            "resourcetype" => body.get("type").cloned(),
+            _ => None,
+        };
+        if filter.as_ref().is_some_and(|f| !holds(f, &body, &own)) {
+            continue;
         }
+        if value.len() == top {
+            let last = value.last().map(|row: &ResourceRow| row.id.to_ascii_lowercase()).unwrap_or_default();
+            let next = web::next_link(call, format!("{scope}/resources"), &last);
+            return Ok(List { value, next_link: Some(next) });
+        }
+        value.push(row);
     }
-    Ok(List { value })
+    Ok(List::of(value))
 }
 
 /// A resource in the generic list.
@@ -425,16 +428,26 @@ pub struct ResourceRow {
     provisioning_state: Option<&'static str>,
 }
 
-/// The value that a filter on a resource means by a path: `tagName` and `tagValue` are the two halves of one tag,
-/// everything else is a field of the body or of its properties.
-pub fn field(filter: &Filter, body: &Value, path: &str) -> Option<Value> {
-    let tag = || {
-        let name = filter.required("tagName")?;
-        body.get("tags")?.as_object()?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name))
-    };
-    match path.to_ascii_lowercase().as_str() {
-        "tagname" => tag().map(|(name, _)| name.clone().into()),
-        "tagvalue" => tag().map(|(_, value)| value.clone()),
-        _ => lookup(body, path).or_else(|| lookup(body.get("properties")?, path)),
-    }
+/// The most items that the client wants in one page.
+///
+/// # Errors
+/// 400 `InvalidParameter`.
+pub fn top(call: &Call) -> Result<Option<usize>, ArmError> {
+    let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n > 0);
+    let wrong =
+        || ArmError::bad("InvalidParameter", "The value of $top is a positive number.").target("$top");
+    call.query("$top").map(|text| number(text).ok_or_else(wrong)).transpose()
+}
+
+/// Whether a filter holds for a resource: `tagName` and `tagValue` are the two halves of one tag, whichever; everything
+/// else is what `own` says, or a field of the body or of its properties.
+pub fn holds(filter: &Filter, body: &Value, own: &dyn Fn(&str) -> Option<Value>) -> bool {
+    let tags = body.get("tags").and_then(Value::as_object).into_iter().flatten().map(Some);
+    tags.chain([None]).any(|tag| {
+        filter.matches(&|path| match path.to_ascii_lowercase().as_str() {
+            "tagname" => tag.map(|(name, _)| name.clone().into()),
+            "tagvalue" => tag.map(|(_, value)| value.clone()),
+            _ => own(path).or_else(|| lookup(body, path)).or_else(|| lookup(body.get("properties")?, path)),
+        })
+    })
 }

@@ -1,7 +1,12 @@
-//! The ARM types that belong to no system: subscriptions, groups, providers, tags, roles, the activity log.
+//! The ARM types that belong to no system: subscriptions, groups, providers, tags, roles, the activity log, events of
+//! machines.
 
 pub mod activity;
 pub mod authorization;
 pub mod core;
+pub mod events;
 pub mod groups;
+pub mod locks;
+pub mod management;
+pub mod tag_names;
 pub mod tags;

@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use schemars::JsonSchema;
-use sekisho_arm::registry::{Registry, Storage};
+use sekisho_arm::registry::Registry;
 use sekisho_arm::resource::check_tags;
-use sekisho_arm::{ArmError, Listing, Read, Resource, Scope, Write};
+use sekisho_arm::{ArmError, Read, Resource, Scope, Write};
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-use super::core::Total;
-use crate::routes::List;
 
 /// What the tags in `.../Microsoft.Resources/tags/default` belong to.
 pub fn target(scope: &Scope) -> Option<Scope> {
@@ -56,10 +53,11 @@ fn body(target: &Scope, tags: Map<String, Value>) -> ScopeTags {
 }
 
 async fn load(registry: &Registry, read: &mut (dyn Read + '_), target: &Scope) -> Result<Resource, ArmError> {
-    if let Some(kind) = registry.get(&target.type_name())
-        && kind.spec().storage != Storage::Row
-    {
-        return Err(ArmError::bad("TagsNotSupported", "This type has no tags."));
+    // What is tracked has a location; of what is not, only subscriptions have tags.
+    let tracked = registry.get(&target.type_name()).is_some_and(|kind| kind.spec().location);
+    if !tracked && !matches!(target, Scope::Subscription(_)) {
+        let text = format!("Resources of type '{}' have no tags.", target.type_name());
+        return Err(ArmError::bad("TagsNotSupported", text));
     }
     read.get(target).await?.ok_or_else(|| ArmError::not_found(target))
 }
@@ -95,9 +93,17 @@ pub async fn change(
         _ => return Err(ArmError::invalid_content("The tags are missing.").target("properties.tags")),
     };
     let operation = request["operation"].as_str().unwrap_or("Replace").to_ascii_lowercase();
-    let new = match (method == Method::PATCH, operation.as_str()) {
-        (true, "merge") => old.into_iter().chain(given).collect(),
-        (true, "delete") => old.into_iter().filter(|(k, v)| given.get(k) != Some(v)).collect(),
+    // Names are the same in any case, values are not.
+    let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+    let new = match (*method == Method::PATCH, operation.as_str()) {
+        (true, "merge") => {
+            let others = old.into_iter().filter(|(k, _)| !given.keys().any(|g| same(g, k)));
+            others.chain(given.clone()).collect()
+        }
+        (true, "delete") => {
+            let named = |k: &str, v: &Value| given.iter().any(|(g, w)| same(g, k) && w == v);
+            old.into_iter().filter(|(k, v)| !named(k, v)).collect()
+        }
         (true, "replace") | (false, _) => given,
         (true, other) => {
             let text = format!("The operation '{other}' is not Merge, Replace or Delete.");
@@ -108,53 +114,4 @@ pub async fn change(
     resource.etag = String::new();
     let kept = tx.put(resource).await?;
     Ok(body(target, kept.tags.unwrap_or_default()))
-}
-
-/// `GET S/tagNames`.
-///
-/// # Errors
-/// Those of the database.
-pub async fn names(read: &mut (dyn Read + '_), scope: &Scope) -> Result<List<TagName>, ArmError> {
-    let all =
-        read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
-    let mut names: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-    for (name, value) in all.into_iter().filter_map(|r| r.tags).flatten() {
-        *names.entry(name).or_default().entry(value.as_str().unwrap_or_default().to_owned()).or_default() +=
-            1;
-    }
-    let value = names.into_iter().map(|(tag_name, values)| {
-        let id = format!("{scope}/tagNames/{tag_name}");
-        TagName {
-            count: Total::of(values.values().sum()),
-            values: values
-                .into_iter()
-                .map(|(tag_value, n)| TagValue {
-                    id: format!("{id}/tagValues/{tag_value}"),
-                    tag_value,
-                    count: Total::of(n),
-                })
-                .collect(),
-            id,
-            tag_name,
-        }
-    });
-    Ok(List { value: value.collect() })
-}
-
-/// A tag that resources carry, with its values.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TagName {
-    id: String,
-    tag_name: String,
-    count: Total,
-    values: Vec<TagValue>,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct TagValue {
-    id: String,
-    tag_value: String,
-    count: Total,
 }

@@ -305,7 +305,7 @@ pub(super) async fn list(
             methods: methods(s),
             absolute_expires_at: instant(s.ends()),
         });
-        Ok(web::json(StatusCode::OK, &List { value: value.collect() }))
+        Ok(web::json(StatusCode::OK, &List::of(value.collect())))
     };
     answer(run.await)
 }
@@ -413,7 +413,7 @@ pub(super) async fn credentials(
                 ..Credential::only(CredentialKind::Recovery, "recovery", document.changed_at)
             });
         }
-        Ok(web::json(StatusCode::OK, &List { value }))
+        Ok(web::json(StatusCode::OK, &List::of(value)))
     };
     answer(run.await)
 }

@@ -7,9 +7,15 @@
 
 mod agent;
 mod arm;
+mod coverage;
 mod device;
+mod events;
+mod generic;
+mod hierarchy;
 mod kit;
 mod link;
+mod locks;
 mod matrix;
 mod seed;
 mod signin;
+mod tags;

@@ -11,7 +11,7 @@ use http::Method;
 use sekisho_arm::ScopeKind;
 use serde_json::{Value, json};
 
-use crate::kit::{Answer, GROUPS, Http, at};
+use crate::kit::{Answer, FLEET, GROUPS, Http, at};
 use crate::seed::{World, catalogue, scope, scope_actions};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/authz-matrix.txt");
@@ -41,12 +41,13 @@ const WITHOUT_ROLE: &[&str] = &[
     "GET /providers/Microsoft.Network",
     "GET /providers/Microsoft.Network/operations",
     "GET /providers/Microsoft.Insights/eventcategories",
-    "HEAD /providers/Microsoft.Insights/eventcategories/x1",
-    "GET /providers/Microsoft.Insights/eventcategories/x1",
+    "HEAD /providers/Microsoft.Insights/eventcategories/Administrative",
+    "GET /providers/Microsoft.Insights/eventcategories/Administrative",
     "GET /providers/Microsoft.Authorization/providerOperations",
     "GET /providers/Microsoft.Authorization/providerOperations/Microsoft.Network",
     "HEAD /providers/Microsoft.Authorization/providerOperations/Microsoft.Network",
     // About oneself.
+    "POST /providers/Microsoft.Management/getEntities",
     "POST /providers/Sekisho.Authorization/effective",
     "POST /providers/Sekisho.Authorization/explain",
 ];
@@ -215,6 +216,9 @@ fn cases(world: &World) -> Vec<Case> {
             out.push(Case::new("Lists", Method::GET, at(list, kind.version()), &none));
         }
     }
+    // The catalogue's example of a resource is a group; events are those of machines.
+    let events = world.rg1("/providers/Microsoft.Compute/virtualMachines/vm1/providers/Sekisho.Fleet/events");
+    out.push(Case::new("Lists", Method::GET, at(events, FLEET), &none));
     for kind in catalogue() {
         for place in kind.scopes {
             let path = at(kind.item(sub, *place), kind.version());
@@ -246,7 +250,11 @@ fn cases(world: &World) -> Vec<Case> {
         for place in kind.scopes {
             let path = at(kind.item(sub, *place), kind.version());
             out.push(Case::new("Writes", Method::PUT, path.clone(), &kind.body(sub, *place)));
-            out.push(Case::new("Writes", Method::PATCH, path, &json!({"tags": {"a": "b"}})));
+            out.push(Case::new("Writes", Method::PATCH, path.clone(), &json!({"tags": {"a": "b"}})));
+            // At once, since it is in the way of what follows.
+            if kind.path == "locks" {
+                out.push(Case::new("Writes", Method::DELETE, path, &none));
+            }
         }
     }
     for scope in &tagged {
@@ -255,8 +263,17 @@ fn cases(world: &World) -> Vec<Case> {
         }
         out.push(Case::new("Writes", Method::DELETE, tags(scope), &none));
     }
+    for (method, rest) in [
+        (Method::PUT, "/x1"),
+        (Method::PUT, "/x1/tagValues/v1"),
+        (Method::DELETE, "/x1/tagValues/v1"),
+        (Method::DELETE, "/x1"),
+    ] {
+        out.push(Case::new("Writes", method, at(format!("{sub}/tagNames{rest}"), GROUPS), &none));
+    }
+    out.push(Case::new("Writes", Method::POST, at(world.rg1("/moveResources"), GROUPS), &json!({})));
     // From the leaves to the containers, the subscription last of all.
-    for kind in catalogue().iter().rev() {
+    for kind in catalogue().iter().rev().filter(|k| k.path != "locks") {
         for place in kind.scopes.iter().rev() {
             out.push(Case::new(
                 "Removals",

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use sekisho_arm::registry::Registry;
+use sekisho_arm::registry::{PutStyle, Registry, Storage};
 use sekisho_arm::{ScopeKind, TypeSpec};
+use sekisho_lake::{Lake, Place};
 use sekisho_link::message::ToServer;
 use sekisho_link::provider::JoinPoint;
 use sekisho_store::Store;
@@ -205,7 +206,8 @@ async fn make() -> Seed {
     let group = group["id"].as_str().unwrap().to_owned();
     machine(&server, &page).await;
     // Twice: what hangs on something of a later type is made in the second round.
-    for route in catalogue().iter().chain(catalogue()) {
+    // Without locks, which would be in everybody's way.
+    for route in catalogue().iter().chain(catalogue()).filter(|k| k.path != "locks") {
         for scope in route.scopes {
             let id = route.item(&server.sub, *scope);
             let answer = page.put(&at(&id, route.version()), route.body(&server.sub, *scope)).await;
@@ -249,6 +251,8 @@ pub(crate) struct Kind {
     pub(crate) path: &'static str,
     pub(crate) scopes: &'static [ScopeKind],
     pub(crate) actions: Vec<&'static str>,
+    /// Whether its resources are kept, rather than computed or given.
+    pub(crate) kept: bool,
     versions: &'static [&'static str],
 }
 
@@ -272,13 +276,16 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
         let url = format!("sqlite://{}/db", dir.path().display());
         let store = runtime.block_on(Store::open(&url)).unwrap();
         let point = JoinPoint { address: "localhost:1".to_owned(), pin: [0; 32] };
-        let registry: Registry = sekisho_server::registry(Uuid::nil(), &store, point).0;
+        let place = Place::Directory(dir.path().join("lake"));
+        let lake = Lake::open(store.clone(), &place, Uuid::nil()).unwrap();
+        let registry: Registry = sekisho_server::registry(Uuid::nil(), &store, &lake, point).0;
         let kind = |spec: &TypeSpec| Kind {
             namespace: spec.namespace,
             path: spec.path,
             scopes: spec.scopes,
             versions: spec.versions,
             actions: spec.actions.iter().map(|a| a.verb).collect(),
+            kept: spec.storage != Storage::Computed && spec.put != PutStyle::Refused,
         };
         let kinds = registry.types().map(|k| kind(k.spec())).collect();
         let actions = registry.scope_actions();
@@ -330,6 +337,9 @@ impl Kind {
         if (self.namespace, self.path) == ("Microsoft.Resources", "subscriptions") {
             return sub.to_owned();
         }
+        if self.path == "managementGroups/subscriptions" {
+            return format!("{}{}", self.list(sub, at), sub.trim_start_matches("/subscriptions"));
+        }
         let own = name(&format!("{}/{}", self.namespace, self.path), at);
         format!("{}/{own}", self.list(sub, at))
     }
@@ -355,6 +365,7 @@ impl Kind {
                 "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{READER}"),
                 "principalId": NOBODY, "principalType": "ServicePrincipal",
             }),
+            "locks" => json!({"level": "CanNotDelete"}),
             "denyAssignments" => json!({
                 "denyAssignmentName": format!("World {at:?}"), "principals": [{"id": NOBODY, "type": "ServicePrincipal"}],
                 "permissions": [{"actions": ["Microsoft.Network/*/delete"]}],
@@ -369,6 +380,7 @@ impl Kind {
 fn name(kind: &str, at: ScopeKind) -> String {
     let known = match kind {
         "Microsoft.Resources/resourceGroups" => "rg1",
+        "Microsoft.Management/managementGroups" => "mg1",
         "Microsoft.Network/networkSecurityGroups" => "nsg1",
         "Microsoft.Network/networkSecurityGroups/securityRules" => "ssh",
         "Microsoft.Network/networkSecurityGroups/defaultSecurityRules" => "DenyAllInBound",
@@ -380,6 +392,7 @@ fn name(kind: &str, at: ScopeKind) -> String {
         "Sekisho.Fleet/enrolmentTokens" => "tok1",
         "Sekisho.Network/serviceTags" => "Office",
         "Microsoft.Insights/eventtypes" => "management",
+        "Microsoft.Insights/eventcategories" => "Administrative",
         "Microsoft.Authorization/providerOperations" => "Microsoft.Network",
         "Microsoft.Authorization/roleDefinitions" => {
             return format!("aaaaaaaa-0000-4000-8000-00000000000{}", at as u8);

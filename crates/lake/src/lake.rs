@@ -1,0 +1,335 @@
+//! What is done to the lake: flushing, compacting, retaining, sweeping, and answering.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use sekisho_store::{Hot, HotEvent, Segment, Store, Swap, from_ms, to_ms};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::query::{Best, Order, instants};
+use crate::row::Row;
+use crate::segment::{Encoded, Encoder, Reader, Wanted, storage, verify};
+use crate::{LakeError, Page, Place, Query};
+
+/// Hot events that are taken into memory at once.
+const TAKE: i64 = 10_000;
+/// With this many hot events they are flushed, however young they are.
+const MANY: i64 = 50_000;
+/// The longest a hot event waits.
+const WAIT: Duration = Duration::hours(1);
+/// About the largest file in bytes; a day of more than that becomes several.
+const LARGEST: usize = 64 << 20;
+/// A file that is not in the manifest may be one whose writer is just about to put it there.
+const ORPHAN: Duration = Duration::hours(1);
+/// The folder of all segments.
+const ROOT: &str = "events";
+
+/// How many days events are kept, by the UTC day of their receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Of streams that are not named.
+    pub days: u32,
+    /// Of these streams.
+    pub streams: BTreeMap<String, u32>,
+}
+
+/// The lake; clones share it. Several servers may work on the same one when they share database and place.
+#[derive(Clone)]
+pub struct Lake {
+    store: Store,
+    objects: Arc<dyn ObjectStore>,
+}
+
+impl Lake {
+    /// The lake of an installation, whose manifest and hot events are in `store` and whose segments are at `place`.
+    ///
+    /// # Errors
+    /// [`LakeError::Place`] when that cannot be opened.
+    pub fn open(store: Store, place: &Place, installation: Uuid) -> Result<Lake, LakeError> {
+        Ok(Lake::on(store, place.open(installation)?))
+    }
+
+    /// The same on any object storage. An object it acknowledged must survive.
+    pub fn on(store: Store, objects: Arc<dyn ObjectStore>) -> Lake {
+        Lake { store, objects }
+    }
+
+    /// Whether hot events have waited for long, or are many.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn due(&self, now: OffsetDateTime) -> Result<bool, LakeError> {
+        let mut read = self.store.read().await?;
+        let oldest = read.hot_events(i64::MIN, 1).await?.into_iter().next();
+        let Some(oldest) = oldest else { return Ok(false) };
+        Ok(now - oldest.received >= WAIT || read.count_hot_events().await? >= MANY)
+    }
+
+    /// Writes all hot events into segments; returns how many there were.
+    ///
+    /// # Errors
+    /// Those of database and storage. What was flushed before stays so, and nothing is lost.
+    pub async fn flush(&self) -> Result<u64, LakeError> {
+        let (mut flushed, mut after) = (0, i64::MIN);
+        loop {
+            let hot = self.store.read().await?.hot_events(after, TAKE).await?;
+            let Some(last) = hot.last() else { return Ok(flushed) };
+            after = last.arrival;
+            let mut parts = BTreeMap::<(String, i64), Vec<HotEvent>>::new();
+            for event in hot {
+                let part = (event.event.stream.clone(), day(event.received));
+                parts.entry(part).or_default().push(event);
+            }
+            for ((stream, day), events) in parts {
+                flushed += self.flush_part(stream, day, events).await?;
+            }
+        }
+    }
+
+    async fn flush_part(&self, stream: String, day: i64, events: Vec<HotEvent>) -> Result<u64, LakeError> {
+        // They come in the order of their arrival.
+        let arrivals = events.first().map_or(0, |e| e.arrival)..=events.last().map_or(0, |e| e.arrival);
+        let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+        let mut rows: Vec<Row> = events.into_iter().map(Row::from).collect();
+        rows.sort_by(|a, b| a.place().cmp(&b.place()));
+        let mut encoder = Encoder::new()?;
+        for row in rows {
+            encoder.push(row)?;
+        }
+        let segment = self.put(&stream, day, 0, encoder.finish()?).await?;
+        let hot = Hot { stream, day, arrivals, rows: count };
+        let swap = Swap { add: vec![segment], hot: Some(hot), remove: Vec::new() };
+        Ok(if self.swap(swap).await? { count } else { 0 })
+    }
+
+    /// Makes one sorted segment (several, where the day is large) of the many of every day before today; returns how
+    /// many segments went.
+    ///
+    /// # Errors
+    /// Those of database and storage; a segment that is damaged is left as it is, and named.
+    pub async fn compact(&self, now: OffsetDateTime) -> Result<u64, LakeError> {
+        let mut days = BTreeMap::<(String, i64), Vec<Segment>>::new();
+        for segment in self.store.read().await?.segments().await? {
+            days.entry((segment.stream.clone(), segment.day)).or_default().push(segment);
+        }
+        let (mut gone, mut failed) = (0, None);
+        for ((stream, of), segments) in days {
+            if of >= day(now) || segments.len() < 2 || segments.iter().all(|s| s.level > 0) {
+                continue;
+            }
+            match self.merge(&stream, of, &segments).await {
+                Ok(count) => gone += count,
+                // One damaged day does not keep the others from being compacted.
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(gone), Err)
+    }
+
+    async fn merge(&self, stream: &str, day: i64, segments: &[Segment]) -> Result<u64, LakeError> {
+        let mut readers = Vec::with_capacity(segments.len());
+        let mut heads = Vec::with_capacity(segments.len());
+        for segment in segments {
+            verify(&self.objects, segment).await?;
+            let mut reader = Reader::open(&self.objects, segment, &Wanted::default()).await?;
+            heads.push(reader.next().await?);
+            readers.push(reader);
+        }
+        let (mut add, mut encoder, mut read) = (Vec::new(), Encoder::new()?, 0);
+        loop {
+            let first = heads.iter().enumerate().filter_map(|(n, row)| Some((n, row.as_ref()?.place())));
+            let Some((first, _)) = first.min_by(|a, b| a.1.cmp(&b.1)) else { break };
+            let (Some(head), Some(reader)) = (heads.get_mut(first), readers.get_mut(first)) else { break };
+            if let Some(row) = std::mem::replace(head, reader.next().await?) {
+                encoder.push(row)?;
+                read += 1;
+            }
+            if encoder.size() >= LARGEST {
+                let full = std::mem::replace(&mut encoder, Encoder::new()?);
+                add.push(self.put(stream, day, 1, full.finish()?).await?);
+            }
+        }
+        let last = encoder.finish()?;
+        if last.rows > 0 {
+            add.push(self.put(stream, day, 1, last).await?);
+        }
+        let promised: i64 = segments.iter().map(|s| s.rows).sum();
+        if read != promised || add.iter().map(|s| s.rows).sum::<i64>() != promised {
+            let segment = segments.iter().map(|s| s.path.as_str()).collect::<Vec<_>>().join(", ");
+            let why = format!("{read} events were read instead of {promised}");
+            return Err(LakeError::Unreadable { segment, why });
+        }
+        let swap = Swap { add, hot: None, remove: segments.iter().map(|s| s.id.clone()).collect() };
+        if !self.swap(swap).await? {
+            return Ok(0);
+        }
+        self.delete(segments.iter()).await?;
+        Ok(u64::try_from(segments.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Drops the segments of days that need no longer be kept; returns how many went.
+    ///
+    /// # Errors
+    /// Those of database and storage.
+    pub async fn retain(&self, now: OffsetDateTime, retention: &Retention) -> Result<u64, LakeError> {
+        let past = |segment: &Segment| {
+            let days = retention.streams.get(&segment.stream).copied().unwrap_or(retention.days);
+            segment.day < day(now) - i64::from(days)
+        };
+        let segments = self.store.read().await?.segments().await?;
+        let past: Vec<Segment> = segments.into_iter().filter(past).collect();
+        if past.is_empty() {
+            return Ok(0);
+        }
+        let remove = past.iter().map(|s| s.id.clone()).collect();
+        if !self.swap(Swap { remove, ..Swap::default() }).await? {
+            return Ok(0);
+        }
+        self.delete(past.iter()).await?;
+        Ok(u64::try_from(past.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Removes files that are not in the manifest and have not been for an hour; returns how many.
+    ///
+    /// # Errors
+    /// Those of database and storage.
+    pub async fn sweep(&self, now: OffsetDateTime) -> Result<u64, LakeError> {
+        let old = to_ms(now - ORPHAN);
+        let files: Vec<_> = self.objects.list(Some(&Path::from(ROOT))).try_collect().await?;
+        // Read after the files: what has become part of the lake meanwhile is seen.
+        let segments = self.store.read().await?.segments().await?;
+        let known: BTreeSet<&str> = segments.iter().map(|s| s.path.as_str()).collect();
+        let mut swept = 0;
+        for file in files {
+            if !known.contains(file.location.as_ref()) && file.last_modified.timestamp_millis() < old {
+                tracing::info!(file = %file.location, "a file that is not part of the lake is removed");
+                self.remove(&file.location).await?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// The segments whose files are missing or have another size than was written.
+    ///
+    /// # Errors
+    /// Those of the database, and of a storage that does not answer at all.
+    pub async fn check(&self) -> Result<Vec<LakeError>, LakeError> {
+        let mut sizes = BTreeMap::new();
+        let mut files = self.objects.list(Some(&Path::from(ROOT)));
+        while let Some(file) = files.try_next().await? {
+            sizes.insert(file.location.to_string(), i64::try_from(file.size).unwrap_or(i64::MAX));
+        }
+        let segments = self.store.read().await?.segments().await?;
+        let wrong = |segment: Segment| match sizes.get(&segment.path) {
+            Some(size) if *size == segment.bytes => None,
+            Some(size) => {
+                let why = format!("it has {size} bytes instead of {}", segment.bytes);
+                Some(LakeError::Unreadable { segment: segment.path, why })
+            }
+            None => Some(LakeError::Missing(segment.path)),
+        };
+        Ok(segments.into_iter().filter_map(wrong).collect())
+    }
+
+    /// Answers a query.
+    ///
+    /// # Errors
+    /// [`LakeError::Missing`] or [`LakeError::Unreadable`] when a segment that may hold part of the answer cannot be
+    /// read: never a shorter answer instead.
+    pub async fn query(&self, query: &Query) -> Result<Page, LakeError> {
+        let mut missing = None;
+        loop {
+            match self.answer(query).await {
+                // Compacted or retained while it was read; the manifest of now does not name it any more.
+                Err(LakeError::Missing(segment)) if missing.as_ref() != Some(&segment) => {
+                    missing = Some(segment);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn answer(&self, query: &Query) -> Result<Page, LakeError> {
+        let mut best = Best::new(query);
+        // Both in one transaction: an event is in the one or in the other.
+        let mut read = self.store.read().await?;
+        let at = instants(best.at());
+        if at.start() <= at.end() {
+            read.each_hot_event(query.machine.as_deref(), at, |hot| best.offer(hot.into())).await?;
+        }
+        let mut segments = read.segments().await?;
+        drop(read);
+        match query.order {
+            Order::NewestFirst => segments.sort_by_key(|s| std::cmp::Reverse(s.at.1)),
+            Order::OldestFirst => segments.sort_by_key(|s| s.at.0),
+        }
+        for segment in &segments {
+            let Some(wanted) = best.wanted(segment) else { continue };
+            let mut reader = Reader::open(&self.objects, segment, &wanted).await?;
+            while let Some(row) = reader.next().await? {
+                best.offer(row);
+            }
+        }
+        Ok(best.page())
+    }
+
+    /// Writes a file under its final name; only the manifest makes it part of the lake.
+    async fn put(&self, stream: &str, day: i64, level: i64, encoded: Encoded) -> Result<Segment, LakeError> {
+        let id = Uuid::now_v7().to_string();
+        let date = from_ms(day * DAY).date().to_string();
+        let path = Path::from_iter([ROOT, stream, &date, &format!("{id}.parquet")]);
+        let segment = Segment {
+            id,
+            stream: stream.to_owned(),
+            day,
+            level,
+            machines: encoded.machines,
+            at: (from_ms(encoded.at.0), from_ms(encoded.at.1)),
+            rows: encoded.rows,
+            bytes: i64::try_from(encoded.bytes.len()).unwrap_or(i64::MAX),
+            path: path.to_string(),
+            digest: encoded.digest,
+            made: OffsetDateTime::now_utc(),
+        };
+        let new = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        self.objects.put_opts(&path, PutPayload::from(encoded.bytes), new).await?;
+        Ok(segment)
+    }
+
+    /// Changes the manifest; where somebody else was faster, the new files go at once.
+    async fn swap(&self, swap: Swap) -> Result<bool, LakeError> {
+        let new: Vec<Segment> = swap.add.clone();
+        let done = self.store.swap(swap).await?;
+        if !done {
+            self.delete(new.iter()).await?;
+        }
+        Ok(done)
+    }
+
+    async fn delete(&self, segments: impl Iterator<Item = &Segment>) -> Result<(), LakeError> {
+        for segment in segments {
+            let path = Path::parse(&segment.path).map_err(|e| storage(segment, e.into()))?;
+            self.remove(&path).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, path: &Path) -> Result<(), LakeError> {
+        match self.objects.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
+fn day(at: OffsetDateTime) -> i64 {
+    to_ms(at).div_euclid(DAY)
+}

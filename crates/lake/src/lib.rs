@@ -1,0 +1,25 @@
+//! The lake: what happened to machines, kept for days in immutable Parquet files and read back by time and machine.
+//!
+//! Events are appended as rows of the database, in the transaction in which they happen. [`Lake::flush`] writes rows
+//! that have waited into a segment, a file that is synced under its final name before one transaction puts it into the
+//! manifest and removes its rows. [`Lake::compact`] makes one sorted segment of the many of a finished day,
+//! [`Lake::retain`] drops whole segments. The manifest alone says what is part of the lake: a file it does not name is
+//! what a crash or a slower neighbour left behind, and [`Lake::sweep`] removes it. So nothing is lost and nothing is
+//! there twice, whatever dies when.
+//!
+//! This crate must never answer with less than the manifest promises: a segment that is missing or unreadable is an
+//! error that names it.
+
+mod error;
+mod file;
+mod lake;
+mod place;
+mod query;
+mod row;
+mod segment;
+
+pub use error::LakeError;
+pub use lake::{Lake, Retention};
+pub use place::Place;
+pub use query::{Cursor, Order, Page, Query};
+pub use row::Row;

@@ -1,0 +1,135 @@
+//! Files that are not what was written: a clear error that names the segment, or the right answer; never a panic that
+//! gets out, and never a shorter answer.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+use sekisho_lake::{LakeError, Order, Query, Row};
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::{FIRST, World, all, event, noon};
+
+/// A world with one segment, its file as it was written, and what it holds.
+struct Intact {
+    runtime: Runtime,
+    world: World,
+    file: PathBuf,
+    bytes: Vec<u8>,
+    rows: Vec<Row>,
+}
+
+fn intact() -> &'static Intact {
+    static INTACT: OnceLock<Intact> = OnceLock::new();
+    INTACT.get_or_init(|| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (world, rows) = runtime.block_on(async {
+            let world = World::new().await;
+            let events =
+                (1..=300).map(|n| event(["/a", "/b"][n as usize % 2], n, n, json!({"n": n}))).collect();
+            world.receive(FIRST, events).await;
+            world.lake.flush().await.unwrap();
+            let rows = all(&world.lake).await;
+            (world, rows)
+        });
+        let file = world.files().pop().unwrap();
+        let bytes = std::fs::read(&file).unwrap();
+        Intact { runtime, world, file, bytes, rows }
+    })
+}
+
+/// Puts other content in place of the segment and asks; the error, or the rows.
+fn ask(content: &[u8]) -> Result<Vec<Row>, LakeError> {
+    let intact = intact();
+    std::fs::write(&intact.file, content).unwrap();
+    let query = Query { limit: usize::MAX, order: Order::OldestFirst, ..Query::default() };
+    let answer = intact.runtime.block_on(intact.world.lake.query(&query));
+    answer.map(|page| page.rows)
+}
+
+fn named(error: &LakeError) -> bool {
+    matches!(error, LakeError::Unreadable { segment, .. }
+        if intact().file.ends_with(segment) && error.to_string().contains(segment))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_no_segment_or_only_a_part_of_one_is_an_error_that_names_it(
+        noise in prop::collection::vec(any::<u8>(), 0..2000),
+        cut in any::<prop::sample::Index>(),
+        magic in any::<bool>(),
+    ) {
+        let bytes = &intact().bytes;
+        let error = ask(&bytes[..cut.index(bytes.len())]).unwrap_err();
+        prop_assert!(named(&error), "{error}");
+        let error = ask(&noise).unwrap_err();
+        prop_assert!(named(&error), "{error}");
+        // Of the right size, and perhaps with the right ends.
+        let mut same: Vec<u8> = noise.iter().copied().cycle().take(bytes.len()).collect();
+        same.resize(bytes.len(), 7);
+        if magic {
+            let end = same.len();
+            same[..4].copy_from_slice(b"PAR1");
+            same[end - 8..].copy_from_slice(&bytes[end - 8..]);
+        }
+        let error = ask(&same).unwrap_err();
+        prop_assert!(named(&error), "{error}");
+    }
+
+    #[test]
+    fn a_segment_with_a_changed_byte_is_an_error_or_read_as_far_as_it_is_right_and_never_compacted(
+        at in any::<prop::sample::Index>(),
+        value in 1_u8..,
+    ) {
+        let intact = intact();
+        let mut bytes = intact.bytes.clone();
+        let at = at.index(bytes.len());
+        bytes[at] ^= value;
+        match ask(&bytes) {
+            Err(error) => prop_assert!(named(&error), "{error}"),
+            Ok(rows) => prop_assert_eq!(rows.len(), intact.rows.len()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_segment_is_an_error_that_names_it_unless_the_answer_does_not_need_it() {
+    let world = World::new().await;
+    world.receive(FIRST, vec![event("/a", 1, 1000, json!({}))]).await;
+    world.lake.flush().await.unwrap();
+    world.receive(FIRST, vec![event("/b", 1, 2000, json!({}))]).await;
+    let file = world.files().pop().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let query = Query { limit: 9, ..Query::default() };
+    let error = world.lake.query(&query).await.unwrap_err();
+    assert!(matches!(&error, LakeError::Missing(segment) if file.ends_with(segment)), "{error}");
+    let problems = world.lake.check().await.unwrap();
+    assert!(matches!(&problems[..], [LakeError::Missing(segment)] if file.ends_with(segment)));
+    let other = Query { machine: Some("/b".into()), ..query };
+    assert_eq!(world.lake.query(&other).await.unwrap().rows.len(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_segment_is_not_compacted_and_does_not_keep_other_days_from_it() {
+    let world = World::new().await;
+    for (day, n) in [(FIRST, 1), (FIRST, 2), (FIRST + 1, 3), (FIRST + 1, 4)] {
+        world.receive(day, vec![event("/a", n, n, json!({"text": "as it was"}))]).await;
+        world.lake.flush().await.unwrap();
+    }
+    let file = world.files().into_iter().next().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    // The name of the writer, which no reader needs.
+    let at = bytes.windows(12).position(|w| w == b"sekisho-lake").unwrap();
+    bytes[at] = b'S';
+    std::fs::write(&file, &bytes).unwrap();
+    assert_eq!(all(&world.lake).await.len(), 4);
+    let error = world.lake.compact(noon(FIRST + 2)).await.unwrap_err();
+    assert!(matches!(&error, LakeError::Unreadable { segment, .. } if file.ends_with(segment)), "{error}");
+    assert_eq!(world.files().len(), 3);
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    assert_eq!(all(&world.lake).await.len(), 4);
+}

@@ -1,0 +1,217 @@
+//! Management groups: the hierarchy, and the rights that flow down it.
+
+use serde_json::{Value, json};
+
+use crate::kit::{Answer, GROUPS, Http, NETWORK, ROLES, at};
+use crate::seed::{OWNER, READER, World, grant, sign_in};
+
+const VERSION: &str = "2023-04-01";
+const UAA: &str = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9";
+
+fn group(name: &str) -> String {
+    format!("/providers/Microsoft.Management/managementGroups/{name}")
+}
+
+async fn make(client: &Http, name: &str, parent: &str) -> Answer {
+    let details = json!({"parent": {"id": group(parent)}});
+    client.put(&at(group(name), VERSION), json!({"properties": {"details": details}})).await
+}
+
+fn place(world: &World, name: &str) -> String {
+    at(format!("{}{}", group(name), world.server.sub), VERSION)
+}
+
+/// Puts the subscription into a group; clients send no body.
+async fn enter(world: &World, client: &Http, name: &str) -> Answer {
+    client.raw(http::Method::PUT, &place(world, name), Vec::new().into()).await
+}
+
+fn names(answer: Answer) -> Vec<String> {
+    let value = answer.expect(200).json()["value"].as_array().unwrap().clone();
+    value.iter().map(|v| v["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_root_group_is_there_from_the_start_with_everything_in_it() {
+    let server = crate::kit::Server::fresh().await;
+    let link = server.admin("/setup-link", json!({})).await["link"].as_str().unwrap().to_owned();
+    let mut passkey = crate::device::Passkey::new(&server.base());
+    let signed_in = crate::seed::set_up(&server, &link, "jo@contoso.test", &mut passkey).await.expect(200);
+    let page = server.http().page(&signed_in.cookies());
+    let root = group(&server.tenant);
+    let path = format!("{}&$expand=children&$recurse=true", at(&root, VERSION));
+    let shown = page.get(&path).await.expect(200).json();
+    assert_eq!(shown["properties"]["displayName"], "Tenant Root Group");
+    assert_eq!(shown["properties"]["tenantId"], server.tenant.as_str());
+    let children = shown["properties"]["children"].as_array().unwrap();
+    assert_eq!((children.len(), &children[0]["id"]), (1, &json!(server.sub)));
+    assert_eq!(children[0]["type"], "/subscriptions");
+    page.delete(&at(&root, VERSION)).await.refused(400, "RootGroupCannotBeDeleted");
+    page.delete(&at(format!("{root}{}", server.sub), VERSION)).await.refused(400, "SubscriptionInRootGroup");
+    make(&page, &server.tenant, "other").await.refused(400, "RootGroupCannotBeMoved");
+    let body = json!({"displayName": "Everything"});
+    let renamed = page.patch(&at(&root, VERSION), body).await.expect(200).json();
+    assert_eq!(renamed["properties"]["displayName"], "Everything");
+}
+
+#[tokio::test]
+async fn rights_flow_down_and_a_move_changes_them_with_its_answer() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    for (name, parent) in [("outer", world.server.tenant.as_str()), ("inner", "outer"), ("other", "outer")] {
+        make(&root, name, parent).await.expect(200);
+    }
+    let stranger = world.program("stranger");
+    grant(&root, &group("inner"), READER, &stranger.object_id, "ServicePrincipal").await;
+    let client = sign_in(&world.server, stranger).await;
+    let nsg = at(world.network("networkSecurityGroups/nsg1"), NETWORK);
+    let subscriptions =
+        async || client.get(&at("/subscriptions", GROUPS)).await.json()["value"].as_array().unwrap().len();
+    client.get(&nsg).await.refused(404, "SubscriptionNotFound");
+    assert_eq!(subscriptions().await, 0);
+
+    enter(&world, &root, "inner").await.expect(200);
+    client.get(&nsg).await.expect(200);
+    assert_eq!(subscriptions().await, 1);
+    let list = at(world.network("networkSecurityGroups"), NETWORK);
+    assert_eq!(names(client.get(&list).await), ["nsg1"]);
+    // What holds from above is listed where it holds.
+    let assignments = at(world.rg1("/providers/Microsoft.Authorization/roleAssignments"), ROLES);
+    let scopes = client.get(&format!("{assignments}&$filter=atScope()")).await.expect(200).json();
+    let inherited = |v: &Value| v["properties"]["scope"] == group("inner").as_str();
+    assert!(scopes["value"].as_array().unwrap().iter().any(inherited), "{scopes}");
+
+    enter(&world, &root, "other").await.expect(200);
+    client.get(&nsg).await.refused(404, "SubscriptionNotFound");
+    root.get(&place(&world, "inner")).await.refused(404, "ResourceNotFound");
+    // Moving the group around the subscription is moving it as well.
+    make(&root, "other", "inner").await.expect(200);
+    client.get(&nsg).await.expect(200);
+    let body = json!({"parentGroupId": group("outer")});
+    root.patch(&at(group("other"), VERSION), body).await.expect(200);
+    client.get(&nsg).await.refused(404, "SubscriptionNotFound");
+    // Out of every group is into the root.
+    root.delete(&place(&world, "other")).await.expect(200);
+    let top = names(root.get(&at(format!("{}/subscriptions", group(&world.server.tenant)), VERSION)).await);
+    assert_eq!(top, [world.server.sub.rsplit('/').next().unwrap()]);
+}
+
+#[tokio::test]
+async fn a_denial_at_a_group_holds_for_the_owner_of_what_is_in_it() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    make(&root, "denied", &world.server.tenant).await.expect(200);
+    let stranger = world.program("stranger");
+    grant(&root, &world.server.sub, OWNER, &stranger.object_id, "ServicePrincipal").await;
+    let denial = format!(
+        "{}/providers/Microsoft.Authorization/denyAssignments/cccccccc-0000-4000-8000-00000000000f",
+        group("denied")
+    );
+    let properties = json!({
+        "denyAssignmentName": "No removals", "principals": [{"id": stranger.object_id, "type": "ServicePrincipal"}],
+        "permissions": [{"actions": ["*/delete"]}],
+    });
+    root.put(&at(&denial, ROLES), json!({"properties": properties})).await.expect(201);
+    let client = sign_in(&world.server, stranger).await;
+    let asg = at(world.network("applicationSecurityGroups/mine"), NETWORK);
+    for status in [200, 403] {
+        client.put(&asg, json!({"location": "home"})).await;
+        assert_eq!(client.delete(&asg).await.status, status);
+        enter(&world, &root, "denied").await.expect(200);
+    }
+    // The Owner of the subscription cannot take it out from under the denial.
+    enter(&world, &client, &world.server.tenant).await.refused(404, "ResourceNotFound");
+}
+
+#[tokio::test]
+async fn a_move_needs_rights_on_the_thing_the_group_it_leaves_and_the_group_it_enters() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    for name in ["from", "to"] {
+        make(&root, name, &world.server.tenant).await.expect(200);
+    }
+    enter(&world, &root, "from").await.expect(200);
+    let (stranger, tenant) = (world.program("stranger"), &world.server.tenant);
+    let own = async |scope: &str, role: &str| {
+        grant(&root, scope, role, &stranger.object_id, "ServicePrincipal").await
+    };
+    let client = sign_in(&world.server, stranger).await;
+    own(&group("to"), OWNER).await;
+    enter(&world, &client, "to").await.refused(403, "AuthorizationFailed");
+    let on_subscription = own(&world.server.sub, UAA).await;
+    enter(&world, &client, "to").await.refused(403, "AuthorizationFailed");
+    own(&group("from"), OWNER).await;
+    root.delete(&at(&on_subscription, ROLES)).await.expect(200);
+    // The role at the group it is in holds on the subscription.
+    enter(&world, &client, "to").await.expect(200);
+    // And for groups. A new one comes into the root, unless it says otherwise.
+    make(&client, "new", tenant).await.refused(404, "ResourceNotFound");
+    client.put(&at(group("new"), VERSION), json!({})).await.refused(404, "ResourceNotFound");
+    make(&client, "new", "to").await.expect(200);
+    make(&client, "new", "from").await.expect(200);
+    make(&client, "new", tenant).await.refused(403, "AuthorizationFailed");
+    client.delete(&at(group("new"), VERSION)).await.expect(202);
+    client.get(&at(group("new"), VERSION)).await.refused(404, "ResourceNotFound");
+}
+
+#[tokio::test]
+async fn the_hierarchy_has_no_cycles_and_an_end() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    let levels = ["l1", "l2", "l3", "l4", "l5", "l6"];
+    let mut parent = world.server.tenant.as_str();
+    for level in levels {
+        make(&root, level, parent).await.expect(200);
+        parent = level;
+    }
+    make(&root, "l7", "l6").await.refused(400, "HierarchyTooDeep");
+    for below in ["l1", "l2", "l6"] {
+        make(&root, "l1", below).await.refused(400, "CircularHierarchy");
+    }
+    make(&root, "side", &world.server.tenant).await.expect(200);
+    make(&root, "l1", "side").await.refused(400, "HierarchyTooDeep");
+    make(&root, "l3", "side").await.expect(200);
+    make(&root, "x", "none").await.refused(404, "ResourceNotFound");
+    let body = json!({"properties": {"details": {"parent": {"id": world.server.sub}}}});
+    root.put(&at(group("x"), VERSION), body).await.refused(400, "InvalidParentGroupId");
+    for name in ["ends.", "%E6%9D%B1", &"x".repeat(91)] {
+        root.put(&at(group(name), VERSION), json!({})).await.refused(400, "InvalidGroupId");
+    }
+    let inside = root.delete(&at(group("l3"), VERSION)).await.refused(400, "GroupHasChildren");
+    assert!(inside.message().contains(&group("l4")), "{inside:?}");
+    let path = at(format!("{}/descendants", group("side")), VERSION);
+    assert_eq!(names(root.get(&path).await), ["l3", "l4", "l5", "l6"]);
+    let path = format!("{}&$expand=path,ancestors", at(group("l4"), VERSION));
+    let details = root.get(&path).await.expect(200).json()["properties"]["details"].clone();
+    assert_eq!(details["parent"]["name"], "l3");
+    assert_eq!(details["managementGroupAncestors"], json!(["l3", "side", world.server.tenant]));
+    let path: Vec<&Value> = details["path"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
+    assert_eq!(path, [&world.server.tenant, "side", "l3", "l4"]);
+}
+
+#[tokio::test]
+async fn the_entities_are_those_that_the_caller_may_see() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    make(&root, "seen", &world.server.tenant).await.expect(200);
+    make(&root, "hidden", &world.server.tenant).await.expect(200);
+    enter(&world, &root, "seen").await.expect(200);
+    let stranger = world.program("stranger");
+    grant(&root, &group("seen"), READER, &stranger.object_id, "ServicePrincipal").await;
+    let client = sign_in(&world.server, stranger).await;
+    let path = at("/providers/Microsoft.Management/getEntities", VERSION);
+    let ask =
+        async |who: &Http| who.raw(http::Method::POST, &path, Vec::new().into()).await.expect(200).json();
+    let seen = ask(&client).await;
+    let shown: Vec<&Value> = seen["value"].as_array().unwrap().iter().map(|v| &v["id"]).collect();
+    assert_eq!(shown, [&json!(group("seen")), &json!(world.server.sub)]);
+    assert_eq!(seen["value"][1]["properties"]["parentNameChain"], json!(["seen"]));
+    assert_eq!(seen["value"][0]["properties"]["permissions"], "view");
+    assert_eq!(
+        names(client.get(&at("/providers/Microsoft.Management/managementGroups", VERSION)).await),
+        ["seen"]
+    );
+    client.get(&at(group("hidden"), VERSION)).await.refused(404, "ResourceNotFound");
+    let all = ask(&root).await;
+    assert!(all["value"].as_array().unwrap().len() >= 4);
+}
