@@ -42,6 +42,28 @@ test('a machine tells what it is and what its rules are', async ({ portal }) => 
   await expectAccessible(portal)
 })
 
+test("a machine's timeline tells what happened, and can be narrowed", async ({ portal }) => {
+  const [machine] = ready.machines
+  if (!machine) throw new Error('the demo has no machine')
+  await portal.goto(`${ready.url}/r${machine.id}/timeline`)
+  await setLanguage(portal, 'en')
+  const timeline = portal.getByRole('list', { name: 'Timeline' })
+  await expect(timeline.getByText('Machine joined', { exact: true })).toBeVisible()
+  await expect(timeline.getByText('Rules applied', { exact: true }).first()).toBeVisible()
+  await expectAccessible(portal)
+
+  await portal.getByRole('button', { name: /Kind/ }).click()
+  await portal.getByRole('option', { name: 'Machine joined' }).click()
+  await expect(timeline.getByText('Rules applied', { exact: true })).toHaveCount(0)
+  await expect(timeline.getByText('Machine joined', { exact: true })).toBeVisible()
+  expect(new URL(portal.url()).searchParams.get('kind')).toBe('machine.joined')
+
+  await setLanguage(portal, 'ja')
+  await expect(
+    portal.getByRole('list', { name: 'タイムライン' }).getByText('マシンが参加', { exact: true }),
+  ).toBeVisible()
+})
+
 test('a pasted resource id opens from the palette', async ({ portal }) => {
   const [machine] = ready.machines
   if (!machine) throw new Error('the demo has no machine')

@@ -159,7 +159,7 @@ def pins(ready, owner, administrator):
         "namespace": "Microsoft.Network", "location": "home",
         "networkSecurityGroupName": "nsg", "securityRuleName": "rule", "defaultSecurityRuleName": "DenyAllInBound",
         "applicationSecurityGroupName": "asg", "virtualNetworkName": "net", "subnetName": "subnet",
-        "enrolmentTokenName": "token", "serviceTagName": "Tag", "eventtypeName": "management",
+        "enrolmentTokenName": "token", "serviceTagName": "Tag", "eventtypeName": "management", "eventcategorieName": "Security",
         "machineName": machine["name"], "virtualMachineName": machine["name"],
         "networkInterfaceName": f"{machine['name']}-eth0", "providerOperationName": "Microsoft.Network",
         "roleDefinitionName": READER, "id": principal, "memberId": principal,

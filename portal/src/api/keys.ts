@@ -6,6 +6,8 @@ export const types = {
   servicePrincipal: 'serviceprincipal',
   machine: 'microsoft.compute/virtualmachines',
   machineRow: 'sekisho.fleet/machines',
+  /** What the server's change feed calls it; it is no resource. */
+  machineEvent: 'event',
   enrolmentToken: 'sekisho.fleet/enrolmenttokens',
   resourceGroup: 'microsoft.resources/resourcegroups',
   nsg: 'microsoft.network/networksecuritygroups',

@@ -48,6 +48,11 @@ export type NetworkState = Schema<'ConvergenceState'>
 export type NetworkStatus = Schema<'Convergence'>
 export type Machine = Schema<'MachineRow'>
 export type Socket = Schema<'Socket'>
+type AnyMachineEvent = Schema<'MachineEvent'>
+export type MachineEvent = Narrowed<
+  AnyMachineEvent,
+  { properties: Narrowed<AnyMachineEvent['properties'], { data: Record<string, unknown> }> }
+>
 export type Capability = Narrowed<Schema<'Capability'>, { tier: 'full' | 'partial' | 'none' }>
 export type Facts = Narrowed<Schema<'Facts'>, { capabilities: Record<string, Capability> }>
 type AnyVirtualMachine = Schema<'Microsoft.Compute.virtualMachines'>

@@ -71,6 +71,8 @@ export function connectEvents(client: QueryClient) {
       void client.invalidateQueries({ queryKey: [type, change.id.toLowerCase()] })
       void client.invalidateQueries({ queryKey: ['resource', change.id.toLowerCase()] })
     }
+    // What happens to a machine is shown at that machine only, which has just been asked again.
+    if (type === types.machineEvent) return
     for (const affected of [type, ...(alsoChanged[type] ?? []), types.activity]) refetchSoon(affected)
   }
 

@@ -119,7 +119,7 @@ const audit = createRoute({
 const resource = createRoute({
   getParentRoute: () => shell,
   path: '/r/$',
-  validateSearch: params({ q: text, rule: text, view: text }),
+  validateSearch: params({ q: text, rule: text, view: text, kind: text, hours: count }),
   component: lazyRouteComponent(() => import('./ResourceRoute.tsx')),
 })
 

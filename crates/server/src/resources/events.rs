@@ -1,13 +1,15 @@
 //! `{machine}/providers/Sekisho.Fleet/events`: what happened to a machine, newest first.
 
 use async_trait::async_trait;
+use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::filter::{Comparison, Filter};
-use sekisho_arm::registry::{PutStyle, Storage, any_schema};
+use sekisho_arm::registry::{PutStyle, Storage};
 use sekisho_arm::resource;
 use sekisho_arm::{ArmError, Call, Read, ResourceType, Scope, ScopeKind, TypeSpec};
 use sekisho_lake::{Cursor, Lake, Query, Row};
 use sekisho_link::provider::FLEET_VERSIONS;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::activity::instant;
@@ -37,7 +39,7 @@ static SPEC: TypeSpec = TypeSpec {
     shows_etag: false,
     shows_state: false,
     actions: &[],
-    schema: any_schema,
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<MachineEvent>(),
 };
 
 /// A filter that was understood.
@@ -129,19 +131,45 @@ fn name_of(row: &Row) -> String {
     format!("{}.{}.{}.{}", sekisho_store::to_ms(e.at), e.stream, e.epoch, e.sequence)
 }
 
-fn shown(machine: &Scope, row: &Row) -> Value {
+/// Something that happened to a machine.
+#[derive(Serialize, JsonSchema)]
+struct MachineEvent {
+    id: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    properties: MachineEventProperties,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct MachineEventProperties {
+    /// When it happened, by the machine's clock.
+    event_timestamp: String,
+    /// When the server heard of it.
+    received_timestamp: String,
+    /// What happened, such as `agent.started`.
+    kind: String,
+    stream: String,
+    sequence: i64,
+    /// The particulars, by the kind.
+    #[schemars(with = "Map<String, Value>")]
+    data: Value,
+}
+
+fn shown(machine: &Scope, row: &Row) -> Result<Value, ArmError> {
     let name = name_of(row);
-    json!({
-        "id": format!("{machine}/providers/{}/{}/{name}", SPEC.namespace, SPEC.path),
-        "name": name,
-        "type": SPEC.name().to_string(),
-        "properties": {
-            "eventTimestamp": resource::instant(row.event.at),
-            "receivedTimestamp": resource::instant(row.received),
-            "kind": row.event.kind,
-            "stream": row.event.stream,
-            "sequence": row.event.sequence,
-            "data": row.event.data,
+    resource::shown(&MachineEvent {
+        id: format!("{machine}/providers/{}/{}/{name}", SPEC.namespace, SPEC.path),
+        name,
+        kind: SPEC.name().to_string(),
+        properties: MachineEventProperties {
+            event_timestamp: resource::instant(row.event.at),
+            received_timestamp: resource::instant(row.received),
+            kind: row.event.kind.clone(),
+            stream: row.event.stream.clone(),
+            sequence: row.event.sequence,
+            data: row.event.data.clone(),
         },
     })
 }
@@ -161,7 +189,7 @@ impl Events {
         loop {
             let page = self.lake.query(&query).await?;
             if let Some(row) = page.rows.iter().find(|row| name_of(row) == name) {
-                return Ok(shown(machine, row));
+                return shown(machine, row);
             }
             query.after = Some(page.next.ok_or_else(missing)?);
         }
@@ -189,7 +217,9 @@ impl Events {
             query.limit = top - value.len();
             let page = self.lake.query(&query).await?;
             let holds = |row: &&Row| condition.as_ref().is_none_or(|c| c.holds(row));
-            value.extend(page.rows.iter().filter(holds).map(|row| shown(machine, row)));
+            for row in page.rows.iter().filter(holds) {
+                value.push(shown(machine, row)?);
+            }
             query.after = page.next;
             if query.after.is_none() || value.len() >= top {
                 break;

@@ -392,6 +392,7 @@ fn name(kind: &str, at: ScopeKind) -> String {
         "Sekisho.Fleet/enrolmentTokens" => "tok1",
         "Sekisho.Network/serviceTags" => "Office",
         "Microsoft.Insights/eventtypes" => "management",
+        "Microsoft.Insights/eventcategories" => "Administrative",
         "Microsoft.Authorization/providerOperations" => "Microsoft.Network",
         "Microsoft.Authorization/roleDefinitions" => {
             return format!("aaaaaaaa-0000-4000-8000-00000000000{}", at as u8);

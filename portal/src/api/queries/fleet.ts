@@ -1,8 +1,8 @@
-import { queryOptions } from '@tanstack/react-query'
+import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
 import { armUrl, resourceUrl } from '../arm.ts'
-import { call, get, listAll } from '../client.ts'
+import { call, get, listAll, nextPage } from '../client.ts'
 import { types } from '../keys.ts'
-import type { EnrolmentToken, Machine, ResourceGroup, VirtualMachine } from '../types.ts'
+import type { EnrolmentToken, List, Machine, MachineEvent, ResourceGroup, VirtualMachine } from '../types.ts'
 
 export const fleetQueries = {
   machines: (subscription: string) =>
@@ -15,6 +15,20 @@ export const fleetQueries = {
     queryOptions({
       queryKey: [types.machine, id.toLowerCase()],
       queryFn: ({ signal }) => get<VirtualMachine>(resourceUrl(id, { $expand: 'instanceView' }), signal),
+    }),
+  /** The time window is fixed when the query runs, so paging through nextLink stays within one window. */
+  events: (id: string, { hours, kind }: { hours: number; kind?: string }) =>
+    infiniteQueryOptions({
+      queryKey: [types.machineEvent, id.toLowerCase(), { hours, kind }],
+      initialPageParam: '',
+      queryFn: ({ pageParam, signal }) => {
+        if (pageParam) return nextPage<MachineEvent>(pageParam, signal)
+        const from = new Date(Date.now() - hours * 3_600_000).toISOString()
+        const $filter = `eventTimestamp ge '${from}'${kind ? ` and kind eq '${kind.replaceAll("'", "''")}'` : ''}`
+        const path = `${id}/providers/Sekisho.Fleet/events`
+        return get<List<MachineEvent>>(armUrl(path, 'sekisho.fleet', { $filter, $top: '50' }), signal)
+      },
+      getNextPageParam: (page) => page.nextLink,
     }),
   tokens: (subscription: string) =>
     queryOptions({

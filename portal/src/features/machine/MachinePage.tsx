@@ -20,8 +20,9 @@ import { MachineOverview } from './MachineOverview.tsx'
 import { m } from './messages.ts'
 import { NetworkTab } from './NetworkTab.tsx'
 import { RetireDialog } from './RetireDialog.tsx'
+import { TimelineTab } from './TimelineTab.tsx'
 
-const tabIds = ['overview', 'network', 'facts', 'activity', 'json'] as const
+const tabIds = ['overview', 'network', 'facts', 'timeline', 'activity', 'json'] as const
 
 export default function MachinePage({ id, tab = 'overview' }: { id: string; tab?: string }) {
   const machine = useQuery(fleetQueries.machine(id))
@@ -58,13 +59,14 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
     >
       {tab === 'network' && <NetworkTab machine={machine} />}
       {tab === 'facts' && <FactsTab facts={state?.facts} />}
+      {tab === 'timeline' && <TimelineTab id={id} />}
       {tab === 'activity' && (
         <Card flush>
           <ActivitySection filter={{ hours: 24 * 30, resourceId: id }} withoutResource />
         </Card>
       )}
       {tab === 'json' && <JsonCard value={machine} />}
-      {!['network', 'facts', 'activity', 'json'].includes(tab) && <MachineOverview machine={machine} />}
+      {!['network', 'facts', 'timeline', 'activity', 'json'].includes(tab) && <MachineOverview machine={machine} />}
       {retire && <RetireDialog id={id} name={name} onClose={() => setRetire(false)} />}
     </Page>
   )

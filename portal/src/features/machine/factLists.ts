@@ -95,12 +95,31 @@ const lists: { [K in FactListId]: (facts: Partial<Facts>) => Omit<FactList, 'id'
   }),
   capabilities: ({ capabilities = {} }) => ({
     headers: [m.name, m.tier, m.detail],
-    mono: [0],
+    mono: [],
     rows: Object.entries(capabilities).map(([name, { tier, detail }]) => ({
       id: name,
-      cells: [name, tier === 'none' ? m.noneTier : m[tier], detail],
+      cells: [capabilityName(name), tier === 'none' ? m.noneTier : m[tier], detail],
     })),
   }),
+}
+
+const named = [
+  'bpf',
+  'cgroup',
+  'conntrack',
+  'dm-crypt',
+  'fanotify',
+  'landlock',
+  'nflog',
+  'nftables',
+  'seccomp',
+  'tpm',
+] as const
+
+/** A newer agent may try what this page has no name for. */
+function capabilityName(id: string) {
+  const known = named.find((name) => name === id)
+  return known ? m[known] : id
 }
 
 export const factList = (id: FactListId, facts: Partial<Facts>): FactList => ({ id, ...lists[id](facts) })
