@@ -59,9 +59,10 @@ def golden_rows():
         found = re.match(r"(GET|HEAD|PUT|POST|PATCH|DELETE) (\S+) +(\d+)[^|]*\| (\d+)", line)
         if found:
             method, path, nobody, stranger = found.groups()
-            path = re.sub(r"^(S|RG)(?=/|$)", "/subscriptions/s", path) if path.startswith("S") else path
-            path = re.sub(r"^RG(?=/|$)", "/subscriptions/s/resourceGroups/rg1", path)
-            path = re.sub(r"^MG(?=/|$)", "/providers/Microsoft.Management/managementGroups/mg1", path)
+            # The heading of the matrix says what the short forms stand for.
+            path = re.sub(r"^RG(?=/|$)", "S/resourceGroups/rg1", path)
+            path = re.sub(r"^MG", "/providers/Microsoft.Management/managementGroups/mg1", path)
+            path = re.sub(r"(^|mg1)S(?=/|$)", r"\1/subscriptions/s", path)
             yield method, path, int(nobody), int(stranger)
 
 
@@ -73,6 +74,7 @@ def golden(method, template):
     pattern = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")
     pattern = re.compile(re.sub(r"{\w+}", "[^/]+", pattern), re.IGNORECASE)
     rows = [row for row in ROWS if row[0] == method.upper() and pattern.fullmatch(row[1])]
+    assert rows, f"the matrix does not ask {method} {template}"
     return {row[2] for row in rows}, {row[3] for row in rows}
 
 

@@ -11,12 +11,16 @@ export const previewChange = ({ method, id, body, etag }: Change) =>
 export const applyChange = ({ method, id, body, etag }: Change) =>
   call<unknown>(method, resourceUrl(id), { body, etag })
 
-/** Several writes are reviewed as one: a machine touched twice appears once. */
 /** What several writes would do together. */
-export type Preview = Pick<WhatIf, 'changes' | 'machines'>
+export type Preview = Pick<WhatIf, 'changes' | 'machines' | 'otherMachines'>
 
-export async function previewChanges(changes: Change[]): Promise<Preview> {
-  const answers = await Promise.all(changes.map(previewChange))
+export const previewChanges = async (changes: Change[]) => together(await Promise.all(changes.map(previewChange)))
+
+/**
+ * Several writes are reviewed as one: a machine touched twice appears once. Of the machines that nobody tells us of it is
+ * not known which are the same, so that at least as many are touched as by the write that touches most.
+ */
+export function together(answers: WhatIf[]): Preview {
   const machines = new Map<string, WhatIf['machines'][number]>()
   for (const machine of answers.flatMap((answer) => answer.machines)) {
     const key = machine.id.toLowerCase()
@@ -26,5 +30,6 @@ export async function previewChanges(changes: Change[]): Promise<Preview> {
   return {
     changes: answers.flatMap((answer) => answer.changes),
     machines: [...machines.values()],
+    otherMachines: Math.max(0, ...answers.map((answer) => answer.otherMachines)),
   }
 }

@@ -1,4 +1,4 @@
-import { ArrowRight, CircleCheck, Minus, Plus, WifiOff } from 'lucide-react'
+import { ArrowRight, CircleCheck, EyeOff, Minus, Plus, WifiOff } from 'lucide-react'
 import type { Preview } from '../api/changes.ts'
 import type { RuleEffect, WhatIf } from '../api/types.ts'
 import { num, plural } from '../app/format.ts'
@@ -30,6 +30,10 @@ const m = messages({
       `${plural(count, 'machine is', 'machines are')} offline and will apply this after reconnecting.`,
     ja: (count: number) => `${num(count)} 台はオフラインのため、再接続後に適用されます。`,
   },
+  others: {
+    en: (count: number) => `${plural(count, 'machine', 'machines')} that you may not see would change, too.`,
+    ja: (count: number) => `閲覧権限のない ${num(count)} 台のマシンも変わります。`,
+  },
   more: { en: (count: number) => `and ${num(count)} more`, ja: (count: number) => `ほか ${num(count)} 台` },
   subnet: { en: 'subnet', ja: 'サブネット' },
   nic: { en: 'interface', ja: 'NIC' },
@@ -50,7 +54,7 @@ export function ChangeReview({ whatIf }: { whatIf: Preview }) {
       </section>
       <section aria-label={m.effect} className="flex flex-col gap-2">
         <h3 className="text-xs font-medium text-ink-2">{m.effect}</h3>
-        {groups.length === 0 && (
+        {groups.length === 0 && whatIf.otherMachines === 0 && (
           <p className="flex items-center gap-2 text-sm">
             <CircleCheck size={15} className="text-ok" aria-hidden />
             {m.none}
@@ -75,6 +79,12 @@ export function ChangeReview({ whatIf }: { whatIf: Preview }) {
             </ul>
           </div>
         ))}
+        {whatIf.otherMachines > 0 && (
+          <p className="flex items-center gap-2 text-sm text-ink-2">
+            <EyeOff size={15} className="text-med" aria-hidden />
+            {m.others(whatIf.otherMachines)}
+          </p>
+        )}
         {offline > 0 && (
           <p className="flex items-center gap-2 text-sm text-ink-2">
             <WifiOff size={15} className="text-med" aria-hidden />

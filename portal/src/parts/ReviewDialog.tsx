@@ -35,7 +35,7 @@ const m = messages({
 type Props = { title: ReactNode; changes: Change[]; onClose: () => void; onDone: () => void }
 
 const affected = (whatIf: Preview | undefined) =>
-  whatIf?.machines.filter((machine) => machine.changes.length > 0).length ?? 0
+  whatIf ? whatIf.machines.filter((machine) => machine.changes.length > 0).length + whatIf.otherMachines : 0
 
 const networkTypes = new Set<unknown>([
   types.nsg,
