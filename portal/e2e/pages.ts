@@ -19,7 +19,7 @@ export const pages: PageUnderTest[] = [
   { name: 'audit', path: '/audit', en: 'Activity log', ja: 'アクティビティ ログ' },
   { name: 'sessions', path: '/sessions', en: 'My sign-ins', ja: '自分のサインイン' },
   ...(machine
-    ? ['', '/network', '/facts', '/activity', '/json'].map((tab) => ({
+    ? ['', '/network', '/facts', '/timeline', '/activity', '/json'].map((tab) => ({
         name: `machine${tab.replace('/', '-')}`,
         path: `/r${machine.id}${tab}`,
         en: machine.name,
