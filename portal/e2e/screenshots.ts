@@ -6,7 +6,17 @@ import { ready } from './ready.ts'
 import { setLanguage } from './signIn.ts'
 
 /** What the documentation shows. */
-const shown = new Set(['overview', 'machines', 'nsg', 'rbac', 'check', 'audit', 'machine', 'machine-network', 'machine-timeline'])
+const shown = new Set([
+  'overview',
+  'machines',
+  'nsg',
+  'rbac',
+  'check',
+  'audit',
+  'machine',
+  'machine-network',
+  'machine-timeline',
+])
 const out = process.env.SEKISHO_SCREENSHOTS ?? 'screenshots'
 
 async function shoot(page: Page, path: string, file: string) {
