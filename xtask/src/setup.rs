@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{root, run};
 
-/// A program and the Debian package that brings it.
+/// A program, or a path in which `*` stands for any one directory, and the Debian package that brings it.
 type Need = (&'static str, &'static str);
 
 /// What the demo needs.
@@ -24,7 +24,8 @@ pub(crate) const DEMO: &[Need] = &[
 
 /// What the tests need beside that.
 pub(crate) const TESTS: &[Need] = &[
-    ("/usr/share/postgresql-common/pg_wrapper", "postgresql"),
+    // The client's programs are often there without the server's.
+    ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
     ("/usr/share/doc/libfaketime/copyright", "libfaketime"),
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
@@ -43,6 +44,9 @@ pub(crate) fn cache() -> PathBuf {
 }
 
 fn exists(program: &str) -> bool {
+    if let Some((dir, rest)) = program.split_once("/*/") {
+        return std::fs::read_dir(dir).into_iter().flatten().flatten().any(|d| d.path().join(rest).exists());
+    }
     if program.starts_with('/') {
         return Path::new(program).exists();
     }

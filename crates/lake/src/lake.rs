@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
-use sekisho_store::{Hot, HotEvent, Segment, Store, Swap, from_ms, to_ms};
+use sekisho_store::{DAY, Hot, HotEvent, Segment, Store, Swap, from_ms, to_ms};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -321,9 +321,6 @@ impl Lake {
         }
     }
 }
-
-/// Milliseconds of a day.
-const DAY: i64 = 86_400_000;
 
 fn day(at: OffsetDateTime) -> i64 {
     to_ms(at).div_euclid(DAY)

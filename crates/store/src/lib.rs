@@ -31,7 +31,7 @@ pub use archive::{Record, copy, load, records};
 use engine::Database;
 pub use events::HotEvent;
 pub use feed::{Change, Feed, News, Verb};
-pub use manifest::{Hot, Segment, Swap};
+pub use manifest::{DAY, Hot, Segment, Swap};
 pub use rows::{from_ms, to_ms};
 pub use schema::Versions;
 pub use transaction::ReadTransaction;

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use crate::rows::{failed, from_ms, to_ms};
 
 /// Milliseconds of a day.
-const DAY: i64 = 86_400_000;
+pub const DAY: i64 = 86_400_000;
 
 /// One immutable file of the lake: some events of one stream that were received on one day.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sekisho_lab::postgres::{self, Postgres};
 use serde_json::Value;
 
-use crate::installation::{Installation, Owner};
+use crate::installation::Installation;
 use crate::{skipped, unable};
 
 /// How often the server is killed.
@@ -206,15 +206,15 @@ fn a_clock_that_jumps_a_day_either_way_costs_no_write_and_no_entry_on_this_datab
     set("+86400");
     let refused = owner.write("with-an-old-token").unwrap_err().to_string();
     assert!(refused.contains("ExpiredAuthenticationToken"), "{refused}");
-    sign_in(&mut owner);
+    owner.sign_in().unwrap();
     owner.write("tomorrow").unwrap();
 
     set("-86400");
-    sign_in(&mut owner);
+    owner.sign_in().unwrap();
     owner.write("yesterday").unwrap();
 
     set("+0");
-    sign_in(&mut owner);
+    owner.sign_in().unwrap();
     owner.write("today-again").unwrap();
     for name in ["today", "tomorrow", "yesterday", "today-again"] {
         owner.read(name).unwrap();
@@ -223,10 +223,6 @@ fn a_clock_that_jumps_a_day_either_way_costs_no_write_and_no_entry_on_this_datab
     here.kill();
     here.start();
     owner.write("after-a-restart").unwrap();
-}
-
-fn sign_in(owner: &mut Owner) {
-    owner.sign_in().unwrap();
 }
 
 #[test]
