@@ -13,13 +13,14 @@ use rustls::{
 };
 
 use crate::pki::{self, Identity, LINK_NAME, PkiError};
+use crate::served::Served;
 
 /// The ALPN protocol of the link.
 pub const ALPN: &[u8] = b"sekisho-link/1";
 /// The ALPN protocol of a machine that joins and has no certificate yet.
 pub const ALPN_JOIN: &[u8] = b"sekisho-join/1";
 
-fn crypto() -> Arc<CryptoProvider> {
+pub(crate) fn crypto() -> Arc<CryptoProvider> {
     Arc::new(provider::default_provider())
 }
 
@@ -37,32 +38,44 @@ pub fn link_name() -> ServerName<'static> {
 /// The server's side for agents: TLS 1.3, client certificate of our authority required.
 ///
 /// # Errors
-/// [`PkiError`] when a certificate or key cannot be read.
-pub fn server_for_agents(ca: &str, server: &Identity) -> Result<ServerConfig, PkiError> {
+/// [`PkiError`] when the authority's certificate cannot be read.
+pub fn server_for_agents(ca: &str, own: Arc<Served>) -> Result<ServerConfig, PkiError> {
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), crypto()).build().map_err(wrong)?;
     let mut config = ServerConfig::builder_with_provider(crypto())
         .with_protocol_versions(&[&TLS13])
         .map_err(wrong)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(pki::certificates(&server.certificate)?, pki::private_key(&server.key)?)
-        .map_err(wrong)?;
+        .with_cert_resolver(own);
     config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// The server's side for machines that join: TLS 1.3, the certificate of our own authority, which they pin.
+///
+/// # Errors
+/// [`PkiError`] when the provider offers no TLS 1.3.
+pub fn server_for_joining(own: Arc<Served>) -> Result<ServerConfig, PkiError> {
+    let mut config = ServerConfig::builder_with_provider(crypto())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(wrong)?
+        .with_no_client_auth()
+        .with_cert_resolver(own);
+    config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
     Ok(config)
 }
 
 /// The server's side for everybody else.
 ///
 /// # Errors
-/// [`PkiError`] when a certificate or key cannot be read.
-pub fn server_for_clients(server: &Identity) -> Result<ServerConfig, PkiError> {
+/// [`PkiError`] when the provider offers no usable version of TLS.
+pub fn server_for_clients(shown: Arc<Served>) -> Result<ServerConfig, PkiError> {
     let mut config = ServerConfig::builder_with_provider(crypto())
         .with_safe_default_protocol_versions()
         .map_err(wrong)?
         .with_no_client_auth()
-        .with_single_cert(pki::certificates(&server.certificate)?, pki::private_key(&server.key)?)
-        .map_err(wrong)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), ALPN_JOIN.to_vec()];
+        .with_cert_resolver(shown);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::access::Access;
 use crate::config::Config;
+use crate::installer::Installer;
 use crate::signin::Identity;
 
 /// The shared state.
@@ -44,6 +45,8 @@ pub struct App {
     pub observers: Vec<Arc<dyn FactsObserver>>,
     /// Live connections.
     pub agents: Agents,
+    /// What machines install from.
+    pub installer: Installer,
 }
 
 /// Wakes the task of a live agent connection.

@@ -63,6 +63,15 @@ pub enum ConfigError {
     },
 }
 
+/// Where the operator keeps a certificate of another authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, PEM, the server's own certificate first.
+    pub chain: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
 /// All settings.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -84,8 +93,12 @@ pub struct Config {
     pub host: String,
     /// Further names and addresses of the certificate.
     pub names: Vec<String>,
+    /// The certificate that browsers and `az` see, and its key, when it is not the installation's own.
+    pub certificate: Option<CertificateFiles>,
     /// `host:port` as machines reach the server; printed into join strings.
     pub join_address: String,
+    /// Where the packages of the agent are that machines are given.
+    pub agents_dir: PathBuf,
     /// The name in `/metadata/endpoints`; some older clients insist on `AzureCloud`.
     pub cloud_name: String,
     /// What the organisation is called.
@@ -111,7 +124,14 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("listen", "0.0.0.0:8443", "address and port for browsers, az and agents"),
     ("host", "localhost", "public DNS name; passkeys belong to it, so choose it before people enrol"),
     ("names", "", "further DNS names and addresses of the certificate, separated by commas"),
+    (
+        "certificate_file",
+        "",
+        "PEM chain of a certificate for browsers and az, read again when it changes (default: of our own CA)",
+    ),
+    ("certificate_key_file", "", "PEM key of that certificate"),
     ("join_address", "", "host:port as machines reach the server (default: host and the port of listen)"),
+    ("agents_dir", "/usr/share/sekisho/agents", "directory of the agent's packages that machines are given"),
     ("cloud_name", "Sekisho", "the name az and Terraform are told; some older clients insist on AzureCloud"),
     ("organization", "Sekisho", "what your organisation is called"),
     ("location", "home", "the location (site name) of new things"),
@@ -178,6 +198,9 @@ impl Config {
             empty if empty.is_empty() => format!("{host}:{}", listen.port()),
             given => given,
         };
+        if !sekisho_link::join::is_address(&join_address) {
+            return Err(invalid("join_address", "host:port is expected, such as sekisho.example:443".to_owned()));
+        }
         let database = Some(text("database")).filter(|url| !url.is_empty());
         if let Some(url) = &database {
             check_database(url).map_err(|why| invalid("database", why))?;
@@ -188,22 +211,35 @@ impl Config {
             given => Place::parse(&given).map_err(|e| invalid("lake", e.to_string()))?,
         };
         let lake_retention_days = text("lake_retention_days").parse().ok().filter(|days| *days > 0);
+        let file = |key: &'static str| {
+            Some(PathBuf::from(text(key))).filter(|path: &PathBuf| !path.as_os_str().is_empty())
+        };
+        let certificate = match (file("certificate_file"), file("certificate_key_file")) {
+            (Some(chain), Some(key)) => Some(CertificateFiles { chain, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(invalid("certificate_key_file", "the certificate's key is missing".to_owned()));
+            }
+            (None, Some(_)) => {
+                return Err(invalid("certificate_file", "the key's certificate is missing".to_owned()));
+            }
+        };
         let names = text("names").split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
         Ok(Config {
             data_dir,
             lake,
-            lake_options_file: Some(PathBuf::from(text("lake_options_file")))
-                .filter(|path| !path.as_os_str().is_empty()),
+            lake_options_file: file("lake_options_file"),
             lake_retention_days: lake_retention_days.ok_or_else(|| {
                 invalid("lake_retention_days", "a number of days above 0 is expected".to_owned())
             })?,
             database,
-            database_password_file: Some(PathBuf::from(text("database_password_file")))
-                .filter(|path| !path.as_os_str().is_empty()),
+            database_password_file: file("database_password_file"),
             listen,
             host,
             names,
+            certificate,
             join_address,
+            agents_dir: PathBuf::from(text("agents_dir")),
             cloud_name: text("cloud_name"),
             organization: text("organization"),
             location: text("location"),

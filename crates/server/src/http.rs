@@ -22,8 +22,8 @@ use crate::app::App;
 use crate::authn;
 use crate::config::Config;
 use crate::drain::Drained;
-use crate::routes::{Anything, Operation, Routes};
-use crate::{arm, events, link, portal, signin};
+use crate::routes::{Anything, Operation, Routes, Text};
+use crate::{arm, events, installer, link, portal, signin};
 
 /// The id of a request: the correlation id of everything it causes.
 #[derive(Clone, Debug)]
@@ -51,6 +51,18 @@ pub fn routes() -> Routes {
                 .takes::<JoinRequest>()
                 .answers::<JoinAnswer>(201),
             link::join,
+        )
+        .on(
+            Operation::get("/link/install", "The script that installs the agent and joins")
+                .anybody()
+                .answers_as::<Text>(200, "text/x-shellscript"),
+            installer::install,
+        )
+        .on(
+            Operation::get("/link/agent/{file}", "A package of the agent, as the script names it")
+                .anybody()
+                .answers_as::<Text>(200, "application/octet-stream"),
+            installer::agent,
         )
         .family(
             &["/subscriptions", "/subscriptions/{*rest}", "/providers", "/providers/{*rest}", "/tenants"],
