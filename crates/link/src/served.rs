@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
 
 use crate::pki::{self, Identity, PkiError};
 use crate::tls::crypto;
@@ -40,6 +41,16 @@ impl Served {
         self.shown().end_entity_cert().ok().and_then(|leaf| pki::spki_pin(leaf).ok()).unwrap_or_default()
     }
 
+    /// When what clients see ends.
+    ///
+    /// # Errors
+    /// [`PkiError::Read`].
+    pub fn not_after(&self) -> Result<OffsetDateTime, PkiError> {
+        let shown = self.shown();
+        let leaf = shown.end_entity_cert().map_err(|e| PkiError::Read(e.to_string()))?;
+        pki::end_of(leaf)
+    }
+
     fn shown(&self) -> Arc<CertifiedKey> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -60,8 +71,6 @@ impl ResolvesServerCert for Served {
 
 #[cfg(test)]
 mod tests {
-    use time::OffsetDateTime;
-
     use super::*;
     use crate::pki::Authority;
 

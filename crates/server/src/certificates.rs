@@ -11,6 +11,7 @@ use std::time::Duration;
 use sekisho_link::pki::{Identity, PkiError};
 use sekisho_link::served::Served;
 use sekisho_link::tls;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use zeroize::Zeroizing;
 
@@ -80,13 +81,17 @@ impl Certificates {
         })
     }
 
-    /// Renews what has to be renewed, for as long as the server runs.
+    /// Renews what has to be renewed, for as long as the server runs: every minute, and at once on SIGHUP.
     pub(crate) async fn keep(self, app: Arc<App>) {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let Ok(mut asked) = signal(SignalKind::hangup()) else { return };
         let mut told = None;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = asked.recv() => told = None,
+            }
             // An error is told once, not every minute.
             let failed = self.renew(&app).err().map(|e| e.to_string());
             if let Some(error) = failed.as_ref().filter(|_| failed != told) {

@@ -89,6 +89,8 @@ pub struct Config {
     pub lake_retention_days: u32,
     /// The address browsers, `az` and agents connect to.
     pub listen: SocketAddr,
+    /// Where `/metrics` is open to whoever reaches it, without TLS.
+    pub metrics_listen: Option<SocketAddr>,
     /// The public name: the passkey domain and the first name of the certificate.
     pub host: String,
     /// Further names and addresses of the certificate.
@@ -122,6 +124,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     ("lake_retention_days", "90", "days that events of machines are kept"),
     ("listen", "0.0.0.0:8443", "address and port for browsers, az and agents"),
+    (
+        "metrics_listen",
+        "",
+        "address and port where /metrics needs no sign-in and no TLS, such as 127.0.0.1:9464",
+    ),
     ("host", "localhost", "public DNS name; passkeys belong to it, so choose it before people enrol"),
     ("names", "", "further DNS names and addresses of the certificate, separated by commas"),
     (
@@ -187,6 +194,15 @@ impl Config {
         let listen: SocketAddr = text("listen").parse().map_err(|_| {
             invalid("listen", "an address and a port such as 0.0.0.0:443 or [::]:443 is expected".to_owned())
         })?;
+        let metrics_listen = match text("metrics_listen") {
+            empty if empty.is_empty() => None,
+            given => Some(given.parse().map_err(|_| {
+                invalid(
+                    "metrics_listen",
+                    "an address and a port such as 127.0.0.1:9464 is expected".to_owned(),
+                )
+            })?),
+        };
         let host = text("host").to_ascii_lowercase();
         if host.is_empty() || host.contains([':', '/', ' ']) {
             return Err(invalid("host", "a DNS name without scheme and port is expected".to_owned()));
@@ -199,7 +215,10 @@ impl Config {
             given => given,
         };
         if !sekisho_link::join::is_address(&join_address) {
-            return Err(invalid("join_address", "host:port is expected, such as sekisho.example:443".to_owned()));
+            return Err(invalid(
+                "join_address",
+                "host:port is expected, such as sekisho.example:443".to_owned(),
+            ));
         }
         let database = Some(text("database")).filter(|url| !url.is_empty());
         if let Some(url) = &database {
@@ -235,6 +254,7 @@ impl Config {
             database,
             database_password_file: file("database_password_file"),
             listen,
+            metrics_listen,
             host,
             names,
             certificate,
@@ -284,6 +304,17 @@ impl Config {
         all.swap(0, at);
         all
     }
+}
+
+/// Variables that look like settings and are none: misspelt, most likely.
+pub fn unknown_variables(environment: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    /// Those of our programs that are no settings.
+    const OTHERS: &[&str] = &["LOG"];
+    environment.keys().filter_map(|variable| {
+        let key = variable.strip_prefix(PREFIX)?;
+        let known = KEYS.iter().any(|(k, _, _)| k.eq_ignore_ascii_case(key)) || OTHERS.contains(&key);
+        (!known).then_some(variable.as_str())
+    })
 }
 
 /// A password in the URL would stand in `--print-config`, in the environment and in backups of the configuration.

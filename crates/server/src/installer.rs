@@ -19,7 +19,6 @@ use http::{StatusCode, header};
 use ring::digest::{SHA256, digest};
 use sekisho_arm::ArmError;
 use sekisho_link::join::Hex;
-use sekisho_link::served::Served;
 
 use crate::app::App;
 use crate::http as web;
@@ -29,7 +28,6 @@ const SCRIPT: &str = include_str!("installer.sh");
 /// The agent's packages in a directory.
 pub struct Installer {
     dir: PathBuf,
-    served: Arc<Served>,
     /// Digests by name, good while length and time of the file are the same.
     digests: Mutex<BTreeMap<String, (u64, SystemTime, String)>>,
 }
@@ -67,9 +65,9 @@ impl Package {
 }
 
 impl Installer {
-    /// Serves the packages of `dir`; clients see the certificate of `served`.
-    pub(crate) fn new(dir: PathBuf, served: Arc<Served>) -> Installer {
-        Installer { dir, served, digests: Mutex::default() }
+    /// Serves the packages of `dir`.
+    pub(crate) fn new(dir: PathBuf) -> Installer {
+        Installer { dir, digests: Mutex::default() }
     }
 
     /// The packages that are there, one for each architecture and form: this server's version, where it is there.
@@ -106,14 +104,17 @@ impl Installer {
         Ok(digest)
     }
 
-    /// The script. `address` is where machines reach the server.
-    fn script(&self, address: &str) -> io::Result<String> {
+    /// The script. `address` is where machines reach the server, `key` the digest of the key it shows there.
+    fn script(&self, address: &str, key: [u8; 32]) -> io::Result<String> {
         let mut arms = Vec::new();
         for package in self.packages() {
             let (sum, name) = (self.digest(&package.name)?, &package.name);
-            arms.push(format!("        {}.{}) file='{name}' sum='{sum}' ;;", package.architecture, package.form));
+            arms.push(format!(
+                "        {}.{}) file='{name}' sum='{sum}' ;;",
+                package.architecture, package.form
+            ));
         }
-        let pin = format!("sha256//{}", STANDARD.encode(self.served.pin()));
+        let pin = format!("sha256//{}", STANDARD.encode(key));
         Ok(SCRIPT
             .replace("@PACKAGES@", &arms.join("\n"))
             .replace("@PIN@", &pin)
@@ -129,8 +130,10 @@ fn unreadable(dir: &Path, error: &io::Error) -> Response {
 /// `GET /link/install`.
 pub(crate) async fn install(State(app): State<Arc<App>>) -> Response {
     let owner = app.clone();
-    let made =
-        tokio::task::spawn_blocking(move || owner.installer.script(&owner.config.join_address)).await;
+    let made = tokio::task::spawn_blocking(move || {
+        owner.installer.script(&owner.config.join_address, owner.served.pin())
+    })
+    .await;
     match made {
         Ok(Ok(script)) => {
             ([(header::CONTENT_TYPE, "text/x-shellscript; charset=utf-8")], script).into_response()

@@ -19,6 +19,7 @@ mod certificates;
 pub mod config;
 pub mod database;
 pub mod desired;
+pub mod doctor;
 mod drain;
 pub mod events;
 pub mod http;
@@ -27,8 +28,10 @@ mod keys;
 mod lake;
 pub mod link;
 mod listen;
+mod metrics;
 pub mod openapi;
 pub mod portal;
+mod process;
 pub mod resources;
 pub mod routes;
 pub mod signin;
@@ -54,6 +57,7 @@ use crate::app::{Agents, App};
 use crate::certificates::Certificates;
 use crate::config::{Config, ConfigError};
 use crate::installer::Installer;
+use crate::metrics::Metrics;
 use crate::signin::Identity;
 
 /// The server cannot start or go on.
@@ -91,6 +95,9 @@ pub enum ServerError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}. Choose another with 'listen' or SEKISHO_LISTEN")]
     Listen(String, std::io::Error),
+    /// Nor can the address of the figures.
+    #[error("cannot listen on {0}: {1}. Choose another with 'metrics_listen' or SEKISHO_METRICS_LISTEN")]
+    MetricsListen(String, std::io::Error),
     /// A key does not work.
     #[error("{0}")]
     Key(String),
@@ -137,6 +144,7 @@ pub fn universe(registry: &Registry) -> Universe {
             "Microsoft.Resources/tags/delete",
         ],
         resources::tag_names::RIGHTS.as_slice(),
+        &[metrics::READ],
     ] {
         all.extend(extra.iter().map(|o| ((*o).to_owned(), false)));
     }
@@ -202,7 +210,9 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         compilers: vec![Arc::new(sekisho_nsg::provider::Compiler)],
         observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
         agents: Agents::default(),
-        installer: Installer::new(config.agents_dir.clone(), certificates.clients()),
+        installer: Installer::new(config.agents_dir.clone()),
+        served: certificates.clients(),
+        metrics: Metrics::default(),
         store,
         lake,
         config,
@@ -224,7 +234,22 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         .map_err(|e| ServerError::Listen(app.config.listen.to_string(), e))?;
     // After the bind: whoever is answered by the administration socket may connect.
     let mut admin = tokio::spawn(admin::serve(app.clone()));
+    if let Some(address) = app.config.metrics_listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|e| ServerError::MetricsListen(address.to_string(), e))?;
+        let metrics = metrics::open(app.clone());
+        tasks.spawn(async move {
+            if let Err(error) = axum::serve(listener, metrics).await {
+                tracing::error!(%error, "the figures are no longer served");
+            }
+        });
+    }
     tracing::info!(address = %app.config.listen, url = signin::public_base(&app.config), "listening");
+    // Whoever started us without waiting has no socket for it.
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
     for listener in inherited {
         tasks.spawn(listen::serve(app.clone(), listener, tls.clone(), router.clone()));
     }

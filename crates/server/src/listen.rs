@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use crate::app::App;
 use crate::http::Peer;
 use crate::link;
+use crate::metrics::Handshake;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -84,6 +85,11 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router
         tokio::spawn(async move {
             let shaken = timeout(HANDSHAKE, handshake(stream, &tls)).await;
             drop(permit);
+            app.metrics.shaken(match &shaken {
+                Ok(Ok(_)) => Handshake::Done,
+                Ok(Err(_)) => Handshake::Failed,
+                Err(_) => Handshake::TimedOut,
+            });
             match shaken {
                 Ok(Ok(stream)) => connection(app, stream, peer, router).await,
                 Ok(Err(error)) => tracing::debug!(%error, client = %peer, "a TLS handshake failed"),
