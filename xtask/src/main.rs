@@ -4,6 +4,7 @@
 
 mod bench;
 mod demo;
+mod dist;
 mod fleet;
 mod lint;
 mod setup;
@@ -29,6 +30,8 @@ enum Chore {
     Demo(demo::Options),
     /// Runs all tests: Rust, the portal, az and the SDKs, the browser.
     Test(test::Options),
+    /// Makes packages of the server and the agent under target/dist: .deb and tarball.
+    Dist(dist::Options),
     /// Checks format, lints and licences without running tests.
     Lint,
     /// Measures, beside others that do the same, and prints one line of JSON for each figure.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Demo(options) => demo::run(&options),
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Dist(options) => dist::run_with(&options),
         Chore::Lint => lint::run(),
         Chore::Screenshots => test::screenshots(),
     };

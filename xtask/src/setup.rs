@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::{root, run};
 
 /// A program, or a path in which `*` stands for any one directory, and the Debian package that brings it.
-type Need = (&'static str, &'static str);
+pub(crate) type Need = (&'static str, &'static str);
 
 /// What the demo needs.
 pub(crate) const DEMO: &[Need] = &[

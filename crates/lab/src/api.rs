@@ -34,7 +34,7 @@ impl Api {
         Ok(api)
     }
 
-    /// The access token, for clients of another kind.
+    /// The access token: a secret.
     pub fn token(&self) -> &str {
         &self.token
     }

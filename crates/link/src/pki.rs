@@ -217,8 +217,12 @@ pub fn agent_of(der: &[u8]) -> Result<(Uuid, [u8; 32]), PkiError> {
 /// # Errors
 /// [`PkiError::Read`].
 pub fn not_after(pem: &str) -> Result<OffsetDateTime, PkiError> {
-    let der = first_der(pem)?;
-    let (_, parsed) = X509Certificate::from_der(&der).map_err(|e| PkiError::Read(e.to_string()))?;
+    end_of(&first_der(pem)?)
+}
+
+/// When a certificate, DER, ends.
+pub(crate) fn end_of(der: &[u8]) -> Result<OffsetDateTime, PkiError> {
+    let (_, parsed) = X509Certificate::from_der(der).map_err(|e| PkiError::Read(e.to_string()))?;
     Ok(parsed.validity().not_after.to_datetime())
 }
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom, SystemRandom};
 use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::registry::{PutStyle, SHOWN_ONCE, any_schema, properties_schema};
@@ -22,6 +24,7 @@ use crate::facts::Facts;
 use crate::join::{JoinString, SECRET_BYTES, secret_hash};
 use crate::machine::{self, Convergence, FactsObserver, Machine, Presence, kind};
 use crate::outline::Outline;
+use crate::served::Served;
 
 /// The api-versions of virtual machines that stock clients send.
 const VM_VERSIONS: &[&str] =
@@ -40,6 +43,21 @@ pub struct JoinPoint {
     pub address: String,
     /// SHA-256 of the authority's public key.
     pub pin: [u8; 32],
+    /// What a machine without our agent sees when it fetches the installer.
+    pub served: Arc<Served>,
+}
+
+impl JoinPoint {
+    /// The command that installs the agent and joins, for a person to paste. The shell gives the join string to the
+    /// installer's standard input; it never stands in an argument. `curl` takes the installer from the server whose
+    /// key is named here and from no other.
+    fn install_command(&self, join: &str) -> Zeroizing<String> {
+        Zeroizing::new(format!(
+            "sudo sh -c \"$(curl -fsSk --pinnedpubkey 'sha256//{}' https://{}/link/install)\" <<< '{join}'",
+            STANDARD.encode(self.served.pin()),
+            self.address
+        ))
+    }
 }
 
 /// Adds the types of this crate.
@@ -560,6 +578,9 @@ struct ShownToken {
     /// Only in the answer to the PUT that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     join_string: Option<String>,
+    /// Only in the answer to the PUT that made it: the shell command that installs the agent and joins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    install_command: Option<String>,
 }
 
 static TOKEN_SPEC: TypeSpec = TypeSpec {
@@ -611,7 +632,10 @@ impl ResourceType for EnrolmentTokens {
         properties["secretHash"] = hash.as_str().into();
         draft.rest.insert("properties".into(), properties);
         let join = JoinString { address: self.point.address.clone(), pin: self.point.pin, secret };
-        draft.rest.insert(SHOWN_ONCE.into(), json!({"joinString": join.to_text().as_str()}));
+        let join = join.to_text();
+        let install = self.point.install_command(&join);
+        let once = json!({"joinString": join.as_str(), "installCommand": install.as_str()});
+        draft.rest.insert(SHOWN_ONCE.into(), once);
         tx.put_document(kind::JOIN_SECRET, &hash, draft.id.to_string().into()).await?;
         Ok(())
     }

@@ -187,5 +187,9 @@ async fn make_token(app: &Arc<App>, body: Value) -> Result<Value, ArmError> {
         })
         .await?;
     let properties = answer.body.map(|b| b["properties"].clone()).unwrap_or_default();
-    Ok(json!({"joinString": properties["joinString"], "expiresAt": properties["expiresAt"]}))
+    Ok(json!({
+        "joinString": properties["joinString"],
+        "installCommand": properties["installCommand"],
+        "expiresAt": properties["expiresAt"],
+    }))
 }

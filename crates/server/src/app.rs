@@ -8,12 +8,15 @@ use sekisho_lake::Lake;
 use sekisho_link::SigningKey;
 use sekisho_link::machine::{FactsObserver, PartCompiler};
 use sekisho_link::pki::Authority;
+use sekisho_link::served::Served;
 use sekisho_store::Store;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access::Access;
 use crate::config::Config;
+use crate::installer::Installer;
+use crate::metrics::Metrics;
 use crate::signin::Identity;
 
 /// The shared state.
@@ -44,6 +47,12 @@ pub struct App {
     pub observers: Vec<Arc<dyn FactsObserver>>,
     /// Live connections.
     pub agents: Agents,
+    /// What browsers and `az` see.
+    pub served: Arc<Served>,
+    /// What machines install from.
+    pub installer: Installer,
+    /// Counters of what happens.
+    pub metrics: Metrics,
 }
 
 /// Wakes the task of a live agent connection.

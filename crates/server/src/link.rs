@@ -126,6 +126,7 @@ pub async fn agent_request(
     let agent = match admitted.await {
         Ok(agent) => agent,
         Err(error) => {
+            app.metrics.refused.inc();
             tracing::warn!(agent = %identity.0, client = %peer.0, code = error.code, "an agent was not admitted");
             return web::arm_error(&error);
         }
@@ -399,6 +400,7 @@ impl Connection {
         };
         let message: ToServer =
             serde_json::from_slice(&bytes).map_err(|e| End::Broken(format!("nonsense: {e}")))?;
+        self.app.metrics.messages.inc();
         let (machine, app) = (self.machine.clone(), self.app.clone());
         match message {
             ToServer::Alive | ToServer::Unknown | ToServer::Hello { .. } => {

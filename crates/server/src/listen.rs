@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use crate::app::App;
 use crate::http::Peer;
 use crate::link;
+use crate::metrics::Handshake;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -31,11 +32,13 @@ const HEAD: Duration = Duration::from_secs(20);
 /// Handshakes at once; more wait in the listen queue.
 const HANDSHAKES: usize = 256;
 
-/// The two TLS configurations.
+/// The TLS configurations.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    /// For browsers, `az` and joining machines.
+    /// For browsers and `az`.
     pub(crate) clients: Arc<ServerConfig>,
+    /// For machines that join.
+    pub(crate) joining: Arc<ServerConfig>,
     /// For agents.
     pub(crate) agents: Arc<ServerConfig>,
 }
@@ -82,6 +85,11 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router
         tokio::spawn(async move {
             let shaken = timeout(HANDSHAKE, handshake(stream, &tls)).await;
             drop(permit);
+            app.metrics.shaken(match &shaken {
+                Ok(Ok(_)) => Handshake::Done,
+                Ok(Err(_)) => Handshake::Failed,
+                Err(_) => Handshake::TimedOut,
+            });
             match shaken {
                 Ok(Ok(stream)) => connection(app, stream, peer, router).await,
                 Ok(Err(error)) => tracing::debug!(%error, client = %peer, "a TLS handshake failed"),
@@ -96,8 +104,13 @@ type Stream = tokio_rustls::server::TlsStream<TcpStream>;
 async fn handshake(stream: TcpStream, tls: &Tls) -> std::io::Result<Stream> {
     stream.set_nodelay(true)?;
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-    let agent = start.client_hello().alpn().is_some_and(|mut protocols| protocols.any(|p| p == tls::ALPN));
-    start.into_stream(if agent { tls.agents.clone() } else { tls.clients.clone() }).await
+    let asks = |name: &[u8]| start.client_hello().alpn().is_some_and(|mut all| all.any(|p| p == name));
+    let config = match (asks(tls::ALPN), asks(tls::ALPN_JOIN)) {
+        (true, _) => &tls.agents,
+        (false, true) => &tls.joining,
+        (false, false) => &tls.clients,
+    };
+    start.into_stream(config.clone()).await
 }
 
 async fn connection(app: Arc<App>, stream: Stream, peer: SocketAddr, router: Router) {

@@ -5,6 +5,8 @@
 
 mod durability;
 mod installation;
+mod operations;
+mod reference;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
