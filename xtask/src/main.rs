@@ -2,6 +2,7 @@
 //!
 //! Each command first makes sure of what it needs ([`setup`]) and says what it installs.
 
+mod bench;
 mod demo;
 mod dist;
 mod fleet;
@@ -33,6 +34,8 @@ enum Chore {
     Dist(dist::Options),
     /// Checks format, lints and licences without running tests.
     Lint,
+    /// Measures, beside others that do the same, and prints one line of JSON for each figure.
+    Bench(bench::Options),
     /// Takes the pictures under docs/screens from a running demo.
     Screenshots,
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Chore::Demo(options) => demo::run(&options),
         Chore::Test(options) => test::run(&options),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Dist(options) => dist::run_with(&options),
         Chore::Lint => lint::run(),
         Chore::Screenshots => test::screenshots(),

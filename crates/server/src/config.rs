@@ -120,8 +120,9 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "lake",
         "",
-        "directory or file:/// URL of the event segments, shared by all servers (default: data_dir/lake)",
+        "directory or URL (s3://, az://) of the event segments, shared by all servers (default: data_dir/lake)",
     ),
+    ("lake_options_file", "", "file with the options of object storage, such as aws_region, and its keys"),
     ("lake_retention_days", "90", "days that events of machines are kept"),
     ("listen", "0.0.0.0:8443", "address and port for browsers, az and agents"),
     (
@@ -156,9 +157,8 @@ impl Config {
         let known = |key: &str| KEYS.iter().map(|(k, _, _)| *k).find(|k| *k == key);
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
-            let table: toml::Table = text
-                .parse()
-                .map_err(|e: toml::de::Error| ConfigError::Parse(path.to_owned(), e.to_string()))?;
+            let table: toml::Table =
+                text.parse().map_err(|e| ConfigError::Parse(path.to_owned(), without_text(&e, &text)))?;
             for (key, value) in table {
                 let name = known(&key).ok_or_else(|| ConfigError::Unknown {
                     source_name: path.display().to_string(),
@@ -317,6 +317,12 @@ pub fn unknown_variables(environment: &BTreeMap<String, String>) -> impl Iterato
     })
 }
 
+/// What is wrong with the file and where, without the line itself: it may hold a secret.
+fn without_text(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+}
+
 /// A password in the URL would stand in `--print-config`, in the environment and in backups of the configuration.
 fn check_database(url: &str) -> Result<(), String> {
     let rest = url
@@ -362,12 +368,28 @@ mod tests {
     #[test]
     fn a_lake_that_is_nowhere_and_a_retention_of_no_days_name_themselves() {
         for (key, value) in
-            [("LAKE", "lake"), ("LAKE", "s3://user:secret@bucket/x"), ("LAKE_RETENTION_DAYS", "0")]
+            [("LAKE", "lake"), ("LAKE", "s3://user:secret@bucket/x"), ("LAKE", "s4://user:secret@bucket/x"), ("LAKE_RETENTION_DAYS", "0")]
         {
             let environment = BTreeMap::from([(format!("SEKISHO_{key}"), value.to_owned())]);
             let error = Config::load(None, &environment).unwrap_err().to_string();
-            assert!(error.contains(&key.to_lowercase()), "{error}");
+            assert!(error.contains(&key.to_lowercase()) && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_named_by_its_line_and_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sekisho.toml");
+        std::fs::write(&path, "host = \"h\"\ndatabase = postgres://u:hunter2@h/d\n").unwrap();
+        let error = Config::load(Some(&path), &BTreeMap::new()).unwrap_err().to_string();
+        assert!(error.contains("line 2:") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_file_with_the_options_of_object_storage_can_be_named() {
+        let environment = BTreeMap::from([("SEKISHO_LAKE_OPTIONS_FILE".to_owned(), "/etc/o".to_owned())]);
+        let config = Config::load(None, &environment).unwrap();
+        assert_eq!(config.lake_options_file, Some(PathBuf::from("/etc/o")));
     }
 
     #[test]

@@ -1,0 +1,175 @@
+//! The floor under the server's figures: the same query, over TLS too, by a handler that does nothing else: no rights,
+//! no audit, no change feed, no etags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::{Json, Router, routing};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::any::{AnyPoolOptions, AnyRow};
+use sqlx::{AnyPool, Row as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The installation's database, read only.
+    #[arg(long)]
+    database: String,
+    /// Where it writes: another file, or the same PostgreSQL.
+    #[arg(long)]
+    writes: String,
+    #[arg(long)]
+    listen: SocketAddr,
+    /// The server's own certificate and key, PEM.
+    #[arg(long)]
+    certificate: PathBuf,
+    #[arg(long)]
+    key: PathBuf,
+}
+
+struct Floor {
+    reads: AnyPool,
+    writes: AnyPool,
+}
+
+type Failure = (StatusCode, String);
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+pub(crate) async fn run(options: Options) -> anyhow::Result<Value> {
+    sqlx::any::install_default_drivers();
+    let floor = Floor {
+        reads: pool(&options.database, 4).await?,
+        // SQLite has one writer; a pool of more would wait for locks.
+        writes: pool(&options.writes, if options.writes.starts_with("sqlite") { 1 } else { 8 }).await?,
+    };
+    sqlx::query("CREATE TABLE IF NOT EXISTS floor (key TEXT PRIMARY KEY, body TEXT NOT NULL)")
+        .execute(&floor.writes)
+        .await?;
+    let router = Router::new()
+        .route("/list", routing::get(list))
+        .route("/item", routing::get(item).put(put))
+        .with_state(Arc::new(floor));
+    let certificates = CertificateDer::pem_file_iter(&options.certificate)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&options.key)?;
+    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind(options.listen).await.context("the floor's port")?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (acceptor, router) = (acceptor.clone(), router.clone());
+        tokio::spawn(async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let service = TowerToHyperService::new(router);
+            let mut builder = http1::Builder::new();
+            // The client is done when it goes.
+            let _ = builder.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn pool(url: &str, most: u32) -> anyhow::Result<AnyPool> {
+    let sqlite = url.starts_with("sqlite");
+    let pool = AnyPoolOptions::new().max_connections(most).after_connect(move |connection, _| {
+        Box::pin(async move {
+            // As durable as the server's own.
+            let statements: &[&'static str] = if sqlite {
+                &["PRAGMA busy_timeout = 5000", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
+            } else {
+                &["SET synchronous_commit = on"]
+            };
+            for statement in statements {
+                sqlx::query(*statement).fetch_optional(&mut *connection).await?;
+            }
+            Ok(())
+        })
+    });
+    Ok(pool.connect(url).await?)
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    kind: String,
+    low: String,
+    high: String,
+    limit: i64,
+}
+
+async fn list(
+    State(floor): State<Arc<Floor>>,
+    Query(asked): Query<Listing>,
+) -> Result<Json<Value>, Failure> {
+    let rows = sqlx::query(
+        "SELECT id, type_name, location, tags, etag, body FROM resource
+         WHERE type_key = $1 AND key > $2 AND key < $3 ORDER BY key LIMIT $4",
+    )
+    .bind(asked.kind)
+    .bind(asked.low)
+    .bind(asked.high)
+    .bind(asked.limit)
+    .fetch_all(&floor.reads)
+    .await
+    .map_err(failed)?;
+    let value = rows.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(json!({ "value": value })))
+}
+
+#[derive(Deserialize)]
+struct Key {
+    key: String,
+}
+
+async fn item(State(floor): State<Arc<Floor>>, Query(asked): Query<Key>) -> Result<Json<Value>, Failure> {
+    let row = sqlx::query("SELECT id, type_name, location, tags, etag, body FROM resource WHERE key = $1")
+        .bind(asked.key)
+        .fetch_one(&floor.reads)
+        .await
+        .map_err(failed)?;
+    shown(&row).map(Json)
+}
+
+async fn put(
+    State(floor): State<Arc<Floor>>,
+    Query(asked): Query<Key>,
+    Json(body): Json<Value>,
+) -> Result<Json<Value>, Failure> {
+    sqlx::query("INSERT INTO floor (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body")
+        .bind(asked.key)
+        .bind(body.to_string())
+        .execute(&floor.writes)
+        .await
+        .map_err(failed)?;
+    Ok(Json(body))
+}
+
+fn shown(row: &AnyRow) -> Result<Value, Failure> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(failed);
+    let json = |text: &str| serde_json::from_str::<Value>(text).map_err(failed);
+    let id = text("id")?;
+    let tags: Option<String> = row.try_get("tags").map_err(failed)?;
+    let location: Option<String> = row.try_get("location").map_err(failed)?;
+    let mut body = json(&text("body")?)?;
+    body["name"] = id.rsplit('/').next().unwrap_or_default().into();
+    body["type"] = text("type_name")?.into();
+    body["location"] = location.into();
+    body["tags"] = tags.as_deref().map(json).transpose()?.unwrap_or_default();
+    body["etag"] = text("etag")?.into();
+    body["id"] = id.into();
+    Ok(body)
+}
