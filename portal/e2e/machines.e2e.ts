@@ -82,12 +82,15 @@ test('connecting a machine shows a command with a token that is shown once', asy
   await setLanguage(portal, 'en')
   const name = `e2e-${Date.now()}`
   await portal.getByLabel('Name of the token').fill(name)
+  await portal.getByRole('button', { name: 'Review the effect' }).click()
+  await expect(portal.getByText('1 machine may join with it within 1 hour.')).toBeVisible()
+  await expectAccessible(portal)
   await portal.getByRole('button', { name: 'Create the token' }).click()
   await expect(portal.getByText('sekisho-agent join')).toBeVisible()
   await portal.getByRole('button', { name: 'Done' }).click()
 
   await portal.goto(`${ready.url}/enrolment`)
   await portal.getByRole('button', { name: `Revoke ${name}` }).click()
-  await portal.getByRole('alertdialog').getByRole('button', { name: 'Revoke' }).click()
+  await portal.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
   await expect(portal.getByRole('cell', { name, exact: true })).toBeHidden()
 })

@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react'
 import { Dialog as AriaDialog, Heading, Modal, ModalOverlay } from 'react-aria-components'
 import { cx } from './cx.ts'
+import { useFocusAfterwards } from './focus.ts'
 
 type Props = {
   title: ReactNode
@@ -13,6 +14,7 @@ type Props = {
 }
 
 export function Dialog({ title, subtitle, onClose, children, footer, role = 'dialog', wide = false }: Props) {
+  useFocusAfterwards()
   return (
     <ModalOverlay
       isOpen
