@@ -111,10 +111,7 @@ struct Listing {
     limit: i64,
 }
 
-async fn list(
-    State(floor): State<Arc<Floor>>,
-    Query(asked): Query<Listing>,
-) -> Result<Json<Value>, Failure> {
+async fn list(State(floor): State<Arc<Floor>>, Query(asked): Query<Listing>) -> Result<Json<Value>, Failure> {
     let rows = sqlx::query(
         "SELECT id, type_name, location, tags, etag, body FROM resource
          WHERE type_key = $1 AND key > $2 AND key < $3 ORDER BY key LIMIT $4",
@@ -149,12 +146,14 @@ async fn put(
     Query(asked): Query<Key>,
     Json(body): Json<Value>,
 ) -> Result<Json<Value>, Failure> {
-    sqlx::query("INSERT INTO floor (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body")
-        .bind(asked.key)
-        .bind(body.to_string())
-        .execute(&floor.writes)
-        .await
-        .map_err(failed)?;
+    sqlx::query(
+        "INSERT INTO floor (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    )
+    .bind(asked.key)
+    .bind(body.to_string())
+    .execute(&floor.writes)
+    .await
+    .map_err(failed)?;
     Ok(Json(body))
 }
 

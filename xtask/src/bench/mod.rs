@@ -143,11 +143,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     setup::packages(setup::DEMO)?;
     setup::packages(setup::TESTS)?;
     sekisho_lab::requirements().map_err(anyhow::Error::msg)?;
-    let (sizes, programs) = if options.smoke {
-        (SMOKE, crate::debug_dir())
-    } else {
-        (FULL, release()?)
-    };
+    let (sizes, programs) = if options.smoke { (SMOKE, crate::debug_dir()) } else { (FULL, release()?) };
     let bench = Bench { sizes, smoke: options.smoke, programs };
     let mut lines = Vec::new();
     for group in &FOUNDATION {
