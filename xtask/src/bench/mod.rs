@@ -140,14 +140,12 @@ const FOUNDATION: [Group; 6] = [
 
 /// Measures and prints. Whether figures hold does not change how this ends: it reports.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    setup::packages(setup::DEMO)?;
-    setup::packages(setup::TESTS)?;
+    if !options.smoke {
+        setup::packages(setup::DEMO)?;
+        setup::packages(&[setup::POSTGRESQL])?;
+    }
     sekisho_lab::requirements().map_err(anyhow::Error::msg)?;
-    let (sizes, programs) = if options.smoke {
-        (SMOKE, crate::debug_dir())
-    } else {
-        (FULL, release()?)
-    };
+    let (sizes, programs) = if options.smoke { (SMOKE, crate::debug_dir()) } else { (FULL, release()?) };
     let bench = Bench { sizes, smoke: options.smoke, programs };
     let mut lines = Vec::new();
     for group in &FOUNDATION {
