@@ -479,7 +479,8 @@ mod tests {
     #[test]
     fn what_is_above_a_child_of_a_management_group_is_the_management_group() {
         let corp = "/providers/Microsoft.Management/managementGroups/corp";
-        let child = Scope::parse(&format!("{corp}/subscriptions/33333333-3333-3333-3333-333333333333")).unwrap();
+        let child =
+            Scope::parse(&format!("{corp}/subscriptions/33333333-3333-3333-3333-333333333333")).unwrap();
         assert!(matches!(child.parent(), Some(Scope::ManagementGroup(name)) if name == "corp"));
     }
 

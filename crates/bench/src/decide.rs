@@ -67,7 +67,10 @@ fn role(n: u64) -> RoleId {
 }
 fn operation(n: u64) -> String {
     let kind = n / 5;
-    format!("Sekisho.Test/type{kind}/{}", ["read", "write", "delete", "start/action", "stop/action"][n as usize % 5])
+    format!(
+        "Sekisho.Test/type{kind}/{}",
+        ["read", "write", "delete", "start/action", "stop/action"][n as usize % 5]
+    )
 }
 fn subscription(machine: u64) -> String {
     format!("/subscriptions/{}", Uuid::from_u64_pair(4, machine / TOGETHER / TOGETHER))

@@ -113,10 +113,7 @@ struct Listing {
 }
 
 /// The machines whose keys lie between two.
-async fn list(
-    State(floor): State<Arc<Floor>>,
-    Query(asked): Query<Listing>,
-) -> Result<Json<Value>, Failure> {
+async fn list(State(floor): State<Arc<Floor>>, Query(asked): Query<Listing>) -> Result<Json<Value>, Failure> {
     let between = (asked.low, asked.high);
     let value = machines(&floor, [&between, &between], asked.limit).await?;
     Ok(Json(json!({ "value": value })))
@@ -158,11 +155,13 @@ async fn machines(
         .bind(limit)
         .fetch_all(&floor.reads)
     };
-    let states = sqlx::query("SELECT key, body FROM document WHERE kind = $1 AND key >= $2 AND key <= $3 ORDER BY key")
-        .bind("machine")
-        .bind(own.0.clone())
-        .bind(own.1.clone())
-        .fetch_all(&floor.reads);
+    let states = sqlx::query(
+        "SELECT key, body FROM document WHERE kind = $1 AND key >= $2 AND key <= $3 ORDER BY key",
+    )
+    .bind("machine")
+    .bind(own.0.clone())
+    .bind(own.1.clone())
+    .fetch_all(&floor.reads);
     let machines = resources("microsoft.compute/virtualmachines", own).await.map_err(failed)?;
     let mut states: HashMap<String, Value> = states
         .await
@@ -199,12 +198,14 @@ async fn put(
     Query(asked): Query<Key>,
     Json(body): Json<Value>,
 ) -> Result<Json<Value>, Failure> {
-    sqlx::query("INSERT INTO floor (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body")
-        .bind(asked.key)
-        .bind(body.to_string())
-        .execute(&floor.writes)
-        .await
-        .map_err(failed)?;
+    sqlx::query(
+        "INSERT INTO floor (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    )
+    .bind(asked.key)
+    .bind(body.to_string())
+    .execute(&floor.writes)
+    .await
+    .map_err(failed)?;
     Ok(Json(body))
 }
 

@@ -53,17 +53,18 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Another version of the library may be linked in with another provider: there is to be one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let result = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(
-        |runtime| match arguments.command {
-            Command::Decide(options) => decide::run(&options),
-            Command::Load => runtime.block_on(load::run()),
-            Command::Floor(options) => runtime.block_on(floor::run(options)),
-            Command::Events(options) => runtime.block_on(events::run(&options)),
-            Command::Start { ca, url, times, program } => {
-                runtime.block_on(start::run(&ca, &url, times, &program))
-            }
-        },
-    );
+    let result =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(
+            |runtime| match arguments.command {
+                Command::Decide(options) => decide::run(&options),
+                Command::Load => runtime.block_on(load::run()),
+                Command::Floor(options) => runtime.block_on(floor::run(options)),
+                Command::Events(options) => runtime.block_on(events::run(&options)),
+                Command::Start { ca, url, times, program } => {
+                    runtime.block_on(start::run(&ca, &url, times, &program))
+                }
+            },
+        );
     match result {
         Ok(value) => {
             print(&value);

@@ -27,8 +27,7 @@ fn world() -> &'static World {
     WORLD.get_or_init(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let dir = crate::directory();
-        let store =
-            runtime.block_on(Store::open(&format!("sqlite://{}/db", dir.path().display()))).unwrap();
+        let store = runtime.block_on(Store::open(&format!("sqlite://{}/db", dir.path().display()))).unwrap();
         let place = Place::parse(&dir.path().display().to_string()).unwrap();
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
         let file = dir.path().join(Uuid::nil().to_string()).join("it");

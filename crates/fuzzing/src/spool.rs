@@ -37,7 +37,11 @@ pub fn spool(data: &[u8]) {
     spool.append(1, "test.last", Map::new()).expect("nothing can be appended");
     spool.sync().unwrap();
     let sent = drain(&spool);
-    assert!(matches!(sent.last(), Some(Entry::Event { kind, .. }) if kind == "test.last"), "{:?}", sent.last());
+    assert!(
+        matches!(sent.last(), Some(Entry::Event { kind, .. }) if kind == "test.last"),
+        "{:?}",
+        sent.last()
+    );
     drop(spool);
     assert_eq!(drain(&open(dir.path(), 78)), sent, "a restart changes what is sent");
 }

@@ -367,9 +367,12 @@ mod tests {
 
     #[test]
     fn a_lake_that_is_nowhere_and_a_retention_of_no_days_name_themselves() {
-        for (key, value) in
-            [("LAKE", "lake"), ("LAKE", "s3://user:secret@bucket/x"), ("LAKE", "s4://user:secret@bucket/x"), ("LAKE_RETENTION_DAYS", "0")]
-        {
+        for (key, value) in [
+            ("LAKE", "lake"),
+            ("LAKE", "s3://user:secret@bucket/x"),
+            ("LAKE", "s4://user:secret@bucket/x"),
+            ("LAKE_RETENTION_DAYS", "0"),
+        ] {
             let environment = BTreeMap::from([(format!("SEKISHO_{key}"), value.to_owned())]);
             let error = Config::load(None, &environment).unwrap_err().to_string();
             assert!(error.contains(&key.to_lowercase()) && !error.contains("secret"), "{error}");

@@ -20,7 +20,15 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> anyhow::Result<()
     let world = dir.path().join("world.json");
     let [assignments, machines, decisions] = bench.sizes.access.map(|n| n.to_string());
     let mut decide = Command::new(bench.programs.join("sekisho-bench"));
-    decide.args(["decide", "--assignments", &assignments, "--machines", &machines, "--decisions", &decisions]);
+    decide.args([
+        "decide",
+        "--assignments",
+        &assignments,
+        "--machines",
+        &machines,
+        "--decisions",
+        &decisions,
+    ]);
     let ours = json_of(decide.arg("--cedar").arg(&world))?;
     let ours = ours["p50Us"].as_f64().context("no p50")?;
     results.note(DECISION, ours, None);

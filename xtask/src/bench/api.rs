@@ -48,12 +48,8 @@ fn on(bench: &Bench, database: Database, results: &mut Results) -> anyhow::Resul
     let _floor = Ends(serve_floor(bench, &installation, floor)?);
     let token = installation.api.token();
     let (url, ca) = (&installation.site.url, installation.key("ca.pem"));
-    let ours = |method: &str, path: String, body: &str| {
-        json!({"url": format!("{url}{path}"), "ca": ca, "method": method, "token": token, "body": body})
-    };
-    let floors = |method: &str, path: String, body: &str| {
-        json!({"url": format!("https://localhost:{floor}{path}"), "ca": ca, "method": method, "body": body})
-    };
+    let ours = |method: &str, path: String, body: &str| json!({"url": format!("{url}{path}"), "ca": ca, "method": method, "token": token, "body": body});
+    let floors = |method: &str, path: String, body: &str| json!({"url": format!("https://localhost:{floor}{path}"), "ca": ca, "method": method, "body": body});
     let group = group(&installation.site, 0);
     let kind = "Microsoft.Compute/virtualMachines";
     let key = group.to_lowercase();
@@ -76,7 +72,9 @@ fn on(bench: &Bench, database: Database, results: &mut Results) -> anyhow::Resul
     let took = load(bench, [1, 50, sizes.rounds, 50], [ours("GET", path, ""), floors("GET", query, "")])?;
     results.note(get(database), p50(&took[0])?, Some(p50(&took[1])?));
 
-    let path = format!("{group}/providers/Microsoft.Network/applicationSecurityGroups/asg-{{n}}?api-version=2024-05-01");
+    let path = format!(
+        "{group}/providers/Microsoft.Network/applicationSecurityGroups/asg-{{n}}?api-version=2024-05-01"
+    );
     let body = json!({"location": "home", "tags": {"stage": "test"}, "properties": {}}).to_string();
     let writes = [ours("PUT", path, &body), floors("PUT", format!("/item?key={key}/asg-{{n}}"), &body)];
     let took = load(bench, [WRITERS, WRITERS, 4, sizes.writes], writes)?;
@@ -94,8 +92,7 @@ fn load(bench: &Bench, plan: [usize; 4], targets: [Value; 2]) -> anyhow::Result<
     let plan = json!({
         "connections": connections, "warm": warm, "rounds": rounds, "requests": requests, "targets": targets,
     });
-    let took =
-        json_with(Command::new(bench.programs.join("sekisho-bench")).arg("load"), &plan.to_string())?;
+    let took = json_with(Command::new(bench.programs.join("sekisho-bench")).arg("load"), &plan.to_string())?;
     eprintln!("{took}");
     Ok(took)
 }

@@ -114,7 +114,9 @@ fn rounded(value: f64) -> f64 {
 
 /// The table of `docs/reference/benchmarks.md`.
 pub(crate) fn table(lines: &[Value]) -> String {
-    let mut out = "| figure | unit | ours | peer | | ratio | target | holds |\n|---|---|---|---|---|---|---|---|\n".to_owned();
+    let mut out =
+        "| figure | unit | ours | peer | | ratio | target | holds |\n|---|---|---|---|---|---|---|---|\n"
+            .to_owned();
     for line in lines {
         let text = |field: &str| match &line[field] {
             Value::Null => String::new(),

@@ -41,7 +41,8 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> anyhow::Result<()
     site.attach(api, NSG)?;
     site.wait_for_rules(api)?;
     let monitors = site.machines.iter().map(|m| Monitor::start(&m.host)).collect::<Result<Vec<_>, _>>()?;
-    let path = format!("{}/securityRules/bench?api-version=2024-05-01", site.network("networkSecurityGroups", NSG));
+    let path =
+        format!("{}/securityRules/bench?api-version=2024-05-01", site.network("networkSecurityGroups", NSG));
     let mut took = Vec::new();
     for change in 0..=bench.sizes.changes {
         let port = FIRST_PORT + change;
@@ -137,7 +138,18 @@ fn az(bench: &Bench, installation: &Installation, results: &mut Results) -> anyh
     for number in 0..=bench.sizes.az {
         let (name, priority) = (format!("rule-{number}"), (200 + number).to_string());
         let took = run(&[
-            "network", "nsg", "rule", "create", "-g", GROUP, "--nsg-name", NSG, "-n", &name, "--priority", &priority,
+            "network",
+            "nsg",
+            "rule",
+            "create",
+            "-g",
+            GROUP,
+            "--nsg-name",
+            NSG,
+            "-n",
+            &name,
+            "--priority",
+            &priority,
         ])?;
         let start = run(&["version"])?;
         if number > 0 {

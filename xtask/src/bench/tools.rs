@@ -189,8 +189,12 @@ pub(crate) fn json_of(command: &mut Command) -> anyhow::Result<Value> {
 /// The same for a program that reads its standard input.
 pub(crate) fn json_with(command: &mut Command, input: &str) -> anyhow::Result<Value> {
     let name = command.get_program().display().to_string();
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context(name.clone())?;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context(name.clone())?;
     if let Some(mut pipe) = child.stdin.take() {
         pipe.write_all(input.as_bytes())?;
     }

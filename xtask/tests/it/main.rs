@@ -67,6 +67,9 @@ fn every_figure_of_the_foundation_can_be_measured() {
         let figure = line["figure"].as_str().unwrap();
         assert_eq!(line.get("error").is_some(), WITHOUT_PEERS.contains(&figure), "{line}\n{said}");
         assert!(line["ours"].is_number() || figure.starts_with("az "), "{line}");
-        assert!(line["peer"].is_number() || line["peer_name"].is_null() || line.get("error").is_some(), "{line}");
+        assert!(
+            line["peer"].is_number() || line["peer_name"].is_null() || line.get("error").is_some(),
+            "{line}"
+        );
     }
 }

@@ -11,8 +11,30 @@ use sekisho_fuzzing::Body;
 
 /// Strings that decide something somewhere.
 const WORDS: [&str; 24] = [
-    "/providers/", "/resourceGroups/", "/subscriptions/", " and ", " or ", "not ", "(", ")", "''", "/any(c:c eq ",
-    "skj1.", ".", ":", "=", "\n", "\"", "{", "}", "%2f", "\u{a0}", "\u{0}", "東", "1e400", "18446744073709551615",
+    "/providers/",
+    "/resourceGroups/",
+    "/subscriptions/",
+    " and ",
+    " or ",
+    "not ",
+    "(",
+    ")",
+    "''",
+    "/any(c:c eq ",
+    "skj1.",
+    ".",
+    ":",
+    "=",
+    "\n",
+    "\"",
+    "{",
+    "}",
+    "%2f",
+    "\u{a0}",
+    "\u{0}",
+    "東",
+    "1e400",
+    "18446744073709551615",
 ];
 
 #[derive(Debug, Clone)]
