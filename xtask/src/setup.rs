@@ -22,10 +22,12 @@ pub(crate) const DEMO: &[Need] = &[
     ("python3", "python3"),
 ];
 
+/// The client's programs are often there without the server's.
+pub(crate) const POSTGRESQL: Need = ("/usr/lib/postgresql/*/bin/initdb", "postgresql");
+
 /// What the tests need beside that.
 pub(crate) const TESTS: &[Need] = &[
-    // The client's programs are often there without the server's.
-    ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
+    POSTGRESQL,
     ("/usr/share/doc/libfaketime/copyright", "libfaketime"),
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),

@@ -1,6 +1,7 @@
 //! The floor under the server's figures: the same query, over TLS too, by a handler that does nothing else: no rights,
 //! no audit, no change feed, no etags.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,7 +63,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Value> {
         .await?;
     let router = Router::new()
         .route("/list", routing::get(list))
-        .route("/item", routing::get(item).put(put))
+        .route("/machine", routing::get(machine))
+        .route("/item", routing::put(put))
         .with_state(Arc::new(floor));
     let certificates = CertificateDer::pem_file_iter(&options.certificate)?.collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_file(&options.key)?;
@@ -105,40 +107,90 @@ async fn pool(url: &str, most: u32) -> anyhow::Result<AnyPool> {
 
 #[derive(Deserialize)]
 struct Listing {
-    kind: String,
     low: String,
     high: String,
     limit: i64,
 }
 
+/// The machines whose keys lie between two.
 async fn list(State(floor): State<Arc<Floor>>, Query(asked): Query<Listing>) -> Result<Json<Value>, Failure> {
-    let rows = sqlx::query(
-        "SELECT id, type_name, location, tags, etag, body FROM resource
-         WHERE type_key = $1 AND key > $2 AND key < $3 ORDER BY key LIMIT $4",
-    )
-    .bind(asked.kind)
-    .bind(asked.low)
-    .bind(asked.high)
-    .bind(asked.limit)
-    .fetch_all(&floor.reads)
-    .await
-    .map_err(failed)?;
-    let value = rows.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+    let between = (asked.low, asked.high);
+    let value = machines(&floor, [&between, &between], asked.limit).await?;
     Ok(Json(json!({ "value": value })))
+}
+
+#[derive(Deserialize)]
+struct One {
+    group: String,
+    name: String,
+}
+
+/// One machine by the same queries.
+async fn machine(
+    State(floor): State<Arc<Floor>>,
+    Query(One { group, name }): Query<One>,
+) -> Result<Json<Value>, Failure> {
+    // '.' follows '-' in ASCII.
+    let key = format!("{group}/providers/microsoft.compute/virtualmachines/{name}");
+    let stem = format!("{group}/providers/microsoft.network/networkinterfaces/{name}");
+    let interfaces = (format!("{stem}-"), format!("{stem}."));
+    let machines = machines(&floor, [&(key.clone(), key), &interfaces], 16).await?;
+    machines.into_iter().next().map(Json).ok_or_else(|| failed("no such machine"))
+}
+
+/// Machines with what is kept of each and its network interfaces: three queries.
+async fn machines(
+    floor: &Floor,
+    [own, beside]: [&(String, String); 2],
+    limit: i64,
+) -> Result<Vec<Value>, Failure> {
+    let resources = |kind: &'static str, (low, high): &(String, String)| {
+        sqlx::query(
+            "SELECT key, id, type_name, location, tags, etag, body FROM resource
+             WHERE type_key = $1 AND key >= $2 AND key <= $3 ORDER BY key LIMIT $4",
+        )
+        .bind(kind)
+        .bind(low.clone())
+        .bind(high.clone())
+        .bind(limit)
+        .fetch_all(&floor.reads)
+    };
+    let states = sqlx::query(
+        "SELECT key, body FROM document WHERE kind = $1 AND key >= $2 AND key <= $3 ORDER BY key",
+    )
+    .bind("machine")
+    .bind(own.0.clone())
+    .bind(own.1.clone())
+    .fetch_all(&floor.reads);
+    let machines = resources("microsoft.compute/virtualmachines", own).await.map_err(failed)?;
+    let mut states: HashMap<String, Value> = states
+        .await
+        .map_err(failed)?
+        .iter()
+        .map(|row| Ok((text(row, "key")?, json_in(row, "body")?)))
+        .collect::<Result<_, Failure>>()?;
+    let mut interfaces: HashMap<String, Vec<Value>> = HashMap::new();
+    for row in resources("microsoft.network/networkinterfaces", beside).await.map_err(failed)? {
+        let body = json_in(&row, "body")?;
+        let machine = body["properties"]["virtualMachine"]["id"].as_str().unwrap_or_default();
+        let id = json!({"id": text(&row, "id")?});
+        interfaces.entry(machine.to_ascii_lowercase()).or_default().push(id);
+    }
+    let mut value = Vec::with_capacity(machines.len());
+    for row in &machines {
+        let key = text(row, "key")?;
+        let mut body = shown(row)?;
+        body["properties"]["sekisho"] = states.remove(&key).unwrap_or_default();
+        body["properties"]["networkProfile"] =
+            json!({"networkInterfaces": interfaces.remove(&key).unwrap_or_default()});
+        value.push(body);
+    }
+    Ok(value)
 }
 
 #[derive(Deserialize)]
 struct Key {
     key: String,
-}
-
-async fn item(State(floor): State<Arc<Floor>>, Query(asked): Query<Key>) -> Result<Json<Value>, Failure> {
-    let row = sqlx::query("SELECT id, type_name, location, tags, etag, body FROM resource WHERE key = $1")
-        .bind(asked.key)
-        .fetch_one(&floor.reads)
-        .await
-        .map_err(failed)?;
-    shown(&row).map(Json)
 }
 
 async fn put(
@@ -157,18 +209,24 @@ async fn put(
     Ok(Json(body))
 }
 
+fn text(row: &AnyRow, column: &str) -> Result<String, Failure> {
+    row.try_get(column).map_err(failed)
+}
+
+fn json_in(row: &AnyRow, column: &str) -> Result<Value, Failure> {
+    serde_json::from_str(&text(row, column)?).map_err(failed)
+}
+
 fn shown(row: &AnyRow) -> Result<Value, Failure> {
-    let text = |column: &str| row.try_get::<String, _>(column).map_err(failed);
-    let json = |text: &str| serde_json::from_str::<Value>(text).map_err(failed);
-    let id = text("id")?;
+    let id = text(row, "id")?;
     let tags: Option<String> = row.try_get("tags").map_err(failed)?;
     let location: Option<String> = row.try_get("location").map_err(failed)?;
-    let mut body = json(&text("body")?)?;
+    let mut body = json_in(row, "body")?;
     body["name"] = id.rsplit('/').next().unwrap_or_default().into();
-    body["type"] = text("type_name")?.into();
+    body["type"] = text(row, "type_name")?.into();
     body["location"] = location.into();
-    body["tags"] = tags.as_deref().map(json).transpose()?.unwrap_or_default();
-    body["etag"] = text("etag")?.into();
+    body["tags"] = tags.as_deref().map(serde_json::from_str).transpose().map_err(failed)?.unwrap_or_default();
+    body["etag"] = text(row, "etag")?.into();
     body["id"] = id.into();
     Ok(body)
 }

@@ -59,14 +59,16 @@ fn on(bench: &Bench, database: Database, results: &mut Results) -> anyhow::Resul
     if listed.len() != sizes.together {
         bail!("{} machines were listed", listed.len());
     }
-    let query =
-        format!("/list?kind={}&low={key}/&high={key}0&limit={}", kind.to_lowercase(), sizes.together + 1);
+    // As many interfaces as there may be.
+    let query = format!("/list?low={key}/&high={key}0&limit={}", 10 * sizes.together);
     let took = load(bench, [1, 10, sizes.rounds, 5], [ours("GET", machines, ""), floors("GET", query, "")])?;
     results.note(list(sizes, database), p50(&took[0])?, Some(p50(&took[1])?));
 
     let id = listed[0]["id"].as_str().context("a machine without an id")?;
     let path = format!("{id}?api-version=2024-07-01");
-    let query = format!("/item?key={}", id.to_lowercase());
+    let name = id.rsplit('/').next().unwrap_or_default();
+    // The keys of one machine, of its state and of its interfaces lie between these.
+    let query = format!("/machine?group={key}&name={name}");
     let took = load(bench, [1, 50, sizes.rounds, 50], [ours("GET", path, ""), floors("GET", query, "")])?;
     results.note(get(database), p50(&took[0])?, Some(p50(&took[1])?));
 

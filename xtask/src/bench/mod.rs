@@ -140,8 +140,10 @@ const FOUNDATION: [Group; 6] = [
 
 /// Measures and prints. Whether figures hold does not change how this ends: it reports.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    setup::packages(setup::DEMO)?;
-    setup::packages(setup::TESTS)?;
+    if !options.smoke {
+        setup::packages(setup::DEMO)?;
+        setup::packages(&[setup::POSTGRESQL])?;
+    }
     sekisho_lab::requirements().map_err(anyhow::Error::msg)?;
     let (sizes, programs) = if options.smoke { (SMOKE, crate::debug_dir()) } else { (FULL, release()?) };
     let bench = Bench { sizes, smoke: options.smoke, programs };
