@@ -127,6 +127,28 @@ async function watch(page: Page, expected: RegExp[]) {
   return problems
 }
 
+/** How far what is seen has jumped since the page was loaded, without anybody's doing (CLS, without its windows). */
+export const layoutShift = (page: Page) =>
+  page.evaluate(
+    () =>
+      new Promise<number>((resolve) => {
+        type Shift = PerformanceEntry & { value: number; hadRecentInput: boolean }
+        let sum = 0
+        const add = (entries: PerformanceEntry[]) => {
+          for (const shift of entries as Shift[]) if (!shift.hadRecentInput) sum += shift.value
+        }
+        const observer = new PerformanceObserver((list) => add(list.getEntries()))
+        observer.observe({ type: 'layout-shift', buffered: true })
+        // What happened in this frame is recorded by the next.
+        requestAnimationFrame(() =>
+          requestAnimationFrame(() => {
+            add(observer.takeRecords())
+            resolve(sum)
+          }),
+        )
+      }),
+  )
+
 /** Serious and critical findings fail; lesser ones are for reading. */
 export async function expectAccessible(page: Page) {
   const { violations } = await new AxeBuilder({ page }).analyze()

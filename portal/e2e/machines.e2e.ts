@@ -14,7 +14,7 @@ test('every connected machine is in the grid, and the filter finds one', async (
   if (!first || !second) throw new Error('the demo has fewer than two machines')
   await portal.getByRole('searchbox', { name: /^Filter by name/ }).fill(first.name)
   await expect(grid.getByRole('link', { name: second.name, exact: true })).toBeHidden()
-  expect(new URL(portal.url()).searchParams.get('q')).toBe(first.name)
+  await expect.poll(() => new URL(portal.url()).searchParams.get('q'), 'the URL follows').toBe(first.name)
   await expectAccessible(portal)
 
   await grid.focus()

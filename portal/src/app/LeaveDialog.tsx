@@ -3,13 +3,13 @@ import { Dialog } from '../ui/Dialog.tsx'
 import { messages } from './i18n.ts'
 
 const m = messages({
-  title: { en: 'Leave without saving?', ja: '保存せずに移動しますか?' },
+  title: { en: 'Leave without saving?', ja: '保存せずに閉じますか?' },
   why: {
     en: 'What you entered here has not been saved.',
     ja: '入力した内容はまだ保存されていません。',
   },
   stay: { en: 'Keep editing', ja: '編集を続ける' },
-  leave: { en: 'Discard and leave', ja: '破棄して移動' },
+  leave: { en: 'Discard and leave', ja: '破棄して閉じる' },
 })
 
 export default function LeaveDialog({ answer }: { answer: (leave: boolean) => void }) {

@@ -35,6 +35,12 @@ const m = messages({
     en: (obeying: number, total: number) => `${num(obeying)} of ${plural(total, 'machine obeys', 'machines obey')}`,
     ja: (obeying: number, total: number) => `${num(total)} 台中 ${num(obeying)} 台が適用済み`,
   },
+  obeyGeneration: {
+    en: (obeying: number, total: number, generation: number) =>
+      `${num(obeying)} of ${plural(total, 'machine obeys', 'machines obey')} generation ${num(generation)}`,
+    ja: (obeying: number, total: number, generation: number) =>
+      `${num(total)} 台中 ${num(obeying)} 台が世代 ${num(generation)} を適用済み`,
+  },
   failing: {
     en: (count: number) => `${plural(count, 'machine', 'machines')} could not apply it`,
     ja: (count: number) => `${num(count)} 台は適用に失敗`,
@@ -49,7 +55,7 @@ const m = messages({
     ja: (count: number) => `ほか閲覧権限のない ${num(count)} 台`,
   },
   machines: { en: 'Machines', ja: 'マシン' },
-  generation: { en: (n: number) => `after generation ${num(n)}`, ja: (n: number) => `世代 ${num(n)} の次` },
+  generation: { en: (n: number) => `generation ${num(n)}`, ja: (n: number) => `世代 ${num(n)}` },
 })
 
 const stateText = messages({
@@ -112,6 +118,8 @@ export default function OperationTray({ trigger, onClose }: Props) {
 
 function OperationRow({ operation, onClose }: { operation: Operation; onClose: () => void }) {
   const { target, state, error, total, obeying, failing, away, unseen, machines = {}, startedAt } = operation
+  const { generation } = operation
+  const progress = generation ? m.obeyGeneration(obeying, total, generation) : m.obey(obeying, total)
   const rows = Object.entries(machines).toSorted(([, a], [, b]) => order[a.state] - order[b.state])
   const name = target.id ? (
     <ResourceLink id={target.id} className="font-medium break-all text-accent" onClick={onClose} />
@@ -138,12 +146,12 @@ function OperationRow({ operation, onClose }: { operation: Operation; onClose: (
         {total > 0 && state !== 'sending' && (
           <>
             <progress
-              aria-label={m.obey(obeying, total)}
+              aria-label={progress}
               value={obeying}
               max={total}
               className="h-1.5 w-full appearance-none overflow-hidden rounded-full bg-line [&::-moz-progress-bar]:bg-ok [&::-webkit-progress-bar]:bg-line [&::-webkit-progress-value]:bg-ok"
             />
-            <p className="tnum text-xs text-ink-2">{m.obey(obeying, total)}</p>
+            <p className="tnum text-xs text-ink-2">{progress}</p>
           </>
         )}
         {failing > 0 && <p className="text-xs text-crit">{m.failing(failing)}</p>}
@@ -160,7 +168,7 @@ function OperationRow({ operation, onClose }: { operation: Operation; onClose: (
                   </ResourceLink>
                   <span className="shrink-0 text-ink-2">
                     {stateText[machine.state]}
-                    <span className="ml-1.5 text-ink-3">{m.generation(machine.generation)}</span>
+                    <span className="ml-1.5 text-ink-3">{m.generation(machine.generation + 1)}</span>
                   </span>
                 </li>
               ))}

@@ -6,7 +6,7 @@ import { types } from '../api/keys.ts'
 import { authQueries } from '../api/queries/auth.ts'
 import type { Session } from '../api/types.ts'
 import { cx } from '../ui/cx.ts'
-import { focusContent } from '../ui/focus.ts'
+import { keepFocusInContent } from '../ui/focus.ts'
 import { Toasts } from '../ui/Toasts.tsx'
 import { connectEvents, useLive } from './events.ts'
 import { messages } from './i18n.ts'
@@ -53,7 +53,7 @@ export function Shell() {
   })
   useEffect(() => onSignedIn(onSession), [])
   useShortcuts({ onPalette: () => setPalette(true), onHelp: () => setHelp(true) })
-  useEffect(focusContent, [path])
+  useEffect(keepFocusInContent, [])
 
   return (
     <>

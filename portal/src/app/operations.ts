@@ -22,6 +22,8 @@ export type Operation = {
   obeying: number
   away: number
   failing: number
+  /** The generation that makes a machine obey, when it is the same for all. */
+  generation?: number
   /** Machines that the person may not see: nobody tells how far they are. */
   unseen: number
 }
@@ -84,7 +86,9 @@ export async function carryOut<T>(reviewed: Reviewed, run: (send: Send) => Promi
     .filter((machine) => machine.changes.length > 0)
     .map(({ id, name, generation }) => [id.toLowerCase(), { name, generation, state: 'waiting' } as const] as const)
   const id = crypto.randomUUID()
-  const counts = { total: followers.length, obeying: 0, away: 0, failing: 0, unseen: otherMachines }
+  const generations = new Set(followers.map(([, machine]) => machine.generation + 1))
+  const generation = generations.size === 1 ? [...generations][0] : undefined
+  const counts = { total: followers.length, obeying: 0, away: 0, failing: 0, unseen: otherMachines, generation }
   const { operation, target } = first
   const more = reviewed.writes.length - 1
   keep([{ id, operation, target, more, startedAt: now(), state: 'sending', ...counts }, ...operations.get()])

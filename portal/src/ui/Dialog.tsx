@@ -1,7 +1,6 @@
 import type { ReactNode } from 'react'
 import { Dialog as AriaDialog, Heading, Modal, ModalOverlay } from 'react-aria-components'
 import { cx } from './cx.ts'
-import { useFocusAfterwards } from './focus.ts'
 
 type Props = {
   title: ReactNode
@@ -14,7 +13,6 @@ type Props = {
 }
 
 export function Dialog({ title, subtitle, onClose, children, footer, role = 'dialog', wide = false }: Props) {
-  useFocusAfterwards()
   return (
     <ModalOverlay
       isOpen

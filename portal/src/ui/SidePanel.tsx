@@ -3,7 +3,6 @@ import type { ReactNode } from 'react'
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components'
 import { messages } from '../app/i18n.ts'
 import { cx } from './cx.ts'
-import { useFocusAfterwards } from './focus.ts'
 
 const m = messages({ close: { en: 'Close', ja: '閉じる' } })
 
@@ -18,7 +17,6 @@ type Props = {
 
 /** Work on one thing while the page stays in sight. Escape and the shade close it. */
 export function SidePanel({ title, subtitle, onClose, children, footer, wide = false }: Props) {
-  useFocusAfterwards()
   return (
     <ModalOverlay
       isOpen
