@@ -32,7 +32,7 @@ def site(tmp_path_factory):
         server, machine = started
         machines.hosts([desk, server, machine], ADDRESSES)
         allow(desk, server, home)
-        server.shell("cd /packages/old")
+        server.shell("ln -s /packages/old/*.deb .")
         yield SimpleNamespace(server=server, machine=machine, desk=desk, work=work)
     finally:
         for one in started:

@@ -44,7 +44,8 @@ def base(cache: Path) -> Path:
         sources = ["/etc/apt/sources.list"]
     wanted = ",".join(packages.split())
     call("mmdebstrap", "--variant=apt", f"--include={wanted}", RELEASE, str(tree), *sources)
-    # Its own cluster is made by the page that wants one.
+    # Each machine has the name that it is started with.
+    (tree / "etc/hostname").unlink(missing_ok=True)
     stamp.write_text(packages)
     return tree
 
@@ -102,8 +103,8 @@ class Place:
         return done.stdout
 
     def attempt(self, script, stdin="", seconds=180):
-        before = f"[ ! -e {self.state} ] || . {self.state}\nset -eo pipefail\n"
-        after = f'\n{{ declare -px; printf "cd %q\\n" "$PWD"; }} | grep -v "declare -.*r" > {self.state}\n'
+        before = f"cd; [ ! -e {self.state} ] || . {self.state}\nset -eo pipefail\n"
+        after = f'\n{{ declare -px; printf "cd %q\\n" "$PWD"; }} | grep -v "^declare -[a-z]*r" > {self.state}\n'
         return subprocess.run(
             [*self.prefix(), "/bin/bash", "-c", before + script + after],
             input=stdin,
@@ -188,7 +189,7 @@ class Machine(Place):
         return done.stdout.strip() in ("running", "degraded")
 
     def prefix(self):
-        return ["nsenter", "--target", self.leader, "--all", "--wd=/root"]
+        return ["nsenter", "--target", self.leader, "--all", "--root", "--wd"]
 
     def path(self):
         return PATH

@@ -47,6 +47,7 @@ pub(crate) fn run_with(options: &Options) -> anyhow::Result<()> {
         epoch: last_commit()?,
         work: work.path(),
         out: &out,
+        quick: options.debug,
     };
     let agent = build.agent(&build.stripped(&binaries.join("sekisho-agent"))?)?;
     build.server(&build.stripped(&binaries.join("sekisho"))?, &agent)?;
@@ -87,6 +88,8 @@ struct Build<'a> {
     epoch: String,
     work: &'a Path,
     out: &'a Path,
+    /// Rather soon than small.
+    quick: bool,
 }
 
 impl Build<'_> {
@@ -182,7 +185,7 @@ impl Build<'_> {
         put(&tree.join("DEBIAN"), &own)?;
         let path = self.out.join(format!("{}_{}_{}.deb", deb.name, self.version, self.architecture));
         run(Command::new("dpkg-deb")
-            .args(["--root-owner-group", "-Zxz", "--build"])
+            .args(["--root-owner-group", if self.quick { "-Znone" } else { "-Zxz" }, "--build"])
             .arg(&tree)
             .arg(&path)
             .env("SOURCE_DATE_EPOCH", &self.epoch)
@@ -197,7 +200,8 @@ impl Build<'_> {
         run(Command::new("tar")
             .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"])
             .arg(format!("--mtime=@{}", self.epoch))
-            .args(["--use-compress-program=gzip -9n", "-cf"])
+            .arg(format!("--use-compress-program=gzip -{}n", if self.quick { 1 } else { 9 }))
+            .arg("-cf")
             .arg(&path)
             .arg("-C")
             .arg(self.work)

@@ -35,6 +35,14 @@ pub(crate) const TESTS: &[Need] = &[
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 ];
 
+/// What the tests of the packages need.
+pub(crate) const MACHINES: &[Need] = &[
+    ("systemd-nspawn", "systemd-container"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("scp", "openssh-client"),
+    ("jq", "jq"),
+];
+
 /// The caches outside the checkout.
 pub(crate) fn cache() -> PathBuf {
     let given = std::env::var_os("SEKISHO_CACHE").map(PathBuf::from);

@@ -129,11 +129,17 @@ enum Db {
 
 #[derive(Subcommand)]
 enum ServicePrincipal {
-    /// Makes a service principal that owns a subscription and prints its password, once.
+    /// Makes a service principal with a role and prints its password, once.
     Create {
         /// What people call it.
         #[arg(long)]
         name: String,
+        /// The built-in role that it has: Owner when not given.
+        #[arg(long)]
+        role: Option<String>,
+        /// Where it has the role, such as / for everything: the first subscription when not given.
+        #[arg(long)]
+        scope: Option<String>,
     },
 }
 
@@ -183,8 +189,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let shown = if install_command { "installCommand" } else { "joinString" };
             print(&line(&ask("/agent-token", body).await?, shown));
         }
-        Command::ServicePrincipal { command: ServicePrincipal::Create { name } } => {
-            print(&pretty(&ask("/service-principal", serde_json::json!({ "displayName": name })).await?));
+        Command::ServicePrincipal { command: ServicePrincipal::Create { name, role, scope } } => {
+            let body = serde_json::json!({"displayName": name, "role": role, "scope": scope});
+            print(&pretty(&ask("/service-principal", body).await?));
         }
         Command::AuditVerify => print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?)),
         Command::Backup { file } if file.as_os_str() == "-" => {

@@ -125,7 +125,8 @@ async fn setup_link(State(app): State<Arc<App>>) -> Response {
 
 async fn service_principal(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
     let name = body["displayName"].as_str().unwrap_or("service principal").to_owned();
-    answer(signin::create_service_principal(&app, name).await)
+    let (role, scope) = (body["role"].as_str(), body["scope"].as_str());
+    answer(signin::create_service_principal(&app, name, role, scope).await)
 }
 
 async fn audit_verify(State(app): State<Arc<App>>) -> Response {
