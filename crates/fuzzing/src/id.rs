@@ -52,7 +52,7 @@ fn canonical(scope: &Scope) {
         let again = ResourceId::new(id.base_scope().clone(), id.namespace(), &chain).unwrap();
         assert_same(scope, &again.into());
         let name = id.type_name();
-        assert_eq!(name, TypeName::new(name.namespace.to_uppercase(), name.path.to_lowercase()));
+        assert_eq!(name, TypeName::new(name.namespace.to_ascii_uppercase(), name.path.to_ascii_lowercase()));
     }
     // Every parent is what its own text says, and the way up ends.
     let (mut at, mut steps) = (scope.clone(), 0);
