@@ -196,6 +196,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         compilers: vec![Arc::new(sekisho_nsg::provider::Compiler)],
         observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
         agents: Agents::default(),
+        admission: link::Admission::default(),
         store,
         lake,
         config,
