@@ -1,6 +1,6 @@
 import { AxeBuilder } from '@axe-core/playwright'
 import { type BrowserContext, chromium, expect, type Page, test as base } from '@playwright/test'
-import { existsSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { Authenticator } from './authenticator.ts'
 import { profile } from './ready.ts'
@@ -33,26 +33,34 @@ type Browser = {
   authenticator: Authenticator
   problems: string[]
   expected: RegExp[]
+  debuggingPort: number
 }
 type WorkerFixtures = { browserOfOwner: Browser }
-type TestFixtures = { portal: Page; newcomer: Page; expected: RegExp[]; authenticator: Authenticator }
+type TestFixtures = {
+  portal: Page
+  newcomer: Page
+  expected: RegExp[]
+  authenticator: Authenticator
+  debuggingPort: number
+}
 
 export const test = base.extend<TestFixtures, WorkerFixtures>({
   browserOfOwner: [
     async ({}, use) => {
+      const debuggingPort = await freePort()
       const context = await chromium.launchPersistentContext(join(profile, 'chromium'), {
         ...how,
+        args: [...flags, `--remote-debugging-port=${debuggingPort}`],
         ...look,
         permissions: ['clipboard-write'],
       })
-      await serveOwnBundle(context)
       const page = context.pages()[0] ?? (await context.newPage())
       const expected = [...expectedUrls]
       const problems = await watch(page, expected)
       const authenticator = await Authenticator.plugIn(page)
       // Also after a failure: the server knows the new passkey already, and the next browser needs it.
       await ensureSignedIn(page).finally(() => authenticator.save())
-      await use({ context, page, authenticator, problems, expected })
+      await use({ context, page, authenticator, problems, expected, debuggingPort })
       await context.close()
     },
     { scope: 'worker', timeout: 90_000 },
@@ -74,6 +82,9 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     expected.length = length
   },
 
+  /** For tools that drive the browser beside the test, on its own loopback port. */
+  debuggingPort: async ({ browserOfOwner: { debuggingPort } }, use) => use(debuggingPort),
+
   authenticator: async ({ browserOfOwner: { authenticator } }, use) => {
     await use(authenticator)
     await authenticator.setPresent(true)
@@ -93,18 +104,15 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
   },
 })
 
-/** With SEKISHO_DIST the portal is what `npm run build` made last, whatever the server was built with. */
-async function serveOwnBundle(context: BrowserContext) {
-  const dist = process.env.SEKISHO_DIST
-  if (!dist) return
-  await context.route(
-    (url) => !/^\/(api|auth|v1\.0|subscriptions|providers|openapi\.json)(\/|$)/.test(url.pathname),
-    async (route) => {
-      const file = join(dist, new URL(route.request().url()).pathname)
-      const isFile = file !== join(dist, '/') && existsSync(file)
-      await route.fulfill({ status: 200, path: isFile ? file : join(dist, 'index.html') })
-    },
-  )
+function freePort() {
+  return new Promise<number>((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
 }
 
 async function watch(page: Page, expected: RegExp[]) {
