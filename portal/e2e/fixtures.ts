@@ -1,6 +1,5 @@
 import { AxeBuilder } from '@axe-core/playwright'
 import { type BrowserContext, chromium, expect, type Page, test as base } from '@playwright/test'
-import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { Authenticator } from './authenticator.ts'
 import { profile } from './ready.ts'
@@ -20,7 +19,8 @@ const flags = [
 const expectedUrls = [/\/auth\/session$/, /\/auth\/setup\/inspect$/]
 const refusedToNewcomers = [/\/auth\/setup\/password\/finish$/, /\/auth\/password$/]
 
-const how = {
+/** How a browser is started that trusts the server. */
+export const how = {
   executablePath: process.env.SEKISHO_CHROMIUM ?? '/usr/bin/chromium',
   args: flags,
   env: { ...process.env, HOME: profile },
@@ -33,7 +33,6 @@ type Browser = {
   authenticator: Authenticator
   problems: string[]
   expected: RegExp[]
-  debuggingPort: number
 }
 type WorkerFixtures = { browserOfOwner: Browser }
 type TestFixtures = {
@@ -41,16 +40,13 @@ type TestFixtures = {
   newcomer: Page
   expected: RegExp[]
   authenticator: Authenticator
-  debuggingPort: number
 }
 
 export const test = base.extend<TestFixtures, WorkerFixtures>({
   browserOfOwner: [
     async ({}, use) => {
-      const debuggingPort = await freePort()
       const context = await chromium.launchPersistentContext(join(profile, 'chromium'), {
         ...how,
-        args: [...flags, `--remote-debugging-port=${debuggingPort}`],
         ...look,
         permissions: ['clipboard-write'],
       })
@@ -60,7 +56,7 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
       const authenticator = await Authenticator.plugIn(page)
       // Also after a failure: the server knows the new passkey already, and the next browser needs it.
       await ensureSignedIn(page).finally(() => authenticator.save())
-      await use({ context, page, authenticator, problems, expected, debuggingPort })
+      await use({ context, page, authenticator, problems, expected })
       await context.close()
     },
     { scope: 'worker', timeout: 90_000 },
@@ -82,9 +78,6 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     expected.length = length
   },
 
-  /** For tools that drive the browser beside the test, on its own loopback port. */
-  debuggingPort: async ({ browserOfOwner: { debuggingPort } }, use) => use(debuggingPort),
-
   authenticator: async ({ browserOfOwner: { authenticator } }, use) => {
     await use(authenticator)
     await authenticator.setPresent(true)
@@ -103,17 +96,6 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     }
   },
 })
-
-function freePort() {
-  return new Promise<number>((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-}
 
 async function watch(page: Page, expected: RegExp[]) {
   const problems: string[] = []

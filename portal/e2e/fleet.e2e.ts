@@ -1,8 +1,8 @@
-import { expect, type Page } from '@playwright/test'
+import { type Cookie, expect, type Page } from '@playwright/test'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { expectAccessible, test } from './fixtures.ts'
+import { expectAccessible, how, test } from './fixtures.ts'
 import { type FleetMachine, ready } from './ready.ts'
 import { setLanguage } from './signIn.ts'
 
@@ -138,22 +138,25 @@ test('the rows follow a key within 50 ms', async ({ portal }) => {
 
 /** What is asked of the desktop preset, in hundredths. */
 const leastScore = 95
-const run = promisify(execFile)
-
 type Judged = { scores: Record<string, number>; lost: string[]; finalUrl: string }
+
+async function judge(url: string, cookies: Cookie[]): Promise<Judged> {
+  const tool = join(import.meta.dirname, '../tools/lighthouse/run.js')
+  const running = promisify(execFile)('node', [tool, url], { env: how.env })
+  running.child.stdin?.end(JSON.stringify({ chromium: how.executablePath, args: how.args, cookies }))
+  return JSON.parse((await running).stdout) as Judged
+}
 
 for (const [name, path] of [
   ['the first page', '/'],
   ['the list of thousands', '/machines'],
 ] as const) {
-  test(`Lighthouse gives ${name} ${leastScore} of 100`, async ({ portal, debuggingPort }) => {
+  test(`Lighthouse gives ${name} ${leastScore} of 100`, async ({ portal }) => {
     test.setTimeout(300_000)
-    await portal.goto('about:blank')
-    const url = ready.url + path
-    const tool = join(import.meta.dirname, '../tools/lighthouse/run.js')
+    const cookies = await portal.context().cookies(ready.url)
+    const url = new URL(path, ready.url).href
     const least = async () => {
-      const { stdout } = await run('node', [tool, String(debuggingPort), url])
-      const { scores, lost, finalUrl } = JSON.parse(stdout) as Judged
+      const { scores, lost, finalUrl } = await judge(url, cookies)
       expect(finalUrl, 'it is judged signed in').toBe(url)
       console.log(`    ${JSON.stringify(scores)} ${lost.join('; ')}`)
       return Math.min(...Object.values(scores))
