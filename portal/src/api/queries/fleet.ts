@@ -2,7 +2,15 @@ import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
 import { armUrl, resourceUrl } from '../arm.ts'
 import { call, get, listAll, nextPage } from '../client.ts'
 import { types } from '../keys.ts'
-import type { EnrolmentToken, List, Machine, MachineEvent, ResourceGroup, VirtualMachine } from '../types.ts'
+import type {
+  EnrolmentToken,
+  List,
+  Machine,
+  MachineEvent,
+  RekeyedMachine,
+  ResourceGroup,
+  VirtualMachine,
+} from '../types.ts'
 
 export const fleetQueries = {
   machines: (subscription: string) =>
@@ -65,6 +73,9 @@ export function createToken({ group, name, ttlSeconds, maxUses, machineTags }: N
   const properties = { ttlSeconds, maxUses, ...(Object.keys(machineTags).length > 0 ? { machineTags } : {}) }
   return call<EnrolmentToken>('PUT', resourceUrl(id), { body: { location: group.location, properties } })
 }
+
+export const rekeyMachine = (id: string) =>
+  call<RekeyedMachine>('POST', armUrl(`${id}/rekey`, 'microsoft.compute'), { body: {} })
 
 export const deleteResource = (id: string) => call<void>('DELETE', resourceUrl(id))
 
