@@ -33,6 +33,11 @@ export class Authenticator {
     return new Authenticator(session, authenticatorId)
   }
 
+  /** Whoever is not there answers nothing. */
+  async setPresent(enabled: boolean) {
+    await this.#session.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId: this.#id, enabled })
+  }
+
   async save() {
     const { credentials } = await this.#session.send('WebAuthn.getCredentials', { authenticatorId: this.#id })
     writeFileSync(store, JSON.stringify(credentials), { mode: 0o600 })

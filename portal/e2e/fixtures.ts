@@ -1,5 +1,6 @@
 import { AxeBuilder } from '@axe-core/playwright'
 import { type BrowserContext, chromium, expect, type Page, test as base } from '@playwright/test'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Authenticator } from './authenticator.ts'
 import { profile } from './ready.ts'
@@ -26,9 +27,15 @@ const how = {
 }
 const look = { viewport: { width: 1440, height: 900 }, locale: 'en-US' }
 
-type Browser = { context: BrowserContext; page: Page; authenticator: Authenticator; problems: string[] }
+type Browser = {
+  context: BrowserContext
+  page: Page
+  authenticator: Authenticator
+  problems: string[]
+  expected: RegExp[]
+}
 type WorkerFixtures = { browserOfOwner: Browser }
-type TestFixtures = { portal: Page; newcomer: Page }
+type TestFixtures = { portal: Page; newcomer: Page; expected: RegExp[]; authenticator: Authenticator }
 
 export const test = base.extend<TestFixtures, WorkerFixtures>({
   browserOfOwner: [
@@ -38,12 +45,14 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
         ...look,
         permissions: ['clipboard-write'],
       })
+      await serveOwnBundle(context)
       const page = context.pages()[0] ?? (await context.newPage())
-      const problems = await watch(page, expectedUrls)
+      const expected = [...expectedUrls]
+      const problems = await watch(page, expected)
       const authenticator = await Authenticator.plugIn(page)
       // Also after a failure: the server knows the new passkey already, and the next browser needs it.
       await ensureSignedIn(page).finally(() => authenticator.save())
-      await use({ context, page, authenticator, problems })
+      await use({ context, page, authenticator, problems, expected })
       await context.close()
     },
     { scope: 'worker', timeout: 90_000 },
@@ -56,6 +65,18 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     // With its counter: a server refuses a passkey whose counter went back.
     await authenticator.save()
     expect(problems.splice(0), 'console errors, policy reports and exceptions').toEqual([])
+  },
+
+  /** What a test brings about itself: messages of the console, each followed by the address it is about. */
+  expected: async ({ browserOfOwner: { expected } }, use) => {
+    const { length } = expected
+    await use(expected)
+    expected.length = length
+  },
+
+  authenticator: async ({ browserOfOwner: { authenticator } }, use) => {
+    await use(authenticator)
+    await authenticator.setPresent(true)
   },
 
   /** A browser that nobody has signed in with; it may be refused a code or a password. */
@@ -72,12 +93,26 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
   },
 })
 
+/** With SEKISHO_DIST the portal is what `npm run build` made last, whatever the server was built with. */
+async function serveOwnBundle(context: BrowserContext) {
+  const dist = process.env.SEKISHO_DIST
+  if (!dist) return
+  await context.route(
+    (url) => !/^\/(api|auth|v1\.0|subscriptions|providers|openapi\.json)(\/|$)/.test(url.pathname),
+    async (route) => {
+      const file = join(dist, new URL(route.request().url()).pathname)
+      const isFile = file !== join(dist, '/') && existsSync(file)
+      await route.fulfill({ status: 200, path: isFile ? file : join(dist, 'index.html') })
+    },
+  )
+}
+
 async function watch(page: Page, expected: RegExp[]) {
   const problems: string[] = []
   page.on('console', (message) => {
     const { url } = message.location()
-    if (message.type() === 'error' && !expected.some((pattern) => pattern.test(url)))
-      problems.push(`${message.text()} ${url}`)
+    const text = `${message.text()} ${url}`
+    if (message.type() === 'error' && !expected.some((pattern) => pattern.test(text))) problems.push(text)
   })
   page.on('pageerror', (error) => problems.push(error.stack ?? error.message))
   page.on('response', (response) => {
@@ -91,6 +126,28 @@ async function watch(page: Page, expected: RegExp[]) {
   })
   return problems
 }
+
+/** How far what is seen has jumped since the page was loaded, without anybody's doing (CLS, without its windows). */
+export const layoutShift = (page: Page) =>
+  page.evaluate(
+    () =>
+      new Promise<number>((resolve) => {
+        type Shift = PerformanceEntry & { value: number; hadRecentInput: boolean }
+        let sum = 0
+        const add = (entries: PerformanceEntry[]) => {
+          for (const shift of entries as Shift[]) if (!shift.hadRecentInput) sum += shift.value
+        }
+        const observer = new PerformanceObserver((list) => add(list.getEntries()))
+        observer.observe({ type: 'layout-shift', buffered: true })
+        // What happened in this frame is recorded by the next.
+        requestAnimationFrame(() =>
+          requestAnimationFrame(() => {
+            add(observer.takeRecords())
+            resolve(sum)
+          }),
+        )
+      }),
+  )
 
 /** Serious and critical findings fail; lesser ones are for reading. */
 export async function expectAccessible(page: Page) {

@@ -81,32 +81,48 @@ test('facets and search find exactly the machines there are', async ({ portal })
   await expect(count(portal, fleet.filter((machine) => machine.tags.stage === 'production').length)).toBeVisible()
 })
 
-test('the list answers every keystroke', async ({ portal }) => {
+test('the rows follow a key within 50 ms', async ({ portal }) => {
   await portal.goto(`${ready.url}/machines`)
   await expect(count(portal, total)).toBeVisible()
+  await expect(grid(portal).getByRole('link', { name: 'vm-00001', exact: true })).toBeVisible()
   const texts = ['vm-0', 'vm-012', 'vm-0123', 'el9', 'ubuntu', '10.0.7.', 'debian', '6.8.0', 'leap', 'fd00', 'stage']
-  const rounds = [...texts, ...texts.toReversed()].map((text) => ({ text, expected: shown(holding(text)) }))
-  const subtitle = count(portal, total)
-  const took = await subtitle.evaluate(async (element, all) => {
+  const rounds = [...texts, ...texts.toReversed()].map((text) => ({
+    text,
+    expected: shown(holding(text)),
+    first: fleet.find((machine) => holding(text, [machine]) > 0)?.name,
+  }))
+  // From the key to the frame in which its rows are painted, as people feel it.
+  const took = await count(portal, total).evaluate(async (subtitle, all) => {
     const field = document.querySelector<HTMLInputElement>('input[type=search]')
     const write = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value')?.set
     if (!field || !write) throw new Error('no search field')
+    const painted = () =>
+      new Promise<void>((resolve) => {
+        requestAnimationFrame(() => {
+          // A message comes after the frame that is being made.
+          const { port1, port2 } = new MessageChannel()
+          port1.addEventListener('message', () => resolve())
+          port1.start()
+          port2.postMessage(0)
+        })
+      })
+    const isShown = (expected: string, first: string | undefined) =>
+      subtitle.textContent === expected &&
+      document.querySelector('[role=grid] [aria-rowindex="2"] a')?.textContent === first
     const milliseconds: number[] = []
-    for (const { text, expected } of all) {
+    for (const { text, expected, first } of all) {
       const began = performance.now()
       write.call(field, text)
       field.dispatchEvent(new Event('input', { bubbles: true }))
-      while (element.textContent !== expected) {
-        await new Promise(requestAnimationFrame)
-        if (performance.now() - began > 10_000)
-          throw new Error(`${text}: ${element.textContent} instead of ${expected}`)
-      }
+      do {
+        await painted()
+        if (performance.now() - began > 10_000) throw new Error(`${text}: ${subtitle.textContent}, not ${expected}`)
+      } while (!isShown(expected, first))
       milliseconds.push(performance.now() - began)
     }
     return milliseconds.toSorted((a, b) => a - b)
   }, rounds)
   const at = (share: number) => took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? 0
   console.log(`    filter latency: median ${at(0.5).toFixed(0)} ms, p95 ${at(0.95).toFixed(0)} ms`)
-  // What a person feels as immediate is a fifth of this; the rest is for slow machines.
-  expect(at(0.95)).toBeLessThan(500)
+  expect(at(0.95)).toBeLessThanOrEqual(50)
 })

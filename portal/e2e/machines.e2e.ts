@@ -14,7 +14,7 @@ test('every connected machine is in the grid, and the filter finds one', async (
   if (!first || !second) throw new Error('the demo has fewer than two machines')
   await portal.getByRole('searchbox', { name: /^Filter by name/ }).fill(first.name)
   await expect(grid.getByRole('link', { name: second.name, exact: true })).toBeHidden()
-  expect(new URL(portal.url()).searchParams.get('q')).toBe(first.name)
+  await expect.poll(() => new URL(portal.url()).searchParams.get('q'), 'the URL follows').toBe(first.name)
   await expectAccessible(portal)
 
   await grid.focus()
@@ -82,12 +82,15 @@ test('connecting a machine shows a command with a token that is shown once', asy
   await setLanguage(portal, 'en')
   const name = `e2e-${Date.now()}`
   await portal.getByLabel('Name of the token').fill(name)
+  await portal.getByRole('button', { name: 'Review the effect' }).click()
+  await expect(portal.getByText('1 machine may join with it within 1 hour.')).toBeVisible()
+  await expectAccessible(portal)
   await portal.getByRole('button', { name: 'Create the token' }).click()
   await expect(portal.getByText('sekisho-agent join')).toBeVisible()
   await portal.getByRole('button', { name: 'Done' }).click()
 
   await portal.goto(`${ready.url}/enrolment`)
   await portal.getByRole('button', { name: `Revoke ${name}` }).click()
-  await portal.getByRole('alertdialog').getByRole('button', { name: 'Revoke' }).click()
+  await portal.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
   await expect(portal.getByRole('cell', { name, exact: true })).toBeHidden()
 })

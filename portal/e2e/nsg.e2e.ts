@@ -34,7 +34,11 @@ test('a security group from nothing to a machine and back, always with its effec
   try {
     await portal.getByRole('button', { name: 'Create' }).click()
     await portal.getByLabel('Name', { exact: true }).fill(name)
-    await portal.getByRole('dialog').getByRole('button', { name: 'Create' }).click()
+    await portal.getByRole('dialog').getByRole('button', { name: 'Review the effect' }).click()
+    await portal
+      .getByRole('dialog')
+      .getByRole('button', { name: `Create ${name}` })
+      .click()
     await expect(portal.getByRole('heading', { level: 1, name })).toBeVisible()
     await expect(rules.getByText('DenyAllInBound')).toBeVisible()
     await expectAccessible(portal)

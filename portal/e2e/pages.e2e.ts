@@ -1,5 +1,5 @@
 import { expect } from '@playwright/test'
-import { expectAccessible, test } from './fixtures.ts'
+import { expectAccessible, layoutShift, test } from './fixtures.ts'
 import { pages } from './pages.ts'
 import { ready } from './ready.ts'
 import { setLanguage } from './signIn.ts'
@@ -13,7 +13,13 @@ for (const language of ['ja', 'en'] as const) {
       // Sections load on their own; a page is whole when none of them waits, and sound when none of them failed.
       await expect(portal.locator('[aria-busy]')).toHaveCount(0)
       await expect(portal.getByRole('alert')).toHaveCount(0)
-      await expectAccessible(portal)
+      expect(await layoutShift(portal), 'nothing jumps while it loads').toBeLessThanOrEqual(0.01)
+      // Colours that fade from one theme to the other would be judged on their way.
+      await portal.emulateMedia({ reducedMotion: 'reduce' })
+      for (const theme of ['light', 'dark']) {
+        await portal.evaluate((name) => document.documentElement.setAttribute('data-theme', name), theme)
+        await expectAccessible(portal)
+      }
     })
   }
 }

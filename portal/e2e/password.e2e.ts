@@ -9,6 +9,7 @@ const words = {
     add: 'Add a person',
     name: 'Display name',
     user: 'User name',
+    review: 'Review the effect',
     make: 'Add and make the link',
     link: 'One-time sign-in link',
     done: 'Done',
@@ -36,6 +37,7 @@ const words = {
     add: 'ユーザーを追加',
     name: '表示名',
     user: 'ユーザー名',
+    review: '影響を確認',
     make: '追加してリンクを作成',
     link: '1 回限りのサインイン用リンク',
     done: '完了',
@@ -72,6 +74,8 @@ async function invite(portal: Page, language: Language, name: string, user: stri
   const panel = portal.getByRole('dialog')
   await panel.getByLabel(w.name).fill(name)
   await panel.getByLabel(w.user).fill(user)
+  await panel.getByRole('button', { name: w.review }).click()
+  await expectAccessible(portal)
   await panel.getByRole('button', { name: w.make }).click()
   const link = await panel.getByRole('region', { name: w.link }).innerText()
   await expectAccessible(portal)

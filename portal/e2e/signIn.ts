@@ -54,6 +54,17 @@ export async function answerSignIn(page: Page) {
   await expect(shell).toBeVisible()
 }
 
+/** In the dialog over a page whose session has ended. */
+export async function answerSignInAgain(page: Page) {
+  const dialog = page.getByRole('dialog', { name: 'Sign in again' })
+  const byItself = await dialog.waitFor({ state: 'hidden', timeout: 3_000 }).then(
+    () => true,
+    () => false,
+  )
+  if (!byItself) await dialog.getByRole('button', { name: 'Sign in with a passkey' }).click()
+  await expect(dialog).toBeHidden()
+}
+
 /** Whatever state the browser is in: afterwards somebody is signed in. */
 export async function ensureSignedIn(page: Page) {
   await page.goto(ready.url)

@@ -9,12 +9,18 @@ import { setupToken } from './app/setupToken.ts'
 
 setupToken()
 
-// A page that stayed open over an upgrade asks for chunks that are gone: load the new portal, but never in a loop.
+// A page that stayed open over an upgrade asks for chunks that are gone: load the new portal, but never in a loop, and not
+// when it is the server that is gone, because what is on the page would be gone, too.
 addEventListener('vite:preloadError', () => {
   const last = Number(sessionStorage.getItem('sekisho.reloaded') ?? 0)
   if (Date.now() - last < 30_000) return
-  sessionStorage.setItem('sekisho.reloaded', String(Date.now()))
-  location.reload()
+  void fetch('/', { method: 'HEAD' }).then(
+    () => {
+      sessionStorage.setItem('sekisho.reloaded', String(Date.now()))
+      location.reload()
+    },
+    () => undefined,
+  )
 })
 
 const root = document.getElementById('root')

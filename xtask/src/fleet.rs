@@ -111,7 +111,7 @@ impl Fleet {
 }
 
 /// A file that only its owner can read: what is written holds secrets.
-fn private(path: &Path) -> anyhow::Result<fs::File> {
+pub(crate) fn private(path: &Path) -> anyhow::Result<fs::File> {
     let file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
     file.with_context(|| path.display().to_string())
 }

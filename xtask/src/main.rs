@@ -2,7 +2,9 @@
 //!
 //! Each command first makes sure of what it needs ([`setup`]) and says what it installs.
 
+mod bench;
 mod demo;
+mod dist;
 mod fleet;
 mod lint;
 mod setup;
@@ -28,8 +30,12 @@ enum Chore {
     Demo(demo::Options),
     /// Runs all tests: Rust, the portal, az and the SDKs, the browser.
     Test(test::Options),
+    /// Makes packages of the server and the agent under target/dist: .deb and tarball.
+    Dist(dist::Options),
     /// Checks format, lints and licences without running tests.
     Lint,
+    /// Measures, beside others that do the same, and prints one line of JSON for each figure.
+    Bench(bench::Options),
     /// Takes the pictures under docs/screens from a running demo.
     Screenshots,
 }
@@ -38,6 +44,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Chore::Demo(options) => demo::run(&options),
         Chore::Test(options) => test::run(&options),
+        Chore::Bench(options) => bench::run(&options),
+        Chore::Dist(options) => dist::run_with(&options),
         Chore::Lint => lint::run(),
         Chore::Screenshots => test::screenshots(),
     };

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::{root, run};
 
 /// A program, or a path in which `*` stands for any one directory, and the Debian package that brings it.
-type Need = (&'static str, &'static str);
+pub(crate) type Need = (&'static str, &'static str);
 
 /// What the demo needs.
 pub(crate) const DEMO: &[Need] = &[
@@ -22,15 +22,25 @@ pub(crate) const DEMO: &[Need] = &[
     ("python3", "python3"),
 ];
 
+/// The client's programs are often there without the server's.
+pub(crate) const POSTGRESQL: Need = ("/usr/lib/postgresql/*/bin/initdb", "postgresql");
+
 /// What the tests need beside that.
 pub(crate) const TESTS: &[Need] = &[
-    // The client's programs are often there without the server's.
-    ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
+    POSTGRESQL,
     ("/usr/share/doc/libfaketime/copyright", "libfaketime"),
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
     ("rpmbuild", "rpm"),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
+];
+
+/// What the tests of the packages need.
+pub(crate) const MACHINES: &[Need] = &[
+    ("systemd-nspawn", "systemd-container"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("scp", "openssh-client"),
+    ("jq", "jq"),
 ];
 
 /// The caches outside the checkout.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::fleet::Fleet;
-use crate::{cargo, debug_dir, root, setup};
+use crate::{cargo, debug_dir, dist, root, setup};
 
 /// Which tests run.
 #[derive(clap::Args, Default)]
@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Only the portal with thousands of machines.
     #[arg(long, conflicts_with = "quick")]
     fleet: bool,
+    /// Only the packages, and the book that is followed with them.
+    #[arg(long, conflicts_with_all = ["quick", "fleet"])]
+    packages: bool,
 }
 
 /// Runs everything.
@@ -35,6 +38,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         command
     };
+    if options.packages {
+        crate::build()?;
+        return packages();
+    }
     if options.fleet {
         crate::build()?;
         return many_machines(with_path(npm()));
@@ -74,6 +81,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     run_step("the browser", with_path(npm()).args(["run", "e2e"]).envs(browser.environment(&demo.ready)))?;
     drop(demo);
     many_machines(with_path(npm()))?;
+    packages()?;
     println!("All tests passed.");
     Ok(())
 }
@@ -85,6 +93,27 @@ fn many_machines(mut npm: Command) -> anyhow::Result<()> {
     println!("== the fleet is up: {:.0} s", began.elapsed().as_secs_f32());
     let browser = Browser::trusting(&fleet.ready)?;
     run_step("the fleet", npm.args(["run", "e2e:fleet"]).envs(browser.environment(&fleet.ready)))
+}
+
+/// The packages, on machines with a real systemd, by the commands of the book. The older version is older by its number
+/// alone: what upgrades is what is tested.
+fn packages() -> anyhow::Result<()> {
+    setup::packages(setup::MACHINES)?;
+    let dist = tempfile::tempdir()?;
+    let began = Instant::now();
+    for (version, dir) in [("0.0.9", "old"), (env!("CARGO_PKG_VERSION"), "new")] {
+        dist::run_with(&dist::Options {
+            out: dist.path().join(dir),
+            version: Some(version.to_owned()),
+            debug: true,
+        })?;
+    }
+    println!("== packages are made: {:.0} s", began.elapsed().as_secs_f32());
+    let python = setup::python("az", &root().join("tests/az/requirements.txt"))?;
+    let mut pytest = Command::new(python.join("python"));
+    pytest.args(["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/packages"]).current_dir(root());
+    pytest.env("SEKISHO_DIST", dist.path()).env("SEKISHO_AZ", &python).env("SEKISHO_CACHE", setup::cache());
+    run_step("the packages and the book", &mut pytest)
 }
 
 /// Takes the pictures.

@@ -181,9 +181,9 @@ pub async fn list(
         return Ok(Page { items, next: None });
     }
     let (mut after, limit) = page;
-    let mut items: Vec<(Scope, Value)> = Vec::new();
-    loop {
-        let batch = limit.saturating_sub(items.len()).saturating_add(1);
+    let mut kept: Vec<Resource> = Vec::new();
+    let next = 'pages: loop {
+        let batch = limit.saturating_sub(kept.len()).saturating_add(1);
         let listing =
             Listing { scope: scope.clone(), type_name: Some(type_name.clone()), after, limit: batch };
         let rows = read.list(&listing).await?;
@@ -195,17 +195,22 @@ pub async fn list(
             if !belongs || !keep(&row.id) {
                 continue;
             }
-            if items.len() == limit {
-                let next = items.last().map(|(id, _)| id.key());
-                return Ok(Page { items, next });
+            if kept.len() == limit {
+                break 'pages kept.last().map(|r| r.id.key());
             }
-            let shown = show(registry, read, call, &row).await?;
-            items.push((row.id, shown));
+            kept.push(row);
         }
         if ended {
-            return Ok(Page { items, next: None });
+            break None;
         }
+    };
+    let bodies = kind.present_all(as_dyn(read), call, &kept).await?;
+    let mut items = Vec::with_capacity(kept.len());
+    for (resource, body) in kept.into_iter().zip(bodies) {
+        let shown = with_children(registry, read, call, &resource, body).await?;
+        items.push((resource.id, shown));
     }
+    Ok(Page { items, next })
 }
 
 /// PUT of an item.
@@ -425,7 +430,18 @@ pub async fn show(
     resource: &Resource,
 ) -> Result<Value, ArmError> {
     let Some(kind) = registry.get(&resource.type_name) else { return Ok(resource.to_json()) };
-    let mut body = kind.present(as_dyn(read), call, resource).await?;
+    let body = kind.present(as_dyn(read), call, resource).await?;
+    with_children(registry, read, call, resource, body).await
+}
+
+/// Adds the children that are kept inside of a resource to what is shown of it.
+async fn with_children(
+    registry: &Registry,
+    read: &mut (dyn Read + '_),
+    call: &Call,
+    resource: &Resource,
+    mut body: Value,
+) -> Result<Value, ArmError> {
     for (child_kind, property, _) in registry.embedded(&resource.type_name) {
         let mut shown = Vec::new();
         for name in child_names(resource, property) {

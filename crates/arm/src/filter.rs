@@ -167,7 +167,8 @@ fn tokenize(text: &str) -> Result<Vec<Token>, String> {
     let mut chars = text.chars().peekable();
     while let Some(&c) = chars.peek() {
         match c {
-            ' ' | '\t' | '\r' | '\n' | '+' => {
+            // A client that puts a URL together by hand writes a blank as '+'.
+            blank if blank.is_whitespace() || blank == '+' => {
                 chars.next();
             }
             '(' | ')' | ',' => {
@@ -372,6 +373,14 @@ mod tests {
             assert_eq!(Filter::parse(bad).unwrap_err().code, "InvalidFilterInQueryString", "{bad}");
         }
         assert!(Filter::parse(&"(".repeat(100)).is_err());
+    }
+
+    #[test]
+    fn every_kind_of_blank_is_one() {
+        for blank in ["\u{a0}", "\u{b}", "\u{c}", "\u{2003}", "+"] {
+            let parsed = Filter::parse(&["a", "eq", "'b'"].join(&format!(" {blank}"))).unwrap();
+            assert_eq!(parsed, Filter::parse("a eq 'b'").unwrap(), "{blank:?}");
+        }
     }
 
     proptest! {

@@ -213,8 +213,11 @@ impl Scope {
         let segments = split_path(text)?;
         Self::from_segments(&segments).ok_or_else(|| IdError::Shape(text.to_owned())).and_then(|scope| {
             if let Some(subscription) = scope.subscription() {
+                // With braces or without hyphens it would be a second spelling of the same subscription.
                 uuid::Uuid::try_parse(subscription)
-                    .map_err(|_| IdError::Subscription(subscription.to_owned()))?;
+                    .ok()
+                    .filter(|guid| guid.hyphenated().to_string().eq_ignore_ascii_case(subscription))
+                    .ok_or_else(|| IdError::Subscription(subscription.to_owned()))?;
             }
             Ok(scope)
         })
@@ -247,14 +250,7 @@ impl Scope {
             }
             let chain: Vec<(String, String)> =
                 chain.chunks(2).map(|c| (c[0].clone(), c[1].clone())).collect();
-            let management = namespace.eq_ignore_ascii_case("Microsoft.Management")
-                && chain.len() == 1
-                && chain[0].0.eq_ignore_ascii_case("managementGroups");
-            scope = if management && matches!(scope, Scope::Tenant) {
-                Scope::ManagementGroup(chain[0].1.clone())
-            } else {
-                Scope::Resource(Box::new(ResourceId { parent: scope, namespace, chain }))
-            };
+            scope = ResourceId { parent: scope, namespace, chain }.into();
             at = end;
         }
         Some(scope)
@@ -311,9 +307,7 @@ impl Scope {
             Scope::Tenant => None,
             Scope::ManagementGroup(_) | Scope::Subscription(_) => Some(Scope::Tenant),
             Scope::ResourceGroup { subscription, .. } => Some(Scope::Subscription(subscription.clone())),
-            Scope::Resource(id) => {
-                Some(id.parent_resource().map_or_else(|| id.parent.clone(), |p| Scope::Resource(Box::new(p))))
-            }
+            Scope::Resource(id) => Some(id.parent_resource().map_or_else(|| id.parent.clone(), Scope::from)),
         }
     }
 
@@ -350,13 +344,22 @@ impl Scope {
     /// # Errors
     /// When a part is not a valid segment.
     pub fn resource_in(&self, namespace: &str, kind: &str, name: &str) -> Result<Scope, IdError> {
-        Ok(Scope::Resource(Box::new(ResourceId::new(self.clone(), namespace, &[(kind, name)])?)))
+        Ok(ResourceId::new(self.clone(), namespace, &[(kind, name)])?.into())
     }
 }
 
+/// A management group has the id of a resource, and is a scope of its own kind.
 impl From<ResourceId> for Scope {
     fn from(id: ResourceId) -> Self {
-        Scope::Resource(Box::new(id))
+        match (&id.parent, id.chain.as_slice()) {
+            (Scope::Tenant, [(kind, name)])
+                if id.namespace.eq_ignore_ascii_case("Microsoft.Management")
+                    && kind.eq_ignore_ascii_case("managementGroups") =>
+            {
+                Scope::ManagementGroup(name.clone())
+            }
+            _ => Scope::Resource(Box::new(id)),
+        }
     }
 }
 
@@ -474,12 +477,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_above_a_child_of_a_management_group_is_the_management_group() {
+        let corp = "/providers/Microsoft.Management/managementGroups/corp";
+        let child =
+            Scope::parse(&format!("{corp}/subscriptions/33333333-3333-3333-3333-333333333333")).unwrap();
+        assert!(matches!(child.parent(), Some(Scope::ManagementGroup(name)) if name == "corp"));
+    }
+
+    #[test]
     fn hostile_names_are_refused() {
         for bad in ["..", ".", "a\\b", "a%2fb", "a?b", "a#b", "a\u{0}b", " a", "a\nb"] {
             assert!(Scope::parse(&format!("{SUB}/resourceGroups/{bad}")).is_err(), "{bad:?}");
         }
         assert!(Scope::parse(&format!("{SUB}/resourceGroups/{}", "a".repeat(300))).is_err());
         assert!(Scope::parse("/subscriptions/not-a-guid").is_err());
+        assert!(Scope::parse("/subscriptions/33333333333333333333333333333333").is_err());
+        assert!(Scope::parse("/subscriptions/{33333333-3333-3333-3333-333333333333}").is_err());
         assert!(
             Scope::parse(&format!("{SUB}/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks"))
                 .is_err()

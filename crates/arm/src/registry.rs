@@ -241,6 +241,21 @@ pub trait ResourceType: Send + Sync {
         Ok(self.render(resource))
     }
 
+    /// Resources of a list, in the order of their ids, each as [`ResourceType::present`] shows it. A type that reads
+    /// something about each of them reads it here for all at once.
+    async fn present_all(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        resources: &[Resource],
+    ) -> Result<Vec<Value>, ArmError> {
+        let mut all = Vec::with_capacity(resources.len());
+        for resource in resources {
+            all.push(self.present(read, call, resource).await?);
+        }
+        Ok(all)
+    }
+
     /// Runs an action. Only verbs of the spec arrive.
     async fn act(
         &self,

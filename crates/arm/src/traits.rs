@@ -119,6 +119,13 @@ pub trait Read: Send {
     async fn document(&mut self, kind: &str, key: &str) -> Result<Option<Document>, StoreError>;
     /// All documents of a kind, ordered by key.
     async fn documents(&mut self, kind: &str) -> Result<Vec<Document>, StoreError>;
+    /// The documents of a kind whose keys lie between two, which are included, ordered by key.
+    async fn documents_between(
+        &mut self,
+        kind: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Vec<Document>, StoreError>;
     /// The number of the last event that was appended to a machine's stream and epoch; 0 before the first. It stays
     /// when the event itself is long gone.
     async fn last_event(&mut self, machine: &str, stream: &str, epoch: &str) -> Result<i64, StoreError>;
@@ -230,6 +237,19 @@ pub async fn read_documents<T: DeserializeOwned>(
     kind: &str,
 ) -> Result<Vec<(String, T)>, StoreError> {
     let all = read.documents(kind).await?;
+    all.into_iter().map(|d| decode(kind, &d.key, d.body).map(|v| (d.key, v))).collect()
+}
+
+/// Reads the documents of a kind whose keys lie between two, which are included, as typed values with their keys.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when a content does not fit the type.
+pub async fn read_documents_between<T: DeserializeOwned>(
+    read: &mut (dyn Read + '_),
+    kind: &str,
+    (first, last): (&str, &str),
+) -> Result<Vec<(String, T)>, StoreError> {
+    let all = read.documents_between(kind, first, last).await?;
     all.into_iter().map(|d| decode(kind, &d.key, d.body).map(|v| (d.key, v))).collect()
 }
 

@@ -6,19 +6,20 @@
 //! must never write the database beside a running server, or take a secret as an argument.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
 use sekisho_server::config::Config;
-use sekisho_server::{admin, backup, database};
+use sekisho_server::{admin, backup, database, doctor};
 
 /// Secures virtual machines wherever they run.
 #[derive(Parser)]
 #[command(name = "sekisho", version)]
 struct Arguments {
-    /// The configuration file. Every setting can also be given as an environment variable, such as SEKISHO_LISTEN.
+    /// The configuration file; /etc/sekisho/sekisho.toml when there is one. Every setting can also be given as an
+    /// environment variable, such as SEKISHO_LISTEN.
     #[arg(long, global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -35,6 +36,14 @@ enum Command {
     },
     /// Shows how the running server is.
     Status,
+    /// Looks at everything the installation stands on: settings, clock, certificates, database, disk, kernel, headroom.
+    ///
+    /// Ends with status 1 when something is bad; warnings alone do not.
+    Doctor {
+        /// Prints a JSON list.
+        #[arg(long)]
+        json: bool,
+    },
     /// Makes a one-time link by which somebody can enrol as Owner: the first person, or after a lock-out.
     SetupLink,
     /// Tokens that let machines in.
@@ -93,6 +102,9 @@ enum AgentToken {
         /// How many machines it lets in.
         #[arg(long, default_value_t = 1)]
         uses: i64,
+        /// Prints the shell command that installs the agent and joins instead. It holds the join string.
+        #[arg(long)]
+        install_command: bool,
     },
 }
 
@@ -117,11 +129,17 @@ enum Db {
 
 #[derive(Subcommand)]
 enum ServicePrincipal {
-    /// Makes a service principal that owns a subscription and prints its password, once.
+    /// Makes a service principal with a role and prints its password, once.
     Create {
         /// What people call it.
         #[arg(long)]
         name: String,
+        /// The built-in role that it has: Owner when not given.
+        #[arg(long)]
+        role: Option<String>,
+        /// Where it has the role, such as / for everything: the first subscription when not given.
+        #[arg(long)]
+        scope: Option<String>,
     },
 }
 
@@ -139,7 +157,9 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let environment: BTreeMap<String, String> = std::env::vars().collect();
-    let config = Config::load(arguments.config.as_deref(), &environment)?;
+    let usual = Path::new("/etc/sekisho/sekisho.toml");
+    let file = arguments.config.as_deref().or_else(|| usual.exists().then_some(usual));
+    let config = Config::load(file, &environment)?;
     let ask = async |path: &str, body: serde_json::Value| admin::ask(&config.data_dir, path, body).await;
     match arguments.command {
         Command::Server { print_config: true } => print(&config.describe()),
@@ -148,14 +168,30 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             sekisho_server::run(config).await?;
         }
         Command::Status => print(&pretty(&ask("/status", serde_json::Value::Null).await?)),
+        Command::Doctor { json } => {
+            let findings = doctor::examine(&config, &environment).await;
+            if json {
+                print(&(serde_json::to_string_pretty(&findings)? + "\n"));
+            } else {
+                findings.iter().for_each(|finding| print(&format!("{finding}\n")));
+            }
+            let bad = findings.iter().filter(|f| f.state == doctor::State::Bad).count();
+            if bad > 0 {
+                anyhow::bail!("{bad} of {} findings are bad", findings.len());
+            }
+        }
         Command::SetupLink => print(&line(&ask("/setup-link", serde_json::Value::Null).await?, "link")),
-        Command::AgentToken { command: AgentToken::Create { resource_group, ttl, uses } } => {
+        Command::AgentToken {
+            command: AgentToken::Create { resource_group, ttl, uses, install_command },
+        } => {
             let body =
                 serde_json::json!({"resourceGroup": resource_group, "ttlSeconds": ttl, "maxUses": uses});
-            print(&line(&ask("/agent-token", body).await?, "joinString"));
+            let shown = if install_command { "installCommand" } else { "joinString" };
+            print(&line(&ask("/agent-token", body).await?, shown));
         }
-        Command::ServicePrincipal { command: ServicePrincipal::Create { name } } => {
-            print(&pretty(&ask("/service-principal", serde_json::json!({ "displayName": name })).await?));
+        Command::ServicePrincipal { command: ServicePrincipal::Create { name, role, scope } } => {
+            let body = serde_json::json!({"displayName": name, "role": role, "scope": scope});
+            print(&pretty(&ask("/service-principal", body).await?));
         }
         Command::AuditVerify => print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?)),
         Command::Backup { file } if file.as_os_str() == "-" => {
@@ -215,10 +251,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn logging(json: bool) {
+    use tracing_subscriber::filter::FilterExt;
+    use tracing_subscriber::prelude::*;
     let filter = tracing_subscriber::EnvFilter::try_from_env("SEKISHO_LOG")
         .unwrap_or_else(|_| "info,sqlx::postgres::notice=warn".into());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { builder.json().init() } else { builder.init() }
+    // Libraries that are asked for details print headers and frames, with whatever secrets are in them.
+    let careful = tracing_subscriber::filter::filter_fn(|line| {
+        line.target().starts_with("sekisho") || *line.level() <= tracing::Level::INFO
+    });
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if json { lines.json().boxed() } else { lines.boxed() };
+    tracing_subscriber::registry().with(lines.with_filter(FilterExt::and(filter, careful))).init();
 }
 
 fn pretty(value: &serde_json::Value) -> String {

@@ -34,6 +34,11 @@ impl Api {
         Ok(api)
     }
 
+    /// The access token: a secret.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// GET of a path with its api-version.
     ///
     /// # Errors

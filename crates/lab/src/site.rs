@@ -70,6 +70,13 @@ pub struct Machine {
     log: PathBuf,
 }
 
+impl Machine {
+    /// The process id of its running agent.
+    pub fn agent_pid(&self) -> Option<u32> {
+        self.agent.as_ref().map(Child::id)
+    }
+}
+
 /// A running installation.
 pub struct Site {
     /// Where the server answers people.
@@ -87,6 +94,7 @@ pub struct Site {
     programs: PathBuf,
     dir: PathBuf,
     port: u16,
+    settings: Vec<(&'static str, String)>,
     listener: TcpListener,
     server: Option<Child>,
     lab: Lab,
@@ -124,6 +132,20 @@ impl Site {
     /// # Errors
     /// [`SiteError`]; what was started has ended.
     pub fn start(prefix: &str, port: u16, programs: &Path, dir: &Path) -> Result<Site, SiteError> {
+        Self::start_with(prefix, port, programs, dir, Vec::new())
+    }
+
+    /// The same with further settings of the server, as environment variables.
+    ///
+    /// # Errors
+    /// As [`Site::start`].
+    pub fn start_with(
+        prefix: &str,
+        port: u16,
+        programs: &Path,
+        dir: &Path,
+        settings: Vec<(&'static str, String)>,
+    ) -> Result<Site, SiteError> {
         let lab = Lab::new(prefix)?;
         let gateway = lab.host("gateway", "10.77.0.1/24 fd77::1/64")?;
         let listener =
@@ -138,6 +160,7 @@ impl Site {
             programs: programs.to_owned(),
             dir: dir.to_owned(),
             port,
+            settings,
             listener,
             server: None,
             lab,
@@ -188,15 +211,23 @@ impl Site {
         }
     }
 
-    fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
+    /// The process id of the running server.
+    pub fn server_pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
+    /// The settings of the server, as environment variables.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut all = vec![
             ("SEKISHO_DATA_DIR", self.dir.join("server").display().to_string()),
             ("SEKISHO_LISTEN", format!("127.0.0.1:{}", self.port)),
             ("SEKISHO_HOST", "localhost".to_owned()),
             ("SEKISHO_NAMES", "127.0.0.1".to_owned()),
             ("SEKISHO_JOIN_ADDRESS", format!("10.77.0.1:{}", self.port)),
             ("SEKISHO_ORGANIZATION", "Sekisho Demo".to_owned()),
-        ]
+        ];
+        all.extend(self.settings.iter().cloned());
+        all
     }
 
     /// A log file in the site's directory, appended to.

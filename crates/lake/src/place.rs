@@ -38,7 +38,8 @@ impl Place {
     /// # Errors
     /// [`LakeError::Place`] for anything else, also for a URL with a user or a password in it.
     pub fn parse(text: &str) -> Result<Place, LakeError> {
-        let refused = |why: &str| LakeError::Place(text.to_owned(), why.to_owned());
+        // What stands there may be a secret: nothing of it is repeated.
+        let refused = |why: &str| LakeError::Place("this".to_owned(), why.to_owned());
         match text.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => Ok(Place::Directory(path.into())),
             None if text.starts_with('/') => Ok(Place::Directory(text.into())),
@@ -46,8 +47,7 @@ impl Place {
                 Ok(url) if url.username().is_empty() && url.password().is_none() && url.query().is_none() => {
                     Ok(Place::Bucket(url))
                 }
-                // What stands there may be a secret.
-                _ => Err(LakeError::Place("the URL".to_owned(), "s3://bucket/path is expected".to_owned())),
+                _ => Err(refused("s3://bucket/path is expected")),
             },
             _ => Err(refused("an absolute path, or a URL of file, s3 or az is expected")),
         }

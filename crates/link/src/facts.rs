@@ -326,6 +326,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn both_sides_hash_a_number_with_a_fraction_the_same() {
+        let told: Value = serde_json::from_str(r#"{"n": -33333333333333333333333333333333}"#).unwrap();
+        let heard: Value = serde_json::from_str(&told.to_string()).unwrap();
+        assert_eq!((facts_hash(&heard), &heard), (facts_hash(&told), &told));
+    }
+
+    #[test]
     fn the_hash_does_not_depend_on_the_order_of_keys() {
         let a = json!({"a": 1, "b": {"c": [1, {"x": 1, "y": 2}], "d": null}});
         let b = json!({"b": {"d": null, "c": [1, {"y": 2, "x": 1}]}, "a": 1});

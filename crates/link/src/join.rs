@@ -41,11 +41,7 @@ impl JoinString {
         let (address, pin) = rest.rsplit_once('.').ok_or(MalformedJoinString)?;
         let pin = URL_SAFE_NO_PAD.decode(pin).map_err(|_| MalformedJoinString)?;
         let secret = Zeroizing::new(URL_SAFE_NO_PAD.decode(secret).map_err(|_| MalformedJoinString)?);
-        let (host, port) = address.rsplit_once(':').ok_or(MalformedJoinString)?;
-        let host_ok = !host.is_empty()
-            && host.len() <= 255
-            && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'));
-        if !host_ok || port.parse::<u16>().is_err() || secret.len() != SECRET_BYTES {
+        if !is_address(address) || secret.len() != SECRET_BYTES {
             return Err(MalformedJoinString);
         }
         Ok(JoinString {
@@ -64,6 +60,13 @@ impl JoinString {
             URL_SAFE_NO_PAD.encode(&*self.secret)
         ))
     }
+}
+
+/// Whether `text` is `host:port`, the host being a name or an address.
+pub fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    !host.is_empty() && host.len() <= 255 && host.chars().all(plain) && port.parse::<u16>().is_ok()
 }
 
 /// What the server keeps of a join secret. SHA-256 suffices: the secret has 256 random bits.

@@ -22,6 +22,7 @@ pub mod message;
 pub mod outline;
 pub mod pki;
 pub mod provider;
+pub mod served;
 pub mod stream;
 pub mod summary;
 pub mod tls;

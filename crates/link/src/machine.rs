@@ -1,10 +1,12 @@
 //! What the server keeps about machines, and the transitions a machine goes through: connects, sends facts, reports, is
 //! retired. Each is a function over one transaction.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use sekisho_arm::resource::merge_patch;
-use sekisho_arm::traits::{read_document, write_document};
+use sekisho_arm::traits::{read_document, read_documents_between, write_document};
 use sekisho_arm::{ArmError, Listing, Read, Resource, Scope, StoreError, TypeName, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -273,8 +275,52 @@ pub async fn interfaces(read: &mut (dyn Read + '_), machine: &Scope) -> Result<V
     }
 }
 
+/// The network interfaces of many machines, which come in the order of their ids, by the machines' keys.
+///
+/// # Errors
+/// Those of the database.
+pub async fn interfaces_of_all(
+    read: &mut (dyn Read + '_),
+    machines: &[Resource],
+) -> Result<HashMap<String, Vec<Resource>>, StoreError> {
+    const PAGE: usize = 1000;
+    let mut all: HashMap<String, Vec<Resource>> = HashMap::new();
+    for group in machines.chunk_by(|a, b| a.id.group_scope() == b.id.group_scope()) {
+        let Some(scope) = group.first().and_then(|first| first.id.group_scope()) else { continue };
+        // All of a machine's lie between its name with a hyphen and its name with what follows a hyphen in ASCII.
+        let ends = |end: char| {
+            group.iter().filter_map(move |vm| {
+                let name = format!("{}{end}", vm.id.name());
+                let id = vm.id.group_scope()?.resource_in("Microsoft.Network", "networkInterfaces", &name);
+                id.ok().map(|id| id.key())
+            })
+        };
+        let (Some(low), Some(high)) = (ends('-').min(), ends('.').max()) else { continue };
+        let mut listing = Listing { after: Some(low), limit: PAGE, ..Listing::of(&scope, &interface_type()) };
+        loop {
+            let page = read.list(&listing).await?;
+            let ended = page.len() < PAGE || page.last().is_some_and(|nic| nic.id.key() > high);
+            listing.after = page.last().map(|nic| nic.id.key());
+            for nic in page {
+                if let Some(machine) = machine_of(&nic).filter(|m| named_after(&nic, m)) {
+                    all.entry(machine.key()).or_default().push(nic);
+                }
+            }
+            if ended {
+                break;
+            }
+        }
+    }
+    Ok(all)
+}
+
 fn interface_type() -> TypeName {
     TypeName::new("Microsoft.Network", "networkInterfaces")
+}
+
+fn named_after(nic: &Resource, machine: &Scope) -> bool {
+    let (nic, machine) = (nic.id.name().to_ascii_lowercase(), machine.name().to_ascii_lowercase());
+    nic.strip_prefix(&machine).is_some_and(|rest| rest.starts_with('-'))
 }
 
 fn machine_of(nic: &Resource) -> Option<Scope> {
@@ -289,6 +335,20 @@ pub async fn state(read: &mut (dyn Read + '_), machine: &Scope) -> Result<Machin
     let mut state: Machine = read_document(read, kind::MACHINE, &machine.key()).await?.unwrap_or_default();
     state.complete(read, machine).await?;
     Ok(state)
+}
+
+/// What is kept of many machines, which come in the order of their ids, by their keys.
+///
+/// # Errors
+/// Those of the database.
+pub async fn states(
+    read: &mut (dyn Read + '_),
+    machines: &[Resource],
+) -> Result<HashMap<String, Machine>, StoreError> {
+    let (Some(first), Some(last)) = (machines.first(), machines.last()) else { return Ok(HashMap::new()) };
+    let (first, last) = (first.id.key(), last.id.key());
+    let all = read_documents_between(read, kind::MACHINE, (&first, &last)).await?;
+    Ok(all.into_iter().collect())
 }
 
 /// Takes note of what is attached to a machine now. Whoever writes its network interfaces calls this in the same

@@ -147,6 +147,18 @@ pub fn is_kind(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
 }
 
+impl Entry {
+    /// Whether the server takes it.
+    ///
+    /// # Errors
+    /// [`BatchError::Event`] for a kind that is none, or an event that is too large.
+    pub fn check(&self) -> Result<(), BatchError> {
+        let Entry::Event { kind, data, .. } = self else { return Ok(()) };
+        let size = serde_json::to_string(data).map_or(usize::MAX, |text| text.len());
+        if is_kind(kind) && size <= MAX_EVENT_BYTES { Ok(()) } else { Err(BatchError::Event) }
+    }
+}
+
 impl Batch {
     /// The entries with their numbers, checked.
     ///
@@ -162,14 +174,9 @@ impl Batch {
             let to = match &entry {
                 Entry::Gap { to, .. } if *to >= from => *to,
                 Entry::Gap { .. } => return Err(BatchError::Numbers),
-                Entry::Event { kind, data, .. } => {
-                    let size = serde_json::to_string(data).map_or(usize::MAX, |text| text.len());
-                    if !is_kind(kind) || size > MAX_EVENT_BYTES {
-                        return Err(BatchError::Event);
-                    }
-                    from
-                }
+                Entry::Event { .. } => from,
             };
+            entry.check()?;
             out.push(Numbered { from, to, entry });
             // The database counts in signed numbers.
             from = to.checked_add(1).filter(|n| i64::try_from(*n).is_ok()).ok_or(BatchError::Numbers)?;

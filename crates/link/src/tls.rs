@@ -17,13 +17,14 @@ use rustls::{
 use time::OffsetDateTime;
 
 use crate::pki::{self, Identity, LINK_NAME, PkiError};
+use crate::served::Served;
 
 /// The ALPN protocol of the link.
 pub const ALPN: &[u8] = b"sekisho-link/1";
 /// The ALPN protocol of a machine that joins and has no certificate yet.
 pub const ALPN_JOIN: &[u8] = b"sekisho-join/1";
 
-fn crypto() -> Arc<CryptoProvider> {
+pub(crate) fn crypto() -> Arc<CryptoProvider> {
     Arc::new(provider::default_provider())
 }
 
@@ -42,8 +43,8 @@ pub fn link_name() -> ServerName<'static> {
 /// let through for a while, see [`is_current`].
 ///
 /// # Errors
-/// [`PkiError`] when a certificate or key cannot be read.
-pub fn server_for_agents(ca: &str, server: &Identity) -> Result<ServerConfig, PkiError> {
+/// [`PkiError`] when the authority's certificate cannot be read.
+pub fn server_for_agents(ca: &str, own: Arc<Served>) -> Result<ServerConfig, PkiError> {
     let inner =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), crypto()).build().map_err(wrong)?;
     let verifier = Arc::new(Renewable { inner });
@@ -51,24 +52,36 @@ pub fn server_for_agents(ca: &str, server: &Identity) -> Result<ServerConfig, Pk
         .with_protocol_versions(&[&TLS13])
         .map_err(wrong)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(pki::certificates(&server.certificate)?, pki::private_key(&server.key)?)
-        .map_err(wrong)?;
+        .with_cert_resolver(own);
     config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// The server's side for machines that join: TLS 1.3, the certificate of our own authority, which they pin.
+///
+/// # Errors
+/// [`PkiError`] when the provider offers no TLS 1.3.
+pub fn server_for_joining(own: Arc<Served>) -> Result<ServerConfig, PkiError> {
+    let mut config = ServerConfig::builder_with_provider(crypto())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(wrong)?
+        .with_no_client_auth()
+        .with_cert_resolver(own);
+    config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
     Ok(config)
 }
 
 /// The server's side for everybody else.
 ///
 /// # Errors
-/// [`PkiError`] when a certificate or key cannot be read.
-pub fn server_for_clients(server: &Identity) -> Result<ServerConfig, PkiError> {
+/// [`PkiError`] when the provider offers no usable version of TLS.
+pub fn server_for_clients(shown: Arc<Served>) -> Result<ServerConfig, PkiError> {
     let mut config = ServerConfig::builder_with_provider(crypto())
         .with_safe_default_protocol_versions()
         .map_err(wrong)?
         .with_no_client_auth()
-        .with_single_cert(pki::certificates(&server.certificate)?, pki::private_key(&server.key)?)
-        .map_err(wrong)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), ALPN_JOIN.to_vec()];
+        .with_cert_resolver(shown);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
@@ -99,14 +112,26 @@ pub fn agent(ca: &str, identity: &Identity) -> Result<ClientConfig, PkiError> {
 /// # Errors
 /// [`PkiError`] when the provider offers no TLS 1.3.
 pub fn joining(pin: [u8; 32]) -> Result<ClientConfig, PkiError> {
-    let mut config = ClientConfig::builder_with_provider(crypto())
+    let mut config = pinned(Pin::Authority(pin))?;
+    config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
+    Ok(config)
+}
+
+/// The side of whoever looks whether a server shows the certificate with this key.
+///
+/// # Errors
+/// [`PkiError`] when the provider offers no TLS 1.3.
+pub fn looking(pin: [u8; 32]) -> Result<ClientConfig, PkiError> {
+    pinned(Pin::Server(pin))
+}
+
+fn pinned(pin: Pin) -> Result<ClientConfig, PkiError> {
+    Ok(ClientConfig::builder_with_provider(crypto())
         .with_protocol_versions(&[&TLS13])
         .map_err(wrong)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(PinnedAuthority { pin, provider: crypto() }))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
-    Ok(config)
+        .with_custom_certificate_verifier(Arc::new(Pinned { pin, provider: crypto() }))
+        .with_no_client_auth())
 }
 
 fn roots(ca: &str) -> Result<RootCertStore, PkiError> {
@@ -226,14 +251,23 @@ impl ServerCertVerifier for BoundedClock {
     }
 }
 
-/// Accepts a chain whose authority has the pinned key, and then checks the chain as usual under that authority.
+/// SHA-256 of the public key that a client knows.
+#[derive(Debug, Clone, Copy)]
+enum Pin {
+    /// That of the authority: the chain is checked as usual under it.
+    Authority([u8; 32]),
+    /// That of the server itself: nothing else is checked.
+    Server([u8; 32]),
+}
+
+/// Accepts whoever has the pinned key.
 #[derive(Debug)]
-struct PinnedAuthority {
-    pin: [u8; 32],
+struct Pinned {
+    pin: Pin,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for PinnedAuthority {
+impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -242,10 +276,15 @@ impl ServerCertVerifier for PinnedAuthority {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let authority = intermediates
-            .iter()
-            .find(|c| pki::spki_pin(c).is_ok_and(|p| p == self.pin))
-            .ok_or_else(|| {
+        let pin = match self.pin {
+            Pin::Authority(pin) => pin,
+            Pin::Server(pin) if pki::spki_pin(end_entity).is_ok_and(|p| p == pin) => {
+                return Ok(ServerCertVerified::assertion());
+            }
+            Pin::Server(_) => return Err(Error::General("the server shows another certificate".to_owned())),
+        };
+        let authority =
+            intermediates.iter().find(|c| pki::spki_pin(c).is_ok_and(|p| p == pin)).ok_or_else(|| {
                 Error::General(
                     "the server's authority does not have the key that the join string names".to_owned(),
                 )
@@ -264,7 +303,7 @@ impl ServerCertVerifier for PinnedAuthority {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken on the link".to_owned()))
+        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
     }
 
     fn verify_tls13_signature(

@@ -20,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::process::Process;
 use crate::{http as web, signin};
 
 const SOCKET: &str = "admin.sock";
@@ -115,6 +116,7 @@ async fn status(State(app): State<Arc<App>>) -> Response {
         "tenantId": app.tenant,
         "subscriptionId": app.subscription,
         "connectedAgents": app.agents.count(),
+        "openFilesAllowed": Process::of_this_moment().most_files,
         "authority": app.authority.certificate(),
     })))
 }
@@ -125,7 +127,8 @@ async fn setup_link(State(app): State<Arc<App>>) -> Response {
 
 async fn service_principal(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
     let name = body["displayName"].as_str().unwrap_or("service principal").to_owned();
-    answer(signin::create_service_principal(&app, name).await)
+    let (role, scope) = (body["role"].as_str(), body["scope"].as_str());
+    answer(signin::create_service_principal(&app, name, role, scope).await)
 }
 
 async fn audit_verify(State(app): State<Arc<App>>) -> Response {
@@ -187,5 +190,9 @@ async fn make_token(app: &Arc<App>, body: Value) -> Result<Value, ArmError> {
         })
         .await?;
     let properties = answer.body.map(|b| b["properties"].clone()).unwrap_or_default();
-    Ok(json!({"joinString": properties["joinString"], "expiresAt": properties["expiresAt"]}))
+    Ok(json!({
+        "joinString": properties["joinString"],
+        "installCommand": properties["installCommand"],
+        "expiresAt": properties["expiresAt"],
+    }))
 }

@@ -8,13 +8,16 @@ use sekisho_lake::Lake;
 use sekisho_link::SigningKey;
 use sekisho_link::machine::{FactsObserver, PartCompiler};
 use sekisho_link::pki::Authority;
+use sekisho_link::served::Served;
 use sekisho_store::Store;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access::Access;
 use crate::config::Config;
+use crate::installer::Installer;
 use crate::link::Admission;
+use crate::metrics::Metrics;
 use crate::signin::Identity;
 
 /// The shared state.
@@ -47,6 +50,12 @@ pub struct App {
     pub agents: Agents,
     /// How many agents come in at a time.
     pub admission: Admission,
+    /// What browsers and `az` see.
+    pub served: Arc<Served>,
+    /// What machines install from.
+    pub installer: Installer,
+    /// Counters of what happens.
+    pub metrics: Metrics,
 }
 
 /// Wakes the task of a live agent connection.

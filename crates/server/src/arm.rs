@@ -49,8 +49,10 @@ pub struct Request {
 }
 
 /// The end of a transaction that must not be kept.
-enum Undone {
+pub enum Undone {
+    /// It was refused.
     Error(ArmError),
+    /// It was only to be measured.
     Preview(WhatIf),
 }
 

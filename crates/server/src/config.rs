@@ -63,6 +63,15 @@ pub enum ConfigError {
     },
 }
 
+/// Where the operator keeps a certificate of another authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, PEM, the server's own certificate first.
+    pub chain: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
 /// All settings.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -80,12 +89,18 @@ pub struct Config {
     pub lake_retention_days: u32,
     /// The address browsers, `az` and agents connect to.
     pub listen: SocketAddr,
+    /// Where `/metrics` is open to whoever reaches it, without TLS.
+    pub metrics_listen: Option<SocketAddr>,
     /// The public name: the passkey domain and the first name of the certificate.
     pub host: String,
     /// Further names and addresses of the certificate.
     pub names: Vec<String>,
+    /// The certificate that browsers and `az` see, and its key, when it is not the installation's own.
+    pub certificate: Option<CertificateFiles>,
     /// `host:port` as machines reach the server; printed into join strings.
     pub join_address: String,
+    /// Where the packages of the agent are that machines are given.
+    pub agents_dir: PathBuf,
     /// The name in `/metadata/endpoints`; some older clients insist on `AzureCloud`.
     pub cloud_name: String,
     /// What the organisation is called.
@@ -105,13 +120,26 @@ const KEYS: &[(&str, &str, &str)] = &[
     (
         "lake",
         "",
-        "directory or file:/// URL of the event segments, shared by all servers (default: data_dir/lake)",
+        "directory or URL (s3://, az://) of the event segments, shared by all servers (default: data_dir/lake)",
     ),
+    ("lake_options_file", "", "file with the options of object storage, such as aws_region, and its keys"),
     ("lake_retention_days", "90", "days that events of machines are kept"),
     ("listen", "0.0.0.0:8443", "address and port for browsers, az and agents"),
+    (
+        "metrics_listen",
+        "",
+        "address and port where /metrics needs no sign-in and no TLS, such as 127.0.0.1:9464",
+    ),
     ("host", "localhost", "public DNS name; passkeys belong to it, so choose it before people enrol"),
     ("names", "", "further DNS names and addresses of the certificate, separated by commas"),
+    (
+        "certificate_file",
+        "",
+        "PEM chain of a certificate for browsers and az, read again when it changes (default: of our own CA)",
+    ),
+    ("certificate_key_file", "", "PEM key of that certificate"),
     ("join_address", "", "host:port as machines reach the server (default: host and the port of listen)"),
+    ("agents_dir", "/usr/share/sekisho/agents", "directory of the agent's packages that machines are given"),
     ("cloud_name", "Sekisho", "the name az and Terraform are told; some older clients insist on AzureCloud"),
     ("organization", "Sekisho", "what your organisation is called"),
     ("location", "home", "the location (site name) of new things"),
@@ -129,9 +157,8 @@ impl Config {
         let known = |key: &str| KEYS.iter().map(|(k, _, _)| *k).find(|k| *k == key);
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
-            let table: toml::Table = text
-                .parse()
-                .map_err(|e: toml::de::Error| ConfigError::Parse(path.to_owned(), e.to_string()))?;
+            let table: toml::Table =
+                text.parse().map_err(|e| ConfigError::Parse(path.to_owned(), without_text(&e, &text)))?;
             for (key, value) in table {
                 let name = known(&key).ok_or_else(|| ConfigError::Unknown {
                     source_name: path.display().to_string(),
@@ -167,6 +194,15 @@ impl Config {
         let listen: SocketAddr = text("listen").parse().map_err(|_| {
             invalid("listen", "an address and a port such as 0.0.0.0:443 or [::]:443 is expected".to_owned())
         })?;
+        let metrics_listen = match text("metrics_listen") {
+            empty if empty.is_empty() => None,
+            given => Some(given.parse().map_err(|_| {
+                invalid(
+                    "metrics_listen",
+                    "an address and a port such as 127.0.0.1:9464 is expected".to_owned(),
+                )
+            })?),
+        };
         let host = text("host").to_ascii_lowercase();
         if host.is_empty() || host.contains([':', '/', ' ']) {
             return Err(invalid("host", "a DNS name without scheme and port is expected".to_owned()));
@@ -178,6 +214,12 @@ impl Config {
             empty if empty.is_empty() => format!("{host}:{}", listen.port()),
             given => given,
         };
+        if !sekisho_link::join::is_address(&join_address) {
+            return Err(invalid(
+                "join_address",
+                "host:port is expected, such as sekisho.example:443".to_owned(),
+            ));
+        }
         let database = Some(text("database")).filter(|url| !url.is_empty());
         if let Some(url) = &database {
             check_database(url).map_err(|why| invalid("database", why))?;
@@ -188,22 +230,36 @@ impl Config {
             given => Place::parse(&given).map_err(|e| invalid("lake", e.to_string()))?,
         };
         let lake_retention_days = text("lake_retention_days").parse().ok().filter(|days| *days > 0);
+        let file = |key: &'static str| {
+            Some(PathBuf::from(text(key))).filter(|path: &PathBuf| !path.as_os_str().is_empty())
+        };
+        let certificate = match (file("certificate_file"), file("certificate_key_file")) {
+            (Some(chain), Some(key)) => Some(CertificateFiles { chain, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(invalid("certificate_key_file", "the certificate's key is missing".to_owned()));
+            }
+            (None, Some(_)) => {
+                return Err(invalid("certificate_file", "the key's certificate is missing".to_owned()));
+            }
+        };
         let names = text("names").split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
         Ok(Config {
             data_dir,
             lake,
-            lake_options_file: Some(PathBuf::from(text("lake_options_file")))
-                .filter(|path| !path.as_os_str().is_empty()),
+            lake_options_file: file("lake_options_file"),
             lake_retention_days: lake_retention_days.ok_or_else(|| {
                 invalid("lake_retention_days", "a number of days above 0 is expected".to_owned())
             })?,
             database,
-            database_password_file: Some(PathBuf::from(text("database_password_file")))
-                .filter(|path| !path.as_os_str().is_empty()),
+            database_password_file: file("database_password_file"),
             listen,
+            metrics_listen,
             host,
             names,
+            certificate,
             join_address,
+            agents_dir: PathBuf::from(text("agents_dir")),
             cloud_name: text("cloud_name"),
             organization: text("organization"),
             location: text("location"),
@@ -250,6 +306,23 @@ impl Config {
     }
 }
 
+/// Variables that look like settings and are none: misspelt, most likely.
+pub fn unknown_variables(environment: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    /// Those of our programs that are no settings.
+    const OTHERS: &[&str] = &["LOG"];
+    environment.keys().filter_map(|variable| {
+        let key = variable.strip_prefix(PREFIX)?;
+        let known = KEYS.iter().any(|(k, _, _)| k.eq_ignore_ascii_case(key)) || OTHERS.contains(&key);
+        (!known).then_some(variable.as_str())
+    })
+}
+
+/// What is wrong with the file and where, without the line itself: it may hold a secret.
+fn without_text(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+}
+
 /// A password in the URL would stand in `--print-config`, in the environment and in backups of the configuration.
 fn check_database(url: &str) -> Result<(), String> {
     let rest = url
@@ -294,13 +367,32 @@ mod tests {
 
     #[test]
     fn a_lake_that_is_nowhere_and_a_retention_of_no_days_name_themselves() {
-        for (key, value) in
-            [("LAKE", "lake"), ("LAKE", "s3://user:secret@bucket/x"), ("LAKE_RETENTION_DAYS", "0")]
-        {
+        for (key, value) in [
+            ("LAKE", "lake"),
+            ("LAKE", "s3://user:secret@bucket/x"),
+            ("LAKE", "s4://user:secret@bucket/x"),
+            ("LAKE_RETENTION_DAYS", "0"),
+        ] {
             let environment = BTreeMap::from([(format!("SEKISHO_{key}"), value.to_owned())]);
             let error = Config::load(None, &environment).unwrap_err().to_string();
-            assert!(error.contains(&key.to_lowercase()), "{error}");
+            assert!(error.contains(&key.to_lowercase()) && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_named_by_its_line_and_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sekisho.toml");
+        std::fs::write(&path, "host = \"h\"\ndatabase = postgres://u:hunter2@h/d\n").unwrap();
+        let error = Config::load(Some(&path), &BTreeMap::new()).unwrap_err().to_string();
+        assert!(error.contains("line 2:") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_file_with_the_options_of_object_storage_can_be_named() {
+        let environment = BTreeMap::from([("SEKISHO_LAKE_OPTIONS_FILE".to_owned(), "/etc/o".to_owned())]);
+        let config = Config::load(None, &environment).unwrap();
+        assert_eq!(config.lake_options_file, Some(PathBuf::from("/etc/o")));
     }
 
     #[test]

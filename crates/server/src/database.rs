@@ -2,7 +2,8 @@
 //!
 //! Whoever works on a data directory holds its lock, so that no two programs ever do.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -22,7 +23,9 @@ pub struct Lock(#[expect(dead_code, reason = "the kernel gives the lock up when 
 /// # Errors
 /// [`ServerError::InUse`] when somebody has it.
 pub fn take(data_dir: &Path) -> Result<Lock, ServerError> {
-    std::fs::create_dir_all(data_dir).map_err(|e| ServerError::DataDir(data_dir.display().to_string(), e))?;
+    // Nobody else has any business with the database.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
+    made.map_err(|e| ServerError::DataDir(data_dir.display().to_string(), e))?;
     let path = data_dir.join("lock");
     let failed = |e| ServerError::DataDir(path.display().to_string(), e);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;

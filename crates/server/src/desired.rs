@@ -127,6 +127,27 @@ enum ChangeType {
     NoChange,
 }
 
+impl ResourceChange {
+    /// Compares what was shown; etags differ without anybody's having changed anything.
+    pub fn between(resource_id: String, before: Value, after: Value) -> ResourceChange {
+        let strip = |v: &Value| {
+            let mut v = v.clone();
+            if let Some(map) = v.as_object_mut() {
+                map.remove("etag");
+            }
+            v
+        };
+        let change_type = match (&before, &after) {
+            (Value::Null, Value::Null) => ChangeType::NoChange,
+            (Value::Null, _) => ChangeType::Create,
+            (_, Value::Null) => ChangeType::Delete,
+            (a, b) if strip(a) == strip(b) => ChangeType::NoChange,
+            _ => ChangeType::Modify,
+        };
+        ResourceChange { resource_id, change_type, before, after }
+    }
+}
+
 /// What a write changes on a machine.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct MachineEffect {
@@ -134,6 +155,8 @@ pub struct MachineEffect {
     pub id: String,
     name: String,
     online: bool,
+    /// The generation wanted of it before the write, which leads to a later one.
+    generation: u64,
     /// Rows of the compilers; today that is the one of network rules.
     #[schemars(with = "Vec<sekisho_nsg::provider::RuleEffect>")]
     changes: Vec<Value>,
@@ -169,20 +192,6 @@ where
     work(&app.registry, tx, call, target).await?;
     let after = shown(tx).await?;
     let new = compile(tx.as_read(), &app.compilers).await?;
-    let strip = |v: &Value| {
-        let mut v = v.clone();
-        if let Some(map) = v.as_object_mut() {
-            map.remove("etag");
-        }
-        v
-    };
-    let change = match (&before, &after) {
-        (Value::Null, Value::Null) => ChangeType::NoChange,
-        (Value::Null, _) => ChangeType::Create,
-        (_, Value::Null) => ChangeType::Delete,
-        (a, b) if strip(a) == strip(b) => ChangeType::NoChange,
-        _ => ChangeType::Modify,
-    };
     let empty = BTreeMap::new();
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let mut machines = Vec::new();
@@ -199,8 +208,9 @@ where
         let id = tx.get(&id).await?.map_or(id, |r| r.id);
         let online = state.presence(tx.now()) == machine::Presence::Online;
         let name = id.name().to_owned();
-        machines.push(MachineEffect { id: id.to_string(), name, online, changes });
+        let generation = state.convergence().generation;
+        machines.push(MachineEffect { id: id.to_string(), name, online, generation, changes });
     }
-    let change = ResourceChange { resource_id: target.to_string(), change_type: change, before, after };
+    let change = ResourceChange::between(target.to_string(), before, after);
     Ok(WhatIf { changes: vec![change], machines, other_machines: 0 })
 }

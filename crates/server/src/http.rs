@@ -22,8 +22,8 @@ use crate::app::App;
 use crate::authn;
 use crate::config::Config;
 use crate::drain::Drained;
-use crate::routes::{Anything, Operation, Routes};
-use crate::{arm, events, link, portal, signin};
+use crate::routes::{Anything, Operation, Routes, Text};
+use crate::{arm, events, installer, link, metrics, portal, signin};
 
 /// The id of a request: the correlation id of everything it causes.
 #[derive(Clone, Debug)]
@@ -42,6 +42,11 @@ pub fn routes() -> Routes {
             events::stream,
         )
         .on(
+            Operation::get("/metrics", "How the server is, as OpenMetrics text")
+                .answers_as::<Text>(200, "application/openmetrics-text"),
+            metrics::scrape,
+        )
+        .on(
             Operation::get("/openapi.json", "This document").anybody().answers::<Anything>(200),
             crate::openapi::document,
         )
@@ -51,6 +56,18 @@ pub fn routes() -> Routes {
                 .takes::<JoinRequest>()
                 .answers::<JoinAnswer>(201),
             link::join,
+        )
+        .on(
+            Operation::get("/link/install", "The script that installs the agent and joins")
+                .anybody()
+                .answers_as::<Text>(200, "text/x-shellscript"),
+            installer::install,
+        )
+        .on(
+            Operation::get("/link/agent/{file}", "A package of the agent, as the script names it")
+                .anybody()
+                .answers_as::<Text>(200, "application/octet-stream"),
+            installer::agent,
         )
         .family(
             &["/subscriptions", "/subscriptions/{*rest}", "/providers", "/providers/{*rest}", "/tenants"],
@@ -65,12 +82,12 @@ pub fn router(app: Arc<App>) -> Router {
         .router
         .fallback(portal_or_arm)
         .layer(middleware::from_fn_with_state(app.clone(), signin::not_from_elsewhere))
-        .layer(middleware::from_fn(every_request))
+        .layer(middleware::from_fn_with_state(app.clone(), every_request))
         .with_state(app)
 }
 
 /// Adds ids and security headers to every answer.
-async fn every_request(request: Request, next: Next) -> Response {
+async fn every_request(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let id = Uuid::new_v4().to_string();
     let client_id = request
         .headers()
@@ -83,7 +100,9 @@ async fn every_request(request: Request, next: Next) -> Response {
     let mut request = request.map(|body| Body::new(Drained::new(body)));
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
-    tracing::info!(%method, path, status = response.status().as_u16(), ms = started.elapsed().as_millis(), request = id, "request");
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    app.metrics.answered(&method, &path, status, took);
+    tracing::info!(%method, path, status, ms = took.as_millis(), request = id, "request");
     let headers = response.headers_mut();
     for name in ["x-ms-request-id", "x-ms-correlation-request-id"] {
         set(headers, name, &id);

@@ -118,21 +118,7 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
         }
     };
     let authority = Authority::load(&ca).map_err(|e| files.error("ca.pem", e))?;
-    let wanted = names.join("\n");
-    let current = files.read("server.names")?.is_some_and(|n| *n == *wanted.as_bytes());
-    let server = match files.pair("server")? {
-        Some(server)
-            if current && pki::not_after(&server.certificate).is_ok_and(|end| end - now > RENEW_BEFORE) =>
-        {
-            server
-        }
-        _ => {
-            let server = authority.server(names, now).map_err(|e| files.error("server.pem", e))?;
-            files.keep_pair("server", &server)?;
-            files.write("server.names", wanted.as_bytes())?;
-            server
-        }
-    };
+    let server = server(&files, &authority, names, now)?;
     let command =
         files.or_make("command.key", || sekisho_link::SigningKey::generate().map_err(|e| e.to_string()))?;
     let token = files.or_make("token.json", || {
@@ -162,4 +148,37 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
         tenant: id("tenant")?,
         subscription: id("subscription")?,
     })
+}
+
+/// The server's own certificate; a new one when it is for other names or near its end.
+fn server(
+    files: &Files,
+    authority: &Authority,
+    names: &[String],
+    now: OffsetDateTime,
+) -> Result<Identity, KeyError> {
+    let wanted = names.join("\n");
+    let current = files.read("server.names")?.is_some_and(|n| *n == *wanted.as_bytes());
+    let kept = files.pair("server")?.filter(|_| current);
+    if let Some(kept) = kept
+        && pki::not_after(&kept.certificate).is_ok_and(|end| end - now > RENEW_BEFORE)
+    {
+        return Ok(kept);
+    }
+    let server = authority.server(names, now).map_err(|e| files.error("server.pem", e))?;
+    files.keep_pair("server", &server)?;
+    files.write("server.names", wanted.as_bytes())?;
+    Ok(server)
+}
+
+/// The server's own certificate as it is, or a new one in its place when it nears its end.
+///
+/// # Errors
+/// [`KeyError`] naming the file.
+pub(crate) fn current_server(
+    data_dir: &Path,
+    authority: &Authority,
+    names: &[String],
+) -> Result<Identity, KeyError> {
+    server(&Files(data_dir.join("keys")), authority, names, OffsetDateTime::now_utc())
 }

@@ -15,18 +15,23 @@ pub mod app;
 pub mod arm;
 pub mod authn;
 pub mod backup;
+mod certificates;
 pub mod config;
 pub mod database;
 pub mod desired;
+pub mod doctor;
 mod drain;
 pub mod events;
 pub mod http;
+mod installer;
 mod keys;
 mod lake;
 pub mod link;
 mod listen;
+mod metrics;
 pub mod openapi;
 pub mod portal;
+mod process;
 pub mod resources;
 pub mod routes;
 pub mod signin;
@@ -49,7 +54,10 @@ use uuid::Uuid;
 
 use crate::access::Access;
 use crate::app::{Agents, App};
+use crate::certificates::Certificates;
 use crate::config::{Config, ConfigError};
+use crate::installer::Installer;
+use crate::metrics::Metrics;
 use crate::signin::Identity;
 
 /// The server cannot start or go on.
@@ -81,9 +89,15 @@ pub enum ServerError {
     /// A setting's file cannot be used.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// The certificate cannot be shown.
+    #[error("{0}")]
+    Certificate(#[from] certificates::CertificateError),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}. Choose another with 'listen' or SEKISHO_LISTEN")]
     Listen(String, std::io::Error),
+    /// Nor can the address of the figures.
+    #[error("cannot listen on {0}: {1}. Choose another with 'metrics_listen' or SEKISHO_METRICS_LISTEN")]
+    MetricsListen(String, std::io::Error),
     /// A key does not work.
     #[error("{0}")]
     Key(String),
@@ -130,6 +144,7 @@ pub fn universe(registry: &Registry) -> Universe {
             "Microsoft.Resources/tags/delete",
         ],
         resources::tag_names::RIGHTS.as_slice(),
+        &[metrics::READ],
     ] {
         all.extend(extra.iter().map(|o| ((*o).to_owned(), false)));
     }
@@ -167,20 +182,19 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     let store = Store::open(&database::url(&config)?).await?;
     let key = |e: &dyn std::fmt::Display| ServerError::Key(e.to_string());
     let authority = Authority::load(&keys.ca).map_err(|e| key(&e))?;
-    let point =
-        JoinPoint { address: config.join_address.clone(), pin: authority.pin().map_err(|e| key(&e))? };
+    let certificates = Certificates::load(&config, &keys)?;
+    let point = JoinPoint {
+        address: config.join_address.clone(),
+        pin: authority.pin().map_err(|e| key(&e))?,
+        served: certificates.clients(),
+    };
     // Requests have a read transaction open while they ask for the log or for events.
     let beside = store.with_own_readers()?;
     let lake = Lake::on(beside.clone(), config.lake.open(keys.tenant, &config.lake_options()?)?);
     let (registry, universe) = registry(keys.tenant, &beside, &lake, point);
     first_subscription(&store, keys.subscription, &config).await?;
     resources::management::first_groups(&store, keys.tenant).await?;
-    let tls = listen::Tls {
-        clients: Arc::new(sekisho_link::tls::server_for_clients(&keys.server).map_err(|e| key(&e))?),
-        agents: Arc::new(
-            sekisho_link::tls::server_for_agents(&keys.ca.certificate, &keys.server).map_err(|e| key(&e))?,
-        ),
-    };
+    let tls = certificates.tls(&keys.ca.certificate).map_err(|e| key(&e))?;
     let identity = Identity::new(&config, keys.tenant, keys.token, &keys.throttle).map_err(|e| key(&e))?;
     if let Err(error) = &identity.passkeys {
         tracing::warn!(%error, "passkeys are off; people sign in with password and code");
@@ -197,6 +211,9 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
         agents: Agents::default(),
         admission: link::Admission::default(),
+        installer: Installer::new(config.agents_dir.clone()),
+        served: certificates.clients(),
+        metrics: Metrics::default(),
         store,
         lake,
         config,
@@ -211,13 +228,29 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(desired::follow(app.clone()));
     tasks.spawn(link::follow(app.clone()));
     tasks.spawn(lake::keep(app.clone()));
+    tasks.spawn(certificates.keep(app.clone()));
     let router = http::router(app.clone());
     let listener = TcpListener::bind(app.config.listen)
         .await
         .map_err(|e| ServerError::Listen(app.config.listen.to_string(), e))?;
     // After the bind: whoever is answered by the administration socket may connect.
     let mut admin = tokio::spawn(admin::serve(app.clone()));
+    if let Some(address) = app.config.metrics_listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|e| ServerError::MetricsListen(address.to_string(), e))?;
+        let metrics = metrics::open(app.clone());
+        tasks.spawn(async move {
+            if let Err(error) = axum::serve(listener, metrics).await {
+                tracing::error!(%error, "the figures are no longer served");
+            }
+        });
+    }
     tracing::info!(address = %app.config.listen, url = signin::public_base(&app.config), "listening");
+    // Whoever started us without waiting has no socket for it.
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
     for listener in inherited {
         tasks.spawn(listen::serve(app.clone(), listener, tls.clone(), router.clone()));
     }
@@ -270,6 +303,8 @@ async fn first_subscription(store: &Store, id: Uuid, config: &Config) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use sekisho_link::served::Served;
+
     use super::*;
 
     /// The portal's types are generated from the file, so the file must be what the server says.
@@ -277,7 +312,10 @@ mod tests {
     async fn the_checked_in_openapi_document_is_the_one_the_server_gives() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}/db", dir.path().display())).await.unwrap();
-        let point = JoinPoint { address: "localhost:8443".to_owned(), pin: [0; 32] };
+        let now = OffsetDateTime::now_utc();
+        let authority = Authority::load(&Authority::generate("none", now).unwrap()).unwrap();
+        let served = Arc::new(Served::new(&authority.server(&[], now).unwrap()).unwrap());
+        let point = JoinPoint { address: "localhost:8443".to_owned(), pin: [0; 32], served };
         let place = sekisho_lake::Place::Directory(dir.path().join("lake"));
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
         let (registry, _) = registry(Uuid::nil(), &store, &lake, point);

@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use crate::app::App;
 use crate::http::Peer;
 use crate::link::{self, Certified};
+use crate::metrics::Handshake;
 
 /// How long the beginning of a TLS handshake may take, and how long its rest.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -31,11 +32,13 @@ const HEAD: Duration = Duration::from_secs(20);
 /// Connections at once that have not said who they are; more wait in the listen queue.
 const HANDSHAKES: usize = 256;
 
-/// The two TLS configurations.
+/// The TLS configurations.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    /// For browsers, `az` and joining machines.
+    /// For browsers and `az`.
     pub(crate) clients: Arc<ServerConfig>,
+    /// For machines that join.
+    pub(crate) joining: Arc<ServerConfig>,
     /// For agents.
     pub(crate) agents: Arc<ServerConfig>,
 }
@@ -80,7 +83,13 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router
         };
         let (app, tls, router) = (app.clone(), tls.clone(), router.clone());
         tokio::spawn(async move {
-            match handshake(&app, stream, &tls, permit).await {
+            let shaken = handshake(&app, stream, &tls, permit).await;
+            app.metrics.shaken(match &shaken {
+                Ok(_) => Handshake::Done,
+                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Handshake::TimedOut,
+                Err(_) => Handshake::Failed,
+            });
+            match shaken {
                 Ok(stream) => connection(app, stream, peer, router).await,
                 Err(error) => tracing::debug!(%error, client = %peer, "a TLS handshake failed"),
             }
@@ -100,9 +109,11 @@ async fn handshake(
     stream.set_nodelay(true)?;
     let begin = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
     let start = timeout(HANDSHAKE, begin).await??;
-    let agent = start.client_hello().alpn().is_some_and(|mut protocols| protocols.any(|p| p == tls::ALPN));
+    let asks = |name: &[u8]| start.client_hello().alpn().is_some_and(|mut all| all.any(|p| p == name));
+    let (agent, joining) = (asks(tls::ALPN), asks(tls::ALPN_JOIN));
     if !agent {
-        let shaken = timeout(HANDSHAKE, start.into_stream(tls.clients.clone())).await?;
+        let config = if joining { &tls.joining } else { &tls.clients };
+        let shaken = timeout(HANDSHAKE, start.into_stream(config.clone())).await?;
         drop(permit);
         return shaken;
     }

@@ -228,3 +228,8 @@ impl<T> List<T> {
 #[schemars(inline)]
 #[serde(transparent)]
 pub struct Anything(serde_json::Map<String, serde_json::Value>);
+
+/// A body that is no JSON.
+#[derive(Debug, JsonSchema)]
+#[schemars(inline)]
+pub struct Text(#[allow(dead_code, reason = "only its schema is used")] String);

@@ -92,6 +92,26 @@ impl Database {
         Ok(())
     }
 
+    /// Asks for the size of the database in bytes.
+    pub(crate) fn size_query(&self) -> &'static str {
+        match self.engine {
+            Engine::Sqlite => {
+                "SELECT CAST(page_count * page_size AS BIGINT) AS bytes FROM pragma_page_count(), pragma_page_size()"
+            }
+            Engine::Postgres => "SELECT pg_database_size(current_database()) AS bytes",
+        }
+    }
+
+    /// Asks for the time by the database's clock, in milliseconds since 1970.
+    pub(crate) fn clock_query(&self) -> &'static str {
+        match self.engine {
+            Engine::Sqlite => "SELECT CAST(unixepoch('subsec') * 1000 AS BIGINT) AS now_ms",
+            Engine::Postgres => {
+                "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now_ms"
+            }
+        }
+    }
+
     /// Begins the writer's transaction: from here to its end nobody else writes.
     pub(crate) async fn begin_write(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
         let statements: &[&'static str] = match self.engine {

@@ -16,10 +16,11 @@ mod feed;
 mod manifest;
 mod rows;
 mod schema;
+mod standing;
 mod transaction;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use sekisho_arm::{StoreError, Write};
@@ -34,6 +35,7 @@ pub use feed::{Change, Feed, News, Verb};
 pub use manifest::{DAY, Hot, Segment, Swap};
 pub use rows::{from_ms, to_ms};
 pub use schema::Versions;
+pub use standing::{Examined, Standing, Tally, examine};
 pub use transaction::ReadTransaction;
 use transaction::WriteTransaction;
 
@@ -47,6 +49,7 @@ pub struct Store {
     readers: AnyPool,
     writer: mpsc::Sender<writer::Job>,
     publisher: Arc<feed::Publisher>,
+    tally: Arc<Mutex<Tally>>,
 }
 
 /// One recorded entry of the audit log.
@@ -84,9 +87,10 @@ impl Store {
         let position = writer::position(&mut connection).await?;
         let publisher = Arc::new(feed::Publisher::new(readers.clone(), position.sequence));
         let (writer, jobs) = mpsc::channel(QUEUE);
-        writer::spawn(database.clone(), connection, publisher.clone(), jobs);
+        let tally = Arc::<Mutex<Tally>>::default();
+        writer::spawn(database.clone(), connection, publisher.clone(), tally.clone(), jobs);
         feed::follow_others(&database, &publisher);
-        Ok(Store { database, readers, writer, publisher })
+        Ok(Store { database, readers, writer, publisher, tally })
     }
 
     /// The same store with connections for reading of its own: for whoever reads while somebody who waits for it has a
@@ -134,6 +138,19 @@ impl Store {
     /// How full the queue of writes is, from 0 to 1.
     pub fn pressure(&self) -> f64 {
         1.0 - self.writer.capacity() as f64 / QUEUE as f64
+    }
+
+    /// What the writer has done since the start.
+    pub fn tally(&self) -> Tally {
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much there is of everything; of documents, those of one kind.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn standing(&self, kind: &str) -> Result<Standing, StoreError> {
+        standing::read(&self.database, &self.readers, kind).await
     }
 
     /// Puts segments into the manifest in place of hot events or of other segments, in one transaction. False, and

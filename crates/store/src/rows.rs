@@ -151,6 +151,24 @@ pub(crate) async fn documents(
     rows.iter().map(|r| document_of(kind, r)).collect()
 }
 
+pub(crate) async fn documents_between(
+    connection: &mut AnyConnection,
+    kind: &str,
+    first: &str,
+    last: &str,
+) -> Result<Vec<Document>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT key, body, changed_ms FROM document WHERE kind = $1 AND key >= $2 AND key <= $3 ORDER BY key",
+    )
+    .bind(kind)
+    .bind(first)
+    .bind(last)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    rows.iter().map(|r| document_of(kind, r)).collect()
+}
+
 pub(crate) async fn changes_after(
     pool: &AnyPool,
     sequence: i64,

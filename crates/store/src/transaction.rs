@@ -80,6 +80,14 @@ impl Read for ReadTransaction {
     async fn documents(&mut self, kind: &str) -> Result<Vec<Document>, StoreError> {
         rows::documents(&mut self.tx, kind).await
     }
+    async fn documents_between(
+        &mut self,
+        kind: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Vec<Document>, StoreError> {
+        rows::documents_between(&mut self.tx, kind, first, last).await
+    }
     async fn last_event(&mut self, machine: &str, stream: &str, epoch: &str) -> Result<i64, StoreError> {
         events::head(&mut self.tx, (machine, stream, epoch)).await
     }
@@ -136,6 +144,14 @@ impl Read for WriteTransaction<'_> {
     }
     async fn documents(&mut self, kind: &str) -> Result<Vec<Document>, StoreError> {
         rows::documents(self.connection, kind).await
+    }
+    async fn documents_between(
+        &mut self,
+        kind: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<Vec<Document>, StoreError> {
+        rows::documents_between(self.connection, kind, first, last).await
     }
     async fn last_event(&mut self, machine: &str, stream: &str, epoch: &str) -> Result<i64, StoreError> {
         events::head(self.connection, (machine, stream, epoch)).await

@@ -1,7 +1,8 @@
 //! The one writer: it gathers waiting writes into a group, runs each in a savepoint, commits once, then answers.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::Database;
 use crate::feed::{Change, Publisher};
 use crate::rows::failed;
+use crate::standing::Tally;
 use crate::transaction::WriteTransaction;
 
 /// Most writes that share one commit.
@@ -77,6 +79,7 @@ struct Writer {
     database: Database,
     connection: Option<AnyConnection>,
     publisher: Arc<Publisher>,
+    tally: Arc<Mutex<Tally>>,
 }
 
 /// Runs the writer until the last handle of the store is gone.
@@ -84,9 +87,10 @@ pub(crate) fn spawn(
     database: Database,
     connection: AnyConnection,
     publisher: Arc<Publisher>,
+    tally: Arc<Mutex<Tally>>,
     mut jobs: mpsc::Receiver<Job>,
 ) {
-    let mut writer = Writer { database, connection: Some(connection), publisher };
+    let mut writer = Writer { database, connection: Some(connection), publisher, tally };
     tokio::spawn(async move {
         while let Some(first) = jobs.recv().await {
             writer.group(first, &mut jobs).await;
@@ -130,6 +134,7 @@ impl Writer {
 
     /// Runs one group, commits it, tells the feed and answers the callers.
     async fn group(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+        let began = Instant::now();
         // A connection that the database closed while nobody wrote is found out here; a fresh one may do.
         let begun = match self.begin().await {
             Ok(begun) => Ok(begun),
@@ -175,6 +180,11 @@ impl Writer {
                 let _ = execute(&mut connection, "ROLLBACK").await;
             }
         }
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(
+            settles.len(),
+            fate.is_ok(),
+            began.elapsed(),
+        );
         for settle in settles {
             settle(fate.clone());
         }

@@ -1,18 +1,31 @@
 import { ApiError } from './errors.ts'
-import type { List } from './types.ts'
+import type { List, Session } from './types.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 type Options = { body?: unknown; etag?: string; signal?: AbortSignal }
 
-const signedOutListeners = new Set<() => void>()
-
-/** Called when a request finds that the session is gone; the shell asks for a new sign-in over the page. */
-export function onSignedOut(listener: () => void) {
-  signedOutListeners.add(listener)
-  return () => {
-    signedOutListeners.delete(listener)
+function channel<T>() {
+  const listeners = new Set<(news: T) => void>()
+  return {
+    tell: (news: T) => {
+      for (const listener of listeners) listener(news)
+    },
+    on: (listener: (news: T) => void) => {
+      listeners.add(listener)
+      return () => {
+        listeners.delete(listener)
+      }
+    },
   }
 }
+
+/** Who is signed in, when somebody asked: nobody, when a request found that the session is gone. */
+const signedIn = channel<Session | undefined>()
+/** Whether the server answered the last request, whatever it answered. */
+const reach = channel<boolean>()
+
+export const onSignedIn = signedIn.on
+export const onReach = reach.on
 
 async function send(method: Method, url: string, { body, etag, signal }: Options) {
   const headers: Record<string, string> = { accept: 'application/json' }
@@ -29,11 +42,13 @@ async function send(method: Method, url: string, { body, etag, signal }: Options
     })
   } catch (cause) {
     if (signal?.aborted) throw cause
+    reach.tell(false)
     throw new ApiError(0, undefined)
   }
+  reach.tell(true)
   if (response.ok) return response
   const error = new ApiError(response.status, await jsonOf(response), response.headers)
-  if (error.status === 401 && !url.startsWith('/auth/')) for (const listener of signedOutListeners) listener()
+  if (error.status === 401 && !url.startsWith('/auth/')) signedIn.tell(undefined)
   throw error
 }
 
@@ -68,6 +83,18 @@ export async function call<T>(method: Method, url: string, options: Options = {}
 }
 
 export const get = <T>(url: string, signal?: AbortSignal) => call<T>('GET', url, { signal })
+
+/** Asks whether the session still stands, and tells. */
+export async function checkSession() {
+  try {
+    const session = await get<Session>('/auth/session')
+    signedIn.tell(session)
+    return session
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) signedIn.tell(undefined)
+    throw error
+  }
+}
 
 /** Every page of a list. */
 export async function listAll<T>(url: string, signal?: AbortSignal): Promise<T[]> {

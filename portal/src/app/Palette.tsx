@@ -21,6 +21,7 @@ import { getLocale, messages, setLocale } from './i18n.ts'
 import { navItems, navText } from './nav.ts'
 import { useScope } from './scope.ts'
 import { getTheme, setTheme } from './theme.ts'
+import { leave } from './unsaved.ts'
 
 const m = messages({
   title: { en: 'Command palette', ja: 'コマンド パレット' },
@@ -110,7 +111,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
       text: m.language,
       aliases: 'language english japanese げんご gengo 言語 日本語',
       icon: Languages,
-      run: () => setLocale(getLocale() === 'ja' ? 'en' : 'ja'),
+      run: () => void leave(() => setLocale(getLocale() === 'ja' ? 'en' : 'ja')),
     },
   ]
 

@@ -10,9 +10,10 @@ const m = messages({
   live: { en: 'Live', ja: 'ライブ更新中' },
   connecting: { en: 'Connecting', ja: '接続しています' },
   stale: { en: 'Not live', ja: 'ライブ更新停止中' },
+  offline: { en: 'No connection', ja: '接続なし' },
 })
 
-const dots = { live: 'bg-[#5fd394]', connecting: 'bg-[#e6bd55]', stale: 'bg-[#ff7d97]' }
+const dots = { live: 'bg-[#5fd394]', connecting: 'bg-[#e6bd55]', stale: 'bg-[#ff7d97]', offline: 'bg-[#ff7d97]' }
 
 export function SideNav({ path }: { path: string }) {
   const live = useLive()

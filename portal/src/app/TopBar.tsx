@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
-import { ChevronDown, Languages, Laptop, LogOut, Moon, Search, Sun } from 'lucide-react'
+import { ChevronDown, Keyboard, Languages, Laptop, LogOut, Moon, Search, Sun } from 'lucide-react'
 import { Button as AriaButton } from 'react-aria-components'
 import { signOut } from '../api/queries/auth.ts'
 import { IconButton } from '../ui/IconButton.tsx'
@@ -8,9 +8,11 @@ import { Menu } from '../ui/Menu.tsx'
 import { ago } from './format.ts'
 import { getLocale, messages, setLocale } from './i18n.ts'
 import { navText } from './nav.ts'
+import { OperationButton } from './OperationButton.tsx'
 import { useScope } from './scope.ts'
 import { ScopePicker } from './ScopePicker.tsx'
 import { setTheme, useTheme } from './theme.ts'
+import { leave } from './unsaved.ts'
 
 const m = messages({
   search: { en: 'Search machines, groups, actions', ja: 'マシン・グループ・操作を検索' },
@@ -18,17 +20,18 @@ const m = messages({
   dark: { en: 'Dark theme', ja: 'ダーク テーマ' },
   light: { en: 'Light theme', ja: 'ライト テーマ' },
   account: { en: 'Account', ja: 'アカウント' },
+  shortcuts: { en: 'Keyboard shortcuts', ja: 'キーボード ショートカット' },
   signOut: { en: 'Sign out', ja: 'サインアウト' },
   signedIn: { en: (when: string) => `Signed in ${when}`, ja: (when: string) => `サインイン: ${when}` },
 })
 
-export function TopBar({ onSearch }: { onSearch: () => void }) {
+export function TopBar({ onSearch, onHelp }: { onSearch: () => void; onHelp: () => void }) {
   const client = useQueryClient()
   const navigate = useNavigate()
   const theme = useTheme()
   const { session } = useScope()
 
-  const leave = async () => {
+  const quit = async () => {
     await signOut()
     client.clear()
     location.assign('/signin')
@@ -47,7 +50,8 @@ export function TopBar({ onSearch }: { onSearch: () => void }) {
           Ctrl K
         </kbd>
       </AriaButton>
-      <IconButton label={m.language} onPress={() => setLocale(getLocale() === 'ja' ? 'en' : 'ja')}>
+      <OperationButton />
+      <IconButton label={m.language} onPress={() => void leave(() => setLocale(getLocale() === 'ja' ? 'en' : 'ja'))}>
         <Languages size={16} aria-hidden />
       </IconButton>
       <IconButton
@@ -77,6 +81,16 @@ export function TopBar({ onSearch }: { onSearch: () => void }) {
             onAction: () => void navigate({ to: '/sessions' }),
           },
           {
+            id: 'shortcuts',
+            text: m.shortcuts,
+            label: (
+              <>
+                <Keyboard size={14} aria-hidden /> {m.shortcuts}
+              </>
+            ),
+            onAction: onHelp,
+          },
+          {
             id: 'signout',
             text: m.signOut,
             label: (
@@ -84,7 +98,7 @@ export function TopBar({ onSearch }: { onSearch: () => void }) {
                 <LogOut size={14} aria-hidden /> {m.signOut}
               </>
             ),
-            onAction: () => void leave(),
+            onAction: () => void leave(() => void quit()),
           },
         ]}
       >

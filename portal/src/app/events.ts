@@ -1,21 +1,29 @@
 import type { QueryClient } from '@tanstack/react-query'
-import { useSyncExternalStore } from 'react'
+import { checkSession, onReach, onSignedIn } from '../api/client.ts'
 import { types } from '../api/keys.ts'
+import { createStore } from './store.ts'
 
 /**
  * Live updates: the server says what changed, the query cache decides whether anybody looks at it.
  * Nothing in an event is ever shown; it only makes mounted queries ask again.
+ *
+ * `offline`: the server does not answer at all. `stale`: it answers, but has not told changes for a while.
  */
-export type Live = { state: 'connecting' | 'live' | 'stale'; sinceMs: number; version?: string }
+export type Live = { state: 'connecting' | 'live' | 'stale' | 'offline'; sinceMs: number; version?: string }
 
 const staleAfterMs = 30_000
 const pollEveryMs = 60_000
+const probeEveryMs = { first: 1_000, most: 8_000 }
 /** A fleet of thousands reports all the time: lists are asked for at most this often. */
-const listEveryMs: Record<string, number> = { [types.machineRow]: 5_000, [types.activity]: 3_000 }
+const listEveryMs: Record<string, number> = { [types.activity]: 3_000 }
+const machinesEveryMs = { few: 700, many: 5_000 }
+const manyMachines = 1_000
 
 /** What else is out of date when a resource of this type changes. */
 const alsoChanged: Record<string, string[]> = {
   facts: [types.machine, types.machineRow],
+  // How far a machine is with its rules is kept beside it.
+  machine: [types.machine, types.machineRow],
   [types.machine]: [types.machineRow],
   [types.nsg]: [types.nic, types.effectiveRules, types.machineRow],
   [types.nic]: [types.nsg, types.effectiveRules, types.machineRow],
@@ -23,20 +31,16 @@ const alsoChanged: Record<string, string[]> = {
   [types.asg]: [types.effectiveRules],
 }
 
-let live: Live = { state: 'connecting', sinceMs: Date.now() }
-const listeners = new Set<() => void>()
+const live = createStore<Live>({ state: 'connecting', sinceMs: Date.now() })
 
-function setLive(next: Partial<Live>) {
-  live = { ...live, ...next }
-  for (const listener of listeners) listener()
+export const useLive = live.use
+
+const setState = (state: Live['state']) => {
+  if (live.get().state === state) return
+  // Whatever is lost next, what is shown dates from when it was last live.
+  const sinceMs = state === 'live' || live.get().state === 'live' ? Date.now() : live.get().sinceMs
+  live.set({ ...live.get(), state, sinceMs })
 }
-
-function subscribe(listener: () => void) {
-  listeners.add(listener)
-  return () => listeners.delete(listener)
-}
-
-export const useLive = () => useSyncExternalStore(subscribe, () => live)
 
 /** A child type (`…/securityrules`, `…/subnets`) changes its parent, which is what pages show. */
 const pageType = (type: string) => type.toLowerCase().split('/').slice(0, 2).join('/')
@@ -44,23 +48,21 @@ const pageType = (type: string) => type.toLowerCase().split('/').slice(0, 2).joi
 export function connectEvents(client: QueryClient) {
   const timers = new Map<string, ReturnType<typeof setTimeout>>()
   let source: EventSource | undefined
-  let retry: ReturnType<typeof setTimeout> | undefined
-  let retryMs = 1_000
-  let downSinceMs = Date.now()
+  let probing: ReturnType<typeof setTimeout> | undefined
+  let probeMs = probeEveryMs.first
 
+  const waitMs = (type: string) => {
+    if (type !== types.machineRow) return listEveryMs[type] ?? 700
+    const lists = client.getQueriesData<unknown[]>({ queryKey: [types.machineRow] })
+    return lists.some(([, rows]) => (rows?.length ?? 0) > manyMachines) ? machinesEveryMs.many : machinesEveryMs.few
+  }
   const refetchSoon = (type: string) => {
     if (timers.has(type)) return
-    const jitterMs = Math.random() * 300
-    timers.set(
-      type,
-      setTimeout(
-        () => {
-          timers.delete(type)
-          void client.invalidateQueries({ queryKey: [type] })
-        },
-        (listEveryMs[type] ?? 700) + jitterMs,
-      ),
-    )
+    const refetch = () => {
+      timers.delete(type)
+      void client.invalidateQueries({ queryKey: [type] })
+    }
+    timers.set(type, setTimeout(refetch, waitMs(type) + Math.random() * 300))
   }
 
   const onChange = (event: MessageEvent<string>) => {
@@ -76,43 +78,76 @@ export function connectEvents(client: QueryClient) {
     for (const affected of [type, ...(alsoChanged[type] ?? []), types.activity]) refetchSoon(affected)
   }
 
-  const open = () => {
+  /** Asks something small until there is an answer, then listens again. */
+  const probe = () => {
+    probing ??= setTimeout(async () => {
+      probeMs = Math.min(Math.max(probeMs * 2, probeEveryMs.first), probeEveryMs.most)
+      const answered = await checkSession().catch(() => undefined)
+      probing = undefined
+      if (!answered) probe()
+    }, probeMs)
+  }
+  const probeNow = () => {
+    if (live.get().state === 'live' && navigator.onLine) return
+    clearTimeout(probing)
+    probing = undefined
+    probeMs = 0
+    probe()
+  }
+
+  const listen = () => {
+    source?.close()
     source = new EventSource('/api/events')
     source.addEventListener('hello', (event: MessageEvent<string>) => {
-      retryMs = 1_000
+      probeMs = probeEveryMs.first
       const { version } = JSON.parse(event.data) as { version: string }
-      if (live.state === 'stale') void client.invalidateQueries()
-      setLive({ state: 'live', sinceMs: Date.now(), version })
+      // What was told in between, nobody tells again.
+      if (live.get().version) void client.invalidateQueries()
+      setState('live')
+      live.set({ ...live.get(), version })
     })
     source.addEventListener('change', onChange)
     source.addEventListener('reset', () => void client.invalidateQueries())
     source.addEventListener('error', () => {
-      if (live.state === 'live') {
-        downSinceMs = Date.now()
-        setLive({ state: 'connecting', sinceMs: downSinceMs })
-      }
-      // The browser retries a dropped stream by itself, but gives up on an HTTP error.
-      if (source?.readyState === EventSource.CLOSED) {
-        retry = setTimeout(open, retryMs)
-        retryMs = Math.min(retryMs * 2, 30_000)
-      }
+      if (live.get().state === 'live') setState('connecting')
+      // Whether the server is gone or only the session, an ordinary request tells.
+      source?.close()
+      probe()
     })
   }
 
+  const stopReach = onReach((reached) => {
+    if (reached && live.get().state === 'offline') setState('connecting')
+    if (reached) return
+    setState('offline')
+    probe()
+  })
+  const stopSignedIn = onSignedIn((session) => {
+    // Even a stream that seems to have survived may be one that nobody speaks on any more.
+    if (session && live.get().state !== 'live') listen()
+  })
+  addEventListener('online', probeNow)
+  addEventListener('offline', probeNow)
+  // Whoever comes back may have signed in elsewhere.
+  addEventListener('focus', probeNow)
+
   const watch = setInterval(() => {
-    if (live.state === 'connecting' && Date.now() - downSinceMs > staleAfterMs)
-      setLive({ state: 'stale', sinceMs: downSinceMs })
+    const { state, sinceMs } = live.get()
+    if (state === 'connecting' && Date.now() - sinceMs > staleAfterMs) setState('stale')
   }, 1_000)
   const poll = setInterval(() => {
-    if (live.state === 'stale' && !document.hidden) void client.invalidateQueries()
+    if (live.get().state === 'stale' && !document.hidden) void client.invalidateQueries()
   }, pollEveryMs)
 
-  open()
+  listen()
   return () => {
     source?.close()
+    stopReach()
+    stopSignedIn()
+    for (const name of ['online', 'offline', 'focus']) removeEventListener(name, probeNow)
     clearInterval(watch)
     clearInterval(poll)
-    clearTimeout(retry)
+    clearTimeout(probing)
     for (const timer of timers.values()) clearTimeout(timer)
   }
 }

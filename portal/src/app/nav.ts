@@ -42,23 +42,31 @@ export type NavItem = {
   to: NavPath
   text: keyof typeof navText
   icon: LucideIcon
+  /** After `g`. */
+  key: string
   /** Kana, romaji and the words people know from elsewhere: what the palette also answers to. */
   aliases: string
 }
 
 export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
-  { items: [{ to: '/', text: 'overview', icon: Gauge, aliases: 'overview home がいよう gaiyou gaiyo ホーム' }] },
+  {
+    items: [
+      { to: '/', key: 'o', text: 'overview', icon: Gauge, aliases: 'overview home がいよう gaiyou gaiyo ホーム' },
+    ],
+  },
   {
     text: 'fleet',
     items: [
       {
         to: '/machines',
+        key: 'm',
         text: 'machines',
         icon: Server,
         aliases: 'machines vm server ましん mashin かそうましん サーバー',
       },
       {
         to: '/enrolment',
+        key: 't',
         text: 'enrolment',
         icon: Ticket,
         aliases: 'enrolment enrollment token join とうろく touroku トークン',
@@ -70,6 +78,7 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
     items: [
       {
         to: '/nsg',
+        key: 'n',
         text: 'nsg',
         icon: Shield,
         aliases: 'nsg network security group firewall せきゅりてぃ sekyuriti 規則 きそく kisoku',
@@ -81,18 +90,21 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
     items: [
       {
         to: '/rbac',
+        key: 'r',
         text: 'rbac',
         icon: UserCog,
         aliases: 'rbac iam role permission ろーる rooru わりあて wariate けんげん kengen 権限',
       },
       {
         to: '/people',
+        key: 'p',
         text: 'people',
         icon: Users,
         aliases: 'people users groups ゆーざー yuuza yuza ぐるーぷ guruupu',
       },
       {
         to: '/service-principals',
+        key: 's',
         text: 'servicePrincipals',
         icon: MonitorCog,
         aliases: 'service principal app spn さーびす saabisu アプリ secret',
@@ -102,9 +114,16 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
   {
     text: 'record',
     items: [
-      { to: '/audit', text: 'audit', icon: ScrollText, aliases: 'audit activity log かんさ kansa 監査 ろぐ rogu' },
+      {
+        to: '/audit',
+        key: 'a',
+        text: 'audit',
+        icon: ScrollText,
+        aliases: 'audit activity log かんさ kansa 監査 ろぐ rogu',
+      },
       {
         to: '/sessions',
+        key: 'i',
         text: 'sessions',
         icon: Laptop,
         aliases: 'session passkey credential せっしょん sesshon ぱすきー pasukii パスキー',

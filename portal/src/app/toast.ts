@@ -1,26 +1,15 @@
-import { useSyncExternalStore } from 'react'
+import { createStore } from './store.ts'
 
 export type Toast = { id: number; text: string }
 
-let toasts: readonly Toast[] = []
+const toasts = createStore<readonly Toast[]>([])
 let lastId = 0
-const listeners = new Set<() => void>()
-
-function set(next: readonly Toast[]) {
-  toasts = next
-  for (const listener of listeners) listener()
-}
-
-function subscribe(listener: () => void) {
-  listeners.add(listener)
-  return () => listeners.delete(listener)
-}
 
 /** Says that something worked. Failures are shown where they happened, never in a toast that goes away. */
 export function toast(text: string) {
   const id = ++lastId
-  set([...toasts, { id, text }])
-  setTimeout(() => set(toasts.filter((item) => item.id !== id)), 6_000)
+  toasts.set([...toasts.get(), { id, text }])
+  setTimeout(() => toasts.set(toasts.get().filter((item) => item.id !== id)), 6_000)
 }
 
-export const useToasts = () => useSyncExternalStore(subscribe, () => toasts)
+export const useToasts = toasts.use

@@ -5,10 +5,12 @@ function flatten(value: unknown, path: string, into: Map<string, string>) {
   else if (typeof value === 'object' && value !== null) {
     for (const [key, item] of Object.entries(value)) flatten(item, path ? `${path}.${key}` : key, into)
   } else if (value !== undefined && value !== null) into.set(path, String(value))
+  // Nothing in a list is nothing to show.
+  if (into.get(path) === '') into.delete(path)
 }
 
 /** The resource's identity (shown as the heading) and bookkeeping that changes with every write. */
-const noise = /^(id|name|type)$|(^|\.)(etag|provisioningState|resourceGuid)$/
+const noise = /^(id|name|type)$|(^|\.)(etag|provisioningState|resourceGuid|(created|updated)(On|By))$/
 
 /** Which leaves of two JSON values differ, by path. */
 export function difference(before: unknown, after: unknown): Difference[] {

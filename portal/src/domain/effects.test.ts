@@ -19,7 +19,13 @@ const effect = (name: string, nic = 'eth0'): RuleEffect => ({
   },
 })
 
-const machine = (name: string, ...changes: RuleEffect[]) => ({ id: `/${name}`, name, online: true, changes })
+const machine = (name: string, ...changes: RuleEffect[]) => ({
+  id: `/${name}`,
+  name,
+  online: true,
+  generation: 1,
+  changes,
+})
 
 test('machines with the same effects are one group, whatever their interfaces are called', () => {
   const groups = groupEffects([

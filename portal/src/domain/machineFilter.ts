@@ -35,22 +35,25 @@ export function parseTerms(texts: string[] | undefined) {
   return (texts ?? []).map(parseTerm).filter((term) => term !== undefined)
 }
 
-const haystacks = new WeakMap<Machine, string>()
+/** What filtering asks of a machine again and again, made once: its texts in lower case, its values by facet. */
+type Indexed = { haystack: string; values: Record<FacetKey, string[]> }
 
-function haystack(machine: Machine) {
-  let text = haystacks.get(machine)
-  if (text === undefined) {
-    const { name, resourceGroup, os, kernel, addresses, tags } = machine
-    text = [name, resourceGroup, os.prettyName, kernel, ...addresses, ...Object.entries(tags).flat()]
-      .join('\n')
-      .toLowerCase()
-    haystacks.set(machine, text)
+const index = new WeakMap<Machine, Indexed>()
+
+function indexed(machine: Machine): Indexed {
+  const known = index.get(machine)
+  if (known) return known
+  const { name, resourceGroup, os, kernel, addresses, tags } = machine
+  const texts = [name, resourceGroup, os.prettyName, kernel, ...addresses, ...Object.entries(tags).flat()]
+  const made: Indexed = {
+    haystack: texts.join('\n').toLowerCase(),
+    values: Object.fromEntries(facetKeys.map((key) => [key, values[key](machine)])) as Indexed['values'],
   }
-  return text
+  index.set(machine, made)
+  return made
 }
 
-function matches(machine: Machine, key: FacetKey, terms: Term[]) {
-  const has = values[key](machine)
+function matches(has: string[], terms: Term[]) {
   const wanted = terms.filter((term) => !term.not)
   if (terms.some((term) => term.not && has.includes(term.value))) return false
   return wanted.length === 0 || wanted.some((term) => has.includes(term.value))
@@ -58,7 +61,10 @@ function matches(machine: Machine, key: FacetKey, terms: Term[]) {
 
 export type Facets = Record<FacetKey, [value: string, count: number][]>
 
-/** One pass gives the rows and the counts; a facet counts what its other values would show, so it ignores itself. */
+/**
+ * One pass gives the rows, in the order given, and the counts; a facet counts what its other values would show, so it
+ * ignores itself.
+ */
 export function filterMachines(machines: Machine[], query: string, terms: Term[]): { rows: Machine[]; facets: Facets } {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean)
   const byKey = facetKeys.map((key) => ({
@@ -66,14 +72,16 @@ export function filterMachines(machines: Machine[], query: string, terms: Term[]
     terms: terms.filter((term) => term.key === key),
     counts: new Map<string, number>(),
   }))
+  const narrowing = byKey.filter((facet) => facet.terms.length > 0)
   const rows: Machine[] = []
   for (const machine of machines) {
-    if (words.length > 0 && !words.every((word) => haystack(machine).includes(word))) continue
-    const failed = byKey.filter((facet) => facet.terms.length > 0 && !matches(machine, facet.key, facet.terms))
+    const { haystack, values: has } = indexed(machine)
+    if (!words.every((word) => haystack.includes(word))) continue
+    const failed = narrowing.filter((facet) => !matches(has[facet.key], facet.terms))
     if (failed.length > 1) continue
     if (failed.length === 0) rows.push(machine)
     for (const { key, counts } of failed.length === 1 ? failed : byKey) {
-      for (const value of values[key](machine)) counts.set(value, (counts.get(value) ?? 0) + 1)
+      for (const value of has[key]) counts.set(value, (counts.get(value) ?? 0) + 1)
     }
   }
   const facets = Object.fromEntries(

@@ -1,10 +1,11 @@
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import type { Change } from '../api/changes.ts'
 import { networkQueries } from '../api/queries/network.ts'
 import type { NetworkInterface } from '../api/types.ts'
+import { resourceWrite } from '../api/writes.ts'
 import { messages } from '../app/i18n.ts'
 import { useScope } from '../app/scope.ts'
+import { useUnsaved } from '../app/unsaved.ts'
 import { sameId } from '../domain/armId.ts'
 import { Button } from '../ui/Button.tsx'
 import { Select } from '../ui/Select.tsx'
@@ -37,21 +38,20 @@ export function AttachPanel({ nic, onClose }: { nic: NetworkInterface; onClose: 
   const [chosen, setChosen] = useState(current ?? none)
   const [review, setReview] = useState(false)
 
-  const change: Change = {
-    method: 'PUT',
-    id: nic.id,
+  const write = resourceWrite('PUT', nic.id, {
     etag: nic.etag,
     body: { ...nic, properties: { ...nic.properties, networkSecurityGroup: chosen === none ? null : { id: chosen } } },
-  }
+  })
   const same = chosen === none ? !current : sameId(chosen, current)
+  const close = useUnsaved(!same, onClose)
   return (
     <SidePanel
       title={m.title}
       subtitle={nic.name}
-      onClose={onClose}
+      onClose={close}
       footer={
         <>
-          <Button onPress={onClose}>{m.cancel}</Button>
+          <Button onPress={close}>{m.cancel}</Button>
           <Button variant="primary" isDisabled={same} onPress={() => setReview(true)}>
             {m.review}
           </Button>
@@ -78,7 +78,7 @@ export function AttachPanel({ nic, onClose }: { nic: NetworkInterface; onClose: 
       {review && (
         <ReviewDialog
           title={m.reviewTitle(nic.name)}
-          changes={[change]}
+          writes={[write]}
           onClose={() => setReview(false)}
           onDone={onClose}
         />

@@ -1,6 +1,6 @@
 import { ArrowRight, CircleCheck, EyeOff, Minus, Plus, WifiOff } from 'lucide-react'
-import type { Preview } from '../api/changes.ts'
-import type { RuleEffect, WhatIf } from '../api/types.ts'
+import type { RuleEffect } from '../api/types.ts'
+import type { Preview, ResourceChange, Write } from '../api/writes.ts'
 import { num, plural } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
 import { nameOf } from '../domain/armId.ts'
@@ -10,6 +10,7 @@ import { Badge } from '../ui/Badge.tsx'
 import { cx } from '../ui/cx.ts'
 import { anyText, directionText, protocolText } from './ruleText.ts'
 import { accessText, accessTone } from './status.ts'
+import { useIdNames } from './useIdNames.ts'
 
 const m = messages({
   change: { en: 'Change', ja: '変更内容' },
@@ -35,64 +36,98 @@ const m = messages({
     ja: (count: number) => `閲覧権限のない ${num(count)} 台のマシンも変わります。`,
   },
   more: { en: (count: number) => `and ${num(count)} more`, ja: (count: number) => `ほか ${num(count)} 台` },
+  nothing: { en: 'Nothing would change.', ja: '変更はありません。' },
+  follows: { en: 'After that', ja: 'その後の処理' },
+  titled: {
+    en: (kind: string, name: string) => `${kind}: ${name}`,
+    ja: (kind: string, name: string) => `${kind}: ${name}`,
+  },
+  person: { en: 'Person', ja: 'ユーザー' },
+  group: { en: 'Group', ja: 'グループ' },
+  principal: { en: 'Service principal', ja: 'サービス プリンシパル' },
+  application: { en: 'Application', ja: 'アプリケーション' },
+  assignment: { en: 'Role assignment', ja: 'ロールの割り当て' },
   subnet: { en: 'subnet', ja: 'サブネット' },
   nic: { en: 'interface', ja: 'NIC' },
 })
 
 const shownMachines = 12
 
-export function ChangeReview({ whatIf }: { whatIf: Preview }) {
-  const groups = groupEffects(whatIf.machines)
-  const offline = whatIf.machines.filter((machine) => !machine.online && machine.changes.length > 0).length
+/** What machines enforce depends on these. */
+const concernsMachines = ({ operation }: Write) => /^microsoft\.(network|compute)\//.test(operation)
+
+type Props = { preview: Preview; writes: readonly Write[]; follows: string[] }
+
+export function ChangeReview({ preview, writes, follows }: Props) {
+  const nameId = useIdNames(preview.changes)
   return (
     <div className="flex flex-col gap-5">
       <section aria-label={m.change} className="flex flex-col gap-2">
         <h3 className="text-xs font-medium text-ink-2">{m.change}</h3>
-        {whatIf.changes.map((change) => (
-          <ResourceDiff key={change.resourceId} change={change} />
+        {preview.changes.length === 0 && <p className="text-sm">{m.nothing}</p>}
+        {preview.changes.map((change) => (
+          <ResourceDiff key={change.resourceId} change={change} nameId={nameId} />
         ))}
       </section>
-      <section aria-label={m.effect} className="flex flex-col gap-2">
-        <h3 className="text-xs font-medium text-ink-2">{m.effect}</h3>
-        {groups.length === 0 && whatIf.otherMachines === 0 && (
-          <p className="flex items-center gap-2 text-sm">
-            <CircleCheck size={15} className="text-ok" aria-hidden />
-            {m.none}
-          </p>
-        )}
-        {groups.map((group) => (
-          <div key={group.machines[0]?.id} className="overflow-hidden rounded-lg border border-line">
-            <div className="flex flex-wrap items-baseline gap-x-3 gap-y-1 border-b border-line bg-band px-3 py-2 text-sm">
-              <span className="tnum font-semibold">{m.same(group.machines.length)}</span>
-              <span className="min-w-0 text-xs text-ink-2">
-                {group.machines
-                  .slice(0, shownMachines)
-                  .map((machine) => machine.name)
-                  .join(', ')}
-                {group.machines.length > shownMachines && ` ${m.more(group.machines.length - shownMachines)}`}
-              </span>
-            </div>
-            <ul>
-              {group.effects.map((effect) => (
-                <EffectLine key={JSON.stringify(effect)} effect={effect} />
-              ))}
-            </ul>
-          </div>
-        ))}
-        {whatIf.otherMachines > 0 && (
-          <p className="flex items-center gap-2 text-sm text-ink-2">
-            <EyeOff size={15} className="text-med" aria-hidden />
-            {m.others(whatIf.otherMachines)}
-          </p>
-        )}
-        {offline > 0 && (
-          <p className="flex items-center gap-2 text-sm text-ink-2">
-            <WifiOff size={15} className="text-med" aria-hidden />
-            {m.offline(offline)}
-          </p>
-        )}
-      </section>
+      {follows.length > 0 && (
+        <section aria-label={m.follows} className="flex flex-col gap-2">
+          <h3 className="text-xs font-medium text-ink-2">{m.follows}</h3>
+          <ol className="list-decimal pl-5 text-sm">
+            {follows.map((text) => (
+              <li key={text}>{text}</li>
+            ))}
+          </ol>
+        </section>
+      )}
+      {writes.some(concernsMachines) && <MachineEffects preview={preview} />}
     </div>
+  )
+}
+
+function MachineEffects({ preview }: { preview: Preview }) {
+  const groups = groupEffects(preview.machines)
+  const offline = preview.machines.filter((machine) => !machine.online && machine.changes.length > 0).length
+  return (
+    <section aria-label={m.effect} className="flex flex-col gap-2">
+      <h3 className="text-xs font-medium text-ink-2">{m.effect}</h3>
+      {groups.length === 0 && preview.otherMachines === 0 && (
+        <p className="flex items-center gap-2 text-sm">
+          <CircleCheck size={15} className="text-ok" aria-hidden />
+          {m.none}
+        </p>
+      )}
+      {groups.map((group) => (
+        <div key={group.machines[0]?.id} className="overflow-hidden rounded-lg border border-line">
+          <div className="flex flex-wrap items-baseline gap-x-3 gap-y-1 border-b border-line bg-band px-3 py-2 text-sm">
+            <span className="tnum font-semibold">{m.same(group.machines.length)}</span>
+            <span className="min-w-0 text-xs text-ink-2">
+              {group.machines
+                .slice(0, shownMachines)
+                .map((machine) => machine.name)
+                .join(', ')}
+              {group.machines.length > shownMachines && ` ${m.more(group.machines.length - shownMachines)}`}
+            </span>
+          </div>
+          <ul>
+            {group.effects.map((effect) => (
+              <EffectLine key={JSON.stringify(effect)} effect={effect} />
+            ))}
+          </ul>
+        </div>
+      ))}
+      {preview.otherMachines > 0 && (
+        <p className="flex items-center gap-2 text-sm text-ink-2">
+          <EyeOff size={15} className="text-med" aria-hidden />
+          {m.others(preview.otherMachines)}
+        </p>
+      )}
+      {offline > 0 && (
+        <p className="flex items-center gap-2 text-sm text-ink-2">
+          <WifiOff size={15} className="text-med" aria-hidden />
+          {m.offline(offline)}
+        </p>
+      )}
+    </section>
   )
 }
 
@@ -129,12 +164,12 @@ function EffectLine({ effect }: { effect: RuleEffect }) {
   )
 }
 
-function ResourceDiff({ change }: { change: WhatIf['changes'][number] }) {
+function ResourceDiff({ change, nameId }: { change: ResourceChange; nameId: (text: string) => string }) {
   const lines = difference(change.before, change.after)
   return (
     <div className="overflow-hidden rounded-lg border border-line">
       <div className="flex items-center justify-between gap-2 border-b border-line bg-band px-3 py-1.5 text-sm">
-        <span className="truncate font-medium">{nameOf(change.resourceId)}</span>
+        <span className="truncate font-medium">{titleOf(change)}</span>
         <span className="text-xs text-ink-2">{m[change.changeType]}</span>
       </div>
       <table className="w-full table-fixed font-mono text-xs leading-5">
@@ -146,9 +181,11 @@ function ResourceDiff({ change }: { change: WhatIf['changes'][number] }) {
               </th>
               <td className="px-2 py-1 break-all">
                 {before !== undefined && (
-                  <del className="mr-2 rounded bg-crit-soft px-1 text-crit no-underline">{before}</del>
+                  <del className="mr-2 rounded bg-crit-soft px-1 text-crit no-underline">{nameId(before)}</del>
                 )}
-                {after !== undefined && <ins className="rounded bg-ok-soft px-1 text-ok no-underline">{after}</ins>}
+                {after !== undefined && (
+                  <ins className="rounded bg-ok-soft px-1 text-ok no-underline">{nameId(after)}</ins>
+                )}
               </td>
             </tr>
           ))}
@@ -157,3 +194,22 @@ function ResourceDiff({ change }: { change: WhatIf['changes'][number] }) {
     </div>
   )
 }
+
+/** What is in the directory is called by its name there: its id says nothing. */
+function titleOf({ resourceId, before, after }: ResourceChange) {
+  const name = [after, before].map((shown) => (shown as { displayName?: unknown } | null)?.displayName)
+  const kind = Object.entries(kinds).find(([part]) => resourceId.toLowerCase().includes(part))
+  const title = name.find((item) => typeof item === 'string' && item !== '') ?? nameOf(resourceId)
+  if (!kind) return String(title)
+  return isGuid(String(title)) ? m[kind[1]] : m.titled(m[kind[1]], String(title))
+}
+
+const isGuid = (text: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
+
+const kinds = {
+  '/v1.0/users/': 'person',
+  '/v1.0/groups/': 'group',
+  '/v1.0/serviceprincipals/': 'principal',
+  '/v1.0/applications/': 'application',
+  '/roleassignments/': 'assignment',
+} as const

@@ -1,18 +1,19 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { Form } from 'react-aria-components'
-import { types } from '../api/keys.ts'
 import { createResourceGroup, createToken, fleetQueries } from '../api/queries/fleet.ts'
-import type { EnrolmentToken } from '../api/types.ts'
+import type { EnrolmentToken, ResourceGroup } from '../api/types.ts'
+import type { Write } from '../api/writes.ts'
 import { ago, num, plural } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
 import { useScope } from '../app/scope.ts'
+import { useUnsaved } from '../app/unsaved.ts'
 import { Button } from '../ui/Button.tsx'
 import { CodeBlock } from '../ui/CodeBlock.tsx'
-import { ErrorNote } from '../ui/ErrorNote.tsx'
 import { Select } from '../ui/Select.tsx'
 import { SidePanel } from '../ui/SidePanel.tsx'
 import { TextField } from '../ui/TextField.tsx'
+import { ReviewDialog } from './ReviewDialog.tsx'
 
 const m = messages({
   title: { en: 'Connect a machine', ja: 'マシンを接続' },
@@ -31,7 +32,16 @@ const m = messages({
   tags: { en: 'Tags for these machines', ja: 'マシンに付けるタグ' },
   tagsHint: { en: 'name=value, separated by commas', ja: '名前=値 をコンマ区切りで' },
   tagsBad: { en: 'Each tag is name=value.', ja: 'タグは 名前=値 の形で入力してください。' },
+  review: { en: 'Review the effect', ja: '影響を確認' },
   create: { en: 'Create the token', ja: 'トークンを作成' },
+  allows: {
+    en: (uses: number, time: string) => `${plural(uses, 'machine', 'machines')} may join with it within ${time}.`,
+    ja: (uses: number, time: string) => `${time}以内に最大 ${num(uses)} 台のマシンが参加できます。`,
+  },
+  thenToken: {
+    en: (name: string) => `The enrolment token ${name} is made in the new group.`,
+    ja: (name: string) => `新しいグループに登録トークン ${name} を作成します。`,
+  },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
   done: { en: 'Done', ja: '完了' },
   run: { en: 'Run this on the machine', ja: 'マシンで次のコマンドを実行' },
@@ -65,50 +75,53 @@ function parseTags(text: string): Record<string, string> | undefined {
 }
 
 const newGroup = '+'
+const newGroupName = 'rg-machines'
+const newGroupLocation = 'japaneast'
+
+/** A token in a group that is not there yet can only be tried once it is. */
+type Review = { token: Write<EnrolmentToken> } | { group: Write<ResourceGroup> }
 
 const freshName = () => `join-${new Date().toISOString().slice(0, 16).replaceAll(/[-:T]/g, '')}`
 
 export function ConnectPanel({ onClose }: { onClose: () => void }) {
-  const client = useQueryClient()
   const { subscriptionId, resourceGroup } = useScope()
   const { data: groups = [] } = useQuery(fleetQueries.resourceGroups(subscriptionId))
   const [chosenGroup, setGroup] = useState<string>()
-  const [groupName, setGroupName] = useState('rg-machines')
-  const [location, setLocation] = useState('japaneast')
-  const [name, setName] = useState(freshName)
+  const [groupName, setGroupName] = useState(newGroupName)
+  const [location, setLocation] = useState(newGroupLocation)
+  const [initialName] = useState(freshName)
+  const [name, setName] = useState(initialName)
   const [ttl, setTtl] = useState('3600')
   const [uses, setUses] = useState('1')
   const [tags, setTags] = useState('')
   const group = chosenGroup ?? resourceGroup ?? groups[0]?.name ?? newGroup
+  const [review, setReview] = useState<Review>()
+  const [made, setMade] = useState<EnrolmentToken>()
+  const groupEdited = groupName !== newGroupName || location !== newGroupLocation
   const machineTags = parseTags(tags)
+  const ttlText: Record<string, string> = { '3600': m.h1, '28800': m.h8, '86400': m.h24 }
   const usesBad = !/^\d+$/.test(uses) || Number(uses) < 1 || Number(uses) > 10_000
   const nameBad = !/^[A-Za-z0-9][A-Za-z0-9-]{0,62}$/.test(name)
 
-  const create = useMutation({
-    mutationFn: async () => {
-      const known = groups.find((item) => item.name.toLowerCase() === group.toLowerCase())
-      const target = known ?? (await createResourceGroup(subscriptionId, groupName.trim(), location.trim()))
-      return createToken({
-        group: target,
-        name,
-        ttlSeconds: Number(ttl),
-        maxUses: Number(uses),
-        machineTags: machineTags ?? {},
-      })
-    },
-    onSuccess: () => {
-      void client.invalidateQueries({ queryKey: [types.enrolmentToken] })
-      void client.invalidateQueries({ queryKey: [types.resourceGroup] })
-    },
-  })
-  if (create.data) return <JoinCommand token={create.data} onClose={onClose} />
+  const isEdited =
+    chosenGroup !== undefined || name !== initialName || ttl !== '3600' || uses !== '1' || tags !== '' || groupEdited
+  const close = useUnsaved(isEdited && !made, onClose)
+  if (made) return <JoinCommand token={made} onClose={onClose} />
 
+  const tokenIn = (target: ResourceGroup) =>
+    createToken({ group: target, name, ttlSeconds: Number(ttl), maxUses: Number(uses), machineTags: machineTags ?? {} })
   const submit = (event: React.FormEvent) => {
     event.preventDefault()
-    if (!usesBad && !nameBad && machineTags) create.mutate()
+    if (usesBad || nameBad || !machineTags) return
+    const known = groups.find((item) => item.name.toLowerCase() === group.toLowerCase())
+    setReview(
+      known
+        ? { token: tokenIn(known) }
+        : { group: createResourceGroup(subscriptionId, groupName.trim(), location.trim()) },
+    )
   }
   return (
-    <SidePanel title={m.title} subtitle={m.why} onClose={onClose}>
+    <SidePanel title={m.title} subtitle={m.why} onClose={close}>
       <Form className="flex flex-col gap-4" onSubmit={submit}>
         <Select
           label={m.group}
@@ -138,11 +151,7 @@ export function ConnectPanel({ onClose }: { onClose: () => void }) {
             label={m.ttl}
             value={ttl}
             onChange={setTtl}
-            options={[
-              { id: '3600', label: m.h1 },
-              { id: '28800', label: m.h8 },
-              { id: '86400', label: m.h24 },
-            ]}
+            options={Object.entries(ttlText).map(([id, label]) => ({ id, label }))}
           />
           <TextField
             label={m.uses}
@@ -161,19 +170,26 @@ export function ConnectPanel({ onClose }: { onClose: () => void }) {
           error={machineTags ? undefined : m.tagsBad}
           mono
         />
-        {create.error && <ErrorNote error={create.error} />}
         <div className="flex justify-end gap-2">
-          <Button onPress={onClose}>{m.cancel}</Button>
-          <Button
-            type="submit"
-            variant="primary"
-            isPending={create.isPending}
-            isDisabled={usesBad || nameBad || !machineTags}
-          >
-            {m.create}
+          <Button onPress={close}>{m.cancel}</Button>
+          <Button type="submit" variant="primary" isDisabled={usesBad || nameBad || !machineTags}>
+            {m.review}
           </Button>
         </div>
       </Form>
+      {review && (
+        <ReviewDialog
+          title={m.title}
+          writes={['token' in review ? review.token : review.group]}
+          follows={'token' in review ? [] : [m.thenToken(name)]}
+          run={async (send) => send('token' in review ? review.token : tokenIn(await send(review.group)))}
+          confirm={m.create}
+          onClose={() => setReview(undefined)}
+          onDone={setMade}
+        >
+          <p className="text-sm">{m.allows(Number(uses), ttlText[ttl] ?? '')}</p>
+        </ReviewDialog>
+      )}
     </SidePanel>
   )
 }

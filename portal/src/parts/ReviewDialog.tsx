@@ -1,10 +1,15 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { WifiOff } from 'lucide-react'
 import type { ReactNode } from 'react'
-import { applyChange, type Change, type Preview, previewChanges } from '../api/changes.ts'
-import { types } from '../api/keys.ts'
-import { plural, num } from '../app/format.ts'
+import { ApiError } from '../api/errors.ts'
+import { authQueries } from '../api/queries/auth.ts'
+import { type Preview, type Reviewed, review, type Send, type Write } from '../api/writes.ts'
+import { useLive } from '../app/events.ts'
+import { num, plural } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
+import { carryOut } from '../app/operations.ts'
 import { toast } from '../app/toast.ts'
+import { forgetEdits } from '../app/unsaved.ts'
 import { Button } from '../ui/Button.tsx'
 import { Dialog } from '../ui/Dialog.tsx'
 import { ErrorNote } from '../ui/ErrorNote.tsx'
@@ -24,58 +29,84 @@ const m = messages({
     ja: (count: number) => `削除して ${num(count)} 台に適用`,
   },
   removeOnly: { en: 'Delete; no machine is affected', ja: '削除（影響するマシンなし）' },
+  saved: { en: 'Saved.', ja: '保存しました。' },
   applied: {
-    en: (count: number) =>
-      count === 0 ? 'Saved.' : `Saved. ${plural(count, 'machine applies', 'machines apply')} the new rules now.`,
-    ja: (count: number) =>
-      count === 0 ? '保存しました。' : `保存しました。${num(count)} 台に新しい規則を適用しています。`,
+    en: (count: number) => `Saved. ${plural(count, 'machine applies', 'machines apply')} the new rules now.`,
+    ja: (count: number) => `保存しました。${num(count)} 台に新しい規則を適用しています。`,
+  },
+  offline: {
+    en: 'The server cannot be reached; nothing can be saved until it is back.',
+    ja: 'サーバーに接続できません。再接続するまで保存できません。',
   },
 })
 
-type Props = { title: ReactNode; changes: Change[]; onClose: () => void; onDone: () => void }
+type Props<T> = {
+  title: ReactNode
+  writes: readonly Write[]
+  /** What else to know before deciding. */
+  children?: ReactNode
+  /** What happens after these writes and can only be tried when they are done. */
+  follows?: string[]
+  /** The button's words where the effect on machines does not name them. */
+  confirm?: string
+  /** Something has to be typed first, for instance. */
+  isDisabled?: boolean
+  /** In place of one write after the other, when one's answer is needed for the next. */
+  run?: (send: Send) => Promise<T>
+  /** Says that it worked. */
+  done?: string
+  /** A failure that the person chose themselves is none. */
+  isNoError?: (error: unknown) => boolean
+  onClose: () => void
+  onDone: (answer: T) => void
+}
 
-const affected = (whatIf: Preview | undefined) =>
-  whatIf ? whatIf.machines.filter((machine) => machine.changes.length > 0).length + whatIf.otherMachines : 0
+const affected = ({ machines, otherMachines }: Preview) =>
+  machines.filter((machine) => machine.changes.length > 0).length + otherMachines
 
-const networkTypes = new Set<unknown>([
-  types.nsg,
-  types.nic,
-  types.vnet,
-  types.effectiveRules,
-  types.machine,
-  types.machineRow,
-  types.activity,
-])
+/** One after the other: a failure stops the rest, and what did happen is in the list behind. */
+const inTurn = (writes: readonly Write[]) => async (send: Send) => {
+  for (const write of writes) await send(write)
+}
 
-/** Every network write passes here: first its effect, then the decision, and the button says what it will do. */
-export function ReviewDialog({ title, changes, onClose, onDone }: Props) {
+/** Every write passes here: first its effect, then the decision, and the button says what it will do. */
+export function ReviewDialog<T = void>(props: Props<T>) {
+  const { title, writes, children, follows = [], confirm, isDisabled = false, done, onClose, onDone } = props
   const client = useQueryClient()
-  const preview = useQuery({
-    queryKey: ['what-if', changes],
-    queryFn: () => previewChanges(changes),
+  const live = useLive()
+  const { dataUpdatedAt: signedInAtMs } = useQuery(authQueries.session())
+  const reviewed = useQuery({
+    queryKey: ['what-if', writes],
+    queryFn: () => review(writes),
     gcTime: 0,
     retry: false,
     refetchOnMount: 'always',
   })
-  const count = affected(preview.data)
+  const count = reviewed.data ? affected(reviewed.data.preview) : 0
   // The page of a deleted resource is about to be left; asking for it again could only fail.
   const deleted = new Set<unknown>(
-    changes.filter(({ method }) => method === 'DELETE').map(({ id }) => id.toLowerCase()),
+    writes.filter(({ method }) => method === 'DELETE').map(({ target }) => target.id?.toLowerCase()),
   )
+  deleted.delete(undefined)
   const apply = useMutation({
-    // One after the other: a failure stops the rest, and what did happen is in the list behind.
-    mutationFn: async () => {
-      for (const change of changes) await applyChange(change)
-    },
+    mutationFn: (what: Reviewed) => carryOut(what, props.run ?? (inTurn(writes) as (send: Send) => Promise<T>)),
     onSettled: () =>
-      client.invalidateQueries({ predicate: ({ queryKey: [type, id] }) => networkTypes.has(type) && !deleted.has(id) }),
-    onSuccess: () => {
-      toast(m.applied(count))
-      onDone()
+      client.invalidateQueries({
+        predicate: ({ queryKey }) => queryKey[0] !== 'what-if' && !queryKey.some((part) => deleted.has(part)),
+      }),
+    onSuccess: (answer) => {
+      toast(count > 0 ? m.applied(count) : (done ?? m.saved))
+      forgetEdits()
+      onDone(answer)
     },
   })
-  const deletes = changes.every((change) => change.method === 'DELETE')
-  const label = deletes ? (count > 0 ? m.remove(count) : m.removeOnly) : count > 0 ? m.apply(count) : m.save
+  const deletes = writes.every((write) => write.method === 'DELETE')
+  const unconcerned = deletes ? m.removeOnly : m.save
+  const label = confirm ?? (count === 0 ? unconcerned : deletes ? m.remove(count) : m.apply(count))
+  const offline = live.state === 'offline'
+  const signedInSince =
+    apply.error instanceof ApiError && apply.error.status === 401 && signedInAtMs > apply.submittedAt
+  const error = signedInSince || props.isNoError?.(apply.error) ? null : apply.error
 
   return (
     <Dialog
@@ -88,16 +119,32 @@ export function ReviewDialog({ title, changes, onClose, onDone }: Props) {
           <Button onPress={onClose} isDisabled={apply.isPending}>
             {m.cancel}
           </Button>
-          {preview.data && (
-            <Button variant={deletes ? 'danger' : 'primary'} isPending={apply.isPending} onPress={() => apply.mutate()}>
+          {reviewed.data && (
+            <Button
+              variant={deletes ? 'danger' : 'primary'}
+              isPending={apply.isPending}
+              isDisabled={isDisabled || offline}
+              onPress={() => apply.mutate(reviewed.data)}
+            >
               {label}
             </Button>
           )}
         </>
       }
     >
-      <Section query={preview}>{(whatIf) => <ChangeReview whatIf={whatIf} />}</Section>
-      {apply.error && <ErrorNote error={apply.error} />}
+      <div className="flex flex-col gap-4">
+        {children}
+        <Section query={reviewed}>
+          {({ preview }) => <ChangeReview preview={preview} writes={writes} follows={follows} />}
+        </Section>
+        {offline && (
+          <p role="status" className="flex items-center gap-2 rounded-lg bg-med-soft px-3 py-2 text-sm">
+            <WifiOff size={15} className="shrink-0 text-med" aria-hidden />
+            {m.offline}
+          </p>
+        )}
+        {error && <ErrorNote error={error} />}
+      </div>
     </Dialog>
   )
 }

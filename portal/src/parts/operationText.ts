@@ -22,6 +22,10 @@ const nouns = messages({
   'microsoft.authorization/principals': { en: 'directory object', ja: 'ディレクトリ オブジェクト' },
   'microsoft.authorization/denyassignments': { en: 'deny assignment', ja: '拒否割り当て' },
   'microsoft.resources/tags': { en: 'tags', ja: 'タグ' },
+  'sekisho.identity/groups': { en: 'group', ja: 'グループ' },
+  'sekisho.identity/groups/members': { en: 'group member', ja: 'グループ メンバー' },
+  'sekisho.identity/applications': { en: 'service principal', ja: 'サービス プリンシパル' },
+  'sekisho.identity/applications/secrets': { en: 'client secret', ja: 'クライアント シークレット' },
   'sekisho.fleet/enrolmenttokens': { en: 'enrolment token', ja: '登録トークン' },
   'sekisho.fleet/machines': { en: 'machine', ja: 'マシン' },
 })

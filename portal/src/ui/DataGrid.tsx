@@ -1,6 +1,6 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { ArrowDown, ArrowUp } from 'lucide-react'
-import { type CSSProperties, type KeyboardEvent, type ReactNode, useId, useRef, useState } from 'react'
+import { type CSSProperties, type KeyboardEvent, memo, type ReactNode, useId, useRef, useState } from 'react'
 import { cx } from './cx.ts'
 
 export type GridColumn<T> = {
@@ -113,15 +113,7 @@ export function DataGrid<T>({ label, rows, columns, rowId, sort, onSort, onOpen,
                 )}
                 style={{ transform: `translateY(${item.start}px)` }}
               >
-                {columns.map((column) => (
-                  <div
-                    key={column.id}
-                    role="gridcell"
-                    className={cx('min-w-0 truncate px-2.5', column.align === 'right' && 'text-right')}
-                  >
-                    {column.cell(row)}
-                  </div>
-                ))}
+                <Cells row={row} columns={columns} />
               </div>
             )
           })}
@@ -130,6 +122,21 @@ export function DataGrid<T>({ label, rows, columns, rowId, sort, onSort, onOpen,
     </div>
   )
 }
+
+type CellsProps<T> = { row: T; columns: GridColumn<T>[] }
+
+/** A row that only moves keeps its cells. */
+const Cells = memo(function Cells<T>({ row, columns }: CellsProps<T>) {
+  return columns.map((column) => (
+    <div
+      key={column.id}
+      role="gridcell"
+      className={cx('min-w-0 truncate px-2.5', column.align === 'right' && 'text-right')}
+    >
+      {column.cell(row)}
+    </div>
+  ))
+}) as <T>(props: CellsProps<T>) => ReactNode
 
 function HeaderCell<T>({ column, sort, onSort }: { column: GridColumn<T>; sort: Sort; onSort: (sort: Sort) => void }) {
   const sorted = sort.id === column.id

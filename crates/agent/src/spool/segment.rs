@@ -11,14 +11,14 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use sekisho_link::stream::{Entry, Epoch, GapReason, MAX_EVENT_BYTES, Numbered};
+use sekisho_link::stream::{Entry, Epoch, GapReason, Numbered};
 
 const MAGIC: &[u8; 8] = b"SKSPOOL1";
 /// Bytes before the first record.
 pub(super) const HEAD: usize = 28;
 const RECORD_HEAD: usize = 16;
-/// The longest payload: an event and what is around its data.
-const LONGEST: usize = MAX_EVENT_BYTES + 1024;
+/// No stream gets so far. A file that says so is not ours, and the server would take nothing of what follows.
+const NEVER: u64 = 1 << 62;
 
 /// What is known of a file without its records.
 #[derive(Debug, Clone)]
@@ -58,10 +58,9 @@ pub(super) fn head(epoch: Epoch, first: u64) -> Vec<u8> {
 
 /// One record.
 pub(super) fn record(to: u64, entry: &Entry) -> io::Result<Vec<u8>> {
+    // What the server refuses must not be kept: it would be sent, and refused, for ever.
+    entry.check().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let payload = serde_json::to_vec(entry)?;
-    if payload.len() > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the event is too large"));
-    }
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     let mut out = Vec::with_capacity(RECORD_HEAD + payload.len());
     out.extend(length.to_le_bytes());
@@ -87,7 +86,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Content> {
     let epoch = Epoch(u64::from_le_bytes(number(bytes, 8)?));
     let first = u64::from_le_bytes(number(bytes, 16)?);
     let sum = u32::from_le_bytes(number(bytes, HEAD - 4)?);
-    if first == 0 || crc32c::crc32c(&bytes[..HEAD - 4]) != sum {
+    if first == 0 || first > NEVER || crc32c::crc32c(&bytes[..HEAD - 4]) != sum {
         return None;
     }
     let mut content = Content { epoch, first, entries: Vec::new(), end: HEAD, damaged: false };
@@ -107,10 +106,11 @@ fn next(bytes: &[u8], from: u64) -> Option<(Entry, u64, usize)> {
     let sum = u32::from_le_bytes(number(bytes, 4)?);
     let to = u64::from_le_bytes(number(bytes, 8)?);
     let payload = bytes.get(RECORD_HEAD..RECORD_HEAD.checked_add(length)?)?;
-    if checksum(to, payload) != sum || to == u64::MAX {
+    if checksum(to, payload) != sum || to > NEVER {
         return None;
     }
-    let entry = serde_json::from_slice(payload).ok()?;
+    let entry: Entry = serde_json::from_slice(payload).ok()?;
+    entry.check().ok()?;
     let fits = match &entry {
         Entry::Event { .. } => to == from,
         Entry::Gap { to: named, .. } => *named == to && to >= from,

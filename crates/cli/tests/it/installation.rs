@@ -80,7 +80,9 @@ impl Installation {
     /// Runs `sekisho` with arguments.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(programs().join("sekisho"));
-        command.args(arguments).envs(self.settings(&self.data)).stdin(Stdio::null()).output().unwrap()
+        command.args(arguments).envs(self.settings(&self.data));
+        command.envs(self.environment.iter().map(|(k, v)| (*k, v)));
+        command.stdin(Stdio::null()).output().unwrap()
     }
 
     /// Runs `sekisho`, which must succeed; what it printed.
@@ -144,6 +146,12 @@ impl Installation {
         self.server.as_ref().unwrap().id()
     }
 
+    /// Asks the server to look at its certificate again, as `systemctl reload` does.
+    pub(crate) fn reload(&self) {
+        let told = Command::new("kill").args(["-HUP", &self.pid().to_string()]).status();
+        assert!(told.unwrap().success());
+    }
+
     /// Ends the server with SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
@@ -197,7 +205,7 @@ pub(crate) struct Owner {
     ca: PathBuf,
     tenant: String,
     app: String,
-    password: String,
+    pub(crate) password: String,
     pub(crate) group: String,
     api: Option<Api>,
 }
@@ -206,6 +214,11 @@ impl Owner {
     pub(crate) fn sign_in(&mut self) -> Result<(), SiteError> {
         self.api = Some(Api::sign_in(&self.url, &self.ca, &self.tenant, &self.app, &self.password)?);
         Ok(())
+    }
+
+    /// The access token in use.
+    pub(crate) fn token(&self) -> String {
+        self.api.as_ref().unwrap().token().to_owned()
     }
 
     fn path(&self, rest: &str, version: &str) -> String {

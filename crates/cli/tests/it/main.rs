@@ -7,6 +7,8 @@ mod clocks;
 mod copies;
 mod durability;
 mod installation;
+mod operations;
+mod reference;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

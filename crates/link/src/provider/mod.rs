@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::registry::{Action, ActionStyle, PutStyle, any_schema};
 use sekisho_arm::resource::{add, instant, object_entry, shown};
@@ -24,6 +26,7 @@ use crate::facts::Facts;
 use crate::join::JoinString;
 use crate::machine::{self, Convergence, FactsObserver, Machine, Presence, kind};
 use crate::outline::Outline;
+use crate::served::Served;
 
 /// The api-versions of virtual machines that stock clients send.
 const VM_VERSIONS: &[&str] =
@@ -42,9 +45,22 @@ pub struct JoinPoint {
     pub address: String,
     /// SHA-256 of the authority's public key.
     pub pin: [u8; 32],
+    /// What a machine without our agent sees when it fetches the installer.
+    pub served: Arc<Served>,
 }
 
 impl JoinPoint {
+    /// The command that installs the agent and joins, for a person to paste. The shell gives the join string to the
+    /// installer's standard input; it never stands in an argument. `curl` takes the installer from the server whose
+    /// key is named here and from no other.
+    fn install_command(&self, join: &str) -> Zeroizing<String> {
+        Zeroizing::new(format!(
+            "sudo sh -c \"$(curl -fsSk --pinnedpubkey 'sha256//{}' https://{}/link/install)\" <<< '{join}'",
+            STANDARD.encode(self.served.pin()),
+            self.address
+        ))
+    }
+
     /// The join string that carries a secret.
     fn text(&self, secret: Zeroizing<Vec<u8>>) -> Zeroizing<String> {
         JoinString { address: self.address.clone(), pin: self.pin, secret }.to_text()
@@ -316,10 +332,43 @@ impl ResourceType for VirtualMachines {
         resource: &Resource,
     ) -> Result<Value, ArmError> {
         let seen = Seen::load(read, resource).await?;
+        let interfaces = machine::interfaces(read, &resource.id).await?;
+        let interfaces: Vec<&Resource> = interfaces.iter().collect();
+        self.show(read, call, resource, seen, &interfaces).await
+    }
+
+    async fn present_all(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        resources: &[Resource],
+    ) -> Result<Vec<Value>, ArmError> {
+        let mut states = machine::states(read, resources).await?;
+        let interfaces = machine::interfaces_of_all(read, resources).await?;
+        let mut all = Vec::with_capacity(resources.len());
+        for vm in resources {
+            let key = vm.id.key();
+            let mut state = states.remove(&key).unwrap_or_default();
+            state.complete(read, &vm.id).await?;
+            let own: Vec<&Resource> = interfaces.get(&key).into_iter().flatten().collect();
+            all.push(self.show(read, call, vm, Seen::from(state), &own).await?);
+        }
+        Ok(all)
+    }
+}
+
+impl VirtualMachines {
+    async fn show(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        resource: &Resource,
+        seen: Seen,
+        interfaces: &[&Resource],
+    ) -> Result<Value, ArmError> {
         let mut body = self.render(resource);
         let Value::Object(map) = &mut body else { return Ok(body) };
         map.entry("tags").or_insert_with(|| json!({}));
-        let interfaces = interfaces_of(read, resource).await?;
         let expanded = call.expands("instanceView");
         let facts = match expanded {
             true => read.document(kind::FACTS, &resource.id.key()).await?.map(|d| d.body),
@@ -350,7 +399,7 @@ impl ResourceType for VirtualMachines {
                 },
                 data_disks: [],
             },
-            network_profile: NetworkProfile { network_interfaces: interfaces },
+            network_profile: NetworkProfile { network_interfaces: references(interfaces) },
             time_created: instant(resource.created_at),
             instance_view: expanded.then(|| seen.instance_view(now, resource)),
             sekisho: seen.summary(now, facts),
@@ -361,16 +410,15 @@ impl ResourceType for VirtualMachines {
 }
 
 /// The NICs of a machine, as its `networkProfile` shows them.
-async fn interfaces_of(read: &mut dyn Read, vm: &Resource) -> Result<Vec<InterfaceReference>, ArmError> {
-    Ok(machine::interfaces(read, &vm.id)
-        .await?
+fn references(interfaces: &[&Resource]) -> Vec<InterfaceReference> {
+    interfaces
         .iter()
         .enumerate()
         .map(|(i, nic)| InterfaceReference {
             id: nic.id.to_string(),
             properties: InterfaceReferenceProperties { primary: i == 0 },
         })
-        .collect())
+        .collect()
 }
 
 /// Azure has size names; a machine of one's own has what it has.
@@ -384,11 +432,16 @@ struct Seen {
     outline: Outline,
 }
 
+impl From<Machine> for Seen {
+    fn from(mut state: Machine) -> Self {
+        let outline = state.outline.take().unwrap_or_default();
+        Seen { state, outline }
+    }
+}
+
 impl Seen {
     async fn load(read: &mut dyn Read, vm: &Resource) -> Result<Seen, ArmError> {
-        let mut state = machine::state(read, &vm.id).await?;
-        let outline = state.outline.take().unwrap_or_default();
-        Ok(Seen { state, outline })
+        Ok(machine::state(read, &vm.id).await?.into())
     }
 
     fn summary(&self, now: OffsetDateTime, facts: Option<Value>) -> SekishoMachine {

@@ -55,6 +55,9 @@ struct ShownToken {
     /// Only in the answer to the PUT that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     join_string: Option<String>,
+    /// Only in the answer to the PUT that made it: the shell command that installs the agent and joins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    install_command: Option<String>,
 }
 
 static TOKEN_SPEC: TypeSpec = TypeSpec {
@@ -105,7 +108,10 @@ impl ResourceType for EnrolmentTokens {
             shown(&KeptToken { expires_at: expires, max_uses: uses, uses: 0, machine_tags: tags })?;
         properties["secretHash"] = hash.as_str().into();
         draft.rest.insert("properties".into(), properties);
-        draft.rest.insert(SHOWN_ONCE.into(), json!({"joinString": self.point.text(secret).as_str()}));
+        let join = self.point.text(secret);
+        let install = self.point.install_command(&join);
+        let once = json!({"joinString": join.as_str(), "installCommand": install.as_str()});
+        draft.rest.insert(SHOWN_ONCE.into(), once);
         tx.put_document(kind::JOIN_SECRET, &hash, draft.id.to_string().into()).await?;
         Ok(())
     }

@@ -319,6 +319,7 @@ impl Connection {
         };
         let message: ToServer =
             serde_json::from_slice(&bytes).map_err(|e| End::Broken(format!("nonsense: {e}")))?;
+        self.app.metrics.messages.inc();
         let (machine, app) = (self.machine.clone(), self.app.clone());
         match message {
             ToServer::Alive | ToServer::Unknown | ToServer::Hello { .. } => {

@@ -731,8 +731,9 @@ async fn names(
     Ok(out)
 }
 
-/// The role assignment that makes a principal Owner of a scope.
-pub fn owner_assignment(
+/// The role assignment that gives a principal a built-in role at a scope.
+pub fn assignment(
+    role: RoleId,
     scope: &Scope,
     principal: Uuid,
     kind: &str,
@@ -743,7 +744,7 @@ pub fn owner_assignment(
         .map_err(|_| ArmError::internal())?;
     let at = instant(now);
     let properties = json!({
-        "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{}", builtin::OWNER),
+        "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"),
         "principalId": principal, "principalType": kind, "scope": scope.to_string(),
         "createdOn": at, "updatedOn": at, "createdBy": principal, "updatedBy": principal,
     });

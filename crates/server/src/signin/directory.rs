@@ -6,12 +6,13 @@ use sekisho_arm::traits::write_document;
 use sekisho_arm::{ArmError, CallerRef, Outcome, PrincipalKind, Scope};
 use sekisho_identity::link::{Link, LinkKind};
 use sekisho_identity::service_principal::{Application, ServicePrincipal};
+use sekisho_rbac::{RoleId, builtin};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{entry, kind, people, public_base};
 use crate::app::App;
-use crate::resources::authorization::owner_assignment;
+use crate::resources::authorization::assignment;
 
 /// The caller that acts by the administration socket: whoever is root on the server.
 pub(crate) fn local_root() -> CallerRef {
@@ -51,19 +52,34 @@ pub(crate) async fn is_first_run(app: &App) -> Result<bool, ArmError> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn create_service_principal(app: &Arc<App>, display_name: String) -> Result<Value, ArmError> {
-    let scope = Scope::Subscription(app.subscription.to_string());
+pub async fn create_service_principal(
+    app: &Arc<App>,
+    display_name: String,
+    role: Option<&str>,
+    scope: Option<&str>,
+) -> Result<Value, ArmError> {
+    let role = match role {
+        None => builtin::OWNER,
+        Some(name) => built_in(name)?,
+    };
+    let scope = match scope {
+        None => Scope::Subscription(app.subscription.to_string()),
+        Some(text) => Scope::parse(text).map_err(|e| ArmError::bad("InvalidScope", format!("{e}.")))?,
+    };
     let made = app
         .store
         .write::<_, ArmError, _>(move |tx| {
             Box::pin(async move {
                 let now = tx.now();
+                if scope != Scope::Tenant && tx.get(&scope).await?.is_none() {
+                    return Err(ArmError::new(404, "ScopeNotFound", format!("There is no '{scope}'.")));
+                }
                 let mut application = Application::new(&display_name, now);
                 let (_, secret) = application.add_password(Some("command line"), None, None, now).map_err(|_| ArmError::internal())?;
                 let principal = ServicePrincipal::of(&application, now);
                 write_document(tx, kind::APPLICATION, &application.id.to_string(), &application).await?;
                 write_document(tx, kind::SERVICE_PRINCIPAL, &principal.id.to_string(), &principal).await?;
-                tx.put(owner_assignment(&scope, principal.id, "ServicePrincipal", now)?).await?;
+                tx.put(assignment(role, &scope, principal.id, "ServicePrincipal", now)?).await?;
                 tx.audit(entry("servicePrincipals/write", local_root(), Outcome::Succeeded, "Created", "")).await?;
                 Ok(json!({"appId": application.app_id, "objectId": principal.id, "password": secret.expose()}))
             })
@@ -74,4 +90,12 @@ pub async fn create_service_principal(app: &Arc<App>, display_name: String) -> R
     out["tenant"] = app.tenant.to_string().into();
     out["subscription"] = app.subscription.to_string().into();
     Ok(out)
+}
+
+/// The built-in role of a name.
+fn built_in(name: &str) -> Result<RoleId, ArmError> {
+    let found = builtin::roles().iter().find(|r| r.properties.role_name.eq_ignore_ascii_case(name));
+    found.map(|role| role.name).ok_or_else(|| {
+        ArmError::bad("InvalidRole", format!("'{name}' is no built-in role, such as Owner or Reader."))
+    })
 }

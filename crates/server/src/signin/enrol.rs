@@ -29,7 +29,7 @@ use super::ceremony::{
 use super::{answer, body, entry, kind, people, person_ref, sessions};
 use crate::app::App;
 use crate::http::{self as web, Peer};
-use crate::resources::authorization::owner_assignment;
+use crate::resources::authorization::assignment;
 use crate::routes::{Operation, Routes};
 
 /// The routes.
@@ -356,7 +356,8 @@ async fn enrol(
                 let person = setup.person;
                 if setup.new {
                     people::add(tx, &person).await?;
-                    let owner = owner_assignment(&Scope::Tenant, person.id, "User", now)?;
+                    let owner =
+                        assignment(sekisho_rbac::builtin::OWNER, &Scope::Tenant, person.id, "User", now)?;
                     tx.put(owner).await?;
                 }
                 match what {

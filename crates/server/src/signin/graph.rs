@@ -6,10 +6,11 @@
 //! like every other `Microsoft.Authorization/*/write`, because who can reset a credential can become its owner.
 
 mod groups;
+mod preview;
 mod programs;
 mod users;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
@@ -30,7 +31,9 @@ use serde_json::{Value, json};
 use super::entry;
 use crate::access::living_facts;
 use crate::app::App;
+use crate::arm::Undone;
 use crate::authn::{self, Caller};
+use crate::desired::WhatIf;
 use crate::http::{self as web, Peer};
 use crate::routes::{List, Operation};
 
@@ -87,35 +90,46 @@ enum Task {
 static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
     let (get, post, patch, delete) = (Operation::get, Operation::post, Operation::patch, Operation::delete);
     let list = |o: Operation| o.query("$filter");
+    let previewed = |o: Operation| o.query("whatIf").answers::<WhatIf>(200);
     let groups_of = |path| {
         post(path, "Which of the groups somebody is in").takes::<GroupIds>().answers::<List<String>>(200)
     };
     vec![
         (get("/v1.0/me", "Oneself").answers::<User>(200), Task::Me),
         (list(get("/v1.0/users", "All people")).answers::<List<User>>(200), Task::Users),
-        (post("/v1.0/users", "Adds a person").takes::<NewUser>().answers::<User>(201), Task::AddUser),
+        (
+            previewed(post("/v1.0/users", "Adds a person").takes::<NewUser>().answers::<User>(201)),
+            Task::AddUser,
+        ),
         (get("/v1.0/users/{id}", "A person").answers::<User>(200), Task::User),
-        (patch("/v1.0/users/{id}", "Changes a person").takes::<UserChange>().ends(204), Task::ChangeUser),
-        (delete("/v1.0/users/{id}", "Removes a person").ends(204), Task::RemoveUser),
+        (
+            previewed(patch("/v1.0/users/{id}", "Changes a person").takes::<UserChange>().ends(204)),
+            Task::ChangeUser,
+        ),
+        (previewed(delete("/v1.0/users/{id}", "Removes a person").ends(204)), Task::RemoveUser),
         (
             post("/v1.0/users/{id}/sekisho.invite", "Makes a one-time link for a person to enrol with")
-                .answers::<Invitation>(200),
+                .query("whatIf")
+                .answers::<Either<Invitation>>(200),
             Task::Invite,
         ),
         (list(get("/v1.0/groups", "All groups")).answers::<List<Group>>(200), Task::Groups),
-        (post("/v1.0/groups", "Adds a group").takes::<NewGroup>().answers::<Group>(201), Task::AddGroup),
+        (
+            previewed(post("/v1.0/groups", "Adds a group").takes::<NewGroup>().answers::<Group>(201)),
+            Task::AddGroup,
+        ),
         (get("/v1.0/groups/{id}", "A group").answers::<Group>(200), Task::Group),
-        (delete("/v1.0/groups/{id}", "Removes a group").ends(204), Task::RemoveGroup),
+        (previewed(delete("/v1.0/groups/{id}", "Removes a group").ends(204)), Task::RemoveGroup),
         (
             get("/v1.0/groups/{id}/members", "Who is in a group").answers::<List<DirectoryObject>>(200),
             Task::Members,
         ),
         (
-            post("/v1.0/groups/{id}/members/$ref", "Adds a member").takes::<Reference>().ends(204),
+            previewed(post("/v1.0/groups/{id}/members/$ref", "Adds a member").takes::<Reference>().ends(204)),
             Task::AddMember,
         ),
         (
-            delete("/v1.0/groups/{id}/members/{memberId}/$ref", "Removes a member").ends(204),
+            previewed(delete("/v1.0/groups/{id}/members/{memberId}/$ref", "Removes a member").ends(204)),
             Task::RemoveMember,
         ),
         (groups_of("/v1.0/groups/{id}/checkMemberGroups"), Task::CheckMemberGroups),
@@ -128,9 +142,11 @@ static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
             Task::ServicePrincipals,
         ),
         (
-            post("/v1.0/servicePrincipals", "Adds the service principal of an application")
-                .takes::<NewServicePrincipal>()
-                .answers::<ShownServicePrincipal>(201),
+            previewed(
+                post("/v1.0/servicePrincipals", "Adds the service principal of an application")
+                    .takes::<NewServicePrincipal>()
+                    .answers::<ShownServicePrincipal>(201),
+            ),
             Task::AddServicePrincipal,
         ),
         (
@@ -138,25 +154,30 @@ static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
             Task::ServicePrincipal,
         ),
         (
-            patch("/v1.0/servicePrincipals/{id}", "Changes a service principal")
-                .takes::<ServicePrincipalChange>()
-                .ends(204),
+            previewed(
+                patch("/v1.0/servicePrincipals/{id}", "Changes a service principal")
+                    .takes::<ServicePrincipalChange>()
+                    .ends(204),
+            ),
             Task::ChangeServicePrincipal,
         ),
         (
-            delete("/v1.0/servicePrincipals/{id}", "Removes a service principal").ends(204),
+            previewed(delete("/v1.0/servicePrincipals/{id}", "Removes a service principal").ends(204)),
             Task::RemoveServicePrincipal,
         ),
         (
             post("/v1.0/servicePrincipals/{id}/addPassword", "Makes a secret")
                 .takes::<NewSecret>()
-                .answers::<ShownCredential>(200),
+                .query("whatIf")
+                .answers::<Either<ShownCredential>>(200),
             Task::AddPrincipalPassword,
         ),
         (
-            post("/v1.0/servicePrincipals/{id}/removePassword", "Removes a secret")
-                .takes::<OldSecret>()
-                .ends(204),
+            previewed(
+                post("/v1.0/servicePrincipals/{id}/removePassword", "Removes a secret")
+                    .takes::<OldSecret>()
+                    .ends(204),
+            ),
             Task::RemovePrincipalPassword,
         ),
         (
@@ -164,9 +185,11 @@ static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
             Task::Applications,
         ),
         (
-            post("/v1.0/applications", "Adds an application")
-                .takes::<NewApplication>()
-                .answers::<ShownApplication>(201),
+            previewed(
+                post("/v1.0/applications", "Adds an application")
+                    .takes::<NewApplication>()
+                    .answers::<ShownApplication>(201),
+            ),
             Task::AddApplication,
         ),
         (
@@ -174,18 +197,30 @@ static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
             Task::Application,
         ),
         (
-            patch("/v1.0/applications/{id}", "Changes an application").takes::<ApplicationChange>().ends(204),
+            previewed(
+                patch("/v1.0/applications/{id}", "Changes an application")
+                    .takes::<ApplicationChange>()
+                    .ends(204),
+            ),
             Task::ChangeApplication,
         ),
-        (delete("/v1.0/applications/{id}", "Removes an application").ends(204), Task::RemoveApplication),
+        (
+            previewed(delete("/v1.0/applications/{id}", "Removes an application").ends(204)),
+            Task::RemoveApplication,
+        ),
         (
             post("/v1.0/applications/{id}/addPassword", "Makes a secret")
                 .takes::<NewSecret>()
-                .answers::<ShownCredential>(200),
+                .query("whatIf")
+                .answers::<Either<ShownCredential>>(200),
             Task::AddPassword,
         ),
         (
-            post("/v1.0/applications/{id}/removePassword", "Removes a secret").takes::<OldSecret>().ends(204),
+            previewed(
+                post("/v1.0/applications/{id}/removePassword", "Removes a secret")
+                    .takes::<OldSecret>()
+                    .ends(204),
+            ),
             Task::RemovePassword,
         ),
         (
@@ -227,6 +262,15 @@ enum DirectoryObject {
     ServicePrincipal(ShownServicePrincipal),
 }
 
+/// The answer of a write, or with `whatIf=true` of what it would do.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+#[serde(untagged)]
+enum Either<T> {
+    Done(T),
+    Preview(WhatIf),
+}
+
 /// Whom `getByIds` is asked for.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -255,7 +299,15 @@ pub(super) async fn dispatch(
     let run = async {
         let bytes = web::read_body(body, 256 << 10).await?;
         let body = if bytes.is_empty() { Value::Null } else { web::parse_json(&bytes)? };
-        Graph { app: &app, caller: &caller }.answer(&parts.method, &parts.uri, body).await
+        let what_if = asks_what_if(&parts.uri);
+        let graph = Graph { app: &app, caller: &caller, what_if, preview: OnceLock::new() };
+        let answer = graph.answer(&parts.method, &parts.uri, body).await;
+        match graph.preview.into_inner() {
+            Some(preview) => {
+                Ok(Answer::json(200, serde_json::to_value(preview).map_err(|_| ArmError::internal())?))
+            }
+            None => answer,
+        }
     };
     match run.await {
         Ok(answer) => web::arm_answer(answer),
@@ -272,6 +324,14 @@ pub(crate) fn may_read(app: &App, caller: &Caller) -> bool {
 struct Graph<'a> {
     app: &'a Arc<App>,
     caller: &'a Caller,
+    /// Writes are run, measured and undone.
+    what_if: bool,
+    /// What a write that was only measured would do: the answer, whatever the task makes of being undone.
+    preview: OnceLock<WhatIf>,
+}
+
+fn asks_what_if(uri: &Uri) -> bool {
+    uri.query().unwrap_or_default().split('&').any(|pair| pair.eq_ignore_ascii_case("whatIf=true"))
 }
 
 fn not_found(id: &str) -> ArmError {
@@ -378,16 +438,31 @@ impl Graph<'_> {
     {
         self.require(action).await?;
         let record = self.record(action, Outcome::Succeeded, "OK");
-        self.app
+        let what_if = self.what_if.then(|| self.app.access.universe());
+        let done = self
+            .app
             .store
-            .write::<T, ArmError, _>(move |tx| {
+            .write::<T, Undone, _>(move |tx| {
                 Box::pin(async move {
+                    if let Some(universe) = what_if {
+                        let before = preview::directory(tx.as_read(), universe.clone()).await?;
+                        work(tx).await?;
+                        let after = preview::directory(tx.as_read(), universe).await?;
+                        return Err(Undone::Preview(preview::between(before, after)));
+                    }
                     let out = work(tx).await?;
                     tx.audit(record).await?;
                     Ok(out)
                 })
             })
-            .await
+            .await;
+        done.map_err(|undone| match undone {
+            Undone::Error(error) => error,
+            Undone::Preview(effect) => {
+                self.preview.get_or_init(|| effect);
+                ArmError::internal()
+            }
+        })
     }
 
     /// A change of who exists, may sign in or belongs to a group. It is refused when it would take the last Owner of

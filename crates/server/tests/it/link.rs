@@ -94,6 +94,20 @@ async fn a_machine_has_all_its_interfaces_and_none_of_a_machine_with_a_longer_na
     report(&world, &mut second, &two, facts("web-2", "10.0.1.8/24")).await;
     report(&world, &mut first, &one, many(40)).await;
     assert_eq!(names().await.len(), 41);
+    // A list reads the interfaces of all machines at once, and says the same as each machine; what is wanted of them
+    // may change between the two.
+    for (agent, interfaces) in [(&one, 40), (&two, 1)] {
+        let row = until("a list that says what the machine says", async || {
+            let path = at(world.rg1("/providers/Microsoft.Compute/virtualMachines"), COMPUTE);
+            let listed = root.get(&path).await.expect(200).json();
+            let alone = root.get(&at(&agent.machine, COMPUTE)).await.expect(200).json();
+            let rows = listed["value"].as_array().unwrap();
+            rows.iter().find(|row| **row == alone).cloned()
+        })
+        .await;
+        let own = &row["properties"]["networkProfile"]["networkInterfaces"];
+        assert_eq!(own.as_array().unwrap().len(), interfaces);
+    }
     report(&world, &mut first, &one, many(1)).await;
     assert_eq!(names().await, ["web-2-eth0", "web-eth1"]);
 }

@@ -4,16 +4,19 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use sekisho_arm::registry::{PutStyle, Registry, Storage};
 use sekisho_arm::{ScopeKind, TypeSpec};
 use sekisho_lake::{Lake, Place};
 use sekisho_link::message::ToServer;
+use sekisho_link::pki::Authority;
 use sekisho_link::provider::JoinPoint;
+use sekisho_link::served::Served;
 use sekisho_store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::agent;
@@ -275,7 +278,10 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let url = format!("sqlite://{}/db", dir.path().display());
         let store = runtime.block_on(Store::open(&url)).unwrap();
-        let point = JoinPoint { address: "localhost:1".to_owned(), pin: [0; 32] };
+        let now = OffsetDateTime::now_utc();
+        let authority = Authority::load(&Authority::generate("none", now).unwrap()).unwrap();
+        let served = Served::new(&authority.server(&[], now).unwrap()).unwrap();
+        let point = JoinPoint { address: "localhost:1".to_owned(), pin: [0; 32], served: Arc::new(served) };
         let place = Place::Directory(dir.path().join("lake"));
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
         let registry: Registry = sekisho_server::registry(Uuid::nil(), &store, &lake, point).0;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::device::{Codes, Passkey, garbled};
 use crate::kit::{Answer, FLEET, GROUPS, Http, NETWORK, Server, at, soon, until};
-use crate::seed::{OWNER, World, grant, program, set_up, sign_in, token};
+use crate::seed::{OWNER, READER, World, grant, program, set_up, sign_in, token};
 
 const PASSWORD: &str = "correct horse battery staple 1";
 
@@ -509,6 +509,46 @@ async fn signing_out_or_being_removed_ends_the_stream() {
         page.get("/auth/session").await.refused(401, "SessionEnded");
         ends(stream).await;
     }
+}
+
+#[tokio::test]
+async fn what_a_write_of_the_directory_would_do_is_told_and_not_done() {
+    let world = World::new().await;
+    let owner = world.page();
+    let (id, _, cookies) = person(&world, "eve@contoso.test").await;
+    grant(&owner, "", READER, &id, "User").await;
+    let path = format!("/v1.0/users/{id}");
+    let effect = owner.delete(&format!("{path}?whatIf=true")).await.expect(200).json();
+    let changes = effect["changes"].as_array().unwrap();
+    let user = changes.iter().find(|c| c["resourceId"] == path.as_str()).unwrap();
+    assert_eq!((&user["changeType"], &user["before"]["sessions"]), (&json!("Delete"), &json!(1)));
+    let role =
+        changes.iter().find(|c| c["resourceId"].as_str().unwrap().contains("roleAssignments")).unwrap();
+    assert_eq!(role["before"]["displayName"], "Somebody", "the role that goes with them");
+    let effect = owner.patch(&format!("{path}?whatIf=true"), json!({"accountEnabled": false})).await;
+    let effect = effect.expect(200).json();
+    let after = &effect["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["resourceId"] == path.as_str())
+        .unwrap()["after"];
+    assert_eq!((&after["accountEnabled"], &after["sessions"]), (&json!(false), &json!(0)));
+    // Nothing of it happened, and the record holds nothing of it.
+    world.server.http().page(&cookies).get("/auth/session").await.expect(200);
+
+    let body = json!({"userPrincipalName": "new@contoso.test", "displayName": "New"});
+    let effect = owner.post("/v1.0/users?whatIf=true", body.clone()).await.expect(200).json();
+    assert_eq!(effect["changes"][0]["changeType"], "Create");
+    owner.post("/v1.0/users", body).await.expect(201);
+    let effect = owner.post(&format!("{path}/sekisho.invite?whatIf=true"), json!({})).await.expect(200);
+    assert!(!effect.json().to_string().contains("token="), "no link is made: {effect:?}");
+
+    // What is refused is refused in the preview, too, and the right is the same.
+    let own = format!("/v1.0/users/{}?whatIf=true", world.person());
+    owner.delete(&own).await.refused(400, "Request_BadRequest");
+    let reader = world.server.http().page(&cookies);
+    reader.delete(&own).await.refused(403, "Authorization_RequestDenied");
 }
 
 #[tokio::test]

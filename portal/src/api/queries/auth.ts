@@ -3,6 +3,7 @@ import { call, get } from '../client.ts'
 import { types } from '../keys.ts'
 import { createPasskey, getPasskey, type PasskeyBegin } from '../passkey.ts'
 import type { AuthState, Credential, List, PasswordSetup, Session, SessionRow, SetupDone, SetupLink } from '../types.ts'
+import type { ResourceChange, Write } from '../writes.ts'
 
 export const authQueries = {
   state: () =>
@@ -38,17 +39,66 @@ export const signInWithPassword = (userPrincipalName: string, password: string, 
   post<Session>('/auth/password', { userPrincipalName, code, password })
 
 export const signOut = () => post<void>('/auth/signout')
-export const revokeSession = (id: string) => call<void>('DELETE', `/auth/sessions/${encodeURIComponent(id)}`)
-export const revokeOtherSessions = () => post<void>('/auth/sessions/revokeOthers')
-export const deleteCredential = (id: string) => call<void>('DELETE', `/auth/credentials/${encodeURIComponent(id)}`)
 
-export async function addPasskey(label: string) {
-  const begin = await post<PasskeyBegin<PublicKeyCredentialCreationOptionsJSON>>('/auth/credentials/passkey/begin', {
-    label,
-  })
-  const credential = await createPasskey(begin.publicKey)
-  return post<unknown>('/auth/credentials/passkey/finish', { ceremony: begin.ceremony, credential })
-}
+const gone = (id: string, before: unknown): ResourceChange => ({
+  resourceId: id,
+  changeType: 'Delete',
+  before,
+  after: null,
+})
+
+/** Which of the sessions there are right now would end. */
+const endedSessions = (ends: (session: SessionRow) => boolean) => async () =>
+  (await get<List<SessionRow>>('/auth/sessions')).value
+    .filter(ends)
+    .map(({ id, userAgent, ipAddress, lastSeenAt }) => gone(id, { userAgent, ipAddress, lastSeenAt }))
+
+export const revokeSession = ({ id, ipAddress }: SessionRow): Write<void> => ({
+  method: 'DELETE',
+  url: `/auth/sessions/${encodeURIComponent(id)}`,
+  operation: 'sekisho.identity/people/sessions/delete',
+  target: { name: ipAddress },
+  foresee: endedSessions((session) => session.id === id),
+})
+export const revokeOtherSessions = (): Write<void> => ({
+  method: 'POST',
+  url: '/auth/sessions/revokeOthers',
+  body: {},
+  operation: 'sekisho.identity/people/sessions/delete',
+  target: { name: '' },
+  foresee: endedSessions((session) => !session.current),
+})
+export const deleteCredential = ({ id, label, kind }: Credential): Write<void> => ({
+  method: 'DELETE',
+  url: `/auth/credentials/${encodeURIComponent(id)}`,
+  operation: 'sekisho.identity/people/credentials/delete',
+  target: { name: label || kind },
+  foresee: async () =>
+    (await get<List<Credential>>('/auth/credentials')).value
+      .filter((credential) => credential.id === id)
+      .map(({ kind: what, label: name, createdAt }) => gone(id, { displayName: name, kind: what, createdAt })),
+})
+
+type PasskeyCeremony = PasskeyBegin<PublicKeyCredentialCreationOptionsJSON>
+
+/** The first of two requests; the second carries what the browser made of its answer. */
+export const beginPasskey = (label: string): Write<PasskeyCeremony> => ({
+  method: 'POST',
+  url: '/auth/credentials/passkey/begin',
+  body: { label },
+  operation: 'sekisho.identity/people/credentials/write',
+  target: { name: label },
+  foresee: async () => [
+    { resourceId: label, changeType: 'Create', before: null, after: { displayName: label, kind: 'passkey' } },
+  ],
+})
+export const finishPasskey = async (label: string, begin: PasskeyCeremony): Promise<Write> => ({
+  method: 'POST',
+  url: '/auth/credentials/passkey/finish',
+  body: { ceremony: begin.ceremony, credential: await createPasskey(begin.publicKey) },
+  operation: 'sekisho.identity/people/credentials/write',
+  target: { name: label },
+})
 
 export type SetupPerson = { token: string; userPrincipalName: string; displayName: string }
 

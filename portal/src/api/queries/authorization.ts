@@ -11,6 +11,7 @@ import type {
   RoleDefinition,
   WhoCan,
 } from '../types.ts'
+import { resourceWrite } from '../writes.ts'
 
 const authorization = (scope: string, type: string) =>
   armUrl(`${scope}/providers/Microsoft.Authorization/${type}`, 'microsoft.authorization')
@@ -49,11 +50,11 @@ export type NewAssignment = {
   principalType: PrincipalType
 }
 
-export function createAssignment({ scope, ...properties }: NewAssignment) {
-  return call<RoleAssignment>('PUT', authorization(scope, `roleAssignments/${crypto.randomUUID()}`), {
+/** The server takes the name as given, so that what is tried and what is sent must have the same. */
+export const createAssignment = ({ scope, ...properties }: NewAssignment, name: string) =>
+  resourceWrite<RoleAssignment>('PUT', `${scope}/providers/Microsoft.Authorization/roleAssignments/${name}`, {
     body: { properties },
   })
-}
 
 const ask = <T>(scope: string, question: string, body: unknown) =>
   call<T>('POST', armUrl(`${scope}/providers/Sekisho.Authorization/${question}`, 'sekisho.authorization'), { body })

@@ -1,5 +1,5 @@
 import { queryOptions } from '@tanstack/react-query'
-import { call, listAll } from '../client.ts'
+import { listAll } from '../client.ts'
 import { types } from '../keys.ts'
 import type {
   Application,
@@ -11,6 +11,7 @@ import type {
   ServicePrincipal,
   User,
 } from '../types.ts'
+import type { Write } from '../writes.ts'
 
 const at = (id: string) => encodeURIComponent(id)
 
@@ -70,32 +71,58 @@ export const directoryQueries = {
     }),
 }
 
-export const createUser = (displayName: string, userPrincipalName: string) =>
-  call<User>('POST', '/v1.0/users', { body: { displayName, userPrincipalName } })
-export const inviteUser = (id: string) => call<Invitation>('POST', `/v1.0/users/${at(id)}/sekisho.invite`, { body: {} })
-export const setUserEnabled = (id: string, accountEnabled: boolean) =>
-  call<void>('PATCH', `/v1.0/users/${at(id)}`, { body: { accountEnabled } })
-export const deleteUser = (id: string) => call<void>('DELETE', `/v1.0/users/${at(id)}`)
-
-export const createGroup = (displayName: string) => call<Group>('POST', '/v1.0/groups', { body: { displayName } })
-export const addMember = (groupId: string, memberId: string) =>
-  call<void>('POST', `/v1.0/groups/${at(groupId)}/members/$ref`, {
-    body: { '@odata.id': `${location.origin}/v1.0/directoryObjects/${memberId}` },
-  })
-export const removeMember = (groupId: string, memberId: string) =>
-  call<void>('DELETE', `/v1.0/groups/${at(groupId)}/members/${at(memberId)}/$ref`)
-
-export async function createServicePrincipal(displayName: string) {
-  const application = await call<Application>('POST', '/v1.0/applications', { body: { displayName } })
-  const principal = await call<ServicePrincipal>('POST', '/v1.0/servicePrincipals', {
-    body: { appId: application.appId },
-  })
-  return { application, principal }
+function directoryWrite<Answer = void>(
+  method: Write['method'],
+  operation: string,
+  url: string,
+  name: string,
+  body?: unknown,
+): Write<Answer> {
+  return { method, url, body, operation: `sekisho.identity/${operation}`, target: { name } }
 }
-export const addSecret = (applicationId: string, displayName: string, endDateTime: string) =>
-  call<PasswordCredential>('POST', `/v1.0/applications/${at(applicationId)}/addPassword`, {
-    body: { passwordCredential: { displayName, endDateTime } },
+
+export const createUser = (displayName: string, userPrincipalName: string) =>
+  directoryWrite<User>('POST', 'people/write', '/v1.0/users', displayName, { displayName, userPrincipalName })
+export const inviteUser = ({ id, displayName }: User) =>
+  directoryWrite<Invitation>('POST', 'people/setuplink/action', `/v1.0/users/${at(id)}/sekisho.invite`, displayName, {})
+export const setUserEnabled = ({ id, displayName }: User, accountEnabled: boolean) =>
+  directoryWrite('PATCH', 'people/write', `/v1.0/users/${at(id)}`, displayName, { accountEnabled })
+export const deleteUser = ({ id, displayName }: User) =>
+  directoryWrite('DELETE', 'people/delete', `/v1.0/users/${at(id)}`, displayName)
+
+export const createGroup = (displayName: string) =>
+  directoryWrite<Group>('POST', 'groups/write', '/v1.0/groups', displayName, { displayName })
+export const addMember = (group: Group, memberId: string) =>
+  directoryWrite('POST', 'groups/members/write', `/v1.0/groups/${at(group.id)}/members/$ref`, group.displayName, {
+    '@odata.id': `${location.origin}/v1.0/directoryObjects/${memberId}`,
   })
-export const removeSecret = (applicationId: string, keyId: string) =>
-  call<void>('POST', `/v1.0/applications/${at(applicationId)}/removePassword`, { body: { keyId } })
-export const deleteApplication = (id: string) => call<void>('DELETE', `/v1.0/applications/${at(id)}`)
+export const removeMember = (group: Group, memberId: string) =>
+  directoryWrite(
+    'DELETE',
+    'groups/members/delete',
+    `/v1.0/groups/${at(group.id)}/members/${at(memberId)}/$ref`,
+    group.displayName,
+  )
+
+export const createApplication = (displayName: string) =>
+  directoryWrite<Application>('POST', 'applications/write', '/v1.0/applications', displayName, { displayName })
+export const createServicePrincipal = ({ appId, displayName }: Application) =>
+  directoryWrite<ServicePrincipal>('POST', 'serviceprincipals/write', '/v1.0/servicePrincipals', displayName, { appId })
+export const addSecret = (application: Application, displayName: string, endDateTime: string) =>
+  directoryWrite<PasswordCredential>(
+    'POST',
+    'applications/secrets/write',
+    `/v1.0/applications/${at(application.id)}/addPassword`,
+    application.displayName,
+    { passwordCredential: { displayName, endDateTime } },
+  )
+export const removeSecret = (application: Application, keyId: string) =>
+  directoryWrite(
+    'POST',
+    'applications/secrets/delete',
+    `/v1.0/applications/${at(application.id)}/removePassword`,
+    application.displayName,
+    { keyId },
+  )
+export const deleteApplication = ({ id, displayName }: Application) =>
+  directoryWrite('DELETE', 'applications/delete', `/v1.0/applications/${at(id)}`, displayName)

@@ -11,6 +11,7 @@ import type {
   ResourceGroup,
   VirtualMachine,
 } from '../types.ts'
+import { resourceWrite } from '../writes.ts'
 
 export const fleetQueries = {
   machines: (subscription: string) =>
@@ -71,15 +72,11 @@ export type NewToken = {
 export function createToken({ group, name, ttlSeconds, maxUses, machineTags }: NewToken) {
   const id = `${group.id}/providers/Sekisho.Fleet/enrolmentTokens/${name}`
   const properties = { ttlSeconds, maxUses, ...(Object.keys(machineTags).length > 0 ? { machineTags } : {}) }
-  return call<EnrolmentToken>('PUT', resourceUrl(id), { body: { location: group.location, properties } })
+  return resourceWrite<EnrolmentToken>('PUT', id, { body: { location: group.location, properties } })
 }
 
 export const rekeyMachine = (id: string) =>
   call<RekeyedMachine>('POST', armUrl(`${id}/rekey`, 'microsoft.compute'), { body: {} })
 
-export const deleteResource = (id: string) => call<void>('DELETE', resourceUrl(id))
-
 export const createResourceGroup = (subscription: string, name: string, location: string) =>
-  call<ResourceGroup>('PUT', armUrl(`${subscription}/resourcegroups/${name}`, 'microsoft.resources'), {
-    body: { location },
-  })
+  resourceWrite<ResourceGroup>('PUT', `${subscription}/resourceGroups/${name}`, { body: { location } })

@@ -11,6 +11,7 @@ import type {
   SecurityGroup,
   VirtualNetwork,
 } from '../types.ts'
+import { resourceWrite } from '../writes.ts'
 
 const list = <T>(subscription: string, type: string, signal: AbortSignal) =>
   listAll<T>(armUrl(`${subscription}/providers/Microsoft.Network/${type}`, 'microsoft.network'), signal)
@@ -56,7 +57,7 @@ export const networkQueries = {
     }),
 }
 
-export function createNsg(group: ResourceGroup, name: string) {
-  const id = `${group.id}/providers/Microsoft.Network/networkSecurityGroups/${name}`
-  return call<SecurityGroup>('PUT', resourceUrl(id), { body: { location: group.location, properties: {} } })
-}
+export const createNsg = (group: ResourceGroup, name: string) =>
+  resourceWrite<SecurityGroup>('PUT', `${group.id}/providers/Microsoft.Network/networkSecurityGroups/${name}`, {
+    body: { location: group.location, properties: {} },
+  })

@@ -1,16 +1,15 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { Plus, Ticket } from 'lucide-react'
 import { useState } from 'react'
-import { types } from '../../api/keys.ts'
-import { deleteResource, fleetQueries } from '../../api/queries/fleet.ts'
+import { fleetQueries } from '../../api/queries/fleet.ts'
 import type { EnrolmentToken } from '../../api/types.ts'
+import { resourceWrite } from '../../api/writes.ts'
 import { ago, dateTime, num } from '../../app/format.ts'
 import { messages } from '../../app/i18n.ts'
 import { inGroup, useScope } from '../../app/scope.ts'
-import { toast } from '../../app/toast.ts'
 import { parseArmId } from '../../domain/armId.ts'
-import { ConfirmDialog } from '../../parts/ConfirmDialog.tsx'
 import { ConnectPanel } from '../../parts/ConnectPanel.tsx'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
@@ -58,7 +57,6 @@ function stateOf({ properties: { expiresAt, uses, maxUses } }: EnrolmentToken, n
 
 export default function EnrolmentPage() {
   const { subscriptionId, resourceGroup } = useScope()
-  const client = useQueryClient()
   const tokens = useQuery(fleetQueries.tokens(subscriptionId))
   const [connect, setConnect] = useState(false)
   const [revoking, setRevoking] = useState<EnrolmentToken>()
@@ -68,11 +66,6 @@ export default function EnrolmentPage() {
       {m.create}
     </Button>
   )
-  const revoked = (name: string) => {
-    toast(m.revoked(name))
-    setRevoking(undefined)
-    void client.invalidateQueries({ queryKey: [types.enrolmentToken] })
-  }
   return (
     <Page title={m.title} subtitle={m.subtitle} actions={create}>
       <Card flush>
@@ -92,15 +85,16 @@ export default function EnrolmentPage() {
       </Card>
       {connect && <ConnectPanel onClose={() => setConnect(false)} />}
       {revoking && (
-        <ConfirmDialog
+        <ReviewDialog
           title={m.revokeTitle(revoking.name)}
+          writes={[resourceWrite('DELETE', revoking.id)]}
           confirm={m.revoke}
-          act={() => deleteResource(revoking.id)}
-          onDone={() => revoked(revoking.name)}
+          done={m.revoked(revoking.name)}
+          onDone={() => setRevoking(undefined)}
           onClose={() => setRevoking(undefined)}
         >
-          {m.revokeWhy}
-        </ConfirmDialog>
+          <p className="text-sm">{m.revokeWhy}</p>
+        </ReviewDialog>
       )}
     </Page>
   )

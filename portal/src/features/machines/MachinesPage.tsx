@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { Plus, Server } from 'lucide-react'
-import { useDeferredValue, useMemo, useState } from 'react'
+import { useEffect, useEffectEvent, useMemo, useState } from 'react'
 import { fleetQueries } from '../../api/queries/fleet.ts'
 import type { Machine } from '../../api/types.ts'
 import { inGroup, useScope } from '../../app/scope.ts'
@@ -18,6 +18,7 @@ import { FilterBar } from './FilterBar.tsx'
 import { m } from './messages.ts'
 
 const route = getRouteApi('/shell/machines')
+const urlAfterMs = 250
 
 export default function MachinesPage() {
   const { subscriptionId, resourceGroup } = useScope()
@@ -36,8 +37,10 @@ export default function MachinesPage() {
     <>
       <Section query={machines} skeleton="h-[70vh]">
         {(all) => {
-          const scoped = all.filter((machine) => inGroup(resourceGroup, machine.resourceGroup))
-          if (scoped.length > 0) return <MachineGrid machines={scoped} actions={connectButton} />
+          const isInScope = (machine: Machine) => inGroup(resourceGroup, machine.resourceGroup)
+          if (all.some(isInScope)) {
+            return <MachineGrid all={all} readAtMs={machines.dataUpdatedAt} actions={connectButton} />
+          }
           return (
             <Page title={m.title}>
               <EmptyState icon={<Server size={20} aria-hidden />} title={m.noMachines} action={connectButton}>
@@ -52,36 +55,52 @@ export default function MachinesPage() {
   )
 }
 
-function MachineGrid({ machines, actions }: { machines: Machine[]; actions: React.ReactNode }) {
+type GridProps = { all: Machine[]; readAtMs: number; actions: React.ReactNode }
+
+function MachineGrid({ all, readAtMs, actions }: GridProps) {
+  const { resourceGroup } = useScope()
+  const machines = useMemo(
+    () => all.filter((machine) => inGroup(resourceGroup, machine.resourceGroup)),
+    [all, resourceGroup],
+  )
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const open = useNavigate()
-  // The field keeps its own text, so that typing (and an IME's composition) never waits for the URL.
-  const [query, setQuery] = useState(search.q ?? '')
-  const deferredQuery = useDeferredValue(query)
   const set = (change: Partial<typeof search>) =>
     void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
+  // The field keeps its own text: rows follow each key at once, the URL when the typing pauses.
+  const [query, setQuery] = useState(search.q ?? '')
+  const noteQuery = useEffectEvent((text: string) => {
+    if (text !== (search.q ?? '')) set({ q: text || undefined })
+  })
+  useEffect(() => {
+    const timer = setTimeout(() => noteQuery(query), urlAfterMs)
+    return () => clearTimeout(timer)
+  }, [query])
 
   const termsText = search.f?.join('\n') ?? ''
   const terms = useMemo(() => parseTerms(termsText.split('\n')), [termsText])
-  const columns = useMemo(() => machineColumns(), [])
-  const shown = search.cols ?? columns.filter((column) => column.initial).map((column) => column.id)
-  const visible = columns.filter((column) => shown.includes(column.id)).map((column) => ({ ...column, sortable: true }))
+  const columns = useMemo(() => machineColumns(readAtMs), [readAtMs])
+  const shownText =
+    search.cols?.join() ??
+    columns
+      .filter((column) => column.initial)
+      .map((column) => column.id)
+      .join()
+  const shown = useMemo(() => shownText.split(','), [shownText])
+  const visible = useMemo(
+    () => columns.filter((column) => shown.includes(column.id)).map((column) => ({ ...column, sortable: true })),
+    [columns, shown],
+  )
   const sort = { id: search.sort ?? 'name', desc: search.desc ?? false }
 
-  const { rows, facets } = useMemo(
-    () => filterMachines(machines, deferredQuery, terms),
-    [machines, deferredQuery, terms],
-  )
-  const sorted = useMemo(() => {
+  // Filtering keeps the order, so that a key does not sort anything.
+  const ordered = useMemo(() => {
     const column = columns.find((item) => item.id === sort.id)
-    return column ? sortBy(rows, column.key, sort.desc) : rows
-  }, [rows, columns, sort.id, sort.desc])
+    return column ? sortBy(machines, column.key, sort.desc) : machines
+  }, [machines, columns, sort.id, sort.desc])
+  const { rows, facets } = useMemo(() => filterMachines(ordered, query, terms), [ordered, query, terms])
 
-  const changeQuery = (text: string) => {
-    setQuery(text)
-    set({ q: text || undefined })
-  }
   const clear = () => {
     setQuery('')
     set({ q: undefined, f: undefined })
@@ -94,7 +113,7 @@ function MachineGrid({ machines, actions }: { machines: Machine[]; actions: Reac
       >
         <FilterBar
           query={query}
-          onQuery={changeQuery}
+          onQuery={setQuery}
           terms={terms}
           onTerms={(next) => set({ f: next.length > 0 ? next.map(formatTerm) : undefined })}
           facets={facets}
@@ -102,7 +121,7 @@ function MachineGrid({ machines, actions }: { machines: Machine[]; actions: Reac
         />
         <DataGrid
           label={m.title}
-          rows={sorted}
+          rows={rows}
           columns={visible}
           rowId={(row) => row.id}
           sort={sort}

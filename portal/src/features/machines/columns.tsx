@@ -2,7 +2,7 @@ import type { Machine } from '../../api/types.ts'
 import { ago, bytes, num } from '../../app/format.ts'
 import { nameOf } from '../../domain/armId.ts'
 import type { SortKey } from '../../domain/machineFilter.ts'
-import { ResourceLink } from '../../parts/ResourceLink.tsx'
+import { RowLink } from '../../parts/RowLink.tsx'
 import { networkText, networkTone, statusText, statusTone } from '../../parts/status.ts'
 import { Badge } from '../../ui/Badge.tsx'
 import type { GridColumn } from '../../ui/DataGrid.tsx'
@@ -39,7 +39,8 @@ function groups({ nsgs }: Machine) {
 
 const muted = (text: string) => <span className="text-ink-2">{text}</span>
 
-export function machineColumns(): MachineColumn[] {
+/** `nowMs` is when the rows were read: ages are told of that moment. */
+export function machineColumns(nowMs: number): MachineColumn[] {
   return [
     {
       id: 'name',
@@ -51,7 +52,7 @@ export function machineColumns(): MachineColumn[] {
       cell: (row) => (
         <span className="flex items-center gap-2">
           <Dot tone={statusTone[row.status]} />
-          <ResourceLink id={row.id} tabIndex={-1} className="truncate font-medium" />
+          <RowLink id={row.id} />
         </span>
       ),
     },
@@ -170,7 +171,7 @@ export function machineColumns(): MachineColumn[] {
       initial: true,
       key: (row) => -Date.parse(row.lastReportAt ?? '1970-01-01T00:00:00Z'),
       cell: (row) => (
-        <span className="tnum text-xs text-ink-2">{row.lastReportAt ? ago(row.lastReportAt) : m.never}</span>
+        <span className="tnum text-xs text-ink-2">{row.lastReportAt ? ago(row.lastReportAt, nowMs) : m.never}</span>
       ),
     },
   ]

@@ -3,6 +3,7 @@ import { useState } from 'react'
 import { networkQueries } from '../../api/queries/network.ts'
 import type { SecurityGroup } from '../../api/types.ts'
 import { useScope } from '../../app/scope.ts'
+import { useUnsaved } from '../../app/unsaved.ts'
 import { nameOf, sameId } from '../../domain/armId.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
@@ -30,16 +31,17 @@ export function AssociatePanel({ group, onClose }: { group: SecurityGroup; onClo
       else next.delete(target.id)
       return next
     })
-  const changes = [...chosen.values()].map((target) => target.change(group.id))
+  const close = useUnsaved(chosen.size > 0, onClose)
+  const writes = [...chosen.values()].map((target) => target.attach(group.id))
   const list = { group, query, chosen, toggle }
   return (
     <SidePanel
       title={m.attachTitle(group.name)}
       subtitle={m.attachWhy}
-      onClose={onClose}
+      onClose={close}
       footer={
         <>
-          <Button onPress={onClose}>{m.cancel}</Button>
+          <Button onPress={close}>{m.cancel}</Button>
           <Button variant="primary" isDisabled={chosen.size === 0} onPress={() => setReview(true)}>
             {chosen.size > 0 ? m.chosen(chosen.size) : m.review}
           </Button>
@@ -54,7 +56,7 @@ export function AssociatePanel({ group, onClose }: { group: SecurityGroup; onClo
       {review && (
         <ReviewDialog
           title={m.attachTitle(group.name)}
-          changes={changes}
+          writes={writes}
           onClose={() => setReview(false)}
           onDone={onClose}
         />

@@ -81,7 +81,7 @@ function TargetCard({ title, query, detail, none }: Props) {
       {detaching && (
         <ReviewDialog
           title={`${m.detach}: ${detaching.name}`}
-          changes={[detaching.change(null)]}
+          writes={[detaching.attach(null)]}
           onClose={close}
           onDone={close}
         />

@@ -4,6 +4,7 @@ import { Globe, Plus, Shield } from 'lucide-react'
 import { useState } from 'react'
 import { networkQueries } from '../../api/queries/network.ts'
 import type { SecurityGroup } from '../../api/types.ts'
+import { resourceWrite } from '../../api/writes.ts'
 import { num } from '../../app/format.ts'
 import { inGroup, useScope } from '../../app/scope.ts'
 import { parseArmId } from '../../domain/armId.ts'
@@ -152,7 +153,7 @@ function NsgTable({ groups }: { groups: SecurityGroup[] }) {
       {removing && (
         <ReviewDialog
           title={m.removeTitle(removing.name)}
-          changes={[{ method: 'DELETE', id: removing.id, etag: removing.etag }]}
+          writes={[resourceWrite('DELETE', removing.id, { etag: removing.etag })]}
           onClose={() => setRemoving(undefined)}
           onDone={() => setRemoving(undefined)}
         />

@@ -4,6 +4,7 @@ import { Link2, Trash2 } from 'lucide-react'
 import { useState } from 'react'
 import { networkQueries } from '../../api/queries/network.ts'
 import type { SecurityGroup } from '../../api/types.ts'
+import { resourceWrite } from '../../api/writes.ts'
 import { nameOf } from '../../domain/armId.ts'
 import { ActivitySection } from '../../parts/ActivitySection.tsx'
 import { Breadcrumb } from '../../parts/Breadcrumb.tsx'
@@ -76,7 +77,7 @@ function Nsg({ group, tab, rule }: { group: SecurityGroup; tab: string; rule?: s
       {open === 'delete' && (
         <ReviewDialog
           title={m.removeTitle(group.name)}
-          changes={[{ method: 'DELETE', id: group.id, etag: group.etag }]}
+          writes={[resourceWrite('DELETE', group.id, { etag: group.etag })]}
           onClose={close}
           onDone={() => void navigate({ to: '/nsg', search: {} })}
         />

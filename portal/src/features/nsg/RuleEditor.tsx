@@ -1,6 +1,7 @@
 import { useState } from 'react'
-import type { Change } from '../../api/changes.ts'
 import type { Direction, SecurityGroup, SecurityRule } from '../../api/types.ts'
+import { resourceWrite } from '../../api/writes.ts'
+import { useUnsaved } from '../../app/unsaved.ts'
 import {
   checkDraft,
   draftOf,
@@ -25,7 +26,8 @@ type Props = { group: SecurityGroup; direction: Direction; rule?: SecurityRule; 
 
 export function RuleEditor({ group, direction, rule, onClose }: Props) {
   const rules = group.properties.securityRules ?? []
-  const [draft, setDraft] = useState<RuleDraft>(() => (rule ? draftOf(rule) : newDraft(rules, direction)))
+  const [initial] = useState<RuleDraft>(() => (rule ? draftOf(rule) : newDraft(rules, direction)))
+  const [draft, setDraft] = useState(initial)
   const [touched, setTouched] = useState<ReadonlySet<keyof RuleDraft>>(new Set())
   const [review, setReview] = useState(false)
 
@@ -37,22 +39,21 @@ export function RuleEditor({ group, direction, rule, onClose }: Props) {
       setDraft((old) => ({ ...old, [field]: value }))
       setTouched((old) => new Set(old).add(field))
     }
-  const change: Change = {
-    method: 'PUT',
-    id: `${group.id}/securityRules/${draft.name.trim()}`,
+  const close = useUnsaved(JSON.stringify(draft) !== JSON.stringify(initial), onClose)
+  const write = resourceWrite('PUT', `${group.id}/securityRules/${draft.name.trim()}`, {
     etag: rule?.etag,
     body: { properties: propertiesOf(draft, direction) },
-  }
+  })
   const heading = rule ? m.edit(rule.name) : direction === 'Inbound' ? m.addInbound : m.addOutbound
 
   return (
     <SidePanel
       title={heading}
       subtitle={group.name}
-      onClose={onClose}
+      onClose={close}
       footer={
         <>
-          <Button onPress={onClose}>{m.cancel}</Button>
+          <Button onPress={close}>{m.cancel}</Button>
           <Button variant="primary" isDisabled={hasProblem(problems)} onPress={() => setReview(true)}>
             {m.review}
           </Button>
@@ -127,7 +128,7 @@ export function RuleEditor({ group, direction, rule, onClose }: Props) {
       {review && (
         <ReviewDialog
           title={m.reviewTitle(draft.name)}
-          changes={[change]}
+          writes={[write]}
           onClose={() => setReview(false)}
           onDone={onClose}
         />

@@ -1,6 +1,7 @@
 import { Globe, Lock, Pencil, Plus, Trash2 } from 'lucide-react'
 import { useState } from 'react'
 import type { Direction, SecurityGroup, SecurityRule } from '../../api/types.ts'
+import { resourceWrite } from '../../api/writes.ts'
 import { nameOf } from '../../domain/armId.ts'
 import { exposures } from '../../domain/exposure.ts'
 import { listOf } from '../../domain/rules.ts'
@@ -153,7 +154,7 @@ export function RulesCard({
       {removing && (
         <ReviewDialog
           title={m.deleteRule(removing.name)}
-          changes={[{ method: 'DELETE', id: ruleId(removing), etag: removing.etag }]}
+          writes={[resourceWrite('DELETE', ruleId(removing), { etag: removing.etag })]}
           onClose={() => setRemoving(undefined)}
           onDone={() => setRemoving(undefined)}
         />

@@ -8,6 +8,7 @@ export const m = messages({
   find: { en: 'Filter by name or resource group', ja: '名前・リソース グループで絞り込み' },
   create: { en: 'Create', ja: '作成' },
   createTitle: { en: 'Create a network security group', ja: 'ネットワーク セキュリティ グループの作成' },
+  createNamed: { en: (name: string) => `Create ${name}`, ja: (name: string) => `${name} を作成` },
   created: { en: (name: string) => `${name} was created.`, ja: (name: string) => `${name} を作成しました。` },
   empty: { en: 'No network security group yet.', ja: 'ネットワーク セキュリティ グループはまだありません。' },
   emptyWhy: {

@@ -1,4 +1,4 @@
-import type { Change } from '../../api/changes.ts'
+import { resourceWrite, type Write } from '../../api/writes.ts'
 import type { NetworkInterface, SecurityGroup, Subnet, VirtualNetwork } from '../../api/types.ts'
 import { nameOf, sameId } from '../../domain/armId.ts'
 
@@ -8,7 +8,7 @@ export type Target = {
   name: string
   detail: string
   group?: string
-  change: (nsgId: string | null) => Change
+  attach: (nsgId: string | null) => Write
 }
 
 export function nicTarget(nic: NetworkInterface): Target {
@@ -20,12 +20,11 @@ export function nicTarget(nic: NetworkInterface): Target {
     name: nic.properties.virtualMachine ? `${nameOf(nic.properties.virtualMachine.id)} / ${nic.name}` : nic.name,
     detail: addresses.join(', '),
     group: nic.properties.networkSecurityGroup?.id,
-    change: (nsgId) => ({
-      method: 'PUT',
-      id: nic.id,
-      etag: nic.etag,
-      body: { ...nic, properties: { ...nic.properties, networkSecurityGroup: nsgId ? { id: nsgId } : null } },
-    }),
+    attach: (nsgId) =>
+      resourceWrite('PUT', nic.id, {
+        etag: nic.etag,
+        body: { ...nic, properties: { ...nic.properties, networkSecurityGroup: nsgId ? { id: nsgId } : null } },
+      }),
   }
 }
 
@@ -36,12 +35,11 @@ export function subnetTarget(vnet: VirtualNetwork, subnet: Subnet): Target {
     name: `${vnet.name} / ${subnet.name}`,
     detail: (addressPrefixes ?? [addressPrefix]).filter(Boolean).join(', '),
     group: networkSecurityGroup?.id,
-    change: (nsgId) => ({
-      method: 'PUT',
-      id: subnet.id,
-      etag: subnet.etag,
-      body: { ...subnet, properties: { ...subnet.properties, networkSecurityGroup: nsgId ? { id: nsgId } : null } },
-    }),
+    attach: (nsgId) =>
+      resourceWrite('PUT', subnet.id, {
+        etag: subnet.etag,
+        body: { ...subnet, properties: { ...subnet.properties, networkSecurityGroup: nsgId ? { id: nsgId } : null } },
+      }),
   }
 }
 

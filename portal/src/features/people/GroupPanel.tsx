@@ -1,40 +1,44 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { X } from 'lucide-react'
 import { useState } from 'react'
-import { types } from '../../api/keys.ts'
 import { addMember, directoryQueries, removeMember } from '../../api/queries/directory.ts'
 import type { Group } from '../../api/types.ts'
+import type { Write } from '../../api/writes.ts'
+import { useUnsaved } from '../../app/unsaved.ts'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { usePrincipalNames } from '../../parts/usePrincipalNames.ts'
 import { Button } from '../../ui/Button.tsx'
 import { ComboBox } from '../../ui/ComboBox.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
-import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { IconButton } from '../../ui/IconButton.tsx'
 import { SidePanel } from '../../ui/SidePanel.tsx'
 import { m } from './messages.ts'
 
 export function GroupPanel({ group, onClose }: { group: Group; onClose: () => void }) {
-  const client = useQueryClient()
   const members = useQuery(directoryQueries.members(group.id))
-  const { principals } = usePrincipalNames()
+  const { principals, nameOf } = usePrincipalNames()
   const [chosen, setChosen] = useState('')
-  const refresh = () => client.invalidateQueries({ queryKey: [types.group, group.id] })
-  const add = useMutation({
-    mutationFn: () => addMember(group.id, chosen),
-    onSuccess: () => {
-      setChosen('')
-      return refresh()
-    },
-  })
-  const remove = useMutation({ mutationFn: (id: string) => removeMember(group.id, id), onSuccess: refresh })
-  const error = add.error ?? remove.error
+  const [review, setReview] = useState<{ write: Write; title: string; confirm: string }>()
+  const close = useUnsaved(chosen !== '', onClose)
+  const add = () =>
+    setReview({
+      write: addMember(group, chosen),
+      title: m.addTitle(nameOf(chosen), group.displayName),
+      confirm: m.addMember,
+    })
+  const remove = (id: string, name: string) =>
+    setReview({
+      write: removeMember(group, id),
+      title: m.takeTitle(name, group.displayName),
+      confirm: m.remove,
+    })
   const present = new Set(members.data?.map((member) => member.id))
   const options = principals
     .filter((principal) => principal.type !== 'Group' && !present.has(principal.id))
     .map((principal) => ({ id: principal.id, label: principal.name, detail: principal.detail }))
   return (
-    <SidePanel title={group.displayName} subtitle={m.members} onClose={onClose}>
+    <SidePanel title={group.displayName} subtitle={m.members} onClose={close}>
       <div className="flex flex-col gap-4">
         <div className="flex items-end gap-2">
           <ComboBox
@@ -46,11 +50,10 @@ export function GroupPanel({ group, onClose }: { group: Group; onClose: () => vo
             onChange={setChosen}
             empty={m.noOption}
           />
-          <Button variant="primary" isDisabled={chosen === ''} isPending={add.isPending} onPress={() => add.mutate()}>
+          <Button variant="primary" isDisabled={chosen === ''} onPress={add}>
             {m.addMember}
           </Button>
         </div>
-        {error && <ErrorNote error={error} />}
         <Section query={members}>
           {(all) =>
             all.length === 0 ? (
@@ -65,7 +68,10 @@ export function GroupPanel({ group, onClose }: { group: Group; onClose: () => vo
                         {'userPrincipalName' in member && member.userPrincipalName}
                       </span>
                     </span>
-                    <IconButton label={`${m.remove} ${member.displayName}`} onPress={() => remove.mutate(member.id)}>
+                    <IconButton
+                      label={`${m.remove} ${member.displayName}`}
+                      onPress={() => remove(member.id, member.displayName)}
+                    >
                       <X size={14} aria-hidden />
                     </IconButton>
                   </li>
@@ -75,6 +81,19 @@ export function GroupPanel({ group, onClose }: { group: Group; onClose: () => vo
           }
         </Section>
       </div>
+      {review && (
+        <ReviewDialog
+          title={review.title}
+          writes={[review.write]}
+          confirm={review.confirm}
+          done={m.done}
+          onClose={() => setReview(undefined)}
+          onDone={() => {
+            setReview(undefined)
+            setChosen('')
+          }}
+        />
+      )}
     </SidePanel>
   )
 }

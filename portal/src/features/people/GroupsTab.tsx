@@ -1,17 +1,16 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { Plus, Users } from 'lucide-react'
 import { useState } from 'react'
 import { Form } from 'react-aria-components'
-import { types } from '../../api/keys.ts'
 import { createGroup, directoryQueries } from '../../api/queries/directory.ts'
 import type { Group } from '../../api/types.ts'
-import { toast } from '../../app/toast.ts'
+import { useUnsaved } from '../../app/unsaved.ts'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { Dialog } from '../../ui/Dialog.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
-import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { Table } from '../../ui/Table.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { GroupPanel } from './GroupPanel.tsx'
@@ -74,34 +73,36 @@ export function GroupsTab() {
 }
 
 function CreateGroup({ onClose }: { onClose: () => void }) {
-  const client = useQueryClient()
   const [name, setName] = useState('')
-  const create = useMutation({
-    mutationFn: () => createGroup(name.trim()),
-    onSuccess: () => {
-      toast(m.done)
-      void client.invalidateQueries({ queryKey: [types.group] })
-      onClose()
-    },
-  })
+  const [review, setReview] = useState(false)
+  const close = useUnsaved(name !== '', onClose)
   return (
-    <Dialog title={m.addGroup} onClose={onClose}>
+    <Dialog title={m.addGroup} onClose={close}>
       <Form
         className="flex flex-col gap-4"
         onSubmit={(event) => {
           event.preventDefault()
-          create.mutate()
+          setReview(true)
         }}
       >
         <TextField label={m.name} value={name} onChange={setName} isRequired autoFocus />
-        {create.error && <ErrorNote error={create.error} />}
         <div className="flex justify-end gap-2">
-          <Button onPress={onClose}>{m.cancel}</Button>
-          <Button type="submit" variant="primary" isPending={create.isPending}>
-            {m.create}
+          <Button onPress={close}>{m.cancel}</Button>
+          <Button type="submit" variant="primary">
+            {m.review}
           </Button>
         </div>
       </Form>
+      {review && (
+        <ReviewDialog
+          title={m.addGroup}
+          writes={[createGroup(name.trim())]}
+          confirm={m.create}
+          done={m.done}
+          onClose={() => setReview(false)}
+          onDone={onClose}
+        />
+      )}
     </Dialog>
   )
 }

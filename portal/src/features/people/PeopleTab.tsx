@@ -1,13 +1,11 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { Ellipsis, Plus } from 'lucide-react'
 import { useState } from 'react'
 import { Button as AriaButton } from 'react-aria-components'
-import { types } from '../../api/keys.ts'
 import { deleteUser, directoryQueries, setUserEnabled } from '../../api/queries/directory.ts'
 import type { User } from '../../api/types.ts'
 import { ago } from '../../app/format.ts'
-import { toast } from '../../app/toast.ts'
-import { ConfirmDialog } from '../../parts/ConfirmDialog.tsx'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
@@ -22,16 +20,10 @@ import { m } from './messages.ts'
 type Doing = { kind: 'add' } | { kind: 'invite' | 'disable' | 'enable' | 'remove'; user: User }
 
 export function PeopleTab() {
-  const client = useQueryClient()
   const users = useQuery(directoryQueries.users())
   const [query, setQuery] = useState('')
   const [doing, setDoing] = useState<Doing>()
   const close = () => setDoing(undefined)
-  const done = () => {
-    toast(m.done)
-    close()
-    void client.invalidateQueries({ queryKey: [types.user] })
-  }
   const needle = query.trim().toLowerCase()
   return (
     <Card flush>
@@ -53,35 +45,38 @@ export function PeopleTab() {
       {doing?.kind === 'add' && <InvitePanel onClose={close} />}
       {doing?.kind === 'invite' && <InvitePanel user={doing.user} onClose={close} />}
       {doing?.kind === 'enable' && (
-        <ConfirmDialog
-          title={doing.user.displayName}
+        <ReviewDialog
+          title={m.enableTitle(doing.user.displayName)}
+          writes={[setUserEnabled(doing.user, true)]}
           confirm={m.enable}
-          act={() => setUserEnabled(doing.user.id, true)}
-          onDone={done}
+          done={m.done}
+          onDone={close}
           onClose={close}
         />
       )}
       {doing?.kind === 'disable' && (
-        <ConfirmDialog
+        <ReviewDialog
           title={m.disableTitle(doing.user.displayName)}
+          writes={[setUserEnabled(doing.user, false)]}
           confirm={m.disable}
-          act={() => setUserEnabled(doing.user.id, false)}
-          onDone={done}
+          done={m.done}
+          onDone={close}
           onClose={close}
         >
-          {m.disableWhy}
-        </ConfirmDialog>
+          <p className="text-sm">{m.disableWhy}</p>
+        </ReviewDialog>
       )}
       {doing?.kind === 'remove' && (
-        <ConfirmDialog
+        <ReviewDialog
           title={m.removeTitle(doing.user.displayName)}
+          writes={[deleteUser(doing.user)]}
           confirm={m.remove}
-          act={() => deleteUser(doing.user.id)}
-          onDone={done}
+          done={m.done}
+          onDone={close}
           onClose={close}
         >
-          {m.removeWhy}
-        </ConfirmDialog>
+          <p className="text-sm">{m.removeWhy}</p>
+        </ReviewDialog>
       )}
     </Card>
   )

@@ -26,6 +26,7 @@ export const m = messages({
   disable: { en: 'Disable', ja: '無効化' },
   enable: { en: 'Enable', ja: '有効化' },
   remove: { en: 'Delete', ja: '削除' },
+  enableTitle: { en: (name: string) => `Enable ${name}?`, ja: (name: string) => `${name} を有効にしますか?` },
   disableTitle: { en: (name: string) => `Disable ${name}?`, ja: (name: string) => `${name} を無効にしますか?` },
   disableWhy: {
     en: 'Every session of this person ends at once.',
@@ -39,6 +40,19 @@ export const m = messages({
   done: { en: 'Done.', ja: '完了しました。' },
   create: { en: 'Create', ja: '作成' },
   createInvite: { en: 'Add and make the link', ja: '追加してリンクを作成' },
+  review: { en: 'Review the effect', ja: '影響を確認' },
+  thenLink: {
+    en: (name: string) => `A one-time link is made; whoever opens it first signs in as ${name}.`,
+    ja: (name: string) => `1 回限りのリンクを作成します。最初に開いた人が ${name} としてサインインできます。`,
+  },
+  addTitle: {
+    en: (who: string, group: string) => `Add ${who} to ${group}`,
+    ja: (who: string, group: string) => `${group} に ${who} を追加`,
+  },
+  takeTitle: {
+    en: (who: string, group: string) => `Remove ${who} from ${group}`,
+    ja: (who: string, group: string) => `${group} から ${who} を削除`,
+  },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
   close: { en: 'Done', ja: '完了' },
   linkTitle: { en: 'One-time sign-in link', ja: '1 回限りのサインイン用リンク' },

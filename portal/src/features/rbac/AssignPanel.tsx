@@ -1,20 +1,20 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import { types } from '../../api/keys.ts'
 import { authorizationQueries, createAssignment, type NewAssignment } from '../../api/queries/authorization.ts'
+import type { RoleAssignment } from '../../api/types.ts'
+import type { Write } from '../../api/writes.ts'
 import { useScope } from '../../app/scope.ts'
-import { toast } from '../../app/toast.ts'
+import { useUnsaved } from '../../app/unsaved.ts'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { usePrincipalNames } from '../../parts/usePrincipalNames.ts'
 import { Button } from '../../ui/Button.tsx'
 import { ComboBox } from '../../ui/ComboBox.tsx'
-import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { SidePanel } from '../../ui/SidePanel.tsx'
 import { m } from './messages.ts'
 import { PrincipalField } from './PrincipalField.tsx'
 import { ScopeField, scopeIsGood, type ScopeValue } from './ScopeField.tsx'
 
 export function AssignPanel({ onClose }: { onClose: () => void }) {
-  const client = useQueryClient()
   const { subscriptionId } = useScope()
   const { data: roles = [] } = useQuery(authorizationQueries.definitions(subscriptionId))
   const { find } = usePrincipalNames()
@@ -28,28 +28,22 @@ export function AssignPanel({ onClose }: { onClose: () => void }) {
     principal && role && scopeIsGood(scope)
       ? { scope: scope.id, roleDefinitionId: role.id, principalId, principalType: principal.type }
       : undefined
-  const assign = useMutation({
-    mutationFn: createAssignment,
-    onSuccess: () => {
-      toast(m.added)
-      void client.invalidateQueries({ queryKey: [types.roleAssignment] })
-      onClose()
-    },
-  })
+  const [write, setWrite] = useState<Write<RoleAssignment>>()
+  const close = useUnsaved(principalId !== '' || roleId !== '' || scope.id !== subscriptionId, onClose)
+  const effect = principal && role ? m.assign(role.properties.roleName, principal.name) : m.assignEmpty
   return (
     <SidePanel
       title={m.add}
-      onClose={onClose}
+      onClose={close}
       footer={
         <>
-          <Button onPress={onClose}>{m.cancel}</Button>
+          <Button onPress={close}>{m.cancel}</Button>
           <Button
             variant="primary"
             isDisabled={!wanted}
-            isPending={assign.isPending}
-            onPress={() => wanted && assign.mutate(wanted)}
+            onPress={() => wanted && setWrite(createAssignment(wanted, crypto.randomUUID()))}
           >
-            {principal && role ? m.assign(role.properties.roleName, principal.name) : m.assignEmpty}
+            {m.review}
           </Button>
         </>
       }
@@ -66,8 +60,17 @@ export function AssignPanel({ onClose }: { onClose: () => void }) {
           empty={m.noOption}
         />
         <ScopeField value={scope} onChange={setScope} />
-        {assign.error && <ErrorNote error={assign.error} />}
       </div>
+      {write && (
+        <ReviewDialog
+          title={m.add}
+          writes={[write]}
+          confirm={effect}
+          done={m.added}
+          onClose={() => setWrite(undefined)}
+          onDone={onClose}
+        />
+      )}
     </SidePanel>
   )
 }

@@ -1,14 +1,12 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { Plus } from 'lucide-react'
 import { useState } from 'react'
-import { types } from '../../api/keys.ts'
 import { authorizationQueries } from '../../api/queries/authorization.ts'
-import { deleteResource } from '../../api/queries/fleet.ts'
 import type { RoleAssignment } from '../../api/types.ts'
+import { resourceWrite } from '../../api/writes.ts'
 import { useScope } from '../../app/scope.ts'
-import { toast } from '../../app/toast.ts'
 import { nameOf, sameId } from '../../domain/armId.ts'
-import { ConfirmDialog } from '../../parts/ConfirmDialog.tsx'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { usePrincipalNames } from '../../parts/usePrincipalNames.ts'
 import { Button } from '../../ui/Button.tsx'
@@ -23,7 +21,6 @@ import { scopeText } from './scopeText.ts'
 type Row = { assignment: RoleAssignment; who: string; detail: string; role: string; scope: string }
 
 export function AssignmentsTab() {
-  const client = useQueryClient()
   const { session, subscriptionId } = useScope()
   const assignments = useQuery(authorizationQueries.assignments(subscriptionId))
   const { data: roles = [] } = useQuery(authorizationQueries.definitions(subscriptionId))
@@ -43,11 +40,6 @@ export function AssignmentsTab() {
       role: role?.properties.roleName ?? nameOf(roleDefinitionId),
       scope: scopeText(scope, session.subscriptions),
     }
-  }
-  const removed = () => {
-    toast(m.removed)
-    setRemoving(undefined)
-    void client.invalidateQueries({ queryKey: [types.roleAssignment] })
   }
   const needle = query.trim().toLowerCase()
   return (
@@ -73,16 +65,18 @@ export function AssignmentsTab() {
       </Section>
       {adding && <AssignPanel onClose={() => setAdding(false)} />}
       {removing && (
-        <ConfirmDialog
+        <ReviewDialog
           title={m.removeTitle(removing.role, removing.who)}
+          writes={[resourceWrite('DELETE', removing.assignment.id)]}
           confirm={m.remove}
-          act={() => deleteResource(removing.assignment.id)}
-          onDone={removed}
+          done={m.removed}
+          onDone={() => setRemoving(undefined)}
           onClose={() => setRemoving(undefined)}
         >
-          <p>{removing.scope}</p>
-          <p className="text-ink-2">{m.removeWhy}</p>
-        </ConfirmDialog>
+          <p className="text-sm">
+            {removing.scope} <span className="text-ink-2">{m.removeWhy}</span>
+          </p>
+        </ReviewDialog>
       )}
     </Card>
   )

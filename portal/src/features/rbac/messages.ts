@@ -37,6 +37,7 @@ export const m = messages({
     en: (role: string, who: string) => `Give ${who} ${role}`,
     ja: (role: string, who: string) => `${who} に ${role} を割り当て`,
   },
+  review: { en: 'Review the effect', ja: '影響を確認' },
   assignEmpty: { en: 'Assign', ja: '割り当て' },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
   none: { en: 'No role assignment matches.', ja: '一致するロールの割り当てはありません。' },

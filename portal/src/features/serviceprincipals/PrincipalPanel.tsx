@@ -1,13 +1,13 @@
-import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { KeyRound, X } from 'lucide-react'
 import { useState } from 'react'
 import { Form } from 'react-aria-components'
-import { types } from '../../api/keys.ts'
 import { addSecret, removeSecret } from '../../api/queries/directory.ts'
 import type { Application, PasswordCredential, ServicePrincipal } from '../../api/types.ts'
+import type { Write } from '../../api/writes.ts'
 import { ago } from '../../app/format.ts'
+import { useUnsaved } from '../../app/unsaved.ts'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Button } from '../../ui/Button.tsx'
-import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { IconButton } from '../../ui/IconButton.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
 import { SidePanel } from '../../ui/SidePanel.tsx'
@@ -16,6 +16,8 @@ import { endOf, type SecretDraft, SecretFields } from './SecretFields.tsx'
 import { SecretShown } from './SecretShown.tsx'
 
 const mono = (text: string) => <span className="font-mono text-xs break-all">{text}</span>
+
+const empty: SecretDraft = { name: '', days: '90' }
 
 export function PrincipalPanel({
   principal,
@@ -26,8 +28,10 @@ export function PrincipalPanel({
   application?: Application
   onClose: () => void
 }) {
+  const [draft, setDraft] = useState(empty)
+  const close = useUnsaved(draft !== empty, onClose)
   return (
-    <SidePanel title={principal.displayName} onClose={onClose}>
+    <SidePanel title={principal.displayName} onClose={close}>
       <div className="flex flex-col gap-5">
         <PropertyList
           items={[
@@ -35,23 +39,19 @@ export function PrincipalPanel({
             [m.objectId, mono(principal.id)],
           ]}
         />
-        {application && <Secrets application={application} />}
+        {application && <Secrets application={application} draft={draft} onDraft={setDraft} />}
       </div>
     </SidePanel>
   )
 }
 
-function Secrets({ application }: { application: Application }) {
-  const client = useQueryClient()
-  const [draft, setDraft] = useState<SecretDraft>({ name: '', days: '90' })
-  const refresh = () => client.invalidateQueries({ queryKey: [types.servicePrincipal] })
-  const add = useMutation({
-    mutationFn: () => addSecret(application.id, draft.name.trim(), endOf(draft)),
-    onSuccess: refresh,
-  })
-  const remove = useMutation({ mutationFn: (keyId: string) => removeSecret(application.id, keyId), onSuccess: refresh })
+type SecretsProps = { application: Application; draft: SecretDraft; onDraft: (draft: SecretDraft) => void }
+
+function Secrets({ application, draft, onDraft }: SecretsProps) {
+  const [adding, setAdding] = useState<Write<PasswordCredential>>()
+  const [removing, setRemoving] = useState<PasswordCredential>()
+  const [made, setMade] = useState<PasswordCredential>()
   const secrets = application.passwordCredentials ?? []
-  const error = add.error ?? remove.error
   return (
     <section aria-label={m.secrets} className="flex flex-col gap-3">
       <h3 className="text-sm font-semibold">{m.secrets}</h3>
@@ -59,29 +59,55 @@ function Secrets({ application }: { application: Application }) {
       {secrets.length > 0 && (
         <ul className="divide-y divide-line rounded-lg border border-line">
           {secrets.map((secret) => (
-            <SecretRow key={secret.keyId} secret={secret} onRemove={() => remove.mutate(secret.keyId)} />
+            <SecretRow key={secret.keyId} secret={secret} onRemove={() => setRemoving(secret)} />
           ))}
         </ul>
       )}
-      {add.data ? (
-        <SecretShown secret={add.data} appId={application.appId} />
+      {made ? (
+        <SecretShown secret={made} appId={application.appId} />
       ) : (
         <Form
           className="flex flex-col items-end gap-3"
           onSubmit={(event) => {
             event.preventDefault()
-            add.mutate()
+            setAdding(addSecret(application, draft.name.trim(), endOf(draft)))
           }}
         >
           <div className="w-full">
-            <SecretFields draft={draft} onChange={setDraft} />
+            <SecretFields draft={draft} onChange={onDraft} />
           </div>
-          <Button type="submit" isPending={add.isPending} isDisabled={draft.name.trim() === ''}>
+          <Button type="submit" isDisabled={draft.name.trim() === ''}>
             {m.addSecret}
           </Button>
         </Form>
       )}
-      {error && <ErrorNote error={error} />}
+      {adding && (
+        <ReviewDialog<PasswordCredential>
+          title={m.addSecret}
+          writes={[adding]}
+          run={(send) => send(adding)}
+          confirm={m.addSecret}
+          done={m.secretAdded}
+          onClose={() => setAdding(undefined)}
+          onDone={(secret) => {
+            setAdding(undefined)
+            onDraft(empty)
+            setMade(secret)
+          }}
+        />
+      )}
+      {removing && (
+        <ReviewDialog
+          title={m.removeSecret(removing.displayName ?? removing.keyId)}
+          writes={[removeSecret(application, removing.keyId)]}
+          confirm={m.remove}
+          done={m.secretRemoved}
+          onClose={() => setRemoving(undefined)}
+          onDone={() => setRemoving(undefined)}
+        >
+          <p className="text-sm">{m.secretEnds}</p>
+        </ReviewDialog>
+      )}
     </section>
   )
 }

@@ -1,12 +1,10 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { MonitorCog, Plus } from 'lucide-react'
 import { useState } from 'react'
-import { types } from '../../api/keys.ts'
 import { deleteApplication, directoryQueries } from '../../api/queries/directory.ts'
 import type { Application, ServicePrincipal } from '../../api/types.ts'
 import { ago, num } from '../../app/format.ts'
-import { toast } from '../../app/toast.ts'
-import { ConfirmDialog } from '../../parts/ConfirmDialog.tsx'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
@@ -20,7 +18,6 @@ import { PrincipalPanel } from './PrincipalPanel.tsx'
 type Row = { principal: ServicePrincipal; application?: Application }
 
 export default function ServicePrincipalsPage() {
-  const client = useQueryClient()
   const principals = useQuery(directoryQueries.servicePrincipals())
   const { data: applications = [] } = useQuery(directoryQueries.applications())
   const [creating, setCreating] = useState(false)
@@ -38,11 +35,6 @@ export default function ServicePrincipalsPage() {
       {m.create}
     </Button>
   )
-  const removed = (name: string) => {
-    toast(m.removed(name))
-    setRemoving(undefined)
-    void client.invalidateQueries({ queryKey: [types.servicePrincipal] })
-  }
   return (
     <Page title={m.title} subtitle={m.subtitle} actions={create}>
       <Card flush>
@@ -63,15 +55,16 @@ export default function ServicePrincipalsPage() {
         <PrincipalPanel principal={open.principal} application={open.application} onClose={() => setOpen(undefined)} />
       )}
       {removing && (
-        <ConfirmDialog
+        <ReviewDialog
           title={m.removeTitle(removing.displayName)}
+          writes={[deleteApplication(removing)]}
           confirm={m.remove}
-          act={() => deleteApplication(removing.id)}
-          onDone={() => removed(removing.displayName)}
+          done={m.removed(removing.displayName)}
+          onDone={() => setRemoving(undefined)}
           onClose={() => setRemoving(undefined)}
         >
-          {m.removeWhy}
-        </ConfirmDialog>
+          <p className="text-sm">{m.removeWhy}</p>
+        </ReviewDialog>
       )}
     </Page>
   )

@@ -31,6 +31,25 @@ export const m = messages({
   },
   copy: { en: 'Copy', ja: 'コピー' },
   done: { en: 'Done', ja: '完了' },
+  review: { en: 'Review the effect', ja: '影響を確認' },
+  made: { en: (name: string) => `${name} was created.`, ja: (name: string) => `${name} を作成しました。` },
+  thenPrincipal: {
+    en: (name: string) => `The service principal ${name} is made. It can do nothing until it is given a role.`,
+    ja: (name: string) =>
+      `サービス プリンシパル ${name} を作成します。ロールを割り当てるまで、どの操作も許可されません。`,
+  },
+  thenSecret: {
+    en: (name: string, days: string) =>
+      `Its client secret ${name} is made; it works for ${days} days and is shown once.`,
+    ja: (name: string, days: string) =>
+      `クライアント シークレット ${name} を作成します（有効期間 ${days} 日、表示は 1 回のみ）。`,
+  },
+  secretAdded: { en: 'The client secret was added.', ja: 'クライアント シークレットを追加しました。' },
+  secretRemoved: { en: 'The client secret was removed.', ja: 'クライアント シークレットを削除しました。' },
+  secretEnds: {
+    en: 'Whatever signed in with it stops at once, and with every other secret of this principal has to sign in anew.',
+    ja: 'このシークレットを使用するプログラムは直ちに停止します。ほかのシークレットを使用するプログラムも再サインインが必要です。',
+  },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
   remove: { en: 'Delete', ja: '削除' },
   removeTitle: { en: (name: string) => `Delete ${name}?`, ja: (name: string) => `${name} を削除しますか?` },

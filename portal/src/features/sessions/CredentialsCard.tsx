@@ -1,20 +1,18 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { Fingerprint, KeyRound, LifeBuoy, type LucideIcon, Plus, Smartphone } from 'lucide-react'
 import { useState } from 'react'
 import { Form } from 'react-aria-components'
-import { types } from '../../api/keys.ts'
 import { passkeysSupported, wasDismissed } from '../../api/passkey.ts'
-import { addPasskey, authQueries, deleteCredential } from '../../api/queries/auth.ts'
+import { authQueries, beginPasskey, deleteCredential, finishPasskey } from '../../api/queries/auth.ts'
 import type { Credential } from '../../api/types.ts'
 import { ago, num } from '../../app/format.ts'
-import { toast } from '../../app/toast.ts'
-import { ConfirmDialog } from '../../parts/ConfirmDialog.tsx'
+import { useUnsaved } from '../../app/unsaved.ts'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { Dialog } from '../../ui/Dialog.tsx'
-import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { Table } from '../../ui/Table.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
@@ -30,16 +28,9 @@ const icons: Record<Credential['kind'], LucideIcon> = {
 const labelOf = ({ kind, label }: Credential) => (label === '' || label === kind ? m[kind] : label)
 
 export function CredentialsCard() {
-  const client = useQueryClient()
   const credentials = useQuery(authQueries.credentials())
   const [adding, setAdding] = useState(false)
   const [removing, setRemoving] = useState<Credential>()
-  const changed = (text: string) => {
-    toast(text)
-    setAdding(false)
-    setRemoving(undefined)
-    void client.invalidateQueries({ queryKey: [types.session, 'credentials'] })
-  }
   return (
     <Card
       flush
@@ -54,17 +45,18 @@ export function CredentialsCard() {
       }
     >
       <Section query={credentials}>{(rows) => <CredentialTable credentials={rows} onRemove={setRemoving} />}</Section>
-      {adding && <AddPasskey onAdded={() => changed(m.addDone)} onClose={() => setAdding(false)} />}
+      {adding && <AddPasskey onClose={() => setAdding(false)} />}
       {removing && (
-        <ConfirmDialog
+        <ReviewDialog
           title={m.removeTitle(labelOf(removing))}
+          writes={[deleteCredential(removing)]}
           confirm={m.remove}
-          act={() => deleteCredential(removing.id)}
-          onDone={() => changed(m.removed)}
+          done={m.removed}
+          onDone={() => setRemoving(undefined)}
           onClose={() => setRemoving(undefined)}
         >
-          {m.removeWhy}
-        </ConfirmDialog>
+          <p className="text-sm">{m.removeWhy}</p>
+        </ReviewDialog>
       )}
     </Card>
   )
@@ -134,16 +126,18 @@ function CredentialTable({
   )
 }
 
-function AddPasskey({ onAdded, onClose }: { onAdded: () => void; onClose: () => void }) {
+function AddPasskey({ onClose }: { onClose: () => void }) {
   const [label, setLabel] = useState('')
-  const add = useMutation({ mutationFn: () => addPasskey(label.trim()), onSuccess: onAdded })
+  const [review, setReview] = useState(false)
+  const close = useUnsaved(label !== '', onClose)
+  const begin = beginPasskey(label.trim())
   return (
-    <Dialog title={m.addTitle} onClose={onClose}>
+    <Dialog title={m.addTitle} onClose={close}>
       <Form
         className="flex flex-col gap-4"
         onSubmit={(event) => {
           event.preventDefault()
-          add.mutate()
+          setReview(true)
         }}
       >
         <TextField
@@ -155,14 +149,26 @@ function AddPasskey({ onAdded, onClose }: { onAdded: () => void; onClose: () => 
           autoFocus
           maxLength={64}
         />
-        {add.error && !wasDismissed(add.error) && <ErrorNote error={add.error} />}
         <div className="flex justify-end gap-2">
-          <Button onPress={onClose}>{m.cancel}</Button>
-          <Button type="submit" variant="primary" isPending={add.isPending}>
-            {m.create}
+          <Button onPress={close}>{m.cancel}</Button>
+          <Button type="submit" variant="primary">
+            {m.review}
           </Button>
         </div>
       </Form>
+      {review && (
+        <ReviewDialog
+          title={m.addTitle}
+          writes={[begin]}
+          follows={[m.addThen]}
+          run={async (send) => send(await finishPasskey(label.trim(), await send(begin)))}
+          confirm={m.create}
+          done={m.addDone}
+          isNoError={wasDismissed}
+          onClose={() => setReview(false)}
+          onDone={onClose}
+        />
+      )}
     </Dialog>
   )
 }

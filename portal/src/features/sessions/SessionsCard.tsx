@@ -1,11 +1,9 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import { types } from '../../api/keys.ts'
 import { authQueries, revokeOtherSessions, revokeSession } from '../../api/queries/auth.ts'
 import type { SessionRow } from '../../api/types.ts'
 import { ago, dateTime } from '../../app/format.ts'
-import { toast } from '../../app/toast.ts'
-import { ConfirmDialog } from '../../parts/ConfirmDialog.tsx'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
@@ -15,14 +13,9 @@ import { browserName } from './browserName.ts'
 import { m } from './messages.ts'
 
 export function SessionsCard() {
-  const client = useQueryClient()
   const sessions = useQuery(authQueries.sessions())
   const [ending, setEnding] = useState<SessionRow | 'others'>()
-  const done = () => {
-    toast(m.revoked)
-    setEnding(undefined)
-    void client.invalidateQueries({ queryKey: [types.session, 'list'] })
-  }
+  const close = () => setEnding(undefined)
   return (
     <Card
       flush
@@ -37,15 +30,16 @@ export function SessionsCard() {
     >
       <Section query={sessions}>{(rows) => <SessionTable sessions={rows} onEnd={setEnding} />}</Section>
       {ending && (
-        <ConfirmDialog
+        <ReviewDialog
           title={ending === 'others' ? m.revokeOthers : browserName(ending.userAgent)}
+          writes={[ending === 'others' ? revokeOtherSessions() : revokeSession(ending)]}
           confirm={m.revoke}
-          act={() => (ending === 'others' ? revokeOtherSessions() : revokeSession(ending.id))}
-          onDone={done}
-          onClose={() => setEnding(undefined)}
+          done={m.revoked}
+          onDone={close}
+          onClose={close}
         >
-          {ending === 'others' ? m.revokeOthersWhy : ending.ipAddress}
-        </ConfirmDialog>
+          <p className="text-sm">{ending === 'others' ? m.revokeOthersWhy : ending.ipAddress}</p>
+        </ReviewDialog>
       )}
     </Card>
   )

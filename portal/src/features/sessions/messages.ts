@@ -47,6 +47,11 @@ export const m = messages({
     ja: '後で区別できるように、保存先のデバイスなどを入力します。',
   },
   addDone: { en: 'The passkey was added.', ja: 'パスキーを追加しました。' },
-  create: { en: 'Create', ja: '作成' },
+  review: { en: 'Review the effect', ja: '影響を確認' },
+  addThen: {
+    en: 'Your browser asks you to make the passkey. From then on it signs you in.',
+    ja: 'ブラウザーの指示に従ってパスキーを作成します。以後、このパスキーでサインインできます。',
+  },
+  create: { en: 'Create the passkey', ja: 'パスキーを作成' },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
 })

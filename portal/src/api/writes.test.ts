@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { together } from './changes.ts'
+import { together } from './writes.ts'
 import type { WhatIf } from './types.ts'
 
-const machine = (id: string): WhatIf['machines'][number] => ({ id, name: id, online: true, changes: [] })
+const machine = (id: string): WhatIf['machines'][number] => ({ id, name: id, online: true, generation: 1, changes: [] })
 const answer = (machines: string[], otherMachines: number): WhatIf => ({
   changes: [],
   machines: machines.map(machine),

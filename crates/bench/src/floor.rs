@@ -1,0 +1,232 @@
+//! The floor under the server's figures: the same query, over TLS too, by a handler that does nothing else: no rights,
+//! no audit, no change feed, no etags.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::{Json, Router, routing};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::any::{AnyPoolOptions, AnyRow};
+use sqlx::{AnyPool, Row as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The installation's database, read only.
+    #[arg(long)]
+    database: String,
+    /// Where it writes: another file, or the same PostgreSQL.
+    #[arg(long)]
+    writes: String,
+    #[arg(long)]
+    listen: SocketAddr,
+    /// The server's own certificate and key, PEM.
+    #[arg(long)]
+    certificate: PathBuf,
+    #[arg(long)]
+    key: PathBuf,
+}
+
+struct Floor {
+    reads: AnyPool,
+    writes: AnyPool,
+}
+
+type Failure = (StatusCode, String);
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+pub(crate) async fn run(options: Options) -> anyhow::Result<Value> {
+    sqlx::any::install_default_drivers();
+    let floor = Floor {
+        reads: pool(&options.database, 4).await?,
+        // SQLite has one writer; a pool of more would wait for locks.
+        writes: pool(&options.writes, if options.writes.starts_with("sqlite") { 1 } else { 8 }).await?,
+    };
+    sqlx::query("CREATE TABLE IF NOT EXISTS floor (key TEXT PRIMARY KEY, body TEXT NOT NULL)")
+        .execute(&floor.writes)
+        .await?;
+    let router = Router::new()
+        .route("/list", routing::get(list))
+        .route("/machine", routing::get(machine))
+        .route("/item", routing::put(put))
+        .with_state(Arc::new(floor));
+    let certificates = CertificateDer::pem_file_iter(&options.certificate)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&options.key)?;
+    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind(options.listen).await.context("the floor's port")?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (acceptor, router) = (acceptor.clone(), router.clone());
+        tokio::spawn(async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let service = TowerToHyperService::new(router);
+            let mut builder = http1::Builder::new();
+            // The client is done when it goes.
+            let _ = builder.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn pool(url: &str, most: u32) -> anyhow::Result<AnyPool> {
+    let sqlite = url.starts_with("sqlite");
+    let pool = AnyPoolOptions::new().max_connections(most).after_connect(move |connection, _| {
+        Box::pin(async move {
+            // As durable as the server's own.
+            let statements: &[&'static str] = if sqlite {
+                &["PRAGMA busy_timeout = 5000", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
+            } else {
+                &["SET synchronous_commit = on"]
+            };
+            for statement in statements {
+                sqlx::query(*statement).fetch_optional(&mut *connection).await?;
+            }
+            Ok(())
+        })
+    });
+    Ok(pool.connect(url).await?)
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    low: String,
+    high: String,
+    limit: i64,
+}
+
+/// The machines whose keys lie between two.
+async fn list(State(floor): State<Arc<Floor>>, Query(asked): Query<Listing>) -> Result<Json<Value>, Failure> {
+    let between = (asked.low, asked.high);
+    let value = machines(&floor, [&between, &between], asked.limit).await?;
+    Ok(Json(json!({ "value": value })))
+}
+
+#[derive(Deserialize)]
+struct One {
+    group: String,
+    name: String,
+}
+
+/// One machine by the same queries.
+async fn machine(
+    State(floor): State<Arc<Floor>>,
+    Query(One { group, name }): Query<One>,
+) -> Result<Json<Value>, Failure> {
+    // '.' follows '-' in ASCII.
+    let key = format!("{group}/providers/microsoft.compute/virtualmachines/{name}");
+    let stem = format!("{group}/providers/microsoft.network/networkinterfaces/{name}");
+    let interfaces = (format!("{stem}-"), format!("{stem}."));
+    let machines = machines(&floor, [&(key.clone(), key), &interfaces], 16).await?;
+    machines.into_iter().next().map(Json).ok_or_else(|| failed("no such machine"))
+}
+
+/// Machines with what is kept of each and its network interfaces: three queries.
+async fn machines(
+    floor: &Floor,
+    [own, beside]: [&(String, String); 2],
+    limit: i64,
+) -> Result<Vec<Value>, Failure> {
+    let resources = |kind: &'static str, (low, high): &(String, String)| {
+        sqlx::query(
+            "SELECT key, id, type_name, location, tags, etag, body FROM resource
+             WHERE type_key = $1 AND key >= $2 AND key <= $3 ORDER BY key LIMIT $4",
+        )
+        .bind(kind)
+        .bind(low.clone())
+        .bind(high.clone())
+        .bind(limit)
+        .fetch_all(&floor.reads)
+    };
+    let states = sqlx::query(
+        "SELECT key, body FROM document WHERE kind = $1 AND key >= $2 AND key <= $3 ORDER BY key",
+    )
+    .bind("machine")
+    .bind(own.0.clone())
+    .bind(own.1.clone())
+    .fetch_all(&floor.reads);
+    let machines = resources("microsoft.compute/virtualmachines", own).await.map_err(failed)?;
+    let mut states: HashMap<String, Value> = states
+        .await
+        .map_err(failed)?
+        .iter()
+        .map(|row| Ok((text(row, "key")?, json_in(row, "body")?)))
+        .collect::<Result<_, Failure>>()?;
+    let mut interfaces: HashMap<String, Vec<Value>> = HashMap::new();
+    for row in resources("microsoft.network/networkinterfaces", beside).await.map_err(failed)? {
+        let body = json_in(&row, "body")?;
+        let machine = body["properties"]["virtualMachine"]["id"].as_str().unwrap_or_default();
+        let id = json!({"id": text(&row, "id")?});
+        interfaces.entry(machine.to_ascii_lowercase()).or_default().push(id);
+    }
+    let mut value = Vec::with_capacity(machines.len());
+    for row in &machines {
+        let key = text(row, "key")?;
+        let mut body = shown(row)?;
+        body["properties"]["sekisho"] = states.remove(&key).unwrap_or_default();
+        body["properties"]["networkProfile"] =
+            json!({"networkInterfaces": interfaces.remove(&key).unwrap_or_default()});
+        value.push(body);
+    }
+    Ok(value)
+}
+
+#[derive(Deserialize)]
+struct Key {
+    key: String,
+}
+
+async fn put(
+    State(floor): State<Arc<Floor>>,
+    Query(asked): Query<Key>,
+    Json(body): Json<Value>,
+) -> Result<Json<Value>, Failure> {
+    sqlx::query(
+        "INSERT INTO floor (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    )
+    .bind(asked.key)
+    .bind(body.to_string())
+    .execute(&floor.writes)
+    .await
+    .map_err(failed)?;
+    Ok(Json(body))
+}
+
+fn text(row: &AnyRow, column: &str) -> Result<String, Failure> {
+    row.try_get(column).map_err(failed)
+}
+
+fn json_in(row: &AnyRow, column: &str) -> Result<Value, Failure> {
+    serde_json::from_str(&text(row, column)?).map_err(failed)
+}
+
+fn shown(row: &AnyRow) -> Result<Value, Failure> {
+    let id = text(row, "id")?;
+    let tags: Option<String> = row.try_get("tags").map_err(failed)?;
+    let location: Option<String> = row.try_get("location").map_err(failed)?;
+    let mut body = json_in(row, "body")?;
+    body["name"] = id.rsplit('/').next().unwrap_or_default().into();
+    body["type"] = text(row, "type_name")?.into();
+    body["location"] = location.into();
+    body["tags"] = tags.as_deref().map(serde_json::from_str).transpose().map_err(failed)?.unwrap_or_default();
+    body["etag"] = text(row, "etag")?.into();
+    body["id"] = id.into();
+    Ok(body)
+}

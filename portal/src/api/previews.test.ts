@@ -1,0 +1,145 @@
+// @vitest-environment happy-dom
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import * as auth from './queries/auth.ts'
+import * as authorization from './queries/authorization.ts'
+import * as directory from './queries/directory.ts'
+import * as fleet from './queries/fleet.ts'
+import * as network from './queries/network.ts'
+import type { Application, Credential, Group, ResourceGroup, SessionRow, User } from './types.ts'
+import { resourceWrite, type Write } from './writes.ts'
+
+/**
+ * Nothing changes unseen: every request of the portal that writes is found here by reading the portal's source, and is
+ * held against what the server says it can try out.
+ */
+const src = join(import.meta.dirname, '..')
+const sources = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((file) => /\.tsx?$/.test(file) && !/\.test\.|\.d\.ts$/.test(file))
+  .map((file) => ({ file: relative('.', file), text: readFileSync(join(src, file), 'utf8') }))
+
+const { paths } = JSON.parse(readFileSync(join(src, '../openapi.json'), 'utf8')) as {
+  paths: Record<string, Record<string, { parameters?: { name?: string }[] }>>
+}
+
+const subscription = '/subscriptions/3e2c7a1e-0000-4000-8000-000000000001'
+const group = { id: `${subscription}/resourceGroups/rg`, name: 'rg', location: 'japaneast' } as ResourceGroup
+const nsg = `${group.id}/providers/Microsoft.Network/networkSecurityGroups/nsg`
+const vnet = `${group.id}/providers/Microsoft.Network/virtualNetworks/vnet`
+const user = { id: 'u', displayName: 'Eve' } as User
+const team = { id: 'g', displayName: 'Team' } as Group
+const application = { id: 'a', appId: 'b', displayName: 'ci' } as Application
+
+/** One of each write that the portal can make. */
+const writes: Record<string, Write> = {
+  createToken: fleet.createToken({ group, name: 't', ttlSeconds: 60, maxUses: 1, machineTags: {} }),
+  createResourceGroup: fleet.createResourceGroup(subscription, 'rg', 'japaneast'),
+  createNsg: network.createNsg(group, 'nsg'),
+  createAssignment: authorization.createAssignment(
+    { scope: subscription, roleDefinitionId: 'r', principalId: 'p', principalType: 'User' },
+    'name',
+  ),
+  createUser: directory.createUser('Eve', 'eve@example.com'),
+  inviteUser: directory.inviteUser(user),
+  setUserEnabled: directory.setUserEnabled(user, false),
+  deleteUser: directory.deleteUser(user),
+  createGroup: directory.createGroup('Team'),
+  addMember: directory.addMember(team, 'u'),
+  removeMember: directory.removeMember(team, 'u'),
+  createApplication: directory.createApplication('ci'),
+  createServicePrincipal: directory.createServicePrincipal(application),
+  addSecret: directory.addSecret(application, 's', '2026-12-01T00:00:00Z'),
+  removeSecret: directory.removeSecret(application, 'k'),
+  deleteApplication: directory.deleteApplication(application),
+  revokeSession: auth.revokeSession({ id: 's', ipAddress: '192.0.2.1' } as SessionRow),
+  revokeOtherSessions: auth.revokeOtherSessions(),
+  deleteCredential: auth.deleteCredential({ id: 'c', label: 'laptop', kind: 'passkey' } as Credential),
+  beginPasskey: auth.beginPasskey('laptop'),
+}
+
+/** What pages write by the id of what they show. */
+const byId: Write[] = [
+  resourceWrite('PUT', `${nsg}/securityRules/r`),
+  resourceWrite('DELETE', `${nsg}/securityRules/r`),
+  resourceWrite('DELETE', nsg),
+  resourceWrite('PUT', `${group.id}/providers/Microsoft.Network/networkInterfaces/nic`),
+  resourceWrite('PUT', `${vnet}/subnets/s`),
+  resourceWrite('DELETE', `${group.id}/providers/Microsoft.Compute/virtualMachines/vm`),
+  resourceWrite('DELETE', `${group.id}/providers/Sekisho.Fleet/enrolmentTokens/t`),
+  resourceWrite('DELETE', `${subscription}/providers/Microsoft.Authorization/roleAssignments/a`),
+]
+
+function described({ method, url }: Write) {
+  const path = url.replace(/\?.*/, '').toLowerCase().split('/')
+  return Object.entries(paths).find(([pattern, operations]) => {
+    const parts = pattern.toLowerCase().split('/')
+    return (
+      method.toLowerCase() in operations &&
+      parts.length === path.length &&
+      parts.every((part, at) => part.startsWith('{') || part === path[at])
+    )
+  })?.[1][method.toLowerCase()]
+}
+
+/** Exported functions whose answer is a write. `finishPasskey` is the second half of `beginPasskey`. */
+const factories = sources
+  .filter(({ file }) => file.startsWith('api/queries/'))
+  .flatMap(({ text }) => text.split(/\n(?=export |function )/))
+  .filter((part) => /\b(resourceWrite|directoryWrite)\b[<(]|\): Write/.test(part))
+  .flatMap((part) => /^export (?:const|function) (\w+)/.exec(part)?.slice(1) ?? [])
+
+test('each kind of write stands in the table', () => {
+  expect(factories.toSorted()).toEqual(Object.keys(writes).toSorted())
+})
+
+describe.each([...Object.values(writes), ...byId])('$method $url', (write) => {
+  test('the server tries it out, or the portal foresees it from what the server tells', () => {
+    const operation = described(write)
+    expect(operation, 'the server describes it').toBeDefined()
+    const tried = operation?.parameters?.some(({ name }) => name === 'whatIf') ?? false
+    expect(tried || write.foresee !== undefined).toBe(true)
+    // One that the server tries out is not also guessed.
+    expect(tried && write.foresee !== undefined).toBe(false)
+  })
+})
+
+test('only the review can send a write', () => {
+  // Questions that are asked by POST, and what one signs in and out with.
+  const asking = ['api/client.ts', 'api/writes.ts', 'api/queries/network.ts', 'api/queries/authorization.ts']
+  const sending = sources.filter(({ text }) => /\bcall(<[^(]*>)?\(\s*(?!'GET')/.test(text)).map(({ file }) => file)
+  expect(sending.toSorted()).toEqual([...asking, 'api/queries/auth.ts'].toSorted())
+  expect(
+    sources
+      .filter(({ text }) => /\bfetch\(/.test(text))
+      .map(({ file }) => file)
+      .toSorted(),
+  ).toEqual(['api/client.ts', 'main.tsx'])
+  const posts = sources.find(({ file }) => file === 'api/queries/auth.ts')?.text.matchAll(/post<[^(]*>\('([^']+)'/g)
+  expect([...(posts ?? [])].map(([, url]) => url).filter((url) => !url?.startsWith('/auth/setup/'))).toEqual([
+    '/auth/passkey/begin',
+    '/auth/passkey/finish',
+    '/auth/password',
+    '/auth/signout',
+  ])
+})
+
+test('whoever makes a write has it reviewed', () => {
+  const makes = new RegExp(`\\b(resourceWrite|${factories.join('|')})\\(|\\.attach\\(`)
+  const makers = sources.filter(({ file, text }) => !file.startsWith('api/') && makes.test(text))
+  expect(makers.length).toBeGreaterThan(10)
+  const unseen = makers.filter(({ text }) => !text.includes('<ReviewDialog')).map(({ file }) => file)
+  // What can be attached is described there for the panels, which review it.
+  expect(unseen).toEqual(['features/nsg/targets.ts'])
+})
+
+test('nothing else has an effect: mutations are the review, signing in, and questions', () => {
+  const mutating = sources.filter(({ text }) => text.includes('useMutation(')).map(({ file }) => file)
+  expect(mutating.toSorted()).toEqual([
+    'features/rbac/CheckTab.tsx',
+    'features/signin/AuthenticatorStep.tsx',
+    'features/signin/SetupForm.tsx',
+    'features/signin/SignInForm.tsx',
+    'parts/ReviewDialog.tsx',
+  ])
+})
