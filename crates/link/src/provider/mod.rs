@@ -60,9 +60,7 @@ impl JoinPoint {
             self.address
         ))
     }
-}
 
-impl JoinPoint {
     /// The join string that carries a secret.
     fn text(&self, secret: Zeroizing<Vec<u8>>) -> Zeroizing<String> {
         JoinString { address: self.address.clone(), pin: self.pin, secret }.to_text()
