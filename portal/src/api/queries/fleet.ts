@@ -1,7 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
 import { nameOf } from '../../domain/armId.ts'
 import { armUrl, resourceUrl } from '../arm.ts'
-import { call, get, listAll, nextPage } from '../client.ts'
+import { get, listAll, nextPage } from '../client.ts'
 import { types } from '../keys.ts'
 import type {
   EnrolmentToken,
