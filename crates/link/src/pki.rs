@@ -237,12 +237,7 @@ pub fn validity(der: &[u8]) -> Result<(OffsetDateTime, OffsetDateTime), PkiError
 /// # Errors
 /// [`PkiError::Read`].
 pub fn not_after(pem: &str) -> Result<OffsetDateTime, PkiError> {
-    end_of(&first_der(pem)?)
-}
-
-/// When a certificate, DER, ends.
-pub(crate) fn end_of(der: &[u8]) -> Result<OffsetDateTime, PkiError> {
-    Ok(validity(der)?.1)
+    Ok(validity(&first_der(pem)?)?.1)
 }
 
 #[cfg(test)]
