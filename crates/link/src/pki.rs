@@ -237,7 +237,12 @@ pub fn validity(der: &[u8]) -> Result<(OffsetDateTime, OffsetDateTime), PkiError
 /// # Errors
 /// [`PkiError::Read`].
 pub fn not_after(pem: &str) -> Result<OffsetDateTime, PkiError> {
-    Ok(validity(&first_der(pem)?)?.1)
+    end_of(&first_der(pem)?)
+}
+
+/// When a certificate, DER, ends.
+pub(crate) fn end_of(der: &[u8]) -> Result<OffsetDateTime, PkiError> {
+    Ok(validity(der)?.1)
 }
 
 #[cfg(test)]

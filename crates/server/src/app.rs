@@ -48,14 +48,14 @@ pub struct App {
     pub observers: Vec<Arc<dyn FactsObserver>>,
     /// Live connections.
     pub agents: Agents,
-    /// How many agents come in at a time.
-    pub admission: Admission,
     /// What browsers and `az` see.
     pub served: Arc<Served>,
     /// What machines install from.
     pub installer: Installer,
     /// Counters of what happens.
     pub metrics: Metrics,
+    /// How many agents come in at a time.
+    pub admission: Admission,
 }
 
 /// Wakes the task of a live agent connection.

@@ -56,9 +56,8 @@ pub(crate) async fn agent_request(
     request: http::Request<Incoming>,
 ) -> Response {
     let agent = certified.agent;
-    let metrics = app.clone();
-    answer(app, certified, &peer, request).await.unwrap_or_else(|error| {
-        metrics.metrics.refused.inc();
+    answer(app.clone(), certified, &peer, request).await.unwrap_or_else(|error| {
+        app.metrics.refused.inc();
         tracing::warn!(%agent, client = %peer.0, code = error.code, "an agent was not admitted");
         web::arm_error(&error)
     })

@@ -1,6 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
+import { nameOf } from '../../domain/armId.ts'
 import { armUrl, resourceUrl } from '../arm.ts'
-import { call, get, listAll, nextPage } from '../client.ts'
+import { get, listAll, nextPage } from '../client.ts'
 import { types } from '../keys.ts'
 import type {
   EnrolmentToken,
@@ -11,7 +12,7 @@ import type {
   ResourceGroup,
   VirtualMachine,
 } from '../types.ts'
-import { resourceWrite } from '../writes.ts'
+import { resourceWrite, type Write } from '../writes.ts'
 
 export const fleetQueries = {
   machines: (subscription: string) =>
@@ -75,8 +76,25 @@ export function createToken({ group, name, ttlSeconds, maxUses, machineTags }: N
   return resourceWrite<EnrolmentToken>('PUT', id, { body: { location: group.location, properties } })
 }
 
-export const rekeyMachine = (id: string) =>
-  call<RekeyedMachine>('POST', armUrl(`${id}/rekey`, 'microsoft.compute'), { body: {} })
+/** The server gives out a new key at once, so it cannot try this: whoever holds the old one is offline afterwards. */
+export const rekeyMachine = (id: string): Write<RekeyedMachine> => ({
+  method: 'POST',
+  url: armUrl(`${id}/rekey`, 'microsoft.compute'),
+  body: {},
+  operation: 'Microsoft.Compute/virtualMachines/rekey/action',
+  target: { name: nameOf(id), id },
+  foresee: async () => {
+    const { properties } = await get<VirtualMachine>(armUrl(id, 'microsoft.compute'))
+    return [
+      {
+        resourceId: id,
+        changeType: 'Modify',
+        before: { properties: { sekisho: { status: properties.sekisho?.status } } },
+        after: { properties: { sekisho: { status: 'offline' } } },
+      },
+    ]
+  },
+})
 
 export const createResourceGroup = (subscription: string, name: string, location: string) =>
   resourceWrite<ResourceGroup>('PUT', `${subscription}/resourceGroups/${name}`, { body: { location } })
