@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring as provider};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme, version::TLS13,
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    ServerConfig, SignatureScheme, version::TLS13,
 };
 use time::OffsetDateTime;
 
@@ -92,17 +92,9 @@ pub fn server_for_clients(shown: Arc<Served>) -> Result<ServerConfig, PkiError> 
 /// [`PkiError`] when a certificate or key cannot be read.
 pub fn agent(ca: &str, identity: &Identity) -> Result<ClientConfig, PkiError> {
     let own = pki::certificates(&identity.certificate)?;
-    let (from, until) = pki::validity(own.first().ok_or_else(|| wrong("it is empty"))?)?;
-    let inner =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca)?), crypto()).build().map_err(wrong)?;
-    let verifier = BoundedClock { inner, from: unix(from), until: unix(until + pki::RENEWABLE) };
-    let mut config = ClientConfig::builder_with_provider(crypto())
-        .with_protocol_versions(&[&TLS13])
-        .map_err(wrong)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_auth_cert(own, pki::private_key(&identity.key)?)
-        .map_err(wrong)?;
+    let trust = ServerVerifier::bounded(ca, own.first().ok_or_else(|| wrong("it is empty"))?)?;
+    let mut config =
+        trusting(trust)?.with_client_auth_cert(own, pki::private_key(&identity.key)?).map_err(wrong)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
 }
@@ -112,7 +104,7 @@ pub fn agent(ca: &str, identity: &Identity) -> Result<ClientConfig, PkiError> {
 /// # Errors
 /// [`PkiError`] when the provider offers no TLS 1.3.
 pub fn joining(pin: [u8; 32]) -> Result<ClientConfig, PkiError> {
-    let mut config = pinned(Pin::Authority(pin))?;
+    let mut config = trusting(ServerVerifier::knowing(Trust::Authority(pin)))?.with_no_client_auth();
     config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
     Ok(config)
 }
@@ -122,16 +114,15 @@ pub fn joining(pin: [u8; 32]) -> Result<ClientConfig, PkiError> {
 /// # Errors
 /// [`PkiError`] when the provider offers no TLS 1.3.
 pub fn looking(pin: [u8; 32]) -> Result<ClientConfig, PkiError> {
-    pinned(Pin::Server(pin))
+    Ok(trusting(ServerVerifier::knowing(Trust::Server(pin)))?.with_no_client_auth())
 }
 
-fn pinned(pin: Pin) -> Result<ClientConfig, PkiError> {
-    Ok(ClientConfig::builder_with_provider(crypto())
+fn trusting(verifier: ServerVerifier) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, PkiError> {
+    Ok(ClientConfig::builder_with_provider(verifier.provider.clone())
         .with_protocol_versions(&[&TLS13])
         .map_err(wrong)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned { pin, provider: crypto() }))
-        .with_no_client_auth())
+        .with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
 fn roots(ca: &str) -> Result<RootCertStore, PkiError> {
@@ -206,95 +197,84 @@ impl ClientCertVerifier for Renewable {
     }
 }
 
-/// Checks the server's chain as usual, at a time between two bounds.
+/// What a client knows of the server. Keys are known by the SHA-256 of their `SubjectPublicKeyInfo`.
 #[derive(Debug)]
-struct BoundedClock {
-    inner: Arc<WebPkiServerVerifier>,
-    from: UnixTime,
-    until: UnixTime,
-}
-
-impl ServerCertVerifier for BoundedClock {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let at = now.as_secs().clamp(self.from.as_secs(), self.until.as_secs().max(self.from.as_secs()));
-        let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
-        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp, at)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-/// SHA-256 of the public key that a client knows.
-#[derive(Debug, Clone, Copy)]
-enum Pin {
-    /// That of the authority: the chain is checked as usual under it.
+enum Trust {
+    /// Its authority's certificate: the chain is checked as usual, at a time between two bounds.
+    Roots { inner: Arc<WebPkiServerVerifier>, from: UnixTime, until: UnixTime },
+    /// Its authority's key: the chain is checked as usual under the authority that comes with it.
     Authority([u8; 32]),
-    /// That of the server itself: nothing else is checked.
+    /// Its own key: nothing else is checked.
     Server([u8; 32]),
 }
 
-/// Accepts whoever has the pinned key.
+/// Accepts the server that is known.
 #[derive(Debug)]
-struct Pinned {
-    pin: Pin,
+struct ServerVerifier {
+    trust: Trust,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
+impl ServerVerifier {
+    fn knowing(trust: Trust) -> ServerVerifier {
+        ServerVerifier { trust, provider: crypto() }
+    }
+
+    /// Knows the authority, and of the time what the certificate says that it dated.
+    fn bounded(ca: &str, dated: &CertificateDer<'_>) -> Result<ServerVerifier, PkiError> {
+        let (from, until) = pki::validity(dated)?;
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca)?), crypto());
+        let inner = inner.build().map_err(wrong)?;
+        Ok(Self::knowing(Trust::Roots { inner, from: unix(from), until: unix(until + pki::RENEWABLE) }))
+    }
+
+    /// The usual check under the authority of this key, which must be in the chain.
+    fn under(
         &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let pin = match self.pin {
-            Pin::Authority(pin) => pin,
-            Pin::Server(pin) if pki::spki_pin(end_entity).is_ok_and(|p| p == pin) => {
-                return Ok(ServerCertVerified::assertion());
-            }
-            Pin::Server(_) => return Err(Error::General("the server shows another certificate".to_owned())),
-        };
+        pin: &[u8; 32],
+        chain: &[CertificateDer<'_>],
+    ) -> Result<Arc<WebPkiServerVerifier>, Error> {
         let authority =
-            intermediates.iter().find(|c| pki::spki_pin(c).is_ok_and(|p| p == pin)).ok_or_else(|| {
+            chain.iter().find(|c| pki::spki_pin(c).is_ok_and(|p| p == *pin)).ok_or_else(|| {
                 Error::General(
                     "the server's authority does not have the key that the join string names".to_owned(),
                 )
             })?;
         let mut store = RootCertStore::empty();
         store.add(authority.clone().into_owned())?;
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), self.provider.clone())
+        WebPkiServerVerifier::builder_with_provider(Arc::new(store), self.provider.clone())
             .build()
-            .map_err(|e| Error::General(e.to_string()))?;
-        inner.verify_server_cert(end_entity, intermediates, server_name, ocsp, now)
+            .map_err(|e| Error::General(e.to_string()))
+    }
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match &self.trust {
+            Trust::Roots { inner, from, until } => {
+                let at = now.as_secs().clamp(from.as_secs(), until.as_secs().max(from.as_secs()));
+                let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
+                inner.verify_server_cert(end_entity, intermediates, server_name, ocsp, at)
+            }
+            Trust::Authority(pin) => self.under(pin, intermediates)?.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp,
+                now,
+            ),
+            Trust::Server(pin) if pki::spki_pin(end_entity).is_ok_and(|p| p == *pin) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            Trust::Server(_) => Err(Error::General("the server shows another certificate".to_owned())),
+        }
     }
 
     fn verify_tls12_signature(
@@ -324,7 +304,7 @@ impl ServerCertVerifier for Pinned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pki::{Authority, RENEWABLE, request};
+    use crate::pki::{Authority, request};
 
     /// A server and an agent of an installation, made at some time.
     fn made(now: OffsetDateTime) -> (String, Identity, Identity) {
@@ -344,10 +324,7 @@ mod tests {
 
     /// Whether an agent with this clock takes the server.
     fn taken(ca: &str, server: &Identity, agent: &Identity, clock: OffsetDateTime) -> bool {
-        let (from, until) = pki::validity(&chain(agent).0).unwrap();
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca).unwrap()), crypto());
-        let inner = inner.build().unwrap();
-        let verifier = BoundedClock { inner, from: unix(from), until: unix(until + RENEWABLE) };
+        let verifier = ServerVerifier::bounded(ca, &chain(agent).0).unwrap();
         let (leaf, rest) = chain(server);
         verifier.verify_server_cert(&leaf, &rest, &link_name(), &[], unix(clock)).is_ok()
     }
