@@ -76,6 +76,12 @@ impl Agent {
         self.former.drain(..surplus);
     }
 
+    /// Whether it is news, told at most once in [`SHOWN`], that this key was shown: one that it used before.
+    fn is_news(&self, spki: &[u8; 32], now: OffsetDateTime) -> bool {
+        let told = self.former_shown_at.is_some_and(|at| now - at <= SHOWN);
+        !self.revoked && !told && self.former.contains(&Hex(spki).to_string())
+    }
+
     /// Whether another connection has said hello after this one.
     pub fn has_replaced(&self, connection: Uuid) -> bool {
         self.sightings.last().is_some_and(|s| s.connection != connection)
@@ -350,6 +356,16 @@ pub async fn trusted(read: &mut (dyn Read + '_), agent: Uuid, spki: &[u8; 32]) -
     if known.quarantined { Err(quarantined()) } else { Ok(known) }
 }
 
+/// Whether [`shown`] has anything to tell: whoever was refused can come again and again, and must not keep the writer
+/// busy.
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_news(read: &mut (dyn Read + '_), agent: Uuid, spki: &[u8; 32]) -> Result<bool, StoreError> {
+    let known: Option<Agent> = read_document(read, kind::AGENT, &agent.to_string()).await?;
+    Ok(known.is_some_and(|known| known.is_news(spki, read.now())))
+}
+
 /// Somebody who was not admitted showed this key. A key that the machine used before is one of a copy of it, or of a
 /// state that it was put back to, which is told in its history; a key that was never the machine's is not.
 ///
@@ -361,14 +377,8 @@ pub async fn shown(
     spki: &[u8; 32],
     client: &str,
 ) -> Result<(), StoreError> {
-    let Some(mut record) = read_document::<Agent>(tx.as_read(), kind::AGENT, &agent.to_string()).await?
-    else {
-        return Ok(());
-    };
-    let news = record.former_shown_at.is_none_or(|at| tx.now() - at > SHOWN);
-    if record.revoked || !news || !record.former.contains(&Hex(spki).to_string()) {
-        return Ok(());
-    }
+    let known: Option<Agent> = read_document(tx.as_read(), kind::AGENT, &agent.to_string()).await?;
+    let Some(mut record) = known.filter(|known| known.is_news(spki, tx.now())) else { return Ok(()) };
     record.former_shown_at = Some(tx.now());
     write_document(tx, kind::AGENT, &agent.to_string(), &record).await?;
     events::happened(tx, &record.machine, events::kind::FORMER_KEY, json!({"clientIpAddress": client})).await

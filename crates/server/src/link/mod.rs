@@ -117,6 +117,9 @@ async fn answer(
 /// Takes note of a key that is not good any more.
 async fn shown(app: &App, certified: &Certified, peer: &Peer) -> Result<(), ArmError> {
     let (agent, key, client) = (certified.agent, certified.key, peer.0.ip().to_string());
+    if !enrolment::is_news(&mut app.store.read().await?, agent, &key).await? {
+        return Ok(());
+    }
     let note = app.store.write::<_, StoreError, _>(move |tx| {
         Box::pin(async move { enrolment::shown(tx, agent, &key, &client).await })
     });
