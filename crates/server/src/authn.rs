@@ -4,8 +4,11 @@
 //! sent it: the browser says so in `Sec-Fetch-Site` or `Origin`, which scripts of other sites cannot set.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use axum::extract::FromRequestParts;
 use axum::response::Response;
+use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{ArmError, CallerRef, PrincipalKind, StoreError};
@@ -233,8 +236,21 @@ pub async fn valid_until(app: &App, caller: &Caller) -> Option<OffsetDateTime> {
     check.await.unwrap_or_default()
 }
 
+/// A handler that takes a caller answers nobody else.
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Response> {
+        let Some(peer) = parts.extensions.get::<Peer>().copied() else {
+            return Err(web::arm_error(&ArmError::internal()));
+        };
+        let found = caller(app, &parts.method, &parts.headers, peer).await;
+        found.map_err(|error| challenge(app, &parts.headers, &error))
+    }
+}
+
 /// The 401 with the header that tells clients where to get a token.
-pub fn challenge(app: &App, headers: &HeaderMap, error: &ArmError) -> Response {
+fn challenge(app: &App, headers: &HeaderMap, error: &ArmError) -> Response {
     let mut response = web::arm_error(error);
     if error.status == 401 {
         let authority = app.identity.authority(&web::base_url(headers, &app.config));

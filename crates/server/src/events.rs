@@ -5,11 +5,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use schemars::JsonSchema;
 use sekisho_arm::Scope;
 use sekisho_rbac::PrincipalId;
@@ -20,7 +20,6 @@ use time::OffsetDateTime;
 
 use crate::app::App;
 use crate::authn::{self, Caller};
-use crate::http::Peer;
 use crate::signin::graph;
 
 /// What can end a stream before its time.
@@ -46,16 +45,7 @@ pub struct Event {
 }
 
 /// Streams changes the caller may know of.
-pub async fn stream(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
-    let caller = match authn::caller(&app, &method, &headers, peer).await {
-        Ok(caller) => caller,
-        Err(error) => return authn::challenge(&app, &headers, &error),
-    };
+pub async fn stream(State(app): State<Arc<App>>, caller: Caller, headers: HeaderMap) -> Response {
     let feed = app.store.changes();
     let last: Option<i64> =
         headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Extension, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{RequestExt as _, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -21,7 +21,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate as _, Size
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::authn;
+use crate::authn::Caller;
 use crate::config::Config;
 use crate::drain::Drained;
 use crate::routes::{Anything, Operation, Routes, Text};
@@ -150,19 +150,17 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
 }
 
 /// Doubled slashes (`//metadata/endpoints`, `//subscriptions/..`) are collapsed before routing is tried again.
-async fn portal_or_arm(
-    state: State<Arc<App>>,
-    id: Extension<RequestId>,
-    peer: Extension<Peer>,
-    mut request: Request,
-) -> Response {
+async fn portal_or_arm(state: State<Arc<App>>, id: Extension<RequestId>, mut request: Request) -> Response {
     if let Some(inner) = without_second_base(request.uri()) {
         *request.uri_mut() = inner;
     }
     let path = request.uri().path();
     let first = path.split('/').find(|s| !s.is_empty()).unwrap_or_default().to_ascii_lowercase();
     if matches!(first.as_str(), "subscriptions" | "providers" | "tenants") {
-        return arm_route(state, id, peer, request).await;
+        return match request.extract_parts_with_state(&state.0).await {
+            Ok(caller) => arm_route(state, id, caller, request).await,
+            Err(refusal) => refusal,
+        };
     }
     if path.starts_with("//") && first == "metadata" {
         return signin::metadata(
@@ -190,14 +188,10 @@ fn without_second_base(uri: &http::Uri) -> Option<http::Uri> {
 async fn arm_route(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
-    Extension(peer): Extension<Peer>,
+    caller: Caller,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let caller = match authn::caller(&app, &parts.method, &parts.headers, peer).await {
-        Ok(caller) => caller,
-        Err(error) => return authn::challenge(&app, &parts.headers, &error),
-    };
     let body = match read_body(body, arm::MAX_BODY_BYTES).await {
         Ok(body) => body,
         Err(error) => return arm_error(&error),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, Method, header};
+use http::{Method, header};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -23,8 +23,8 @@ use sekisho_link::pki;
 use sekisho_rbac::PrincipalId;
 
 use crate::app::App;
-use crate::authn;
-use crate::http::{self as web, Peer};
+use crate::authn::Caller;
+use crate::http as web;
 use crate::process::Process;
 
 /// The right to scrape, asked for at the root.
@@ -240,16 +240,7 @@ async fn text_of(app: &App) -> Response {
 }
 
 /// `GET /metrics` where everybody connects: for whoever may read them. Prometheus gets a token by its `oauth2` setting.
-pub(crate) async fn scrape(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
-    let caller = match authn::caller(&app, &method, &headers, peer).await {
-        Ok(caller) => caller,
-        Err(error) => return authn::challenge(&app, &headers, &error),
-    };
+pub(crate) async fn scrape(State(app): State<Arc<App>>, caller: Caller) -> Response {
     let who = PrincipalId(caller.principal);
     let decision = app.access.snapshot().decide(&[who], READ, &Scope::Tenant);
     match decision.into_result(&caller.name, who, READ, &Scope::Tenant) {

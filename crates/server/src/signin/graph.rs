@@ -12,7 +12,7 @@ mod users;
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use http::{Method, Uri};
@@ -32,9 +32,9 @@ use super::entry;
 use crate::access::living_facts;
 use crate::app::App;
 use crate::arm::Undone;
-use crate::authn::{self, Caller};
+use crate::authn::Caller;
 use crate::desired::WhatIf;
-use crate::http::{self as web, Peer};
+use crate::http as web;
 use crate::routes::{List, Operation};
 
 use groups::{Group, GroupIds, NewGroup, Reference};
@@ -286,16 +286,8 @@ fn given<T: DeserializeOwned + Default>(body: &Value) -> Result<T, ArmError> {
 }
 
 /// Answers everything under `/v1.0`.
-pub(super) async fn dispatch(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    request: Request,
-) -> Response {
+pub(super) async fn dispatch(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let caller = match authn::caller(&app, &parts.method, &parts.headers, peer).await {
-        Ok(caller) => caller,
-        Err(error) => return authn::challenge(&app, &parts.headers, &error),
-    };
     let run = async {
         let bytes = web::read_body(body, 256 << 10).await?;
         let body = if bytes.is_empty() { Value::Null } else { web::parse_json(&bytes)? };
