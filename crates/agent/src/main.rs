@@ -66,7 +66,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging();
+    sekisho_logging::start("info", false);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::from(error)),
@@ -87,18 +87,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
-}
-
-fn logging() {
-    use tracing_subscriber::filter::FilterExt;
-    use tracing_subscriber::prelude::*;
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SEKISHO_LOG").unwrap_or_else(|_| "info".into());
-    // Libraries that are asked for details print headers and frames, with whatever secrets are in them.
-    let careful = tracing_subscriber::filter::filter_fn(|line| {
-        line.target().starts_with("sekisho") || *line.level() <= tracing::Level::INFO
-    });
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(lines.with_filter(FilterExt::and(filter, careful))).init();
 }
 
 #[expect(clippy::print_stderr, reason = "the command line talks to a person")]

@@ -2,7 +2,7 @@
 //!
 //! `server` is the product. What administers it talks to the running server through the administration socket in its
 //! data directory, which only root and the server's own user can open. What works on the installation as a whole
-//! (`db`, `restore`) takes the data directory's lock, which a running server holds; `backup` only reads. This program
+//! (`db`, `restore`) takes the data directory's lock, which a running server holds; `backup` and `doctor` only read. This program
 //! must never write the database beside a running server, or take a secret as an argument.
 
 use std::collections::BTreeMap;
@@ -164,7 +164,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Server { print_config: true } => print(&config.describe()),
         Command::Server { print_config: false } => {
-            logging(config.log_json);
+            sekisho_logging::start("info,sqlx::postgres::notice=warn", config.log_json);
             sekisho_server::run(config).await?;
         }
         Command::Status => print(&pretty(&ask("/status", serde_json::Value::Null).await?)),
@@ -248,20 +248,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn logging(json: bool) {
-    use tracing_subscriber::filter::FilterExt;
-    use tracing_subscriber::prelude::*;
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SEKISHO_LOG")
-        .unwrap_or_else(|_| "info,sqlx::postgres::notice=warn".into());
-    // Libraries that are asked for details print headers and frames, with whatever secrets are in them.
-    let careful = tracing_subscriber::filter::filter_fn(|line| {
-        line.target().starts_with("sekisho") || *line.level() <= tracing::Level::INFO
-    });
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines = if json { lines.json().boxed() } else { lines.boxed() };
-    tracing_subscriber::registry().with(lines.with_filter(FilterExt::and(filter, careful))).init();
 }
 
 fn pretty(value: &serde_json::Value) -> String {
