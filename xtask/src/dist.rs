@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use crate::{cargo, root, run, setup};
+use crate::{root, run, setup};
 
 /// What is packed, and where the packages go.
 #[derive(clap::Args, Clone)]
@@ -39,7 +39,8 @@ pub(crate) fn run_with(options: &Options) -> anyhow::Result<()> {
     setup::packages(TOOLS)?;
     let out = root().join(&options.out);
     fs::create_dir_all(&out)?;
-    let binaries = if options.debug { crate::debug_dir() } else { release()? };
+    let binaries =
+        if options.debug { crate::debug_dir() } else { crate::release(&["sekisho", "sekisho-agent"])? };
     let work = tempfile::tempdir()?;
     let build = Build {
         version: options.version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
@@ -52,17 +53,6 @@ pub(crate) fn run_with(options: &Options) -> anyhow::Result<()> {
     let agent = build.agent(&build.stripped(&binaries.join("sekisho-agent"))?)?;
     build.server(&build.stripped(&binaries.join("sekisho"))?, &agent)?;
     build.digests()
-}
-
-fn release() -> anyhow::Result<PathBuf> {
-    let node = setup::node_dir()?;
-    let mut command = cargo();
-    command.args(["build", "--release", "--locked", "-p", "sekisho", "-p", "sekisho-agent"]);
-    if let Some(node) = &node {
-        command.env("PATH", setup::path_with(node));
-    }
-    run(&mut command)?;
-    Ok(crate::debug_dir().with_file_name("release"))
 }
 
 /// Debian's name of this machine's architecture.

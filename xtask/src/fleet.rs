@@ -1,15 +1,15 @@
 //! A server with thousands of simulated machines, for tests of what many machines show: the portal's list, above all.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use sekisho_lab::Site;
-use sekisho_lab::site::LOCATION;
+use sekisho_lab::site::{LOCATION, SiteError};
+use sekisho_lab::{Api, Site};
 use serde_json::{Value, json};
 
 use crate::{cargo, debug_dir, run};
@@ -46,49 +46,18 @@ impl Fleet {
         let join = dir.path().join("join");
         write_joins(&site, &join)?;
         let shown = dir.path().join("fleet.json");
-        let mut machines = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL"])
-            .arg(debug_dir().join("sekisho-fleet"))
-            .args(["--server", &site.url, "--count", &COUNT.to_string()])
-            .arg("--join-file")
-            .arg(&join)
-            .arg("--state")
-            .arg(dir.path().join("machines"))
-            .arg("--ready-file")
-            .arg(&shown)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("starting the machines")?;
+        let mut machines = program(&debug_dir(), &site, COUNT, &join, &dir.path().join("machines"));
+        let mut machines =
+            machines.arg("--ready-file").arg(&shown).spawn().context("starting the machines")?;
         let output = machines.stdout.take();
         let mut fleet = Fleet { machines, ready: dir.path().join("ready.json"), site, _dir: dir };
-        // One line once all are up, or the end of the program.
-        let mut measured = String::new();
-        output.map(BufReader::new).context("the machines have no output")?.read_line(&mut measured)?;
-        if measured.is_empty() {
-            bail!("the machines did not come up ({})", fleet.machines.wait()?);
-        }
-        print!("{measured}");
-        fleet.settle()?;
+        let mut lines = BufReader::new(output.context("the machines have no output")?);
+        print!("{}", line(&mut lines, &mut fleet.machines)?);
+        let api = fleet.site.api()?;
+        let took = settle(&mut fleet.site, &api, COUNT, SETTLE)?;
+        println!("The list of {COUNT} machines took the API {} ms.", took.as_millis());
         fleet.write_ready(&shown)?;
         Ok(fleet)
-    }
-
-    /// Waits until the server shows what every machine told.
-    fn settle(&mut self) -> anyhow::Result<()> {
-        let api = self.site.api()?;
-        let rows = self.site.wait("every machine is shown", SETTLE, |site| {
-            let began = Instant::now();
-            let rows = site.fleet(&api)?;
-            let whole = |r: &&Value| r["os"]["name"].is_string() && r["network"]["state"] == "applied";
-            let there = rows.iter().filter(whole).count();
-            if there == COUNT {
-                return Ok(began.elapsed());
-            }
-            Err(sekisho_lab::site::SiteError::Answer(format!("{there} of {COUNT} are")))
-        })?;
-        println!("The list of {COUNT} machines took the API {} ms.", rows.as_millis());
-        Ok(())
     }
 
     fn write_ready(&self, shown: &Path) -> anyhow::Result<()> {
@@ -116,21 +85,68 @@ pub(crate) fn private(path: &Path) -> anyhow::Result<fs::File> {
     file.with_context(|| path.display().to_string())
 }
 
+/// The program of simulated machines.
+pub(crate) fn program(programs: &Path, site: &Site, count: usize, joins: &Path, state: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL"])
+        .arg(programs.join("sekisho-fleet"))
+        .args(["--server", &site.url, "--count", &count.to_string()])
+        .arg("--join-file")
+        .arg(joins)
+        .arg("--state")
+        .arg(state)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    command
+}
+
+/// The line that the machines print once all are up.
+pub(crate) fn line(lines: &mut impl BufRead, machines: &mut Child) -> anyhow::Result<String> {
+    let mut line = String::new();
+    lines.read_line(&mut line)?;
+    if line.is_empty() {
+        bail!("the machines did not come up ({})", machines.wait()?);
+    }
+    Ok(line)
+}
+
+/// Waits until the server shows what every machine told; how long the last list of them took.
+pub(crate) fn settle(
+    site: &mut Site,
+    api: &Api,
+    count: usize,
+    patience: Duration,
+) -> anyhow::Result<Duration> {
+    let took = site.wait("every machine is shown", patience, |site| {
+        let began = Instant::now();
+        let rows = site.fleet(api)?;
+        let whole = |r: &&Value| r["os"]["name"].is_string() && r["network"]["state"] == "applied";
+        let there = rows.iter().filter(whole).count();
+        if there == count {
+            return Ok(began.elapsed());
+        }
+        Err(SiteError::Answer(format!("{there} of {count} are")))
+    })?;
+    Ok(took)
+}
+
+/// Makes a resource group, and a join string that lets machines into it.
+pub(crate) fn join_string(api: &Api, group: &str, token: &Value) -> anyhow::Result<String> {
+    api.put(&format!("{group}?api-version=2024-11-01"), &json!({"location": LOCATION}))?;
+    let path = format!("{group}/providers/Sekisho.Fleet/enrolmentTokens/fleet?api-version=2026-11-01");
+    let made = api.put(&path, &json!({"location": LOCATION, "properties": token}))?;
+    Ok(made["properties"]["joinString"].as_str().context("the token has no join string")?.to_owned())
+}
+
 /// One join string for each group.
 fn write_joins(site: &Site, path: &Path) -> anyhow::Result<()> {
     let api = site.api()?;
     let mut file = private(path)?;
     for (group, stage) in GROUPS {
         let id = format!("/subscriptions/{}/resourceGroups/{group}", site.subscription);
-        api.put(&format!("{id}?api-version=2024-11-01"), &json!({"location": LOCATION}))?;
-        let token = api.put(
-            &format!("{id}/providers/Sekisho.Fleet/enrolmentTokens/fleet?api-version=2026-11-01"),
-            &json!({"location": LOCATION, "properties": {
-                "ttlSeconds": 3600, "maxUses": COUNT, "machineTags": {"stage": stage},
-            }}),
-        )?;
-        let join = token["properties"]["joinString"].as_str().context("the token has no join string")?;
-        writeln!(file, "{join}")?;
+        let token = json!({"ttlSeconds": 3600, "maxUses": COUNT, "machineTags": {"stage": stage}});
+        writeln!(file, "{}", join_string(&api, &id, &token)?)?;
     }
     Ok(())
 }

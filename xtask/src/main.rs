@@ -88,6 +88,25 @@ fn cargo() -> Command {
     command
 }
 
+/// Builds packages as they are shipped; the directory of their programs.
+fn release(packages: &[&str]) -> anyhow::Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--quiet", "--locked", "--release"]);
+    for package in packages {
+        command.args(["-p", package]);
+    }
+    if let Some(node) = setup::node_dir()? {
+        command.env("PATH", setup::path_with(&node));
+    }
+    run(&mut command)?;
+    Ok(debug_dir().with_file_name("release"))
+}
+
+/// A port on localhost that nobody has.
+fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
 /// Where cargo puts debug builds.
 fn debug_dir() -> PathBuf {
     // This program lies in `{target}/debug/`.

@@ -89,7 +89,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// The portal with thousands of machines.
 fn many_machines(mut npm: Command) -> anyhow::Result<()> {
     let began = Instant::now();
-    let fleet = Fleet::start(free_port()?)?;
+    let fleet = Fleet::start(crate::free_port()?)?;
     println!("== the fleet is up: {:.0} s", began.elapsed().as_secs_f32());
     let browser = Browser::trusting(&fleet.ready)?;
     run_step("the fleet", npm.args(["run", "e2e:fleet"]).envs(browser.environment(&fleet.ready)))
@@ -190,7 +190,7 @@ impl Running {
         let dir = tempfile::tempdir()?;
         let ready = dir.path().join("ready.json");
         let own = std::env::current_exe().unwrap_or_else(|_| debug_dir().join("xtask"));
-        let port = free_port()?;
+        let port = crate::free_port()?;
         let mut command = Command::new(own);
         command
             .args(["demo", "--port", &port.to_string(), "--confirm-seconds", "5", "--ready-file"])
@@ -218,10 +218,6 @@ impl Drop for Running {
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// A browser profile that trusts one server's CA and nothing else of ours.

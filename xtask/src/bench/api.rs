@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::figure::{Figure, Target};
-use super::tools::{Database, Ends, Fleet, Installation, free_port, group, json_with};
+use super::tools::{Database, Ends, Fleet, Installation, group, json_with};
 use super::{Bench, Note as _, Results, Sizes};
 
 const FLOOR: &str = "axum+sqlx";
@@ -44,7 +44,7 @@ fn on(bench: &Bench, database: Database, results: &mut Results) -> anyhow::Resul
     drop(Fleet::start(bench, &mut installation, sizes.machines, sizes.together)?);
     // Without the machines, which are not what is measured here.
     installation.restart()?;
-    let floor = free_port()?;
+    let floor = crate::free_port()?;
     let _floor = Ends(serve_floor(bench, &installation, floor)?);
     let token = installation.api.token();
     let (url, ca) = (&installation.site.url, installation.key("ca.pem"));

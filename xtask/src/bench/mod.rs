@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use crate::{cargo, run as run_command, setup};
+use crate::setup;
 use figure::{Figure, Measured, table};
 
 /// What is measured.
@@ -40,6 +40,9 @@ pub(crate) struct Options {
     #[arg(long)]
     smoke: bool,
 }
+
+/// What is measured, and what measures.
+const PROGRAMS: [&str; 4] = ["sekisho", "sekisho-agent", "sekisho-fleet", "sekisho-bench"];
 
 /// How much of everything.
 pub(crate) struct Sizes {
@@ -145,7 +148,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         setup::packages(&[setup::POSTGRESQL])?;
     }
     sekisho_lab::requirements().map_err(anyhow::Error::msg)?;
-    let (sizes, programs) = if options.smoke { (SMOKE, crate::debug_dir()) } else { (FULL, release()?) };
+    let (sizes, programs) =
+        if options.smoke { (SMOKE, crate::debug_dir()) } else { (FULL, crate::release(&PROGRAMS)?) };
     let bench = Bench { sizes, smoke: options.smoke, programs };
     let mut lines = Vec::new();
     for group in &FOUNDATION {
@@ -172,19 +176,4 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         print!("{}", table(&lines));
     }
     Ok(())
-}
-
-/// Builds what is measured as it is shipped.
-fn release() -> anyhow::Result<PathBuf> {
-    let mut command = cargo();
-    command.args(["build", "--quiet", "--locked", "--release"]);
-    for package in ["sekisho", "sekisho-agent", "sekisho-fleet", "sekisho-bench"] {
-        command.args(["-p", package]);
-    }
-    if let Some(node) = setup::node_dir()? {
-        command.env("PATH", setup::path_with(&node));
-    }
-    run_command(&mut command)?;
-    let debug = crate::debug_dir();
-    Ok(debug.with_file_name("release"))
 }

@@ -1,19 +1,18 @@
 //! What the groups share: installations of the product, fleets of simulated machines, and programs that answer in JSON.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::io::{BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use sekisho_lab::site::{LOCATION, SiteError};
 use sekisho_lab::{Api, Postgres, Site};
 use serde_json::{Value, json};
 
 use super::Bench;
-use crate::fleet::private;
+use crate::fleet::{self, private};
+use crate::free_port;
 
 /// How long the server may take until it shows what all machines told.
 const SETTLE: Duration = Duration::from_secs(300);
@@ -105,29 +104,12 @@ impl Fleet {
         if !joins.exists() {
             write_joins(site, &installation.api, &joins, count.div_ceil(together), together)?;
         }
-        let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL"])
-            .arg(bench.programs.join("sekisho-fleet"))
-            .args(["--server", &site.url, "--count", &count.to_string()])
-            .arg("--join-file")
-            .arg(&joins)
-            .arg("--state")
-            .arg(dir.join("machines"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(site.log("fleet")?)
-            .spawn()
-            .context("starting the machines")?;
+        let mut child = fleet::program(&bench.programs, site, count, &joins, &dir.join("machines"));
+        let mut child = child.stderr(site.log("fleet")?).spawn().context("starting the machines")?;
         let lines = BufReader::new(child.stdout.take().context("the machines have no output")?);
         let mut fleet = Fleet { child, lines, connected: Value::Null };
         fleet.connected = fleet.line()?["connected"].clone();
-        let api = &installation.api;
-        site.wait("every machine is shown", SETTLE, |site| {
-            let rows = site.fleet(api)?;
-            let whole = |r: &&Value| r["os"]["name"].is_string() && r["network"]["state"] == "applied";
-            let there = rows.iter().filter(whole).count();
-            if there == count { Ok(()) } else { Err(SiteError::Answer(format!("{there} of {count} are"))) }
-        })?;
+        fleet::settle(site, &installation.api, count, SETTLE)?;
         Ok(fleet)
     }
 
@@ -137,14 +119,8 @@ impl Fleet {
         Ok(self.line()?["reconnected"].clone())
     }
 
-    /// One line once all are up, or the end of the program.
     fn line(&mut self) -> anyhow::Result<Value> {
-        let mut line = String::new();
-        self.lines.read_line(&mut line)?;
-        if line.is_empty() {
-            bail!("the machines did not come up ({})", self.child.wait()?);
-        }
-        Ok(serde_json::from_str(&line)?)
+        Ok(serde_json::from_str(&fleet::line(&mut self.lines, &mut self.child)?)?)
     }
 }
 
@@ -164,14 +140,8 @@ fn write_joins(
 ) -> anyhow::Result<()> {
     let mut file = private(path)?;
     for number in 0..groups {
-        let group = group(site, number);
-        api.put(&format!("{group}?api-version=2024-11-01"), &json!({"location": LOCATION}))?;
-        let token = api.put(
-            &format!("{group}/providers/Sekisho.Fleet/enrolmentTokens/fleet?api-version=2026-11-01"),
-            &json!({"location": LOCATION, "properties": {"ttlSeconds": 3600, "maxUses": together}}),
-        )?;
-        let join = token["properties"]["joinString"].as_str().context("the token has no join string")?;
-        writeln!(file, "{join}")?;
+        let token = json!({"ttlSeconds": 3600, "maxUses": together});
+        writeln!(file, "{}", fleet::join_string(api, &group(site, number), &token)?)?;
     }
     Ok(())
 }
@@ -213,11 +183,6 @@ impl Drop for Ends {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// A port on localhost that nobody has.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// The size of a program in bytes.
