@@ -171,6 +171,14 @@ fn server(
     Ok(server)
 }
 
+/// The server's own certificate as it is kept; `None` before the first start.
+///
+/// # Errors
+/// [`KeyError`] naming the file.
+pub(crate) fn kept_server(data_dir: &Path) -> Result<Option<Identity>, KeyError> {
+    Files(data_dir.join("keys")).pair("server")
+}
+
 /// The server's own certificate as it is, or a new one in its place when it nears its end.
 ///
 /// # Errors

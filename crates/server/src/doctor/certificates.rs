@@ -10,16 +10,15 @@ use tokio::time::timeout;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::Finding;
-use crate::certificates;
 use crate::config::Config;
+use crate::{certificates, keys};
 
 const AREA: &str = "certificates";
 /// A certificate that somebody has to renew by hand or by a program that may have stopped.
 const SOON: time::Duration = time::Duration::days(14);
 
 pub(super) async fn look(config: &Config, running: bool) -> Vec<Finding> {
-    let keys = config.data_dir.join("keys");
-    let Ok(authority) = std::fs::read_to_string(keys.join("ca.pem")) else {
+    let Ok(authority) = std::fs::read_to_string(config.data_dir.join("keys/ca.pem")) else {
         let seen = "there is no authority yet";
         return vec![Finding::warning(AREA, seen, "The first start of the server makes one")];
     };
@@ -27,7 +26,9 @@ pub(super) async fn look(config: &Config, running: bool) -> Vec<Finding> {
     let mut all = vec![ending("the authority", pki::not_after(&authority), now)];
     let shown = match &config.certificate {
         Some(files) => certificates::read(files).map_err(|e| e.to_string()),
-        None => own(&keys),
+        None => keys::kept_server(&config.data_dir)
+            .map_err(|e| e.to_string())
+            .and_then(|kept| kept.ok_or_else(|| "there is none yet".to_owned())),
     };
     let served = shown.and_then(|identity| {
         let served = Served::new(&identity).map_err(|e| e.to_string())?;
@@ -47,11 +48,6 @@ pub(super) async fn look(config: &Config, running: bool) -> Vec<Finding> {
         }
     }
     all
-}
-
-fn own(keys: &std::path::Path) -> Result<Identity, String> {
-    let read = |name: &str| std::fs::read_to_string(keys.join(name)).map_err(|e| format!("{name}: {e}"));
-    Ok(Identity { certificate: read("server.pem")?, key: read("server.key")?.into() })
 }
 
 fn ending(what: &str, end: Result<OffsetDateTime, pki::PkiError>, now: OffsetDateTime) -> Finding {

@@ -1,6 +1,7 @@
 //! The disks: what is free, and for how long at the present rate.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
 use sekisho_lake::Place;
@@ -23,26 +24,27 @@ struct Filled {
 }
 
 pub(super) fn look(config: &Config, standing: Option<&Standing>) -> Vec<Finding> {
-    let mut places: Vec<PathBuf> = vec![config.data_dir.clone()];
-    if let Place::Directory(lake) = &config.lake {
-        places.push(lake.clone());
-    }
-    let mut all: Vec<Finding> = Vec::new();
-    for path in places.iter().filter(|p| p.exists()) {
-        match filled(path) {
-            Ok(filled) => all.push(judged(path, filled)),
-            Err(error) => {
-                let seen = format!("{} cannot be looked at: {error}", path.display());
-                all.push(Finding::bad(AREA, seen, "Run this as root or as the server's user"));
-            }
-        }
-        if *path == *places.last().unwrap_or(path)
-            && let (Some(standing), Ok(filled)) = (standing, filled(path))
-        {
-            all.extend(outlook(standing, config.lake_retention_days, filled.free));
-        }
+    let lake = match &config.lake {
+        Place::Directory(lake) if lake.exists() => Some(lake.as_path()),
+        _ => None,
+    };
+    let device = |path: &Path| std::fs::metadata(path).ok().map(|m| m.dev());
+    let apart = lake.filter(|lake| device(lake) != device(&config.data_dir));
+    let mut all: Vec<Finding> = [Some(config.data_dir.as_path()), apart]
+        .into_iter()
+        .flatten()
+        .filter(|path| path.exists())
+        .map(|path| filled(path).map_or_else(|e| unseen(path, e), |filled| judged(path, filled)))
+        .collect();
+    if let (Some(standing), Some(Ok(lake))) = (standing, lake.map(filled)) {
+        all.extend(outlook(standing, config.lake_retention_days, lake.free));
     }
     all
+}
+
+fn unseen(path: &Path, error: nix::Error) -> Finding {
+    let seen = format!("{} cannot be looked at: {error}", path.display());
+    Finding::bad(AREA, seen, "Run this as root or as the server's user")
 }
 
 fn filled(path: &Path) -> nix::Result<Filled> {
