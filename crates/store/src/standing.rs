@@ -15,7 +15,7 @@ use crate::schema::{self, Versions};
 pub struct Tally {
     /// Writes whose group was committed.
     pub kept: u64,
-    /// Writes whose group could not be committed.
+    /// Writes whose group could not be begun or committed.
     pub lost: u64,
     /// Committed groups.
     pub commits: u64,

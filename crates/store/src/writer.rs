@@ -132,6 +132,11 @@ impl Writer {
         Ok((connection, position))
     }
 
+    fn count(&self, writes: usize, kept: bool, began: Instant) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.add(writes, kept, began.elapsed());
+    }
+
     /// Runs one group, commits it, tells the feed and answers the callers.
     async fn group(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
         let began = Instant::now();
@@ -144,6 +149,7 @@ impl Writer {
             Ok(begun) => begun,
             Err(error) => {
                 tracing::error!(%error, "the database takes no writes");
+                self.count(1, false, began);
                 let Job(work) = first;
                 work(Err(error.clone())).await.1(Err(error));
                 return;
@@ -180,11 +186,7 @@ impl Writer {
                 let _ = execute(&mut connection, "ROLLBACK").await;
             }
         }
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(
-            settles.len(),
-            fate.is_ok(),
-            began.elapsed(),
-        );
+        self.count(settles.len(), fate.is_ok(), began);
         for settle in settles {
             settle(fate.clone());
         }
