@@ -169,7 +169,12 @@ impl State {
         ] {
             self.remove(name)?;
         }
-        Ok(())
+        // What was not told yet is nothing to whoever this machine joins next.
+        let spool = self.dir.join("spool");
+        match fs::remove_dir_all(&spool) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::Io(spool, error)),
+            _ => Ok(()),
+        }
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
@@ -224,6 +229,19 @@ mod tests {
         assert_eq!(mode(state.dir().to_owned()), 0o700);
         state.clear_journal().unwrap();
         assert_eq!(state.journal().unwrap(), None);
+    }
+
+    #[test]
+    fn a_machine_that_left_has_nothing_to_tell_whoever_it_joins_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path());
+        fs::create_dir_all(dir.path().join("spool/security")).unwrap();
+        fs::write(dir.path().join("spool/security/000000000001.seg"), "told to nobody").unwrap();
+        state.keep_connections(7).unwrap();
+        state.clear().unwrap();
+        assert!(!dir.path().join("spool").exists());
+        assert_eq!(state.connections().unwrap(), 0);
+        state.clear().unwrap();
     }
 
     #[test]
