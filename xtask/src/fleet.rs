@@ -1,4 +1,5 @@
-//! A server with thousands of simulated machines, for tests of what many machines show: the portal's list, above all.
+//! A server with thousands of simulated machines, for tests of what many machines show: the portal's list, above all. The
+//! bench starts its own with the same functions.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
