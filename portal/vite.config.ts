@@ -12,6 +12,8 @@ export default defineConfig({
     // The CSP allows no data: URL.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // The budget is tools/check/size.js.
+    chunkSizeWarningLimit: 1_000,
     rolldownOptions: {
       output: {
         // What every page needs is one file: it compresses better than the many that lazy pages' shares of it would make.

@@ -1,6 +1,5 @@
 import { AxeBuilder } from '@axe-core/playwright'
 import { type BrowserContext, chromium, expect, type Page, test as base } from '@playwright/test'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Authenticator } from './authenticator.ts'
 import { profile } from './ready.ts'
@@ -20,7 +19,8 @@ const flags = [
 const expectedUrls = [/\/auth\/session$/, /\/auth\/setup\/inspect$/]
 const refusedToNewcomers = [/\/auth\/setup\/password\/finish$/, /\/auth\/password$/]
 
-const how = {
+/** How a browser is started that trusts the server. */
+export const how = {
   executablePath: process.env.SEKISHO_CHROMIUM ?? '/usr/bin/chromium',
   args: flags,
   env: { ...process.env, HOME: profile },
@@ -35,7 +35,12 @@ type Browser = {
   expected: RegExp[]
 }
 type WorkerFixtures = { browserOfOwner: Browser }
-type TestFixtures = { portal: Page; newcomer: Page; expected: RegExp[]; authenticator: Authenticator }
+type TestFixtures = {
+  portal: Page
+  newcomer: Page
+  expected: RegExp[]
+  authenticator: Authenticator
+}
 
 export const test = base.extend<TestFixtures, WorkerFixtures>({
   browserOfOwner: [
@@ -45,7 +50,6 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
         ...look,
         permissions: ['clipboard-write'],
       })
-      await serveOwnBundle(context)
       const page = context.pages()[0] ?? (await context.newPage())
       const expected = [...expectedUrls]
       const problems = await watch(page, expected)
@@ -92,20 +96,6 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     }
   },
 })
-
-/** With SEKISHO_DIST the portal is what `npm run build` made last, whatever the server was built with. */
-async function serveOwnBundle(context: BrowserContext) {
-  const dist = process.env.SEKISHO_DIST
-  if (!dist) return
-  await context.route(
-    (url) => !/^\/(api|auth|v1\.0|subscriptions|providers|openapi\.json)(\/|$)/.test(url.pathname),
-    async (route) => {
-      const file = join(dist, new URL(route.request().url()).pathname)
-      const isFile = file !== join(dist, '/') && existsSync(file)
-      await route.fulfill({ status: 200, path: isFile ? file : join(dist, 'index.html') })
-    },
-  )
-}
 
 async function watch(page: Page, expected: RegExp[]) {
   const problems: string[] = []

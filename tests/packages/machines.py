@@ -4,6 +4,7 @@ bridge in a namespace of its own. The host's network, packages and services stay
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -140,8 +141,12 @@ class Machine(Place):
         super().__init__(name, Path("/run/shell-state"))
         network.host(name, address)
         self.log = (work / f"{name}.log").open("w")
+        self.groups, self.leader, self.said = cgroups(network.full(name)), None, ""
         self.process = subprocess.Popen(
             [
+                # Told to end when the tests are killed.
+                "setpriv",
+                "--pdeathsig=TERM",
                 "systemd-nspawn",
                 f"--directory={tree}",
                 "--volatile=overlay",
@@ -160,6 +165,7 @@ class Machine(Place):
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
+            preexec_fn=self.enter,
         )
         try:
             self.leader = self.until(self.first_process, "has no first process")
@@ -168,13 +174,18 @@ class Machine(Place):
             self.stop()
             raise
 
+    def enter(self):
+        for group in self.groups:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+
     def until(self, check, what):
         deadline = time.monotonic() + 60
         while True:
             assert self.process.poll() is None, f"{self.name} ended: {Path(self.log.name).read_text()[-2000:]}"
             if found := check():
                 return found
-            assert time.monotonic() < deadline, f"{self.name} {what}: {Path(self.log.name).read_text()[-2000:]}"
+            log = Path(self.log.name).read_text()[-2000:]
+            assert time.monotonic() < deadline, f"{self.name} {what}: {self.said} {log}"
             time.sleep(0.05)
 
     def first_process(self):
@@ -186,6 +197,7 @@ class Machine(Place):
         done = subprocess.run(
             [*self.prefix(), "systemctl", "is-system-running"], capture_output=True, text=True, env={"PATH": PATH}
         )
+        self.said = f"{done.stdout} {done.stderr}"
         return done.stdout.strip() in ("running", "degraded")
 
     def prefix(self):
@@ -198,11 +210,27 @@ class Machine(Place):
         return "/root"
 
     def stop(self):
-        # The first process of a container that ends takes all others with it.
-        if self.process.poll() is None:
-            self.process.kill()
+        # With its first process all others of a container end, and then the container.
+        if self.leader and self.process.poll() is None:
+            os.kill(int(self.leader), signal.SIGKILL)
+        elif self.process.poll() is None:
+            self.process.terminate()
         self.process.wait()
         self.log.close()
+        for group in self.groups:
+            for folder in sorted(group.rglob("*/"), key=lambda f: len(f.parts), reverse=True):
+                folder.rmdir()
+            group.rmdir()
+
+
+def cgroups(name):
+    """Control groups of its own for a container, or two of them would share theirs."""
+    made = []
+    for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"):
+        if Path(root, "cgroup.procs").exists():
+            made.append(Path(root, name))
+            made[-1].mkdir(exist_ok=True)
+    return made
 
 
 def hosts(places, addresses):

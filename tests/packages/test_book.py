@@ -31,6 +31,7 @@ def test_the_commands_of_the_page_work_in_their_order(site, page):
     prepare(site, page)
     for block in blocks(page):
         run(site, block)
+    settle(site, page)
 
 
 def run(site, block):
@@ -68,3 +69,28 @@ def prepare(site, page):
         site.desk.shell("cat > ca.pem", stdin=pem)
     if page == "how-to/postgresql.md":
         site.server.shell("pg_lsclusters --no-header | grep -q . || pg_createcluster 15 main > /dev/null\npg_ctlcluster 15 main start || true")
+
+
+def settle(site, page):
+    """What a page promises beside what its commands print."""
+    if page == "tutorial.md":
+        # What systemd thinks of a unit's confinement: 0 is best, 10 is none at all.
+        for place, unit, most in ((site.server, "sekisho", 2.5), (site.machine, "sekisho-agent", 6.0)):
+            printed = place.shell(f"systemd-analyze security --no-pager {unit}.service | tail -1")
+            exposure = float(re.search(r": (\d+\.\d+)", printed).group(1))
+            assert exposure <= most, printed
+        # Nobody but the server and root reads what it keeps, and the machine's secret is spent and nowhere left.
+        assert site.server.shell("stat -c '%U %a' /var/lib/sekisho /var/lib/sekisho/keys") == "sekisho 700\nsekisho 700\n"
+        assert site.machine.shell("! grep --recursive --files-with-matches skj1 /root /etc /var/lib /tmp /run/log") == ""
+    if page == "how-to/upgrade.md":
+        assert site.server.shell("sekisho --version") == "sekisho 0.1.0\n"
+        assert site.machine.shell("sekisho-agent --version") == "sekisho-agent 0.1.0\n"
+        # What was set and what was obeyed before is so after.
+        assert "sekisho.example" in site.server.shell("cat /etc/sekisho/sekisho.toml")
+        closed = site.desk.attempt("curl --silent --max-time 1 http://web.example:8080/")
+        assert closed.returncode == 28
+    if page == "how-to/remove.md":
+        assert site.machine.attempt("nft list table inet sekisho").returncode != 0
+        site.desk.shell("curl --silent --fail --max-time 5 --output /dev/null http://web.example:8080/")
+        site.machine.shell("test ! -e /var/lib/sekisho-agent && test ! -e /usr/bin/sekisho-agent")
+        site.server.shell("test -e /var/lib/sekisho/keys/ca.key && test ! -e /etc/sekisho && test ! -e /usr/bin/sekisho")

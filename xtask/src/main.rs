@@ -3,6 +3,7 @@
 //! Each command first makes sure of what it needs ([`setup`]) and says what it installs.
 
 mod bench;
+mod book;
 mod demo;
 mod dist;
 mod fleet;
@@ -32,6 +33,8 @@ enum Chore {
     Test(test::Options),
     /// Makes packages of the server and the agent under target/dist: .deb and tarball.
     Dist(dist::Options),
+    /// Makes the book of docs/ for a browser, under target/book.
+    Book,
     /// Checks format, lints and licences without running tests.
     Lint,
     /// Measures, beside others that do the same, and prints one line of JSON for each figure.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Dist(options) => dist::run_with(&options),
+        Chore::Book => book::make(),
         Chore::Lint => lint::run(),
         Chore::Screenshots => test::screenshots(),
     };

@@ -5,31 +5,35 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use sekisho_agent::enrol::{enrol, read_private};
+use sekisho_link::facts::Limits;
 use sekisho_link::{JoinString, pki};
 use sekisho_nsg::agent::{digest, restore};
 use zeroize::Zeroizing;
 
 use crate::facts;
+use crate::limits;
 use crate::state::State;
 
 /// Longest join string read.
 const MAX_JOIN_BYTES: u64 = 4096;
 
-/// Reads a join string and joins.
+/// Reads a join string and joins; a machine that has joined already joins again with the string of its re-key, and keeps
+/// its rules.
 #[expect(clippy::print_stdout, reason = "the command line talks to a person")]
 pub(crate) async fn join(state: &State, file: Option<&Path>) -> anyhow::Result<()> {
-    if let Some(known) = state.identity()? {
-        bail!(
-            "this machine has joined already as {}; run 'sekisho-agent leave' before joining again",
-            known.machine
-        );
-    }
+    let known = state.identity()?;
     let text = read_join_string(file)?;
     let join = JoinString::parse(&text)?;
-    let identity = enrol(&join, facts::hostname()).await?;
+    let identity = enrol(&join, facts::hostname(), known.as_ref().map(|k| k.machine.clone())).await?;
     state.create()?;
+    state.renumber_events()?;
     state.keep_identity(&identity)?;
-    println!("Joined as {}.\nStart the agent: sekisho-agent run", identity.machine);
+    let next = match state.running()? {
+        Some(_) => "The running agent takes it up by itself.",
+        None => "Start the agent: sekisho-agent run",
+    };
+    let how = if known.is_some() { "Joined again" } else { "Joined" };
+    println!("{how} as {}.\n{next}", identity.machine);
     Ok(())
 }
 
@@ -68,10 +72,25 @@ pub(crate) async fn status(state: &State) -> anyhow::Result<()> {
         _ => "not as confirmed; the running agent repairs them",
     };
     println!("network rules {force}");
+    match state.running()? {
+        None => println!("agent         does not run"),
+        Some(pid) => println!("agent         runs as process {pid}, {}", limited(&limits::in_force(pid))),
+    }
     if let Some(report) = state.report()? {
         println!("last report   generation {} {:?} {}", report.generation, report.outcome, report.message);
     }
     Ok(())
+}
+
+/// Limits in words.
+fn limited(limits: &Limits) -> String {
+    let words = [
+        limits.memory_bytes.map(|bytes| format!("memory {} MiB", bytes >> 20)),
+        limits.cpu_percent.map(|percent| format!("processor {percent} %")),
+        limits.tasks.map(|tasks| format!("processes {tasks}")),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    if words.is_empty() { "without limits".to_owned() } else { format!("limited to {}", words.join(", ")) }
 }
 
 /// Removes the rules and forgets the server.

@@ -5,18 +5,27 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
+use http::StatusCode;
 use rustls::ClientConfig;
 use sekisho_link::message::{MAX_FRAME_BYTES, ToAgent, ToServer};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 
 use crate::confirm;
 
 /// How long opening and writing may take.
 const WRITE: Duration = Duration::from_secs(30);
+
+/// The server knows this machine and says that its certificate is over; [`Identity::renew`] gets another one.
+///
+/// [`Identity::renew`]: crate::enrol::Identity::renew
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate is over")]
+pub struct CertificateOver;
 
 /// An open connection.
 pub struct Connection(WebSocketStream<TlsStream<TcpStream>>);
@@ -25,7 +34,8 @@ impl Connection {
     /// Connects and upgrades.
     ///
     /// # Errors
-    /// When the server is not reached in time, is another, or does not admit this machine.
+    /// When the server is not reached in time, is another, or does not admit this machine; [`CertificateOver`] when only
+    /// its certificate is not good any more.
     pub async fn open(address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<Self> {
         let stream = confirm::connect(address, tls).await?;
         let config = WebSocketConfig::default()
@@ -35,11 +45,13 @@ impl Connection {
             .max_frame_size(Some(MAX_FRAME_BYTES));
         let url = format!("wss://{}/link/agent", sekisho_link::pki::LINK_NAME);
         let opening = tokio_tungstenite::client_async_with_config(url, stream, Some(config));
-        let (socket, _) = timeout(WRITE, opening)
-            .await
-            .context("the server does not answer")?
-            .context("opening the link")?;
-        Ok(Self(socket))
+        match timeout(WRITE, opening).await.context("the server does not answer")? {
+            Ok((socket, _)) => Ok(Self(socket)),
+            Err(tungstenite::Error::Http(answer)) if answer.status() == StatusCode::UNAUTHORIZED => {
+                Err(CertificateOver.into())
+            }
+            Err(error) => Err(error).context("opening the link"),
+        }
     }
 
     /// Sends one message.

@@ -10,9 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use rustls::ClientConfig;
-use sekisho_link::message::{JoinAnswer, JoinRequest};
+use sekisho_link::message::{JoinAnswer, JoinRequest, RenewAnswer, RenewRequest};
 use sekisho_link::{JoinString, pki, tls};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::confirm;
@@ -47,6 +48,45 @@ impl Identity {
             pki::Identity { certificate: self.certificate.clone(), key: Zeroizing::new(self.key.clone()) };
         Ok(tls::agent(&self.ca, &own)?)
     }
+
+    /// The identity with another certificate, for a key made by [`pki::request`].
+    ///
+    /// # Errors
+    /// When the certificate does not fit the key: it must not replace one that works.
+    pub fn renewed(
+        &self,
+        certificate: String,
+        key: &str,
+        ca: String,
+    ) -> anyhow::Result<(Identity, ClientConfig)> {
+        let fresh = Identity { ca, certificate, key: key.to_owned(), ..self.clone() };
+        let tls = fresh.tls()?;
+        Ok((fresh, tls))
+    }
+
+    /// Has the server certify a new key although the certificate of the present one is over, as it is after a machine
+    /// was off for a day.
+    ///
+    /// # Errors
+    /// When the server is not reached, or refuses; with its own words.
+    pub async fn renew(&self) -> anyhow::Result<(Identity, ClientConfig)> {
+        let (key, csr) = pki::request()?;
+        let body = serde_json::to_vec(&RenewRequest { csr })?;
+        let config = Arc::new(self.tls()?);
+        let (status, answer) =
+            confirm::request(&self.address, config, Method::POST, "/link/renew", body).await?;
+        if status != StatusCode::OK {
+            bail!("the server refused ({status}): {}", reason(&answer));
+        }
+        let RenewAnswer { certificate, ca } =
+            serde_json::from_value(answer).context("reading the server's answer")?;
+        self.renewed(certificate, &key, ca)
+    }
+}
+
+/// A refusal in the server's own words.
+fn reason(answer: &Value) -> &str {
+    answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason was given")
 }
 
 /// The beginning of a file that only its owner can read, at most this many bytes.
@@ -64,20 +104,19 @@ pub fn read_private(path: &Path, limit: u64) -> anyhow::Result<Zeroizing<String>
     Ok(text)
 }
 
-/// Makes a key and has the server certify it.
+/// Makes a key and has the server certify it. `machine` is the ARM id of what this machine is already, when it joins
+/// again.
 ///
 /// # Errors
 /// When the server cannot be reached, is not the one that the join string names, or refuses; with its own words.
-pub async fn enrol(join: &JoinString, hostname: String) -> anyhow::Result<Identity> {
+pub async fn enrol(join: &JoinString, hostname: String, machine: Option<String>) -> anyhow::Result<Identity> {
     let (key, csr) = pki::request()?;
-    let request = JoinRequest { secret: URL_SAFE_NO_PAD.encode(&*join.secret), csr, hostname };
+    let request = JoinRequest { secret: URL_SAFE_NO_PAD.encode(&*join.secret), csr, hostname, machine };
     let body = serde_json::to_vec(&request)?;
     let config = Arc::new(tls::joining(join.pin)?);
     let (status, answer) = confirm::request(&join.address, config, Method::POST, "/link/join", body).await?;
     if status != StatusCode::CREATED {
-        let message =
-            answer.pointer("/error/message").and_then(|m| m.as_str()).unwrap_or("no reason was given");
-        bail!("the server refused ({status}): {message}");
+        bail!("the server refused ({status}): {}", reason(&answer));
     }
     let answer: JoinAnswer = serde_json::from_value(answer).context("reading the server's answer")?;
     Ok(Identity {

@@ -113,7 +113,7 @@ impl Journal {
 }
 
 /// A new numbering, unlike any other.
-fn fresh_epoch() -> io::Result<Epoch> {
+pub(crate) fn fresh_epoch() -> io::Result<Epoch> {
     let mut bytes = [0u8; 8];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
         .map_err(|_| io::Error::other("the system gives no randomness"))?;

@@ -4,6 +4,7 @@
 //!
 //! It must never listen, and never trust a server that the join string or the identity does not name.
 
+pub mod backoff;
 pub mod confirm;
 pub mod connection;
 pub mod enrol;

@@ -7,11 +7,13 @@
 //! The agent must never listen on a port, run a command that came from the network, or stay on rules that cut it off
 //! from the server.
 
+mod clock;
 mod commands;
 mod deadman;
 mod facts;
 mod fault;
 mod journal;
+mod limits;
 mod reconcile;
 mod run;
 mod state;

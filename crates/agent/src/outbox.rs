@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use crate::spool::Spool;
 
+/// Most bytes on their way at once, whatever the server would take.
+const MOST_FLYING: usize = 1 << 20;
+
 /// A stream on its way to the server.
 #[derive(Debug)]
 pub struct Outbox {
@@ -124,7 +127,7 @@ impl Outbox {
     /// # Errors
     /// When the disk fails.
     pub fn next_batch(&mut self) -> io::Result<Option<Batch>> {
-        if self.flying.iter().map(|(_, _, bytes)| bytes).sum::<usize>() >= self.credit {
+        if self.flying.iter().map(|(_, _, bytes)| bytes).sum::<usize>() >= self.credit.min(MOST_FLYING) {
             return Ok(None);
         }
         let Some(batch) = self.spool.batch(self.sent)? else { return Ok(None) };

@@ -6,23 +6,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustls::ClientConfig;
-use sekisho_agent::connection::{Connection, Heard};
+use sekisho_agent::backoff::Backoff;
+use sekisho_agent::connection::{CertificateOver, Connection, Heard};
 use sekisho_agent::enrol::Identity;
 use sekisho_arm::resource::diff_patch;
-use sekisho_link::facts::facts_hash;
+use sekisho_link::duplicate::Lineage;
+use sekisho_link::facts::{Clock, facts_hash};
 use sekisho_link::message::{Report, ReportOutcome, ToAgent, ToServer};
 use sekisho_link::pki;
 use sekisho_link::stream::Stream;
 use sekisho_link::{CommandKey, DesiredDocument, SignedDesired};
 use sekisho_nsg::agent::Watcher;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use zeroize::Zeroizing;
 
+use crate::clock::ServerClock;
 use crate::facts;
-use crate::journal::Journal;
+use crate::journal::{Journal, fresh_epoch};
+use crate::limits;
 use crate::reconcile::Reconciler;
 use crate::state::State;
 
@@ -32,6 +35,8 @@ const BEAT: Duration = Duration::from_secs(30);
 const WATCHDOG: Duration = Duration::from_secs(120);
 /// The rules are compared with what they should be this often, beside every change that the kernel tells of.
 const CHECK: Duration = Duration::from_secs(60);
+/// Without a connection it is looked this often whether the machine has joined again.
+const LOOK: Duration = Duration::from_secs(1);
 /// What can wait is made durable, and sent, this often.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -53,6 +58,10 @@ pub(crate) async fn run(state: State, settings: Settings) -> anyhow::Result<()> 
     let Some(identity) = state.identity()? else {
         bail!("this machine has not joined yet; run 'sekisho-agent join' first");
     };
+    let Some(_one) = state.lock()? else { bail!("another agent runs on this state already") };
+    if let Err(why) = limits::confine() {
+        tracing::warn!(why, "nothing limits what the agent may use of this machine");
+    }
     let reconciler = Reconciler::recover(state.clone(), settings.confirm_seconds).await?;
     let mut agent = Agent::new(state, identity, reconciler)?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -75,12 +84,19 @@ struct Agent {
     /// The facts the server has, with their hash.
     told: Option<(Value, String)>,
     journal: Journal,
+    /// Names this process, so that two machines with one key can be told apart.
+    process: String,
+    /// Connections opened, by this process and those before it.
+    connections: u64,
+    clock: ServerClock,
 }
 
 /// Why a connection ended.
 enum Ended {
     /// Try again, not before this pause if one is given.
     Retry(Option<Duration>),
+    /// It has another certificate; try again at once.
+    Renewed,
     /// The server does not want this agent any more.
     Dismissed(String),
 }
@@ -93,6 +109,7 @@ impl Agent {
         let mut journal =
             Journal::open(state.dir(), &facts::boot_id()).context("opening the spool of events")?;
         journal.note(Stream::Security, "agent.started", json!({"version": env!("CARGO_PKG_VERSION")}));
+        let connections = state.connections()?;
         Ok(Self {
             state,
             identity,
@@ -103,6 +120,9 @@ impl Agent {
             renewing: None,
             told: None,
             journal,
+            process: fresh_epoch()?.to_string(),
+            connections,
+            clock: ServerClock::default(),
         })
     }
 
@@ -113,21 +133,16 @@ impl Agent {
 
     async fn live(&mut self, cap: Duration) -> anyhow::Result<()> {
         self.resume().await?;
-        let mut pause = Duration::from_secs(1);
+        let mut backoff = Backoff::new(cap);
         loop {
             let began = Instant::now();
             self.journal.disconnected();
-            let ended = match Connection::open(&self.identity.address, self.tls.clone()).await {
-                Ok(connection) => self.talk(connection).await.unwrap_or_else(|error| {
-                    tracing::warn!(error = format!("{error:#}"), "the link broke");
-                    Ended::Retry(None)
-                }),
-                Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "the server was not reached");
-                    Ended::Retry(None)
-                }
-            };
+            let ended = self.hold().await.unwrap_or_else(|error| {
+                tracing::warn!(error = format!("{error:#}"), "there is no link to the server");
+                Ended::Retry(None)
+            });
             let least = match ended {
+                Ended::Renewed => continue,
                 Ended::Dismissed(why) => {
                     tracing::error!(why, "the server has dismissed this machine; its rules stay as they are");
                     Some(cap)
@@ -135,12 +150,46 @@ impl Agent {
                 Ended::Retry(least) => least,
             };
             if began.elapsed() > Duration::from_secs(60) {
-                pause = Duration::from_secs(1);
+                backoff.reset();
             }
-            // Decorrelated jitter: machines that lost the server together do not come back together.
-            pause = jitter(Duration::from_secs(1), pause * 3).min(cap);
+            let pause = backoff.next_pause();
             self.idle(least.unwrap_or(pause).min(cap)).await?;
         }
+    }
+
+    /// Holds one connection for as long as it lasts.
+    async fn hold(&mut self) -> anyhow::Result<Ended> {
+        match Connection::open(&self.identity.address, self.tls.clone()).await {
+            Ok(connection) => self.talk(connection).await,
+            Err(error) if error.is::<CertificateOver>() => {
+                tracing::info!("the certificate is over; the server is asked for another one");
+                let (identity, tls) = self.identity.renew().await?;
+                self.take_up(identity, tls)?;
+                Ok(Ended::Renewed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes on with another certificate.
+    fn take_up(&mut self, identity: Identity, tls: ClientConfig) -> anyhow::Result<()> {
+        self.state.keep_identity(&identity)?;
+        (self.identity, self.tls, self.renewing) = (identity, Arc::new(tls), None);
+        tracing::info!("the certificate was renewed");
+        Ok(())
+    }
+
+    /// Goes on as what this machine has become when a person had it join again.
+    fn rejoined(&mut self) -> anyhow::Result<bool> {
+        let Some(now) = self.state.identity()?.filter(|i| i.certificate != self.identity.certificate) else {
+            return Ok(false);
+        };
+        (self.command_key, self.tls) = (CommandKey::parse(&now.command_key)?, Arc::new(now.tls()?));
+        (self.identity, self.renewing, self.told) = (now, None, None);
+        self.journal =
+            Journal::open(self.state.dir(), &facts::boot_id()).context("opening the spool of events")?;
+        tracing::info!("this machine has joined again");
+        Ok(true)
     }
 
     /// A document that was received but neither confirmed nor given up is applied now.
@@ -166,13 +215,17 @@ impl Agent {
         Ok(report)
     }
 
-    /// Waits for the next attempt and keeps the rules meanwhile.
+    /// Waits for the next attempt, or until this machine has joined again, and keeps the rules meanwhile.
     async fn idle(&mut self, pause: Duration) -> anyhow::Result<()> {
         let end = sleep(pause);
+        let mut look = interval(LOOK);
         tokio::pin!(end);
         loop {
             tokio::select! {
                 () = &mut end => return Ok(()),
+                _ = look.tick() => if self.rejoined()? {
+                    return Ok(());
+                },
                 changed = self.watcher.changed() => {
                     changed?;
                     if let Some(report) = self.reconciler.repair().await? {
@@ -191,6 +244,7 @@ impl Agent {
             generation: self.known()?,
             report: self.reconciler.last_report()?,
             facts_hash: self.told.as_ref().map(|(_, hash)| hash.clone()),
+            lineage: self.lineage(),
         };
         connection.send(&hello).await?;
         tracing::info!(server = self.identity.address, "connected");
@@ -227,6 +281,15 @@ impl Agent {
         }
     }
 
+    /// What is said of this connection. A disk that does not take the count must not keep the agent from connecting.
+    fn lineage(&mut self) -> Lineage {
+        self.connections += 1;
+        if let Err(error) = self.state.keep_connections(self.connections) {
+            tracing::error!(%error, "the count of connections was not kept");
+        }
+        Lineage { hostname: facts::hostname(), process: self.process.clone(), connections: self.connections }
+    }
+
     async fn mend(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
         if let Some(report) = self.reconciler.repair().await? {
             self.state.keep_report(&report)?;
@@ -237,7 +300,7 @@ impl Agent {
     }
 
     async fn beat(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
-        let now = facts::collect().await;
+        let now = facts::collect(self.clock.beside()).await;
         match &self.told {
             Some((before, base)) => match diff_patch(before, &now) {
                 None => connection.send(&ToServer::Alive).await?,
@@ -251,13 +314,19 @@ impl Agent {
             },
             None => self.tell_all(connection, now).await?,
         }
-        let left = pki::not_after(&self.identity.certificate)? - OffsetDateTime::now_utc();
+        let left = pki::not_after(&self.identity.certificate)? - self.clock.now();
         if left < pki::AGENT_CERTIFICATE / 2 && self.renewing.is_none() {
             let (key, csr) = pki::request()?;
             connection.send(&ToServer::Renew { csr }).await?;
             self.renewing = Some(key);
         }
         Ok(())
+    }
+
+    /// What the server was told of this machine's clock.
+    fn told_clock(&self) -> Option<Clock> {
+        let (facts, _) = self.told.as_ref()?;
+        serde_json::from_value(facts.get("clock")?.clone()).ok()
     }
 
     async fn tell_all(&mut self, connection: &mut Connection, facts: Value) -> anyhow::Result<()> {
@@ -269,13 +338,18 @@ impl Agent {
 
     async fn take(&mut self, connection: &mut Connection, message: ToAgent) -> anyhow::Result<()> {
         match message {
-            ToAgent::Welcome { facts_hash: known, streams } => {
+            ToAgent::Welcome { facts_hash: known, streams, now } => {
+                self.clock.heard(now);
                 self.journal.connected(&streams);
                 if known.is_none() || known.as_ref() != self.told.as_ref().map(|(_, hash)| hash) {
-                    self.tell_all(connection, facts::collect().await).await?;
+                    self.tell_all(connection, facts::collect(self.clock.beside()).await).await?;
+                } else if self.told_clock() != self.clock.beside() {
+                    self.beat(connection).await?;
                 }
             }
-            ToAgent::NeedFacts => self.tell_all(connection, facts::collect().await).await?,
+            ToAgent::NeedFacts => {
+                self.tell_all(connection, facts::collect(self.clock.beside()).await).await?
+            }
             ToAgent::Desired(signed) => self.obey(connection, signed).await?,
             ToAgent::Certificate { certificate, ca } => self.renewed(certificate, ca)?,
             ToAgent::Acknowledged { stream, epoch, upto, credit } => {
@@ -304,20 +378,7 @@ impl Agent {
 
     fn renewed(&mut self, certificate: String, ca: String) -> anyhow::Result<()> {
         let Some(key) = self.renewing.take() else { return Ok(()) };
-        let fresh = Identity { ca, certificate, key: key.to_string(), ..self.identity.clone() };
-        // A certificate that does not fit its key must not replace one that works.
-        self.tls = Arc::new(fresh.tls()?);
-        self.state.keep_identity(&fresh)?;
-        self.identity = fresh;
-        tracing::info!("the certificate was renewed");
-        Ok(())
+        let (identity, tls) = self.identity.renewed(certificate, &key, ca)?;
+        self.take_up(identity, tls)
     }
-}
-
-/// A random pause between two bounds.
-fn jitter(low: Duration, high: Duration) -> Duration {
-    let mut bytes = [0u8; 4];
-    let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).is_ok();
-    let share = if filled { f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX) } else { 1.0 };
-    low + high.saturating_sub(low).mul_f64(share)
 }

@@ -7,9 +7,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
 use sekisho_agent::enrol::Identity;
 use sekisho_link::SignedDesired;
 use sekisho_link::message::Report;
+use sekisho_link::stream::Stream;
 use sekisho_nsg::agent::Digest;
 use sekisho_nsg::policy::NsgPart;
 use serde::de::DeserializeOwned;
@@ -45,6 +47,9 @@ pub(crate) struct Journal {
     /// What the kernel showed before; `None` for no table.
     pub(crate) saved: Option<Digest>,
 }
+
+/// Held by the agent that runs; its process is written into it.
+const LOCK: &str = "agent.lock";
 
 /// The state directory.
 #[derive(Debug, Clone)]
@@ -103,11 +108,65 @@ impl State {
         self.remove("journal.json")
     }
 
+    /// How many connections to the server were opened, as far as was kept.
+    pub(crate) fn connections(&self) -> Result<u64, StateError> {
+        Ok(self.read("connections.json")?.unwrap_or(0))
+    }
+    pub(crate) fn keep_connections(&self, count: u64) -> Result<(), StateError> {
+        self.write("connections.json", &count)
+    }
+
+    /// Marks this process as the one agent of this state for as long as the lock is held; `None` when there is one
+    /// already. Two would use one key and be taken for two machines.
+    pub(crate) fn lock(&self) -> Result<Option<Flock<File>>, StateError> {
+        let mut held = match self.try_lock()? {
+            Some(held) => held,
+            None => return Ok(None),
+        };
+        let noted = held.set_len(0).and_then(|()| held.write_all(std::process::id().to_string().as_bytes()));
+        noted.map_err(|e| StateError::Io(self.dir.join(LOCK), e))?;
+        Ok(Some(held))
+    }
+
+    /// The process of the agent that runs on this state.
+    pub(crate) fn running(&self) -> Result<Option<u32>, StateError> {
+        if self.try_lock()?.is_some() {
+            return Ok(None);
+        }
+        Ok(fs::read_to_string(self.dir.join(LOCK)).ok().and_then(|text| text.trim().parse().ok()))
+    }
+
+    fn try_lock(&self) -> Result<Option<Flock<File>>, StateError> {
+        let path = self.dir.join(LOCK);
+        let failed = |e: io::Error| StateError::Io(path.clone(), e);
+        let open = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        match Flock::lock(open.map_err(failed)?, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => Ok(Some(held)),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
+    }
+
+    /// Has the streams of events be numbered anew from the next start on: what another machine with a copy of this state
+    /// told meanwhile has the same numbers.
+    pub(crate) fn renumber_events(&self) -> Result<(), StateError> {
+        for stream in Stream::ALL {
+            self.remove(&format!("spool/{}/boot", stream.word()))?;
+        }
+        Ok(())
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&self) -> Result<(), StateError> {
-        for name in
-            ["identity.json", "desired.json", "confirmed.json", "report.json", "journal.json", "deadman.lock"]
-        {
+        for name in [
+            "identity.json",
+            "desired.json",
+            "confirmed.json",
+            "report.json",
+            "journal.json",
+            "connections.json",
+            "deadman.lock",
+        ] {
             self.remove(name)?;
         }
         Ok(())
@@ -165,6 +224,18 @@ mod tests {
         assert_eq!(mode(state.dir().to_owned()), 0o700);
         state.clear_journal().unwrap();
         assert_eq!(state.journal().unwrap(), None);
+    }
+
+    #[test]
+    fn one_agent_runs_on_a_state_and_is_known_by_its_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path());
+        assert_eq!(state.running().unwrap(), None);
+        let held = state.lock().unwrap().unwrap();
+        assert!(state.lock().unwrap().is_none());
+        assert_eq!(state.running().unwrap(), Some(std::process::id()));
+        drop(held);
+        assert_eq!(state.running().unwrap(), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use sekisho_agent::connection::{Connection, Heard};
 use sekisho_agent::enrol::Identity;
+use sekisho_link::duplicate::Lineage;
 use sekisho_link::message::{ToAgent, ToServer};
 use sekisho_link::stream::{Batch, Entry, Epoch, Stream};
 use serde_json::{Map, Value, json};
@@ -66,6 +67,7 @@ impl Sender {
             generation: u64::MAX >> 1,
             report: None,
             facts_hash: None,
+            lineage: Lineage::default(),
         };
         connection.send(&hello).await?;
         let epoch = Epoch(uuid::Uuid::new_v4().as_u64_pair().1);

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use sekisho_agent::backoff::Backoff;
 use sekisho_agent::connection::{Connection, Heard};
 use sekisho_agent::enrol::Identity;
 use sekisho_link::CommandKey;
+use sekisho_link::duplicate::Lineage;
 use sekisho_link::facts::facts_hash;
 use sekisho_link::message::{Report, ReportOutcome, ToAgent, ToServer};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -18,8 +20,8 @@ use crate::machine::Machine;
 
 /// A sign of life is sent this often, as by a real agent.
 const BEAT: Duration = Duration::from_secs(30);
-/// How long it waits before it tries again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The longest it waits before it tries again.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// What an agent tells the fleet.
 pub enum Event {
@@ -53,12 +55,21 @@ pub struct Agent {
 
 /// Why a connection ended.
 enum Ended {
-    /// It is to connect again, not before this pause.
-    Again(Duration),
+    /// It is to connect again, not before this pause if one is given.
+    Again(Option<Duration>),
     /// A new round began.
     NewRound,
     /// The server said so.
     Dismissed(String),
+}
+
+impl Ended {
+    fn bye(reason: String, retry_after: Option<u32>) -> Ended {
+        match retry_after {
+            None => Ended::Dismissed(reason),
+            Some(seconds) => Ended::Again(Some(Duration::from_secs(seconds.into()))),
+        }
+    }
 }
 
 impl Agent {
@@ -80,22 +91,27 @@ impl Agent {
     /// Lives for ever, or until the server dismisses it. `gate` limits how many connect at the same time; a new number
     /// in `round` makes it drop its connection and connect again at once.
     pub async fn live(mut self, gate: Arc<Semaphore>, mut round: watch::Receiver<u64>) {
+        let mut backoff = Backoff::new(PAUSE);
         loop {
             let now = *round.borrow_and_update();
             let ended = match self.connect(&gate, now).await {
-                Ok(connection) => self.talk(connection, &mut round).await,
+                Ok(Ok(connection)) => {
+                    backoff.reset();
+                    self.talk(connection, &mut round).await
+                }
+                Ok(Err(ended)) => Ok(ended),
                 Err(error) => Err(error),
             };
             match ended {
                 Ok(Ended::NewRound) => {}
-                Ok(Ended::Again(pause)) => sleep(pause).await,
+                Ok(Ended::Again(pause)) => sleep(pause.unwrap_or_else(|| backoff.next_pause())).await,
                 Ok(Ended::Dismissed(reason)) => {
                     self.tell(Event::Dismissed(FleetError::Dismissed(self.machine.name(), reason)));
                     return;
                 }
                 Err(error) => {
                     self.tell(Event::Broke(format!("{}: {error:#}", self.machine.name())));
-                    sleep(PAUSE).await;
+                    sleep(backoff.next_pause()).await;
                 }
             }
         }
@@ -111,7 +127,7 @@ impl Agent {
     }
 
     /// Connects, says hello and tells the facts when the server does not have them.
-    async fn connect(&mut self, gate: &Semaphore, round: u64) -> anyhow::Result<Connection> {
+    async fn connect(&mut self, gate: &Semaphore, round: u64) -> anyhow::Result<Result<Connection, Ended>> {
         let _turn = gate.acquire().await?;
         let began = Instant::now();
         let mut connection = Connection::open(&self.identity.address, self.tls.clone()).await?;
@@ -121,6 +137,7 @@ impl Agent {
             generation: self.generation(),
             report: self.report.clone(),
             facts_hash: self.facts_hash.clone(),
+            lineage: self.lineage(),
         };
         connection.send(&hello).await?;
         let known = loop {
@@ -128,6 +145,7 @@ impl Agent {
                 Some(Heard::Ping) => {}
                 Some(Heard::Message(message)) => match *message {
                     ToAgent::Welcome { facts_hash, .. } => break facts_hash,
+                    ToAgent::Bye { reason, retry_after } => return Ok(Err(Ended::bye(reason, retry_after))),
                     other => anyhow::bail!("instead of a welcome: {other:?}"),
                 },
                 None => anyhow::bail!("closed before the welcome"),
@@ -137,7 +155,12 @@ impl Agent {
         if known.is_none() || known != self.facts_hash {
             self.tell_facts(&mut connection).await?;
         }
-        Ok(connection)
+        Ok(Ok(connection))
+    }
+
+    /// The connections of one simulated agent never overlap: it may leave its process unnamed.
+    fn lineage(&self) -> Lineage {
+        Lineage { hostname: self.machine.name(), ..Lineage::default() }
     }
 
     async fn tell_facts(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
@@ -155,13 +178,10 @@ impl Agent {
         loop {
             tokio::select! {
                 heard = connection.next() => match heard? {
-                    None => return Ok(Ended::Again(PAUSE)),
+                    None => return Ok(Ended::Again(None)),
                     Some(Heard::Ping) => {}
                     Some(Heard::Message(message)) => match *message {
-                        ToAgent::Bye { reason, retry_after: None } => return Ok(Ended::Dismissed(reason)),
-                        ToAgent::Bye { retry_after: Some(seconds), .. } => {
-                            return Ok(Ended::Again(Duration::from_secs(seconds.into())));
-                        }
+                        ToAgent::Bye { reason, retry_after } => return Ok(Ended::bye(reason, retry_after)),
                         ToAgent::Desired(signed) => {
                             let first = self.report.is_none();
                             let known = self.generation();

@@ -75,7 +75,7 @@ pub async fn join(
     let identities: Vec<Identity> = stream::iter((1..=count).zip(joins.iter().cycle()))
         .map(|(number, join)| async move {
             let name = Machine::new(number).name();
-            enrol(join, name.clone()).await.map_err(|e| FleetError::Enrol(name, e))
+            enrol(join, name.clone(), None).await.map_err(|e| FleetError::Enrol(name, e))
         })
         .buffered(concurrency)
         .try_collect()

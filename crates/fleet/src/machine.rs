@@ -361,7 +361,8 @@ impl Machine {
             services,
             packages: self.packages(),
             capabilities: BTreeMap::from([("nftables".to_owned(), nftables)]),
-            agent: Agent { version: env!("CARGO_PKG_VERSION").to_owned() },
+            agent: Agent { version: env!("CARGO_PKG_VERSION").to_owned(), ..Agent::default() },
+            clock: None,
         }
     }
 

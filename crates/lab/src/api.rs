@@ -55,6 +55,14 @@ impl Api {
         self.send("PUT", path, body)
     }
 
+    /// POST of a path with its api-version.
+    ///
+    /// # Errors
+    /// [`SiteError::Answer`] with the server's words.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, SiteError> {
+        self.send("POST", path, body)
+    }
+
     /// DELETE of a path with its api-version.
     ///
     /// # Errors

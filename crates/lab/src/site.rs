@@ -179,12 +179,21 @@ impl Site {
     /// # Errors
     /// When it does not come up within 30 seconds.
     pub fn start_server(&mut self) -> Result<(), SiteError> {
+        self.start_server_with(&[])
+    }
+
+    /// The same with further environment variables.
+    ///
+    /// # Errors
+    /// When it does not come up within 30 seconds.
+    pub fn start_server_with(&mut self, environment: &[(&str, &str)]) -> Result<(), SiteError> {
         let script = "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" server";
         let listener = self.listener.try_clone().map_err(io("the gateway's listener"))?;
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "sh", "-c", script])
             .arg(self.programs.join("sekisho"))
             .envs(self.environment())
+            .envs(environment.iter().copied())
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stdout(Stdio::null())
             .stderr(self.log("server")?)
@@ -281,29 +290,62 @@ impl Site {
         for (name, last) in machines {
             let host = self.lab.host(name, &format!("10.77.0.{last}/24 fd77::{last}/64"))?;
             let state = self.dir.join(format!("agent-{name}"));
-            let mut join = host
-                .command(&self.agent())
-                .arg("--state-dir")
-                .arg(&state)
-                .arg("join")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .map_err(io("sekisho-agent"))?;
-            if let Some(mut input) = join.stdin.take() {
-                input.write_all(token.trim().as_bytes()).map_err(io("sekisho-agent join"))?;
-            }
-            let output = join.wait_with_output().map_err(io("sekisho-agent join"))?;
-            if !output.status.success() {
-                let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                return Err(SiteError::Program(format!("join {name}"), words));
-            }
+            self.run_join(&host, &state, &token)?;
             let log = self.dir.join(format!("agent-{name}.log"));
             self.machines.push(Machine { host, state, agent: None, log });
             self.start_agent(name, arguments, &[])?;
         }
         Ok(())
+    }
+
+    /// Has a machine join with a join string.
+    fn run_join(&self, host: &Host, state: &Path, join_string: &str) -> Result<(), SiteError> {
+        let mut join = host
+            .command(&self.agent())
+            .arg("--state-dir")
+            .arg(state)
+            .arg("join")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(io("sekisho-agent"))?;
+        if let Some(mut input) = join.stdin.take() {
+            input.write_all(join_string.trim().as_bytes()).map_err(io("sekisho-agent join"))?;
+        }
+        let output = join.wait_with_output().map_err(io("sekisho-agent join"))?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(SiteError::Program(format!("join {}", host.name()), words));
+        }
+        Ok(())
+    }
+
+    /// Has a machine that has joined join again.
+    ///
+    /// # Errors
+    /// When it is refused, with the agent's words.
+    pub fn join_again(&self, name: &str, join_string: &str) -> Result<(), SiteError> {
+        let machine = self.machine(name)?;
+        self.run_join(&machine.host, &machine.state, join_string)
+    }
+
+    /// Makes a machine out of a copy of another one's agent, state and all, and starts it: (name, last part of the
+    /// addresses).
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn copy(&mut self, of: &str, (name, last): (&str, u8), arguments: &[&str]) -> Result<(), SiteError> {
+        let from = self.machine(of)?.state.clone();
+        let host = self.lab.host(name, &format!("10.77.0.{last}/24 fd77::{last}/64"))?;
+        let state = self.dir.join(format!("agent-{name}"));
+        let copied = Command::new("cp").arg("-a").arg(&from).arg(&state).status().map_err(io("cp"))?;
+        if !copied.success() {
+            return Err(SiteError::Program("cp -a".to_owned(), from.display().to_string()));
+        }
+        let log = self.dir.join(format!("agent-{name}.log"));
+        self.machines.push(Machine { host, state, agent: None, log });
+        self.start_agent(name, arguments, &[])
     }
 
     fn agent(&self) -> String {

@@ -15,6 +15,16 @@ const TEXT: usize = 500;
 pub mod kind {
     /// It joined.
     pub const JOINED: &str = "machine.joined";
+    /// It joined again, with a new key.
+    pub const REJOINED: &str = "machine.rejoined";
+    /// Two machines use its key.
+    pub const DUPLICATE: &str = "machine.duplicate";
+    /// Its keys were taken away, and it is to join again.
+    pub const REKEYED: &str = "machine.rekeyed";
+    /// A key that it does not use any more was shown at the door.
+    pub const FORMER_KEY: &str = "machine.formerKey";
+    /// Its disk or memory was put back to an earlier state.
+    pub const ROLLED_BACK: &str = "machine.rolledBack";
     /// It was retired.
     pub const RETIRED: &str = "machine.retired";
     /// Its agent connected.

@@ -48,6 +48,17 @@ pub struct Facts {
     pub capabilities: BTreeMap<String, Capability>,
     /// The agent itself.
     pub agent: Agent,
+    /// The machine's clock beside the server's; absent before the server has said what time it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
+}
+
+/// A machine's clock beside the server's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Clock {
+    /// Seconds that it is ahead, negative when it is behind; rounded to 10 so that its jitter is not news.
+    pub ahead_seconds: i64,
 }
 
 /// The operating system.
@@ -247,6 +258,30 @@ pub struct Capability {
 pub struct Agent {
     /// Its version.
     pub version: String,
+    /// What it may use of the machine, as the kernel says.
+    pub limits: Limits,
+}
+
+/// What the agent and all that it starts may use at most; absent where nothing limits it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Limits {
+    /// Memory in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Percent of one processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<u32>,
+    /// Processes and threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u64>,
+}
+
+impl Limits {
+    /// Whether there is any.
+    pub fn any(&self) -> bool {
+        self.memory_bytes.is_some() || self.cpu_percent.is_some() || self.tasks.is_some()
+    }
 }
 
 /// The hash by which both sides know that they mean the same facts: SHA-256 over the JSON text with sorted keys.

@@ -11,6 +11,8 @@
 //! hostile until it is parsed; a private key never leaves the machine that made it.
 
 pub mod desired;
+pub mod duplicate;
+pub mod enrolment;
 pub mod events;
 pub mod facts;
 pub mod ingest;

@@ -1,30 +1,24 @@
-//! What the server keeps about machines, and the transitions a machine goes through: joins, says hello, sends facts,
-//! reports, is retired. Each is a function over one transaction.
+//! What the server keeps about machines, and the transitions a machine goes through: connects, sends facts, reports, is
+//! retired. Each is a function over one transaction.
 
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use sekisho_arm::resource::merge_patch;
 use sekisho_arm::traits::{read_document, read_documents_between, write_document};
-use sekisho_arm::{
-    ArmError, AuditEntry, CallerRef, Listing, Outcome, PrincipalKind, Read, Resource, Scope, StoreError,
-    TypeName, Write,
-};
+use sekisho_arm::{ArmError, Listing, Read, Resource, Scope, StoreError, TypeName, Write};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
 
 use crate::desired::content_hash;
+use crate::duplicate::Duplicate;
+use crate::enrolment;
 use crate::events;
 use crate::facts::{Facts, facts_hash};
-use crate::join::{Hex, secret_hash};
-use crate::message::{JoinRequest, Report, ReportOutcome};
+use crate::message::{Report, ReportOutcome};
 use crate::outline::Outline;
-use crate::pki::Authority;
 use crate::summary::summarize;
 use crate::{DesiredDocument, SignedDesired, SigningKey};
 
@@ -40,24 +34,14 @@ pub mod kind {
     pub const DESIRED: &str = "desired";
     /// Enrolment tokens' ids by the hash of their secret.
     pub const JOIN_SECRET: &str = "join-secret";
+    /// Ids of agents whose machine is to join again, by the hash of the secret for that.
+    pub const REKEY_SECRET: &str = "rekey-secret";
 }
 
 /// A report at most this old means that the machine is online.
 pub const ONLINE: Duration = Duration::seconds(90);
 /// A report at most this old means that it is late; beyond, it is offline.
 pub const STALE: Duration = Duration::minutes(10);
-
-/// An agent that may connect.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Agent {
-    /// The machine it runs on.
-    pub machine: Scope,
-    /// SHA-256 of the keys it may use: the current one, and a renewed one until it is first used.
-    pub keys: Vec<String>,
-    /// Set when it must not connect any more.
-    pub revoked: bool,
-}
 
 /// The state of a machine.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -82,6 +66,8 @@ pub struct Machine {
     pub attached: Option<Attached>,
     /// How the newest generation it knows ended.
     pub report: Option<Report>,
+    /// Set while two machines use its key.
+    pub duplicate: Option<Duplicate>,
 }
 
 /// What is attached to a machine.
@@ -115,6 +101,8 @@ pub enum Presence {
     Stale,
     /// It has been silent for longer, or never reported.
     Offline,
+    /// Two machines use its key; nothing is taken from them or given to them.
+    Duplicate,
 }
 
 impl Machine {
@@ -140,6 +128,9 @@ impl Machine {
 
     /// The machine's presence. It is the age of the last durable report, never the state of a socket.
     pub fn presence(&self, now: OffsetDateTime) -> Presence {
+        if self.duplicate.is_some() {
+            return Presence::Duplicate;
+        }
         match self.last_report_at.map(|at| now - at) {
             Some(age) if age <= ONLINE => Presence::Online,
             Some(age) if age <= STALE => Presence::Stale,
@@ -334,160 +325,6 @@ fn named_after(nic: &Resource, machine: &Scope) -> bool {
 
 fn machine_of(nic: &Resource) -> Option<Scope> {
     Scope::parse(nic.rest.get("properties")?.get("virtualMachine")?.get("id")?.as_str()?).ok()
-}
-
-/// A machine that was let in.
-pub struct Joined {
-    /// The new agent's id.
-    pub agent: Uuid,
-    /// The machine.
-    pub machine: Scope,
-    /// Its certificate, PEM.
-    pub certificate: String,
-}
-
-/// Lets a machine in: spends one use of the enrolment token, makes the machine and its agent.
-///
-/// # Errors
-/// 401 `InvalidJoinToken` when the secret is unknown, expired or used up (one text for all, so that guessing teaches
-/// nothing); 400 when the request is malformed.
-pub async fn join(
-    tx: &mut (dyn Write + '_),
-    request: &JoinRequest,
-    authority: &Authority,
-    client: &str,
-) -> Result<Joined, ArmError> {
-    let refused = || {
-        ArmError::new(
-            401,
-            "InvalidJoinToken",
-            "The join string is unknown, expired, revoked or used up. Make a new enrolment token and try again.",
-        )
-    };
-    let secret = URL_SAFE_NO_PAD.decode(&request.secret).map_err(|_| refused())?;
-    let hash = secret_hash(&secret);
-    let token_id: Scope = read_document(tx.as_read(), kind::JOIN_SECRET, &hash).await?.ok_or_else(refused)?;
-    let mut token = tx.get(&token_id).await?.ok_or_else(refused)?;
-    let properties = token.properties();
-    let number = |key: &str| properties.get(key).and_then(Value::as_i64).unwrap_or(0);
-    let expires = properties.get("expiresAt").and_then(Value::as_str).unwrap_or_default();
-    let expires = OffsetDateTime::parse(expires, &time::format_description::well_known::Rfc3339)
-        .map_err(|_| refused())?;
-    if tx.now() >= expires || number("uses") >= number("maxUses") {
-        return Err(refused());
-    }
-    let agent = Uuid::now_v7();
-    let signed = authority
-        .agent(&request.csr, agent, tx.now())
-        .map_err(|e| ArmError::bad("InvalidCertificateRequest", format!("{e}.")).target("csr"))?;
-    let group = token.id.group_scope().ok_or_else(ArmError::internal)?;
-    let name = free_name(tx, &group, &request.hostname).await?;
-    let machine = group.resource_in("Microsoft.Compute", "virtualMachines", &name).map_err(|e| {
-        ArmError::bad("InvalidHostName", format!("The host name cannot name a machine: {e}."))
-            .target("hostname")
-    })?;
-    let uses = number("uses") + 1;
-    token.properties_mut().insert("uses".into(), uses.into());
-    let location = token.location.clone().unwrap_or_else(|| "home".to_owned());
-    let tags = properties.get("machineTags").and_then(Value::as_object).cloned().unwrap_or_default();
-    tx.put(token).await?;
-    let now = tx.now();
-    let vm = Resource {
-        id: machine.clone(),
-        type_name: vm_type(),
-        location: Some(location),
-        tags: Some(tags),
-        etag: String::new(),
-        sequence: 0,
-        created_at: now,
-        changed_at: now,
-        rest: Map::from_iter([(
-            "properties".to_owned(),
-            json!({"vmId": agent.to_string(), "osProfile": {"computerName": request.hostname}}),
-        )]),
-    };
-    tx.put(vm).await?;
-    let key = Hex(&signed.spki).to_string();
-    let record = Agent { machine: machine.clone(), keys: vec![key], revoked: false };
-    write_document(tx, kind::AGENT, &agent.to_string(), &record).await?;
-    let state = Machine { agent: agent.to_string(), last_report_at: Some(now), ..Machine::default() };
-    write_document(tx, kind::MACHINE, &machine.key(), &state).await?;
-    let told = json!({"hostname": request.hostname, "agentId": agent.to_string(), "clientIpAddress": client});
-    events::happened(tx, &machine, events::kind::JOINED, told).await?;
-    tx.audit(AuditEntry {
-        operation: "Sekisho.Fleet/machines/join/action".to_owned(),
-        resource_id: machine.to_string(),
-        caller: CallerRef { object_id: agent.to_string(), kind: PrincipalKind::Agent, name: name.clone() },
-        outcome: Outcome::Succeeded,
-        detail: "Created".to_owned(),
-        correlation_id: Uuid::new_v4().to_string(),
-        authorization: Some(json!({"evidence": {"enrolmentToken": token_id.to_string()}})),
-        http: Some(json!({"clientIpAddress": client, "method": "POST"})),
-    })
-    .await?;
-    Ok(Joined { agent, machine, certificate: signed.certificate })
-}
-
-/// The host name, or the host name with a number when the group has a machine of that name.
-async fn free_name(tx: &mut (dyn Write + '_), group: &Scope, hostname: &str) -> Result<String, ArmError> {
-    let clean: String = hostname
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
-        .take(60)
-        .collect();
-    let base = if clean.is_empty() { "machine".to_owned() } else { clean };
-    for n in 1..10_000 {
-        let name = if n == 1 { base.clone() } else { format!("{base}-{n}") };
-        let id = group
-            .resource_in("Microsoft.Compute", "virtualMachines", &name)
-            .map_err(|_| ArmError::internal())?;
-        if tx.get(&id).await?.is_none() {
-            return Ok(name);
-        }
-    }
-    Err(ArmError::bad("TooManyMachines", "The group has too many machines of this name."))
-}
-
-/// The agent behind a certificate, when it may connect.
-///
-/// # Errors
-/// 403 when the agent is unknown, revoked, or uses a key it was not given.
-pub async fn admit(read: &mut (dyn Read + '_), agent: Uuid, spki: &[u8; 32]) -> Result<Agent, ArmError> {
-    let refused = || {
-        ArmError::new(403, "AgentRevoked", "This machine was retired or its key is not known. Join it again.")
-    };
-    let known: Agent = read_document(read, kind::AGENT, &agent.to_string()).await?.ok_or_else(refused)?;
-    if known.revoked || !known.keys.contains(&Hex(spki).to_string()) {
-        return Err(refused());
-    }
-    Ok(known)
-}
-
-/// Signs a fresh certificate for a connected agent and remembers its key beside the one in use.
-///
-/// # Errors
-/// 400 when the request is malformed.
-pub async fn renew(
-    tx: &mut (dyn Write + '_),
-    agent: Uuid,
-    current: &[u8; 32],
-    csr: &str,
-    authority: &Authority,
-) -> Result<String, ArmError> {
-    let mut record = admit(tx.as_read(), agent, current).await?;
-    let signed = authority
-        .agent(csr, agent, tx.now())
-        .map_err(|e| ArmError::bad("InvalidCertificateRequest", format!("{e}.")).target("csr"))?;
-    record.keys = vec![Hex(current).to_string(), Hex(&signed.spki).to_string()];
-    write_document(tx, kind::AGENT, &agent.to_string(), &record).await?;
-    events::happened(
-        tx,
-        &record.machine,
-        events::kind::RENEWED,
-        json!({"key": Hex(&signed.spki).to_string()}),
-    )
-    .await?;
-    Ok(signed.certificate)
 }
 
 /// The state of a machine, complete.
@@ -697,10 +534,7 @@ pub async fn retire(
         observer.retire(tx, vm).await?;
     }
     let state: Machine = read_document(tx.as_read(), kind::MACHINE, &key).await?.unwrap_or_default();
-    if let Some(mut agent) = read_document::<Agent>(tx.as_read(), kind::AGENT, &state.agent).await? {
-        agent.revoked = true;
-        write_document(tx, kind::AGENT, &state.agent, &agent).await?;
-    }
+    enrolment::revoke(tx, &state.agent).await?;
     for kind in [kind::MACHINE, kind::FACTS, kind::DESIRED] {
         tx.remove_document(kind, &key).await?;
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::SignedDesired;
+use crate::duplicate::Lineage;
 use crate::stream::{Batch, Epoch, Stream};
 
 /// Largest frame accepted, in bytes.
@@ -27,6 +28,9 @@ pub struct JoinRequest {
     pub csr: String,
     /// The machine's host name.
     pub hostname: String,
+    /// The ARM id of the machine that it is already, when it joins again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
 }
 
 /// The answer to a join.
@@ -43,6 +47,23 @@ pub struct JoinAnswer {
     pub ca: String,
     /// The server's command key, base64.
     pub command_key: String,
+}
+
+/// `POST /link/renew`: an agent whose certificate is over asks for another one.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewRequest {
+    /// A certificate signing request, PEM, for a new key.
+    pub csr: String,
+}
+
+/// The answer to that.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RenewAnswer {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The CA, PEM.
+    pub ca: String,
 }
 
 /// From agent to server.
@@ -62,6 +83,9 @@ pub enum ToServer {
         report: Option<Report>,
         /// The hash of the facts the server was last sent.
         facts_hash: Option<String>,
+        /// What the agent says of its own life.
+        #[serde(default)]
+        lineage: Lineage,
     },
     /// All facts.
     Facts {
@@ -141,6 +165,9 @@ pub enum ToAgent {
         /// How far the streams have got; empty when the server takes none.
         #[serde(default)]
         streams: BTreeMap<Stream, StreamState>,
+        /// The server's clock, in milliseconds since 1970.
+        #[serde(default)]
+        now: Option<i64>,
     },
     /// Everything of a stream up to a number is kept.
     Acknowledged {

@@ -15,13 +15,19 @@ use zeroize::Zeroizing;
 
 /// How long an agent's certificate is good.
 pub const AGENT_CERTIFICATE: Duration = Duration::hours(24);
-/// How long the server's certificate is good; browsers refuse more than 398 days.
+/// From the beginning of the server's certificate to its end; browsers refuse more than 398 days.
 pub const SERVER_CERTIFICATE: Duration = Duration::days(397);
 /// The name every server certificate carries beside the public ones: agents check it, so that the address they dial
 /// may be anything.
 pub const LINK_NAME: &str = "link.sekisho.internal";
-/// Clocks may differ by this much.
+/// How long after its end, by the server's clock, an agent's certificate still gets the agent a new one, and nothing else.
+/// A machine that was off or cut off for longer joins again.
+pub const RENEWABLE: Duration = Duration::days(30);
+/// An agent's certificate begins this long before it is made: the clocks of several servers may differ by as much.
 const SKEW: Duration = Duration::minutes(10);
+/// The server's and the authority's certificate begin this long before they are made, so that machines whose clock is
+/// behind take them, too.
+const BACKDATED: Duration = RENEWABLE;
 
 /// Something about a certificate is wrong.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,7 +65,7 @@ impl Authority {
     /// [`PkiError::Make`].
     pub fn generate(name: &str, now: OffsetDateTime) -> Result<Identity, PkiError> {
         let key = KeyPair::generate().map_err(make)?;
-        let mut params = base(name, now, Duration::days(3650));
+        let mut params = base(name, now - BACKDATED, now + Duration::days(3650));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).map_err(make)?.pem();
@@ -96,7 +102,11 @@ impl Authority {
     /// [`PkiError::Make`].
     pub fn server(&self, names: &[String], now: OffsetDateTime) -> Result<Identity, PkiError> {
         let key = KeyPair::generate().map_err(make)?;
-        let mut params = base(names.first().map_or("sekisho", String::as_str), now, SERVER_CERTIFICATE);
+        let mut params = base(
+            names.first().map_or("sekisho", String::as_str),
+            now - BACKDATED,
+            now - BACKDATED + SERVER_CERTIFICATE,
+        );
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -120,7 +130,7 @@ impl Authority {
     pub fn agent(&self, csr: &str, agent: Uuid, now: OffsetDateTime) -> Result<SignedAgent, PkiError> {
         let request =
             CertificateSigningRequestParams::from_pem(csr).map_err(|e| PkiError::Read(e.to_string()))?;
-        let mut params = base(&format!("agent {agent}"), now, AGENT_CERTIFICATE);
+        let mut params = base(&format!("agent {agent}"), now - SKEW, now + AGENT_CERTIFICATE);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let uri = format!("spiffe://sekisho/agent/{agent}");
@@ -141,13 +151,13 @@ pub struct SignedAgent {
     pub spki: [u8; 32],
 }
 
-fn base(name: &str, now: OffsetDateTime, good_for: Duration) -> CertificateParams {
+fn base(name: &str, from: OffsetDateTime, until: OffsetDateTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.distinguished_name.push(DnType::OrganizationName, "Sekisho");
-    params.not_before = now - SKEW;
-    params.not_after = now + good_for;
+    params.not_before = from;
+    params.not_after = until;
     params
 }
 
@@ -212,18 +222,22 @@ pub fn agent_of(der: &[u8]) -> Result<(Uuid, [u8; 32]), PkiError> {
     Ok((agent.ok_or_else(|| PkiError::Read("it names no agent".to_owned()))?, spki_pin(der)?))
 }
 
-/// When a certificate ends.
+/// When a certificate begins and ends.
+///
+/// # Errors
+/// [`PkiError::Read`].
+pub fn validity(der: &[u8]) -> Result<(OffsetDateTime, OffsetDateTime), PkiError> {
+    let (_, parsed) = X509Certificate::from_der(der).map_err(|e| PkiError::Read(e.to_string()))?;
+    let validity = parsed.validity();
+    Ok((validity.not_before.to_datetime(), validity.not_after.to_datetime()))
+}
+
+/// When the first certificate of a PEM text ends.
 ///
 /// # Errors
 /// [`PkiError::Read`].
 pub fn not_after(pem: &str) -> Result<OffsetDateTime, PkiError> {
-    end_of(&first_der(pem)?)
-}
-
-/// When a certificate, DER, ends.
-pub(crate) fn end_of(der: &[u8]) -> Result<OffsetDateTime, PkiError> {
-    let (_, parsed) = X509Certificate::from_der(der).map_err(|e| PkiError::Read(e.to_string()))?;
-    Ok(parsed.validity().not_after.to_datetime())
+    Ok(validity(&first_der(pem)?)?.1)
 }
 
 #[cfg(test)]

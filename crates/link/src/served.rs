@@ -48,7 +48,7 @@ impl Served {
     pub fn not_after(&self) -> Result<OffsetDateTime, PkiError> {
         let shown = self.shown();
         let leaf = shown.end_entity_cert().map_err(|e| PkiError::Read(e.to_string()))?;
-        pki::end_of(leaf)
+        Ok(pki::validity(leaf)?.1)
     }
 
     fn shown(&self) -> Arc<CertifiedKey> {

@@ -20,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::process::Process;
 use crate::{http as web, signin};
 
 const SOCKET: &str = "admin.sock";
@@ -115,6 +116,7 @@ async fn status(State(app): State<Arc<App>>) -> Response {
         "tenantId": app.tenant,
         "subscriptionId": app.subscription,
         "connectedAgents": app.agents.count(),
+        "openFilesAllowed": Process::of_this_moment().most_files,
         "authority": app.authority.certificate(),
     })))
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::access::Access;
 use crate::config::Config;
 use crate::installer::Installer;
+use crate::link::Admission;
 use crate::metrics::Metrics;
 use crate::signin::Identity;
 
@@ -53,6 +54,8 @@ pub struct App {
     pub installer: Installer,
     /// Counters of what happens.
     pub metrics: Metrics,
+    /// How many agents come in at a time.
+    pub admission: Admission,
 }
 
 /// Wakes the task of a live agent connection.
@@ -60,41 +63,36 @@ pub type Wake = mpsc::Sender<()>;
 
 /// The live connections of agents. Only for waking them: what to say is read from the database.
 #[derive(Default)]
-pub struct Agents(Mutex<HashMap<String, (Uuid, Wake)>>);
+pub struct Agents(Mutex<HashMap<String, Vec<(Uuid, Wake)>>>);
 
 impl Agents {
-    /// Remembers a connection; an older one of the same machine is woken, sees that it was replaced, and ends.
+    /// Remembers a connection of a machine. There is more than one while one takes the place of another.
     pub fn enter(&self, machine_key: &str, connection: Uuid, wake: Wake) {
-        let old = self.lock().insert(machine_key.to_owned(), (connection, wake));
-        if let Some((_, wake)) = old {
-            // A full queue wakes it as well.
-            let _ = wake.try_send(());
-        }
+        self.lock().entry(machine_key.to_owned()).or_default().push((connection, wake));
     }
 
-    /// Forgets a connection, unless a newer one took its place.
+    /// Forgets a connection.
     pub fn leave(&self, machine_key: &str, connection: Uuid) {
         let mut all = self.lock();
-        if all.get(machine_key).is_some_and(|(c, _)| *c == connection) {
-            all.remove(machine_key);
+        if let Some(own) = all.get_mut(machine_key) {
+            own.retain(|(c, _)| *c != connection);
+            if own.is_empty() {
+                all.remove(machine_key);
+            }
         }
     }
 
-    /// Whether this is the machine's newest connection.
-    pub fn is_current(&self, machine_key: &str, connection: Uuid) -> bool {
-        self.lock().get(machine_key).is_some_and(|(c, _)| *c == connection)
-    }
-
-    /// Wakes a machine's connection.
+    /// Wakes a machine's connections.
     pub fn wake(&self, machine_key: &str) {
-        if let Some((_, wake)) = self.lock().get(machine_key) {
+        for (_, wake) in self.lock().get(machine_key).into_iter().flatten() {
+            // A full queue wakes it as well.
             let _ = wake.try_send(());
         }
     }
 
     /// Wakes all connections.
     pub fn wake_all(&self) {
-        for (_, wake) in self.lock().values() {
+        for (_, wake) in self.lock().values().flatten() {
             let _ = wake.try_send(());
         }
     }
@@ -104,7 +102,7 @@ impl Agents {
         self.lock().len()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Uuid, Wake)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<(Uuid, Wake)>>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -213,6 +213,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         installer: Installer::new(config.agents_dir.clone()),
         served: certificates.clients(),
         metrics: Metrics::default(),
+        admission: link::Admission::default(),
         store,
         lake,
         config,

@@ -13,23 +13,23 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
-use sekisho_link::{pki, tls};
+use sekisho_link::tls;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::http::Peer;
-use crate::link;
+use crate::link::{self, Certified};
 use crate::metrics::Handshake;
 
-/// How long a TLS handshake may take.
+/// How long the beginning of a TLS handshake may take, and how long its rest.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a request's head may take: slow clients do not hold a connection for ever.
 const HEAD: Duration = Duration::from_secs(20);
-/// Handshakes at once; more wait in the listen queue.
+/// Connections at once that have not said who they are; more wait in the listen queue.
 const HANDSHAKES: usize = 256;
 
 /// The TLS configurations.
@@ -83,17 +83,15 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router
         };
         let (app, tls, router) = (app.clone(), tls.clone(), router.clone());
         tokio::spawn(async move {
-            let shaken = timeout(HANDSHAKE, handshake(stream, &tls)).await;
-            drop(permit);
+            let shaken = handshake(&app, stream, &tls, permit).await;
             app.metrics.shaken(match &shaken {
-                Ok(Ok(_)) => Handshake::Done,
-                Ok(Err(_)) => Handshake::Failed,
-                Err(_) => Handshake::TimedOut,
+                Ok(_) => Handshake::Done,
+                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Handshake::TimedOut,
+                Err(_) => Handshake::Failed,
             });
             match shaken {
-                Ok(Ok(stream)) => connection(app, stream, peer, router).await,
-                Ok(Err(error)) => tracing::debug!(%error, client = %peer, "a TLS handshake failed"),
-                Err(_) => tracing::debug!(client = %peer, "a TLS handshake took too long"),
+                Ok(stream) => connection(app, stream, peer, router).await,
+                Err(error) => tracing::debug!(%error, client = %peer, "a TLS handshake failed"),
             }
         });
     }
@@ -101,22 +99,35 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router
 
 type Stream = tokio_rustls::server::TlsStream<TcpStream>;
 
-async fn handshake(stream: TcpStream, tls: &Tls) -> std::io::Result<Stream> {
+/// The handshake. Agents wait for their turn with it, and not in the place of those who have not said who they are.
+async fn handshake(
+    app: &App,
+    stream: TcpStream,
+    tls: &Tls,
+    permit: OwnedSemaphorePermit,
+) -> std::io::Result<Stream> {
     stream.set_nodelay(true)?;
-    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let begin = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
+    let start = timeout(HANDSHAKE, begin).await??;
     let asks = |name: &[u8]| start.client_hello().alpn().is_some_and(|mut all| all.any(|p| p == name));
-    let config = match (asks(tls::ALPN), asks(tls::ALPN_JOIN)) {
-        (true, _) => &tls.agents,
-        (false, true) => &tls.joining,
-        (false, false) => &tls.clients,
-    };
-    start.into_stream(config.clone()).await
+    let (agent, joining) = (asks(tls::ALPN), asks(tls::ALPN_JOIN));
+    if !agent {
+        let config = if joining { &tls.joining } else { &tls.clients };
+        let shaken = timeout(HANDSHAKE, start.into_stream(config.clone())).await?;
+        drop(permit);
+        return shaken;
+    }
+    drop(permit);
+    if !app.admission.handshake().await {
+        return Err(std::io::Error::other("too many agents come in at the same time"));
+    }
+    timeout(HANDSHAKE, start.into_stream(tls.agents.clone())).await?
 }
 
 async fn connection(app: Arc<App>, stream: Stream, peer: SocketAddr, router: Router) {
     let (_, session) = stream.get_ref();
     let is_link = session.alpn_protocol() == Some(tls::ALPN);
-    let agent = session.peer_certificates().and_then(|c| c.first()).map(|c| pki::agent_of(c));
+    let agent = session.peer_certificates().and_then(|c| c.first()).and_then(|c| Certified::read(c));
     let io = TokioIo::new(stream);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
@@ -126,15 +137,15 @@ async fn connection(app: Arc<App>, stream: Stream, peer: SocketAddr, router: Rou
         .keep_alive_interval(Duration::from_secs(60))
         .max_concurrent_streams(100);
     let served = if is_link {
-        let Some(Ok(identity)) = agent else {
+        let Some(certified) = agent else {
             tracing::warn!(client = %peer, "a link connection without an agent's certificate");
             return;
         };
         let service = service_fn(move |request: http::Request<Incoming>| {
-            let app = app.clone();
+            let (app, certified) = (app.clone(), certified.clone());
             async move {
                 Ok::<_, std::convert::Infallible>(
-                    link::agent_request(app, identity, Peer(peer), request).await,
+                    link::agent_request(app, certified, Peer(peer), request).await,
                 )
             }
         });

@@ -35,6 +35,7 @@ const application = { id: 'a', appId: 'b', displayName: 'ci' } as Application
 const writes: Record<string, Write> = {
   createToken: fleet.createToken({ group, name: 't', ttlSeconds: 60, maxUses: 1, machineTags: {} }),
   createResourceGroup: fleet.createResourceGroup(subscription, 'rg', 'japaneast'),
+  rekeyMachine: fleet.rekeyMachine(`${group.id}/providers/Microsoft.Compute/virtualMachines/vm`),
   createNsg: network.createNsg(group, 'nsg'),
   createAssignment: authorization.createAssignment(
     { scope: subscription, roleDefinitionId: 'r', principalId: 'p', principalType: 'User' },

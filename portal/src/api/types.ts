@@ -44,6 +44,8 @@ export type Invitation = Schema<'Invitation'>
 // === fleet ===
 
 export type MachineStatus = Schema<'Presence'>
+export type Duplicate = Schema<'Duplicate'>
+export type RekeyedMachine = Schema<'RekeyedMachine'>
 export type NetworkState = Schema<'ConvergenceState'>
 export type NetworkStatus = Schema<'Convergence'>
 export type Machine = Schema<'MachineRow'>

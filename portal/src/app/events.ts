@@ -16,14 +16,17 @@ const pollEveryMs = 60_000
 const probeEveryMs = { first: 1_000, most: 8_000 }
 /** A fleet of thousands reports all the time: lists are asked for at most this often. */
 const listEveryMs: Record<string, number> = { [types.activity]: 3_000 }
-const machinesEveryMs = { few: 700, many: 5_000 }
+const machinesEveryMs = { few: 700, many: 5_000, manyReports: 30_000 }
 const manyMachines = 1_000
+
+/** What the server calls a machine's state beside the resource, which every report changes. */
+const report = 'machine'
 
 /** What else is out of date when a resource of this type changes. */
 const alsoChanged: Record<string, string[]> = {
   facts: [types.machine, types.machineRow],
-  // How far a machine is with its rules is kept beside it.
-  machine: [types.machine, types.machineRow],
+  // How far a machine is with its rules is kept beside it, and when it last reported.
+  [report]: [types.machine, types.machineRow],
   [types.machine]: [types.machineRow],
   [types.nsg]: [types.nic, types.effectiveRules, types.machineRow],
   [types.nic]: [types.nsg, types.effectiveRules, types.machineRow],
@@ -46,23 +49,27 @@ const setState = (state: Live['state']) => {
 const pageType = (type: string) => type.toLowerCase().split('/').slice(0, 2).join('/')
 
 export function connectEvents(client: QueryClient) {
-  const timers = new Map<string, ReturnType<typeof setTimeout>>()
+  const timers = new Map<string, { timer: ReturnType<typeof setTimeout>; dueMs: number }>()
   let source: EventSource | undefined
   let probing: ReturnType<typeof setTimeout> | undefined
   let probeMs = probeEveryMs.first
 
-  const waitMs = (type: string) => {
+  const waitMs = (type: string, cause: string) => {
     if (type !== types.machineRow) return listEveryMs[type] ?? 700
     const lists = client.getQueriesData<unknown[]>({ queryKey: [types.machineRow] })
-    return lists.some(([, rows]) => (rows?.length ?? 0) > manyMachines) ? machinesEveryMs.many : machinesEveryMs.few
+    if (!lists.some(([, rows]) => (rows?.length ?? 0) > manyMachines)) return machinesEveryMs.few
+    return cause === report ? machinesEveryMs.manyReports : machinesEveryMs.many
   }
-  const refetchSoon = (type: string) => {
-    if (timers.has(type)) return
+  const refetchSoon = (type: string, cause: string) => {
+    const dueMs = Date.now() + waitMs(type, cause) + Math.random() * 300
+    const waiting = timers.get(type)
+    if (waiting && waiting.dueMs <= dueMs) return
+    clearTimeout(waiting?.timer)
     const refetch = () => {
       timers.delete(type)
       void client.invalidateQueries({ queryKey: [type] })
     }
-    timers.set(type, setTimeout(refetch, waitMs(type) + Math.random() * 300))
+    timers.set(type, { timer: setTimeout(refetch, dueMs - Date.now()), dueMs })
   }
 
   const onChange = (event: MessageEvent<string>) => {
@@ -75,7 +82,7 @@ export function connectEvents(client: QueryClient) {
     }
     // What happens to a machine is shown at that machine only, which has just been asked again.
     if (type === types.machineEvent) return
-    for (const affected of [type, ...(alsoChanged[type] ?? []), types.activity]) refetchSoon(affected)
+    for (const affected of [type, ...(alsoChanged[type] ?? []), types.activity]) refetchSoon(affected, type)
   }
 
   /** Asks something small until there is an answer, then listens again. */
@@ -148,6 +155,6 @@ export function connectEvents(client: QueryClient) {
     clearInterval(watch)
     clearInterval(poll)
     clearTimeout(probing)
-    for (const timer of timers.values()) clearTimeout(timer)
+    for (const { timer } of timers.values()) clearTimeout(timer)
   }
 }

@@ -1,4 +1,5 @@
 import { ArrowRight, CircleCheck, EyeOff, Minus, Plus, WifiOff } from 'lucide-react'
+import { useState } from 'react'
 import type { RuleEffect } from '../api/types.ts'
 import type { Preview, ResourceChange, Write } from '../api/writes.ts'
 import { num, plural } from '../app/format.ts'
@@ -7,6 +8,7 @@ import { nameOf } from '../domain/armId.ts'
 import { difference } from '../domain/diff.ts'
 import { groupEffects } from '../domain/effects.ts'
 import { Badge } from '../ui/Badge.tsx'
+import { Button } from '../ui/Button.tsx'
 import { cx } from '../ui/cx.ts'
 import { anyText, directionText, protocolText } from './ruleText.ts'
 import { accessText, accessTone } from './status.ts'
@@ -36,6 +38,7 @@ const m = messages({
     ja: (count: number) => `閲覧権限のない ${num(count)} 台のマシンも変わります。`,
   },
   more: { en: (count: number) => `and ${num(count)} more`, ja: (count: number) => `ほか ${num(count)} 台` },
+  lines: { en: (count: number) => `${num(count)} more`, ja: (count: number) => `ほか ${num(count)} 件` },
   nothing: { en: 'Nothing would change.', ja: '変更はありません。' },
   follows: { en: 'After that', ja: 'その後の処理' },
   titled: {
@@ -52,6 +55,7 @@ const m = messages({
 })
 
 const shownMachines = 12
+const shownLines = 10
 
 /** What machines enforce depends on these. */
 const concernsMachines = ({ operation }: Write) => /^microsoft\.(network|compute)\//.test(operation)
@@ -166,6 +170,7 @@ function EffectLine({ effect }: { effect: RuleEffect }) {
 
 function ResourceDiff({ change, nameId }: { change: ResourceChange; nameId: (text: string) => string }) {
   const lines = difference(change.before, change.after)
+  const [all, setAll] = useState(false)
   return (
     <div className="overflow-hidden rounded-lg border border-line">
       <div className="flex items-center justify-between gap-2 border-b border-line bg-band px-3 py-1.5 text-sm">
@@ -174,7 +179,7 @@ function ResourceDiff({ change, nameId }: { change: ResourceChange; nameId: (tex
       </div>
       <table className="w-full table-fixed font-mono text-xs leading-5">
         <tbody>
-          {lines.map(({ path, before, after }) => (
+          {lines.slice(0, all ? undefined : shownLines).map(({ path, before, after }) => (
             <tr key={path} className="align-top">
               <th scope="row" className="w-2/5 px-3 py-1 text-left font-normal break-all text-ink-2">
                 {path.replace(/^properties\./, '')}
@@ -191,6 +196,13 @@ function ResourceDiff({ change, nameId }: { change: ResourceChange; nameId: (tex
           ))}
         </tbody>
       </table>
+      {!all && lines.length > shownLines && (
+        <div className="px-1.5 py-1">
+          <Button size="sm" variant="ghost" onPress={() => setAll(true)}>
+            {m.lines(lines.length - shownLines)}
+          </Button>
+        </div>
+      )}
     </div>
   )
 }

@@ -44,7 +44,12 @@ const m = messages({
   },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
   done: { en: 'Done', ja: '完了' },
-  run: { en: 'Run this on the machine', ja: 'マシンで次のコマンドを実行' },
+  install: { en: 'Run this on a machine without the agent', ja: 'エージェントのないマシンで実行' },
+  installWhy: {
+    en: 'It installs the agent that came with this server, whose key is named in the line, and joins.',
+    ja: 'このサーバーに付属のエージェントを入れて参加します。サーバーの鍵は行の中に書かれています。',
+  },
+  run: { en: 'Where the agent is installed already', ja: 'エージェントが入っている場合' },
   runWhy: {
     en: 'The join string is read from standard input, so it does not appear in the process list.',
     ja: '参加文字列は標準入力から読み取られるため、プロセス一覧には表示されません。',
@@ -195,7 +200,7 @@ export function ConnectPanel({ onClose }: { onClose: () => void }) {
 }
 
 function JoinCommand({ token, onClose }: { token: EnrolmentToken; onClose: () => void }) {
-  const { joinString = '', expiresAt, maxUses } = token.properties
+  const { joinString = '', installCommand = '', expiresAt, maxUses } = token.properties
   return (
     <SidePanel
       title={m.title}
@@ -208,6 +213,9 @@ function JoinCommand({ token, onClose }: { token: EnrolmentToken; onClose: () =>
       }
     >
       <div className="flex flex-col gap-3">
+        <p className="text-sm font-medium">{m.install}</p>
+        <CodeBlock label={m.install} copyLabel={m.copy} code={installCommand} />
+        <p className="text-xs text-ink-2">{m.installWhy}</p>
         <p className="text-sm font-medium">{m.run}</p>
         <CodeBlock label={m.run} copyLabel={m.copy} code={`sudo sekisho-agent join <<'EOF'\n${joinString}\nEOF`} />
         <p className="text-xs text-ink-2">{m.runWhy}</p>

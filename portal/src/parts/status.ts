@@ -6,9 +6,15 @@ export const statusText = messages({
   online: { en: 'Online', ja: 'オンライン' },
   stale: { en: 'Silent', ja: '応答なし' },
   offline: { en: 'Offline', ja: 'オフライン' },
+  duplicate: { en: 'Duplicate', ja: '重複' },
 })
 
-export const statusTone: Record<MachineStatus, Tone> = { online: 'ok', stale: 'med', offline: 'crit' }
+export const statusTone: Record<MachineStatus, Tone> = {
+  online: 'ok',
+  stale: 'med',
+  offline: 'crit',
+  duplicate: 'crit',
+}
 
 export const networkText = messages({
   applied: { en: 'Applied', ja: '適用済み' },

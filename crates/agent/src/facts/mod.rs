@@ -9,14 +9,21 @@ mod rpm;
 mod sockets;
 mod system;
 
-use sekisho_link::facts::{Agent, Facts};
+use sekisho_link::facts::{Agent, Clock, Facts};
 use serde_json::Value;
 
 pub(crate) use system::{boot_id, hostname};
 
-/// Collects everything, as the JSON that is sent.
-pub(crate) async fn collect() -> Value {
-    let facts = Facts {
+use crate::limits;
+
+/// Most entries of a list.
+const MANY: usize = 2000;
+/// Most packages.
+const MANY_PACKAGES: usize = 20_000;
+
+/// Collects everything, as the JSON that is sent. `clock` is the machine's clock beside the server's.
+pub(crate) async fn collect(clock: Option<Clock>) -> Value {
+    let mut facts = Facts {
         os: system::os(),
         kernel: system::kernel(),
         cpu: system::cpu(),
@@ -33,9 +40,38 @@ pub(crate) async fn collect() -> Value {
         services: system::services(),
         packages: packages::installed().await,
         capabilities: capability::probe().await,
-        agent: Agent { version: env!("CARGO_PKG_VERSION").to_owned() },
+        agent: Agent {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            limits: limits::in_force(std::process::id()),
+        },
+        clock,
     };
+    bound(&mut facts);
     serde_json::to_value(facts).unwrap_or_default()
+}
+
+/// Cuts what a machine could have without bound, far above what any has, so that facts always fit into a message.
+fn bound(facts: &mut Facts) {
+    facts.disks.truncate(MANY);
+    facts.mounts.truncate(MANY);
+    facts.nics.truncate(MANY);
+    facts.routes.truncate(MANY);
+    facts.sockets.truncate(MANY);
+    facts.users.truncate(MANY);
+    facts.services.truncate(MANY);
+    for nic in &mut facts.nics {
+        nic.addresses.truncate(64);
+    }
+    for mount in &mut facts.mounts {
+        for text in [&mut mount.source, &mut mount.target, &mut mount.options] {
+            *text = text.chars().take(512).collect();
+        }
+    }
+    if facts.packages.installed.len() > MANY_PACKAGES {
+        let first = std::mem::take(&mut facts.packages.installed).into_iter().take(MANY_PACKAGES);
+        facts.packages.installed = first.collect();
+        facts.packages.error = Some(format!("only the first {MANY_PACKAGES} packages are told"));
+    }
 }
 
 /// The interfaces' names and hardware addresses.

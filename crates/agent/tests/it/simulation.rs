@@ -176,7 +176,7 @@ async fn converse(
         let last = database.streams.get(&(name.clone(), s)).map(|(c, _)| c.by_epoch()).unwrap_or_default();
         (s, StreamState { last, credit: credit(s) })
     });
-    send(&mut stream, &ToAgent::Welcome { facts_hash: None, streams: streams.into() }).await?;
+    send(&mut stream, &ToAgent::Welcome { facts_hash: None, streams: streams.into(), now: None }).await?;
     loop {
         let ToServer::Events(batch) = frames.next(&mut stream).await? else { return Ok(()) };
         let (of, epoch) = (batch.stream, batch.epoch);
@@ -250,6 +250,7 @@ async fn talk(machine: &Arc<Mutex<Machine>>, boxes: &mut [Outbox], dice: &Dice) 
         generation: 0,
         report: None,
         facts_hash: None,
+        lineage: Default::default(),
     };
     send(&mut stream, &hello).await?;
     let mut frames = Frames::default();

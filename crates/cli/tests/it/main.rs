@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+mod clocks;
+mod copies;
 mod durability;
 mod installation;
 mod operations;
@@ -173,6 +175,31 @@ impl World {
                 if told == kinds { Ok(()) } else { Err(SiteError::Answer(format!("{told:?}"))) }
             })
             .unwrap();
+    }
+
+    /// What the server knows of a machine besides its rules.
+    fn known(&self, api: &Api, name: &str) -> Result<Value, SiteError> {
+        let path = format!(
+            "{}/providers/Microsoft.Compute/virtualMachines/{name}?$expand=instanceView&api-version=2024-07-01",
+            self.site.group()
+        );
+        let mut known = api.get(&path)?["properties"]["sekisho"].clone();
+        // Only what tests look at, so that a failure can be read.
+        known["facts"] = json!({"clock": known["facts"]["clock"], "agent": known["facts"]["agent"]});
+        Ok(known)
+    }
+
+    /// Waits until what the server knows of a machine is as wanted.
+    fn known_becomes(&self, api: &Api, name: &str, what: &str, good: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let known = self.known(api, name).unwrap();
+            if good(&known) {
+                return known;
+            }
+            assert!(began.elapsed() < SOON, "{what} did not come: {known}");
+            std::thread::sleep(Duration::from_millis(30));
+        }
     }
 
     fn nft(&self, host: &str, arguments: &[&str]) -> String {

@@ -10,12 +10,14 @@ const OWN: u64 = 512;
 /// The queue of connections that wait when all machines come back at once.
 const QUEUE: u64 = 1024;
 
-pub(super) fn look(machines: i64) -> Vec<Finding> {
+/// `allowed` are the descriptors of the running server; without one, those that this program may have stand for them.
+pub(super) fn look(allowed: Option<u64>, machines: i64) -> Vec<Finding> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let queue =
         std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|t| t.trim().parse().ok());
     let mut all = vec![Finding::fine(AREA, format!("Linux {}", release.trim()))];
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+    let own = || getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(_, most)| most);
+    if let Some(most) = allowed.or_else(own) {
         all.push(descriptors(most, u64::try_from(machines).unwrap_or_default()));
     }
     all.extend(queue.and_then(waiting));

@@ -92,7 +92,8 @@ pub async fn examine(config: &Config, environment: &BTreeMap<String, String>) ->
     all.extend(certificates::look(config, running.is_some()).await);
     let standing = standing.map(|s| s.standing);
     all.extend(disk::look(config, standing.as_ref()));
-    all.extend(kernel::look(standing.as_ref().map_or(0, |s| s.documents)));
+    let allowed = running.as_ref().and_then(|status| status["openFilesAllowed"].as_u64());
+    all.extend(kernel::look(allowed, standing.as_ref().map_or(0, |s| s.documents)));
     all.extend(headroom::look(config, standing.as_ref().map_or(0, |s| s.documents)));
     all
 }

@@ -8,8 +8,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use sekisho_link::duplicate::Lineage;
 use sekisho_link::join::JoinString;
-use sekisho_link::message::{JoinAnswer, Report, ReportOutcome, ToAgent, ToServer};
+use sekisho_link::message::{JoinAnswer, RenewAnswer, Report, ReportOutcome, ToAgent, ToServer};
 use sekisho_link::pki::Identity;
 use sekisho_link::{CommandKey, pki, tls};
 use serde_json::{Value, json};
@@ -35,6 +36,15 @@ pub(crate) struct Agent {
 
 /// Joins with a join string; on refusal the status and body.
 pub(crate) async fn join(join_string: &str, hostname: &str) -> Result<Agent, (u16, Value)> {
+    join_as(join_string, hostname, None).await
+}
+
+/// The same, of a machine that is one already.
+pub(crate) async fn join_as(
+    join_string: &str,
+    hostname: &str,
+    machine: Option<&str>,
+) -> Result<Agent, (u16, Value)> {
     let point = JoinString::parse(join_string).unwrap();
     let port: u16 = point.address.rsplit_once(':').unwrap().1.parse().unwrap();
     let config = Arc::new(tls::joining(point.pin).unwrap());
@@ -44,7 +54,10 @@ pub(crate) async fn join(join_string: &str, hostname: &str) -> Result<Agent, (u1
     tokio::spawn(connection);
     let (key, csr) = pki::request().unwrap();
     let secret = join_string.rsplit_once('.').unwrap().1;
-    let body = json!({"secret": secret, "csr": csr, "hostname": hostname});
+    let mut body = json!({"secret": secret, "csr": csr, "hostname": hostname});
+    if let Some(machine) = machine {
+        body["machine"] = machine.into();
+    }
     let request = Request::post("/link/join").header("host", "link.sekisho.internal");
     let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
     let response = soon("the answer to a join", sender.send_request(request)).await.unwrap();
@@ -81,8 +94,13 @@ impl Agent {
 
     /// The agent with its own key under the certificate of another authority.
     pub(crate) fn signed_by(&self, authority: &pki::Authority) -> Agent {
+        self.signed_at(authority, time::OffsetDateTime::now_utc())
+    }
+
+    /// The agent with its own key under a certificate of another time.
+    pub(crate) fn signed_at(&self, authority: &pki::Authority, at: time::OffsetDateTime) -> Agent {
         let id = uuid::Uuid::parse_str(&self.id).unwrap();
-        let signed = authority.agent(&self.csr, id, time::OffsetDateTime::now_utc()).unwrap();
+        let signed = authority.agent(&self.csr, id, at).unwrap();
         self.renewed(signed.certificate, self.identity.key.clone())
     }
 
@@ -107,6 +125,44 @@ impl Agent {
         }
     }
 
+    /// Asks for another certificate on a connection of its own; on refusal the HTTP status, 0 for none.
+    pub(crate) async fn renew(&self) -> Result<Agent, u16> {
+        let (key, csr) = pki::request().unwrap();
+        let stream = self.dial().await.map_err(|_| 0u16)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let body = Full::new(Bytes::from(json!({ "csr": csr }).to_string()));
+        let request =
+            Request::post("/link/renew").header("host", "link.sekisho.internal").body(body).unwrap();
+        let Ok(response) = soon("the answer to a renewal", sender.send_request(request)).await else {
+            return Err(0);
+        };
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        match serde_json::from_slice::<RenewAnswer>(&bytes) {
+            Ok(answer) if status == 200 => Ok(self.renewed(answer.certificate, key)),
+            _ => Err(status),
+        }
+    }
+
+    /// Opens the link and says a hello of a process with a count of connections; what the server answers first.
+    pub(crate) async fn greet(
+        &self,
+        hostname: &str,
+        process: &str,
+        connections: u64,
+    ) -> (Link, Option<ToAgent>) {
+        let mut link = self.open().await.unwrap();
+        let ToServer::Hello { version, boot_id, generation, report, facts_hash, .. } = hello(0) else {
+            unreachable!()
+        };
+        let lineage = Lineage { hostname: hostname.into(), process: process.into(), connections };
+        link.say(&ToServer::Hello { version, boot_id, generation, report, facts_hash, lineage }).await;
+        let first = link.hear().await;
+        (link, first)
+    }
+
     /// Opens the link and says hello; what the server answers first is consumed.
     pub(crate) async fn connect(&self, generation: u64) -> Link {
         let mut link = self.open().await.unwrap();
@@ -124,6 +180,7 @@ pub(crate) fn hello(generation: u64) -> ToServer {
         generation,
         report: None,
         facts_hash: None,
+        lineage: Lineage::default(),
     }
 }
 
@@ -149,6 +206,17 @@ impl Link {
                 Some(Ok(_)) => {}
             }
         }
+    }
+
+    /// Everything up to the end of the connection: the goodbye, if there was one.
+    pub(crate) async fn goodbye(&mut self) -> Option<(String, Option<u32>)> {
+        let mut last = None;
+        while let Some(message) = self.hear().await {
+            if let ToAgent::Bye { reason, retry_after } = message {
+                last = Some((reason, retry_after));
+            }
+        }
+        last
     }
 
     /// The desired documents up to one that satisfies, opened with the agent's key; that one.

@@ -512,6 +512,25 @@ async fn signing_out_or_being_removed_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn a_long_answer_is_compressed_for_who_takes_that_and_a_stream_never_is() {
+    let world = World::new().await;
+    let long = world.server.http().get("/openapi.json").await;
+    assert_eq!(long.header("content-encoding"), None);
+    let page = world.page().with("accept-encoding", "gzip");
+    let short = page.get("/openapi.json").await;
+    assert_eq!((short.status, short.header("content-encoding")), (200, Some("gzip")));
+    assert!(short.body.len() * 5 < long.body.len(), "{} of {} bytes", short.body.len(), long.body.len());
+    assert_eq!(
+        page.get("/auth/session").await.header("content-encoding"),
+        None,
+        "what is short stays as it is"
+    );
+    let (status, mut stream) = page.with("accept", "text/event-stream").stream("/api/events").await;
+    assert_eq!(status, 200);
+    hear(&mut stream, "event: hello").await;
+}
+
+#[tokio::test]
 async fn what_a_write_of_the_directory_would_do_is_told_and_not_done() {
     let world = World::new().await;
     let owner = world.page();

@@ -51,7 +51,7 @@ const gone = (id: string, before: unknown): ResourceChange => ({
 const endedSessions = (ends: (session: SessionRow) => boolean) => async () =>
   (await get<List<SessionRow>>('/auth/sessions')).value
     .filter(ends)
-    .map(({ id, userAgent, ipAddress, lastSeenAt }) => gone(id, { userAgent, ipAddress, lastSeenAt }))
+    .map(({ id, userAgent, ipAddress, lastSeenAt }) => gone(id, { displayName: ipAddress, userAgent, lastSeenAt }))
 
 export const revokeSession = ({ id, ipAddress }: SessionRow): Write<void> => ({
   method: 'DELETE',

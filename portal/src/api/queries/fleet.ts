@@ -1,9 +1,18 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
+import { nameOf } from '../../domain/armId.ts'
 import { armUrl, resourceUrl } from '../arm.ts'
 import { get, listAll, nextPage } from '../client.ts'
 import { types } from '../keys.ts'
-import type { EnrolmentToken, List, Machine, MachineEvent, ResourceGroup, VirtualMachine } from '../types.ts'
-import { resourceWrite } from '../writes.ts'
+import type {
+  EnrolmentToken,
+  List,
+  Machine,
+  MachineEvent,
+  RekeyedMachine,
+  ResourceGroup,
+  VirtualMachine,
+} from '../types.ts'
+import { resourceWrite, type Write } from '../writes.ts'
 
 export const fleetQueries = {
   machines: (subscription: string) =>
@@ -66,6 +75,26 @@ export function createToken({ group, name, ttlSeconds, maxUses, machineTags }: N
   const properties = { ttlSeconds, maxUses, ...(Object.keys(machineTags).length > 0 ? { machineTags } : {}) }
   return resourceWrite<EnrolmentToken>('PUT', id, { body: { location: group.location, properties } })
 }
+
+/** The server gives out a new key at once, so it cannot try this: whoever holds the old one is offline afterwards. */
+export const rekeyMachine = (id: string): Write<RekeyedMachine> => ({
+  method: 'POST',
+  url: armUrl(`${id}/rekey`, 'microsoft.compute'),
+  body: {},
+  operation: 'Microsoft.Compute/virtualMachines/rekey/action',
+  target: { name: nameOf(id), id },
+  foresee: async () => {
+    const { properties } = await get<VirtualMachine>(armUrl(id, 'microsoft.compute'))
+    return [
+      {
+        resourceId: id,
+        changeType: 'Modify',
+        before: { properties: { sekisho: { status: properties.sekisho?.status } } },
+        after: { properties: { sekisho: { status: 'offline' } } },
+      },
+    ]
+  },
+})
 
 export const createResourceGroup = (subscription: string, name: string, location: string) =>
   resourceWrite<ResourceGroup>('PUT', `${subscription}/resourceGroups/${name}`, { body: { location } })

@@ -99,6 +99,14 @@ function Tier({ tier, detail }: { tier: 'full' | 'partial' | 'none'; detail: str
   )
 }
 
+/** A minute is what people and logs begin to notice. */
+const noticedSeconds = 60
+
+function ClockText({ ahead }: { ahead: number }) {
+  if (Math.abs(ahead) < noticedSeconds) return m.clockRight
+  return <Badge tone="med">{(ahead > 0 ? m.clockAhead : m.clockBehind)(num(Math.abs(ahead)))}</Badge>
+}
+
 function systemItems({
   hostname,
   os,
@@ -108,6 +116,7 @@ function systemItems({
   bootedAt,
   nics,
   agent,
+  clock,
 }: Partial<Facts>): [string, React.ReactNode][] {
   const addresses = nics?.flatMap((nic) => nic.addresses) ?? []
   const items: [string, React.ReactNode][] = []
@@ -130,6 +139,15 @@ function systemItems({
       </span>,
     ])
   if (bootedAt) items.push([m.booted, `${dateTime(bootedAt)} (${ago(bootedAt)})`])
-  if (agent) items.push([m.agent, agent.version])
+  if (clock) items.push([m.clock, <ClockText key="clock" ahead={clock.aheadSeconds ?? 0} />])
+  if (agent) {
+    const { memoryBytes, cpuPercent, tasks } = agent.limits ?? {}
+    const limits = [
+      memoryBytes && m.limitMemory(bytes(memoryBytes)),
+      cpuPercent && m.limitCpu(num(cpuPercent)),
+      tasks && m.limitTasks(num(tasks)),
+    ].filter(Boolean)
+    items.push([m.agent, agent.version], [m.limits, limits.join(', ') || m.none])
+  }
   return items
 }

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { Trash2 } from 'lucide-react'
+import { KeyRound, Trash2 } from 'lucide-react'
 import { useState } from 'react'
 import { fleetQueries } from '../../api/queries/fleet.ts'
 import type { VirtualMachine } from '../../api/types.ts'
@@ -15,10 +15,12 @@ import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { Page } from '../../ui/Page.tsx'
+import { DuplicateCard } from './DuplicateCard.tsx'
 import { FactsTab } from './FactsTab.tsx'
 import { MachineOverview } from './MachineOverview.tsx'
 import { m } from './messages.ts'
 import { NetworkTab } from './NetworkTab.tsx'
+import { RekeyDialog } from './RekeyDialog.tsx'
 import { RetireDialog } from './RetireDialog.tsx'
 import { TimelineTab } from './TimelineTab.tsx'
 
@@ -36,6 +38,7 @@ export default function MachinePage({ id, tab = 'overview' }: { id: string; tab?
 
 function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
   const [retire, setRetire] = useState(false)
+  const [rekey, setRekey] = useState(false)
   const { id, name = nameOf(id) } = machine
   const state = machine.properties.sekisho
   const subtitle = state?.lastReportAt ? m.reported(ago(state.lastReportAt)) : m.neverReported
@@ -50,13 +53,20 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
       }
       subtitle={subtitle}
       actions={
-        <Button onPress={() => setRetire(true)}>
-          <Trash2 size={14} aria-hidden />
-          {m.retire}
-        </Button>
+        <>
+          <Button onPress={() => setRekey(true)}>
+            <KeyRound size={14} aria-hidden />
+            {m.rekey}
+          </Button>
+          <Button onPress={() => setRetire(true)}>
+            <Trash2 size={14} aria-hidden />
+            {m.retire}
+          </Button>
+        </>
       }
       tabs={<ResourceTabs id={id} current={tab} tabs={tabIds.map((item) => ({ id: item, label: m[item] }))} />}
     >
+      {state?.duplicate && <DuplicateCard duplicate={state.duplicate} />}
       {tab === 'network' && <NetworkTab machine={machine} />}
       {tab === 'facts' && <FactsTab facts={state?.facts} />}
       {tab === 'timeline' && <TimelineTab id={id} />}
@@ -67,6 +77,7 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
       )}
       {tab === 'json' && <JsonCard value={machine} />}
       {!['network', 'facts', 'timeline', 'activity', 'json'].includes(tab) && <MachineOverview machine={machine} />}
+      {rekey && <RekeyDialog id={id} name={name} onClose={() => setRekey(false)} />}
       {retire && <RetireDialog id={id} name={name} onClose={() => setRetire(false)} />}
     </Page>
   )

@@ -16,6 +16,11 @@ export const t = messages({
 
 const names = messages({
   'machine.joined': { en: 'Machine joined', ja: 'マシンが参加' },
+  'machine.duplicate': { en: 'Two machines use one key', ja: '2 台のマシンが同じ鍵を使用' },
+  'machine.rekeyed': { en: 'Key taken away', ja: '鍵を無効化' },
+  'machine.rejoined': { en: 'Machine joined again', ja: 'マシンが再参加' },
+  'machine.rolledBack': { en: 'Machine put back to an earlier state', ja: 'マシンが以前の状態に戻った' },
+  'machine.formerKey': { en: 'A former key was shown', ja: '以前の鍵による接続' },
   'agent.started': { en: 'Agent started', ja: 'エージェントが起動' },
   'agent.connected': { en: 'Agent connected', ja: 'エージェントが接続' },
   'agent.disconnected': { en: 'Agent disconnected', ja: 'エージェントが切断' },
@@ -37,6 +42,10 @@ export const eventName = (kind: string) => (isKind(kind) ? names[kind] : kind)
 
 const tones: Partial<Record<Kind, Tone>> = {
   'machine.joined': 'ok',
+  'machine.rejoined': 'ok',
+  'machine.duplicate': 'crit',
+  'machine.rolledBack': 'med',
+  'machine.formerKey': 'high',
   'rules.applied': 'ok',
   'agent.disconnected': 'med',
   'rules.repaired': 'high',
@@ -122,6 +131,8 @@ export function eventDetails(kind: string, data: Data): string[] {
   const lines = () => {
     switch (kind) {
       case 'machine.joined':
+      case 'machine.rejoined':
+      case 'machine.formerKey':
         return [text(data.hostname), data.clientIpAddress ? d.from(text(data.clientIpAddress)) : '']
       case 'agent.started':
       case 'agent.connected':
@@ -135,6 +146,12 @@ export function eventDetails(kind: string, data: Data): string[] {
         return [d.generation(number(data.generation)), text(data.message)]
       case 'facts.changed':
         return changes(data)
+      case 'machine.duplicate':
+        return Array.isArray(data.sightings)
+          ? data.sightings
+              .filter(isObject)
+              .map((seen) => [text(seen.hostname), text(seen.address)].filter(Boolean).join(', '))
+          : []
       case 'gap': {
         const known = (['overflow', 'damaged', 'refused', 'forgotten'] as const).find((why) => why === data.reason)
         return [d.lost(number(data.lost), known ? d[known] : text(data.reason))]

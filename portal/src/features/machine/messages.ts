@@ -30,6 +30,47 @@ export const m = messages({
   none: { en: 'None', ja: 'なし' },
   addresses: { en: 'Addresses', ja: 'アドレス' },
 
+  clock: { en: 'Clock', ja: '時計' },
+  clockRight: { en: "As the server's", ja: 'サーバーと一致' },
+  clockAhead: {
+    en: (seconds: string) => `${seconds} s ahead of the server`,
+    ja: (seconds: string) => `サーバーより ${seconds} 秒進んでいます`,
+  },
+  clockBehind: {
+    en: (seconds: string) => `${seconds} s behind the server`,
+    ja: (seconds: string) => `サーバーより ${seconds} 秒遅れています`,
+  },
+  limits: { en: 'Agent limits', ja: 'エージェントの上限' },
+  limitMemory: { en: (size: string) => `memory ${size}`, ja: (size: string) => `メモリ ${size}` },
+  limitCpu: { en: (n: string) => `CPU ${n} %`, ja: (n: string) => `CPU ${n} %` },
+  limitTasks: { en: (n: string) => `${n} processes`, ja: (n: string) => `プロセス ${n} 個` },
+
+  duplicateTitle: { en: 'Two machines use the key of this one', ja: '2 台のマシンがこのマシンの鍵を使っています' },
+  duplicateWhy: {
+    en: 'Neither is given new rules or believed, and the rules in force stay. Give the right one a new key; the others stay out.',
+    ja: 'どちらのマシンにも新しい規則は配布されず、報告も受け付けません。適用済みの規則はそのまま有効です。正しいマシンに新しい鍵を発行すると、他のマシンは接続できなくなります。',
+  },
+  seenHost: { en: 'Host name', ja: 'ホスト名' },
+  seenAddress: { en: 'Address', ja: 'アドレス' },
+  seenBoot: { en: 'Boot', ja: 'ブート ID' },
+  seenAt: { en: 'Last seen', ja: '最終確認' },
+  rekey: { en: 'New key', ja: '鍵の再発行' },
+  rekeyTitle: { en: (name: string) => `New key for ${name}`, ja: (name: string) => `${name} の鍵を再発行` },
+  rekeyWhy: {
+    en: 'The present key stops working at once. The machine on which you run the command below goes on under this name, with its history; no other one does.',
+    ja: '現在の鍵は直ちに無効になります。次のコマンドを実行したマシンが、履歴を引き継いでこの名前で稼働を続けます。',
+  },
+  rekeyDo: { en: 'Take the key away', ja: '鍵を無効にして再発行' },
+  rekeyOnce: {
+    en: 'Run this as root on the right machine and paste the join string. It is shown only now and can be used once.',
+    ja: '正しいマシンで root として実行し、参加文字列を貼り付けてください。この文字列は今回だけ表示され、1 回だけ使えます。',
+  },
+  joinCommand: { en: 'Command', ja: 'コマンド' },
+  joinString: { en: 'Join string', ja: '参加文字列' },
+  copy: { en: 'Copy', ja: 'コピー' },
+  expires: { en: (when: string) => `Good until ${when}`, ja: (when: string) => `有効期限: ${when}` },
+  close: { en: 'Close', ja: '閉じる' },
+
   rules: { en: 'Network rules', ja: 'ネットワーク規則' },
   state: { en: 'State', ja: '状態' },
   generation: { en: 'Generation', ja: '世代' },

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react'
 import { type FacetKey, facetKeys, type Facets, formatTerm, type Term } from '../../domain/machineFilter.ts'
 import { Button } from '../../ui/Button.tsx'
 import { SearchField } from '../../ui/SearchField.tsx'
-import { FacetMenu } from './FacetMenu.tsx'
+import { FacetCounts, FacetMenu } from './FacetMenu.tsx'
 import { termText } from './facetText.ts'
 import { m } from './messages.ts'
 
@@ -23,9 +23,11 @@ export function FilterBar({ query, onQuery, terms, onTerms, facets, trailing }: 
       <div className="flex items-center gap-2">
         <SearchField label={m.filter} value={query} onChange={onQuery} className="w-72" />
         <div className="flex min-w-0 flex-1 gap-1.5 overflow-x-auto [scrollbar-width:none]">
-          {usable.map((key) => (
-            <FacetMenu key={key} facet={key} values={facets[key]} terms={terms} onChange={onTerms} />
-          ))}
+          <FacetCounts value={facets}>
+            {usable.map((key) => (
+              <FacetMenu key={key} facet={key} terms={terms} onChange={onTerms} />
+            ))}
+          </FacetCounts>
         </div>
         {trailing}
       </div>

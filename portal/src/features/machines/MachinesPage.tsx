@@ -1,11 +1,11 @@
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
 import { Plus, Server } from 'lucide-react'
-import { useEffect, useEffectEvent, useMemo, useState } from 'react'
+import { useCallback, useEffect, useEffectEvent, useMemo, useState } from 'react'
 import { fleetQueries } from '../../api/queries/fleet.ts'
 import type { Machine } from '../../api/types.ts'
 import { inGroup, useScope } from '../../app/scope.ts'
-import { filterMachines, formatTerm, parseTerms, sortBy } from '../../domain/machineFilter.ts'
+import { filterMachines, formatTerm, parseTerms, sortBy, type Term } from '../../domain/machineFilter.ts'
 import { ConnectPanel } from '../../parts/ConnectPanel.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { Button } from '../../ui/Button.tsx'
@@ -78,6 +78,14 @@ function MachineGrid({ all, readAtMs, actions }: GridProps) {
     return () => clearTimeout(timer)
   }, [query])
 
+  const setTerms = useCallback(
+    (next: Term[]) =>
+      void navigate({
+        search: (old) => ({ ...old, f: next.length > 0 ? next.map(formatTerm) : undefined }),
+        replace: true,
+      }),
+    [navigate],
+  )
   const termsText = search.f?.join('\n') ?? ''
   const terms = useMemo(() => parseTerms(termsText.split('\n')), [termsText])
   const columns = useMemo(() => machineColumns(readAtMs), [readAtMs])
@@ -115,7 +123,7 @@ function MachineGrid({ all, readAtMs, actions }: GridProps) {
           query={query}
           onQuery={setQuery}
           terms={terms}
-          onTerms={(next) => set({ f: next.length > 0 ? next.map(formatTerm) : undefined })}
+          onTerms={setTerms}
           facets={facets}
           trailing={<ColumnChooser columns={columns} shown={shown} onChange={(cols) => set({ cols })} />}
         />
@@ -123,7 +131,6 @@ function MachineGrid({ all, readAtMs, actions }: GridProps) {
           label={m.title}
           rows={rows}
           columns={visible}
-          rowId={(row) => row.id}
           sort={sort}
           onSort={(next) => set({ sort: next.id, desc: next.desc || undefined })}
           onOpen={(row) => void open({ to: '/r/$', params: { _splat: row.id.slice(1) } })}

@@ -11,7 +11,7 @@ import { m } from './messages.ts'
 
 export type MachineColumn = GridColumn<Machine> & { key: (machine: Machine) => SortKey; initial: boolean }
 
-const statusOrder = { offline: 0, stale: 1, online: 2 }
+const statusOrder = { duplicate: 0, offline: 1, stale: 2, online: 3 }
 const networkOrder = { failed: 0, reverted: 1, pending: 2, none: 3, applied: 4 }
 
 /** 10.0.0.9 sorts before 10.0.0.10. */

@@ -1,44 +1,33 @@
-//! The server's end of the link: machines join over HTTPS, agents hold one WebSocket over mutual TLS.
-//!
-//! One task per connection reads from the agent and is woken when the machine's desired document changes or its agent
-//! is revoked. Whatever it says is read from the database at that moment, so that a missed wake-up costs time and
-//! never correctness.
+//! One live connection of an agent: a task that reads from it and is woken when its machine's desired document or its
+//! agent's record changes. Whatever it says is read from the database at that moment, so that a missed wake-up costs
+//! time and never correctness; whatever it is told is kept in a transaction that admits the agent first.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Extension, State};
-use axum::response::Response;
 use futures_util::{SinkExt, StreamExt};
-use http::{StatusCode, header};
-use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use sekisho_arm::traits::{read_document, write_document};
-use sekisho_arm::{ArmError, Outcome, Scope, StoreError};
+use sekisho_arm::traits::read_document;
+use sekisho_arm::{ArmError, Scope, StoreError, Write};
+use sekisho_link::duplicate::Sighting;
+use sekisho_link::enrolment;
 use sekisho_link::ingest::{self, IngestError, Receipt};
-use sekisho_link::join::Hex;
-use sekisho_link::machine::{self, Desired, Machine, kind};
-use sekisho_link::message::{
-    JoinAnswer, JoinRequest, MAX_FRAME_BYTES, MAX_HELLO_BYTES, Report, StreamState, ToAgent, ToServer,
-};
+use sekisho_link::machine::{self, Desired, kind};
+use sekisho_link::message::{MAX_FRAME_BYTES, Report, StreamState, ToAgent, ToServer};
 use sekisho_link::stream::{Batch, Stream};
-use sekisho_store::News;
-use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, sleep, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use uuid::Uuid;
 
+use super::Certified;
+use super::admission::spread;
 use crate::app::App;
-use crate::http::{self as web, Peer};
-use crate::signin::{self, throttle};
 
 /// How long a new connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -48,118 +37,10 @@ const PING: Duration = Duration::from_secs(45);
 const SILENCE: Duration = Duration::from_secs(120);
 /// After this pause it is looked whether a stream that was held back may go on.
 const RELEASE: Duration = Duration::from_secs(1);
-
-/// `POST /link/join`.
-pub async fn join(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    request: axum::extract::Request,
-) -> Response {
-    match joined(app, peer, request).await {
-        Ok(answer) => answer,
-        Err(error) => web::arm_error(&error),
-    }
-}
-
-async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> Result<Response, ArmError> {
-    let body = web::read_body(request.into_body(), MAX_HELLO_BYTES).await?;
-    let value = web::parse_json(&body)?;
-    let request: JoinRequest = sekisho_arm::resource::typed(&value, "")?;
-    let address = peer.0.ip();
-    let owner = app.clone();
-    let result = app
-        .store
-        .write::<_, ArmError, _>(move |tx| {
-            Box::pin(async move { machine::join(tx, &request, &owner.authority, &address.to_string()).await })
-        })
-        .await;
-    let joined = match result {
-        Ok(joined) => joined,
-        Err(error) => return Err(refuse_join(&app, address, error).await?),
-    };
-    let answer = JoinAnswer {
-        agent_id: joined.agent.to_string(),
-        machine: joined.machine.to_string(),
-        certificate: joined.certificate,
-        ca: app.authority.certificate().to_owned(),
-        command_key: app.command_key.public().to_text(),
-    };
-    Ok(web::json(StatusCode::CREATED, &answer))
-}
-
-/// Counts and records a refused join. From where too many came, further ones are no longer recorded, so that nobody can
-/// fill the log; a join string that is good lets in from there too, because it cannot be guessed.
-async fn refuse_join(app: &App, address: IpAddr, error: ArmError) -> Result<ArmError, ArmError> {
-    let (places, now) = (app.identity.keyed.origins("join", address), OffsetDateTime::now_utc());
-    if let Err(locked) = throttle::check(&mut app.store.read().await?, &places, now).await? {
-        let mut error = ArmError::new(429, "TooManyAttempts", "Too many machines were refused from here.");
-        error.retry_after = Some(locked.seconds(now));
-        return Ok(error);
-    }
-    tracing::warn!(code = error.code, client = %address, "a machine was not let in");
-    let who = signin::nobody("a machine that is not known");
-    let mut record = signin::entry("", who, Outcome::Denied, &error.code, &address.to_string());
-    record.operation = "Sekisho.Fleet/machines/join/action".to_owned();
-    app.store
-        .write::<_, StoreError, _>(move |tx| {
-            Box::pin(async move {
-                throttle::failed(tx, &places, None, now).await?;
-                tx.audit(record).await
-            })
-        })
-        .await?;
-    Ok(error)
-}
-
-/// Answers a request on a mutually authenticated connection: the WebSocket, or a probe by which an agent makes sure
-/// that new connections still work.
-pub async fn agent_request(
-    app: Arc<App>,
-    identity: (Uuid, [u8; 32]),
-    peer: Peer,
-    mut request: http::Request<Incoming>,
-) -> Response {
-    let admitted = async {
-        let mut read = app.store.read().await?;
-        machine::admit(&mut read, identity.0, &identity.1).await
-    };
-    let agent = match admitted.await {
-        Ok(agent) => agent,
-        Err(error) => {
-            app.metrics.refused.inc();
-            tracing::warn!(agent = %identity.0, client = %peer.0, code = error.code, "an agent was not admitted");
-            return web::arm_error(&error);
-        }
-    };
-    match request.uri().path() {
-        "/link/confirm" => {
-            let nonce = request.uri().query().unwrap_or_default().to_owned();
-            web::json(StatusCode::OK, &json!({ "nonce": nonce.chars().take(128).collect::<String>() }))
-        }
-        "/link/agent" => {
-            let Some(key) =
-                request.headers().get("sec-websocket-key").map(|k| derive_accept_key(k.as_bytes()))
-            else {
-                return web::arm_error(&ArmError::bad("UpgradeRequired", "A WebSocket is expected here."));
-            };
-            let upgrade = hyper::upgrade::on(&mut request);
-            tokio::spawn(async move {
-                match upgrade.await {
-                    Ok(upgraded) => Connection::new(app, identity, agent.machine).run(upgraded).await,
-                    Err(error) => tracing::debug!(%error, "an agent's connection did not become a WebSocket"),
-                }
-            });
-            Response::builder()
-                .status(StatusCode::SWITCHING_PROTOCOLS)
-                .header(header::CONNECTION, "upgrade")
-                .header(header::UPGRADE, "websocket")
-                .header("sec-websocket-accept", key)
-                .body(Body::empty())
-                .unwrap_or_default()
-        }
-        _ => web::arm_error(&ArmError::new(404, "NotFound", "Nothing is served at this path.")),
-    }
-}
+/// How long the agent of a connection that was replaced has to answer, which shows that there are two of them.
+const CHALLENGE: Duration = Duration::from_secs(10);
+/// How soon a machine in quarantine may ask again, in seconds; as much again is added at random.
+const QUARANTINE: u32 = 60;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -177,36 +58,49 @@ impl From<StoreError> for End {
         End::Bye { reason: "the server cannot keep anything at the moment".to_owned(), retry_after: Some(5) }
     }
 }
+impl From<IngestError> for End {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Store(error) => error.into(),
+            IngestError::Batch(error) => End::Broken(error.to_string()),
+        }
+    }
+}
 impl From<ArmError> for End {
     fn from(error: ArmError) -> Self {
         match error.code.as_str() {
             "AgentRevoked" => End::Bye { reason: error.message, retry_after: None },
+            "DuplicateMachine" => {
+                End::Bye { reason: error.message, retry_after: Some(QUARANTINE + spread(QUARANTINE)) }
+            }
             _ => End::Bye { reason: error.message, retry_after: Some(5) },
         }
     }
 }
 
 /// One live connection.
-struct Connection {
+pub(super) struct Connection {
     app: Arc<App>,
     id: Uuid,
     agent: Uuid,
     key: [u8; 32],
+    address: IpAddr,
     machine: Scope,
     sent_generation: u64,
     /// Whether a stream got no credit.
     held_back: bool,
-    greeted: bool,
+    /// What was kept of its hello.
+    greeted: Option<Sighting>,
 }
 
 impl Connection {
-    fn new(app: Arc<App>, identity: (Uuid, [u8; 32]), machine: Scope) -> Self {
-        let (agent, key) = identity;
-        let id = Uuid::new_v4();
-        Self { app, id, agent, key, machine, sent_generation: 0, held_back: false, greeted: false }
+    pub(super) fn new(app: Arc<App>, certified: Certified, address: IpAddr, machine: Scope) -> Self {
+        let Certified { agent, key, .. } = certified;
+        let (id, sent_generation, held_back, greeted) = (Uuid::new_v4(), 0, false, None);
+        Self { app, id, agent, key, address, machine, sent_generation, held_back, greeted }
     }
 
-    async fn run(mut self, upgraded: Upgraded) {
+    pub(super) async fn run(mut self, upgraded: Upgraded) {
         let config = WebSocketConfig::default()
             .read_buffer_size(2048)
             .write_buffer_size(0)
@@ -233,7 +127,7 @@ impl Connection {
 
     /// Keeps that a connection that had begun has ended.
     async fn ended(&self, end: &End) {
-        if !self.greeted {
+        if self.greeted.is_none() {
             return;
         }
         let (End::Broken(reason) | End::Bye { reason, .. }) = end;
@@ -282,30 +176,30 @@ impl Connection {
         let first =
             timeout(HELLO_TIMEOUT, socket.next()).await.map_err(|_| End::Broken("no hello".to_owned()))?;
         let Some(Ok(Message::Binary(bytes))) = first else { return Err(End::Broken("no hello".to_owned())) };
-        let Ok(ToServer::Hello { version, boot_id, generation, report, .. }) = serde_json::from_slice(&bytes)
+        let Ok(ToServer::Hello { version, boot_id, generation, report, lineage, .. }) =
+            serde_json::from_slice(&bytes)
         else {
             return Err(End::Broken("the first message is no hello".to_owned()));
         };
         self.sent_generation = generation;
-        let machine = self.machine.clone();
-        let (agent, key) = (self.agent.to_string(), Hex(&self.key).to_string());
-        let state: Machine = self
+        let app = self.app.clone();
+        let _turn = app.admission.hello().await.map_err(|retry_after| End::Bye {
+            reason: "many machines come back at the same time".to_owned(),
+            retry_after: Some(retry_after),
+        })?;
+        let (agent, key, now) = (self.agent, self.key, OffsetDateTime::now_utc());
+        let sighting = Sighting::new(self.id, self.address.to_string(), &boot_id, &lineage, now);
+        let kept = sighting.clone();
+        let state = self
             .app
             .store
-            .write::<_, StoreError, _>(move |tx| {
+            .write::<_, ArmError, _>(move |tx| {
                 Box::pin(async move {
-                    // A renewed key that is in use ends the one before it, of which there may be copies.
-                    let known: Option<machine::Agent> =
-                        read_document(tx.as_read(), kind::AGENT, &agent).await?;
-                    if let Some(mut known) = known.filter(|k| k.keys.len() > 1 && k.keys.last() == Some(&key))
-                    {
-                        known.keys = vec![key];
-                        write_document(tx, kind::AGENT, &agent, &known).await?;
-                    }
-                    machine::connected(tx, &machine, &version, &boot_id, report.map(bounded)).await
+                    enrolment::hello(tx, agent, &key, kept, &version, report.map(bounded)).await
                 })
             })
-            .await?;
+            .await?
+            .ok_or_else(|| End::from(enrolment::quarantined()))?;
         let mut streams = BTreeMap::new();
         let mut read = self.app.store.read().await?;
         for stream in Stream::ALL {
@@ -313,8 +207,9 @@ impl Connection {
             streams.insert(stream, StreamState { last, credit: self.credit(stream) });
         }
         drop(read);
-        self.greeted = true;
-        send(socket, &ToAgent::Welcome { facts_hash: state.facts_hash, streams }).await?;
+        self.greeted = Some(sighting);
+        let now = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).ok();
+        send(socket, &ToAgent::Welcome { facts_hash: state.facts_hash, streams, now }).await?;
         self.push(socket).await
     }
 
@@ -343,21 +238,17 @@ impl Connection {
     async fn keep(&mut self, socket: &mut Socket, batch: Batch) -> Result<(), End> {
         let (machine, stream) = (self.machine.clone(), batch.stream);
         let kept = self
-            .app
-            .store
-            .write::<_, IngestError, _>(move |tx| {
+            .write(move |tx| {
                 Box::pin(async move {
                     machine::heard(tx, &machine, |_| {}).await?;
-                    ingest::ingest(tx, &machine, batch).await
+                    Ok(ingest::ingest(tx, &machine, batch).await?)
                 })
             })
-            .await;
+            .await?;
         let credit = self.credit(stream);
         let answer = match kept {
-            Ok(Receipt::Kept(epoch, upto)) => ToAgent::Acknowledged { stream, epoch, upto, credit },
-            Ok(Receipt::Missing(epoch, last)) => ToAgent::Missing { stream, epoch, last },
-            Err(IngestError::Store(error)) => return Err(error.into()),
-            Err(IngestError::Batch(error)) => return Err(End::Broken(error.to_string())),
+            Receipt::Kept(epoch, upto) => ToAgent::Acknowledged { stream, epoch, upto, credit },
+            Receipt::Missing(epoch, last) => ToAgent::Missing { stream, epoch, last },
         };
         send(socket, &answer).await
     }
@@ -374,14 +265,12 @@ impl Connection {
 
     /// Tells the agent what is new for it, and ends the connection when it may not stay.
     async fn push(&mut self, socket: &mut Socket) -> Result<(), End> {
-        if !self.app.agents.is_current(&self.machine.key(), self.id) {
-            return Err(End::Bye {
-                reason: "another connection of this machine took over".to_owned(),
-                retry_after: Some(30),
-            });
-        }
         let mut read = self.app.store.read().await?;
-        machine::admit(&mut read, self.agent, &self.key).await?;
+        let agent = enrolment::trusted(&mut read, self.agent, &self.key).await?;
+        if agent.has_replaced(self.id) {
+            drop(read);
+            return Err(self.challenge(socket).await);
+        }
         let desired: Option<Desired> = read_document(&mut read, kind::DESIRED, &self.machine.key()).await?;
         drop(read);
         if let Some(desired) = desired.filter(|d| d.generation > self.sent_generation) {
@@ -389,6 +278,36 @@ impl Connection {
             send(socket, &ToAgent::Desired(desired.signed)).await?;
         }
         Ok(())
+    }
+
+    /// Another connection of this machine has said hello. An agent ends its connection before it opens another: if this
+    /// one still answers, there are two agents with one key.
+    async fn challenge(&self, socket: &mut Socket) -> End {
+        let replaced = || End::Broken("another connection of this machine took over".to_owned());
+        let Some(own) = self.greeted.clone() else { return replaced() };
+        let nonce = Uuid::new_v4().into_bytes();
+        if let Err(end) = deliver(socket, Message::Ping(nonce.to_vec().into())).await {
+            return end;
+        }
+        let answered = timeout(CHALLENGE, async {
+            loop {
+                match socket.next().await {
+                    Some(Ok(Message::Pong(answer))) if *answer == nonce => return true,
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return false,
+                    Some(Ok(_)) => {}
+                }
+            }
+        });
+        if !answered.await.unwrap_or(false) {
+            return replaced();
+        }
+        let (agent, key) = (self.agent, self.key);
+        let kept = self
+            .write(move |tx| Box::pin(async move { Ok(enrolment::answered(tx, agent, &key, &own).await?) }));
+        match kept.await {
+            Ok(()) => End::from(enrolment::quarantined()),
+            Err(end) => end,
+        }
     }
 
     async fn take(&mut self, socket: &mut Socket, message: Message) -> Result<(), End> {
@@ -424,18 +343,17 @@ impl Connection {
             ToServer::Facts { facts } => {
                 self.write(move |tx| {
                     Box::pin(async move {
-                        machine::keep_facts(tx, &machine, None, facts, &app.observers).await.map(|_| ())
+                        machine::keep_facts(tx, &machine, None, facts, &app.observers).await?;
+                        Ok(())
                     })
                 })
                 .await
             }
             ToServer::FactsPatch { base, patch, .. } => {
                 let fits = self
-                    .app
-                    .store
-                    .write::<_, ArmError, _>(move |tx| {
+                    .write(move |tx| {
                         Box::pin(async move {
-                            machine::keep_facts(tx, &machine, Some(&base), patch, &app.observers).await
+                            Ok(machine::keep_facts(tx, &machine, Some(&base), patch, &app.observers).await?)
                         })
                     })
                     .await?;
@@ -446,10 +364,10 @@ impl Connection {
                 let (agent, key) = (self.agent, self.key);
                 let ca = self.app.authority.certificate().to_owned();
                 let certificate = self
-                    .app
-                    .store
-                    .write::<_, ArmError, _>(move |tx| {
-                        Box::pin(async move { machine::renew(tx, agent, &key, &csr, &app.authority).await })
+                    .write(move |tx| {
+                        Box::pin(
+                            async move { Ok(enrolment::renew(tx, agent, &key, &csr, &app.authority).await?) },
+                        )
                     })
                     .await?;
                 send(socket, &ToAgent::Certificate { certificate, ca }).await
@@ -457,15 +375,24 @@ impl Connection {
         }
     }
 
-    async fn write<F>(&self, work: F) -> Result<(), End>
+    /// Keeps something in a transaction in which the agent is trusted.
+    async fn write<T, F>(&self, work: F) -> Result<T, End>
     where
-        F: for<'t> FnOnce(
-                &'t mut dyn sekisho_arm::Write,
-            ) -> futures_util::future::BoxFuture<'t, Result<(), ArmError>>
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut dyn Write) -> futures_util::future::BoxFuture<'t, Result<T, End>>
             + Send
             + 'static,
     {
-        Ok(self.app.store.write::<_, ArmError, _>(work).await?)
+        let (agent, key) = (self.agent, self.key);
+        self.app
+            .store
+            .write::<_, End, _>(move |tx| {
+                Box::pin(async move {
+                    enrolment::trusted(tx.as_read(), agent, &key).await?;
+                    work(tx).await
+                })
+            })
+            .await
     }
 }
 
@@ -486,33 +413,4 @@ async fn deliver(socket: &mut Socket, message: Message) -> Result<(), End> {
         Ok(Err(error)) => Err(End::Broken(error.to_string())),
         Err(_) => Err(End::Broken("the agent does not read".to_owned())),
     }
-}
-
-/// Wakes connections whose machine has something new.
-pub async fn follow(app: Arc<App>) {
-    let mut feed = app.store.changes();
-    loop {
-        match feed.next().await {
-            Some(News::Changes(changes)) => {
-                for change in changes.iter() {
-                    match change.kind.as_str() {
-                        kind::DESIRED => app.agents.wake(&change.key),
-                        kind::AGENT => {
-                            let agent = read_agent(&app, &change.key).await;
-                            agent.into_iter().for_each(|machine| app.agents.wake(&machine.key()));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            Some(News::Missed) => app.agents.wake_all(),
-            None => return,
-        }
-    }
-}
-
-async fn read_agent(app: &App, id: &str) -> Option<Scope> {
-    let mut read = app.store.read().await.ok()?;
-    let agent: machine::Agent = read_document(&mut read, kind::AGENT, id).await.ok()??;
-    Some(agent.machine)
 }

@@ -1,27 +1,29 @@
 //! Machines, enrolment tokens and the slim machine list as ARM types.
 
-use std::collections::{BTreeMap, HashMap};
+mod rows;
+mod tokens;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::{JsonSchema, SchemaGenerator};
-use sekisho_arm::registry::{PutStyle, SHOWN_ONCE, any_schema, properties_schema};
+use sekisho_arm::registry::{Action, ActionStyle, PutStyle, any_schema};
 use sekisho_arm::resource::{add, instant, object_entry, shown};
-use sekisho_arm::traits::read_documents;
 use sekisho_arm::{
-    ArmError, Call, Listing, Read, Registry, Resource, ResourceType, Scope, ScopeKind, Storage, TypeSpec,
-    Write,
+    ArmError, Call, Read, Registry, Resource, ResourceType, Scope, ScopeKind, Storage, TypeSpec, Write,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use crate::duplicate::Duplicate;
+use crate::enrolment;
 use crate::facts::Facts;
-use crate::join::{JoinString, SECRET_BYTES, secret_hash};
+use crate::join::JoinString;
 use crate::machine::{self, Convergence, FactsObserver, Machine, Presence, kind};
 use crate::outline::Outline;
 use crate::served::Served;
@@ -58,15 +60,20 @@ impl JoinPoint {
             self.address
         ))
     }
+
+    /// The join string that carries a secret.
+    fn text(&self, secret: Zeroizing<Vec<u8>>) -> Zeroizing<String> {
+        JoinString { address: self.address.clone(), pin: self.pin, secret }.to_text()
+    }
 }
 
 /// Adds the types of this crate.
 pub fn register(registry: &mut Registry, point: JoinPoint, observers: Vec<Arc<dyn FactsObserver>>) {
     registry
-        .add(VirtualMachines { observers })
+        .add(VirtualMachines { observers, point: point.clone() })
         .add(InstanceViews)
-        .add(EnrolmentTokens { point })
-        .add(Machines);
+        .add(tokens::EnrolmentTokens { point })
+        .add(rows::Machines);
 }
 
 const fn spec(namespace: &'static str, path: &'static str, storage: Storage, put: PutStyle) -> TypeSpec {
@@ -88,6 +95,7 @@ const fn spec(namespace: &'static str, path: &'static str, storage: Storage, put
 /// `Microsoft.Compute/virtualMachines`: made by machines that join.
 struct VirtualMachines {
     observers: Vec<Arc<dyn FactsObserver>>,
+    point: JoinPoint,
 }
 
 /// A virtual machine as it is answered, as far as Sekisho sets it; every other field of Azure's body survives unread.
@@ -177,6 +185,9 @@ struct SekishoMachine {
     status: Presence,
     last_report_at: Option<String>,
     network: Convergence,
+    /// Only while two machines use its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate: Option<Duplicate>,
     /// Only with `$expand=instanceView`, and once the agent has sent them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Facts>")]
@@ -229,8 +240,28 @@ impl InstanceStatus {
     }
 }
 
+/// What `rekey` answers. It is not shown again.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct RekeyedMachine {
+    /// For `sekisho-agent join` on the machine that is to go on under this name.
+    join_string: String,
+    /// Until when it can be used.
+    expires_at: String,
+}
+
+const REKEY: Action = Action {
+    verb: "rekey",
+    style: ActionStyle::Sync,
+    reads: false,
+    title: "Take a machine's key away and let it join again",
+    takes: any_schema,
+    answers: |g| g.subschema_for::<RekeyedMachine>(),
+};
+
 static VM_SPEC: TypeSpec = TypeSpec {
     versions: VM_VERSIONS,
+    actions: &[REKEY],
     schema: |g: &mut SchemaGenerator| match g.contract().is_serialize() {
         true => g.subschema_for::<ShownMachine>(),
         // Clients send Azure's body; nothing of it is ours.
@@ -279,6 +310,19 @@ impl ResourceType for VirtualMachines {
 
     async fn removing(&self, tx: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {
         machine::retire(tx, old, &self.observers).await
+    }
+
+    async fn act(
+        &self,
+        tx: &mut dyn Write,
+        _: &Call,
+        target: &Resource,
+        _: &str,
+        _: Value,
+    ) -> Result<Value, ArmError> {
+        let (secret, expires_at) = enrolment::rekey(tx, &target.id).await?;
+        let join_string = self.point.text(secret).as_str().to_owned();
+        shown(&RekeyedMachine { join_string, expires_at: instant(expires_at) })
     }
 
     async fn present(
@@ -405,6 +449,7 @@ impl Seen {
             status: self.state.presence(now),
             last_report_at: self.state.last_report_at.map(instant),
             network: self.state.convergence(),
+            duplicate: self.state.duplicate.clone(),
             facts,
         }
     }
@@ -413,6 +458,7 @@ impl Seen {
         let (power, display) = match self.state.presence(now) {
             Presence::Online => ("PowerState/running", "VM running"),
             Presence::Stale | Presence::Offline => ("PowerState/unknown", "No report from the agent"),
+            Presence::Duplicate => ("PowerState/unknown", "Two machines use this machine's key"),
         };
         let convergence = self.state.convergence();
         let (generation, state) = (convergence.generation, convergence.state.word());
@@ -472,223 +518,5 @@ impl ResourceType for InstanceViews {
         let vm = read.get(scope).await?.ok_or_else(|| ArmError::not_found(scope))?;
         let seen = Seen::load(read, &vm).await?;
         shown(&seen.instance_view(read.now(), &vm))
-    }
-}
-
-/// `Sekisho.Fleet/machines`: one slim row per machine, for grids of thousands.
-struct Machines;
-
-/// A machine in a grid. What its agent has not told yet is null.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct MachineRow {
-    id: String,
-    name: String,
-    resource_group: String,
-    location: String,
-    #[schemars(with = "BTreeMap<String, String>")]
-    tags: Map<String, Value>,
-    os: MachineOs,
-    kernel: Option<String>,
-    addresses: Vec<String>,
-    status: Presence,
-    last_report_at: Option<String>,
-    agent_version: String,
-    cpus: Option<u64>,
-    memory_bytes: Option<u64>,
-    nics: usize,
-    nsgs: Vec<String>,
-    network: Convergence,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct MachineOs {
-    name: Option<String>,
-    version: Option<String>,
-    pretty_name: Option<String>,
-}
-
-impl MachineRow {
-    fn new(vm: &Resource, state: Machine, now: OffsetDateTime) -> MachineRow {
-        let (status, network) = (state.presence(now), state.convergence());
-        let (outline, attached) = (state.outline.unwrap_or_default(), state.attached.unwrap_or_default());
-        let told = |text: String| Some(text).filter(|t| !t.is_empty());
-        MachineRow {
-            id: vm.id.to_string(),
-            name: vm.id.name().to_owned(),
-            resource_group: vm.id.resource_group().unwrap_or_default().to_owned(),
-            location: vm.location.clone().unwrap_or_default(),
-            tags: vm.tags.clone().unwrap_or_default(),
-            os: MachineOs {
-                name: told(outline.os.id),
-                version: told(outline.os.version_id),
-                pretty_name: told(outline.os.pretty_name),
-            },
-            kernel: told(outline.kernel),
-            addresses: outline.addresses,
-            status,
-            last_report_at: state.last_report_at.map(instant),
-            agent_version: state.version,
-            cpus: Some(outline.cpus).filter(|n| *n > 0).map(u64::from),
-            memory_bytes: Some(outline.memory_bytes).filter(|n| *n > 0),
-            nics: attached.nics,
-            nsgs: attached.nsgs,
-            network,
-        }
-    }
-}
-
-static MACHINES_SPEC: TypeSpec = TypeSpec {
-    scopes: &[ScopeKind::Subscription, ScopeKind::ResourceGroup],
-    schema: |g: &mut SchemaGenerator| g.subschema_for::<MachineRow>(),
-    ..spec("Sekisho.Fleet", "machines", Storage::Computed, PutStyle::Refused)
-};
-
-#[async_trait]
-impl ResourceType for Machines {
-    fn spec(&self) -> &TypeSpec {
-        &MACHINES_SPEC
-    }
-
-    async fn computed(
-        &self,
-        read: &mut dyn Read,
-        _: &Call,
-        scope: &Scope,
-        name: Option<&str>,
-    ) -> Result<Value, ArmError> {
-        let vms = read.list(&Listing::of(scope, &machine::vm_type())).await?;
-        let mut states: HashMap<String, Machine> =
-            read_documents(read, kind::MACHINE).await?.into_iter().collect();
-        let now = read.now();
-        let mut rows = Vec::new();
-        for vm in vms.iter().filter(|vm| name.is_none_or(|n| vm.id.name().eq_ignore_ascii_case(n))) {
-            let mut state = states.remove(&vm.id.key()).unwrap_or_default();
-            state.complete(read, &vm.id).await?;
-            rows.push(MachineRow::new(vm, state, now));
-        }
-        match name {
-            None => Ok(json!({ "value": shown(&rows)? })),
-            Some(name) => shown(&rows.first().ok_or_else(|| {
-                ArmError::new(404, "ResourceNotFound", format!("The machine '{name}' was not found."))
-            })?),
-        }
-    }
-}
-
-/// `Sekisho.Fleet/enrolmentTokens`: what lets machines in.
-struct EnrolmentTokens {
-    point: JoinPoint,
-}
-
-/// What a person sets of an enrolment token.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct EnrolmentTokenProperties {
-    /// How long it is good for, 60 to 86,400 seconds; an hour when absent.
-    ttl_seconds: Option<i64>,
-    /// How many machines it lets in, 1 to 10,000; one when absent.
-    max_uses: Option<i64>,
-    /// Tags that the machines get.
-    machine_tags: Option<BTreeMap<String, String>>,
-}
-
-/// What is kept of an enrolment token and shown of it.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct KeptToken {
-    expires_at: String,
-    max_uses: i64,
-    uses: i64,
-    #[schemars(with = "BTreeMap<String, String>")]
-    machine_tags: Map<String, Value>,
-}
-
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "only its schema is used")]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "ShownEnrolmentToken")]
-struct ShownToken {
-    #[serde(flatten)]
-    kept: KeptToken,
-    /// Only in the answer to the PUT that made it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    join_string: Option<String>,
-    /// Only in the answer to the PUT that made it: the shell command that installs the agent and joins.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    install_command: Option<String>,
-}
-
-static TOKEN_SPEC: TypeSpec = TypeSpec {
-    schema: |g: &mut SchemaGenerator| match g.contract().is_serialize() {
-        true => properties_schema::<ShownToken>(g),
-        false => properties_schema::<EnrolmentTokenProperties>(g),
-    },
-    ..spec("Sekisho.Fleet", "enrolmentTokens", Storage::Row, PutStyle::Normal)
-};
-
-#[async_trait]
-impl ResourceType for EnrolmentTokens {
-    fn spec(&self) -> &TypeSpec {
-        &TOKEN_SPEC
-    }
-
-    async fn prepare(
-        &self,
-        tx: &mut dyn Write,
-        _: &Call,
-        draft: &mut Resource,
-        old: Option<&Resource>,
-    ) -> Result<(), ArmError> {
-        if let Some(old) = old {
-            // A token is spent or revoked, never changed: a longer life would be a new right under an old name.
-            draft.rest.insert("properties".into(), Value::Object(old.properties()));
-            return Ok(());
-        }
-        let wanted: EnrolmentTokenProperties = draft.typed()?;
-        let ttl = wanted.ttl_seconds.unwrap_or(3600);
-        if !(60..=MAX_TOKEN_SECONDS).contains(&ttl) {
-            let text = format!("ttlSeconds is between 60 and {MAX_TOKEN_SECONDS}.");
-            return Err(ArmError::bad("InvalidParameter", text).target("properties.ttlSeconds"));
-        }
-        let uses = wanted.max_uses.unwrap_or(1);
-        if !(1..=MAX_TOKEN_USES).contains(&uses) {
-            let text = format!("maxUses is between 1 and {MAX_TOKEN_USES}.");
-            return Err(ArmError::bad("InvalidParameter", text).target("properties.maxUses"));
-        }
-        let tags: Map<String, Value> =
-            wanted.machine_tags.unwrap_or_default().into_iter().map(|(k, v)| (k, v.into())).collect();
-        let tags = sekisho_arm::resource::check_tags(tags).map_err(|e| e.under("properties.machineTags"))?;
-        let mut secret = Zeroizing::new(vec![0u8; SECRET_BYTES]);
-        SystemRandom::new().fill(&mut secret).map_err(|_| ArmError::internal())?;
-        let expires = instant(tx.now() + Duration::seconds(ttl));
-        let hash = secret_hash(&secret);
-        let mut properties =
-            shown(&KeptToken { expires_at: expires, max_uses: uses, uses: 0, machine_tags: tags })?;
-        properties["secretHash"] = hash.as_str().into();
-        draft.rest.insert("properties".into(), properties);
-        let join = JoinString { address: self.point.address.clone(), pin: self.point.pin, secret };
-        let join = join.to_text();
-        let install = self.point.install_command(&join);
-        let once = json!({"joinString": join.as_str(), "installCommand": install.as_str()});
-        draft.rest.insert(SHOWN_ONCE.into(), once);
-        tx.put_document(kind::JOIN_SECRET, &hash, draft.id.to_string().into()).await?;
-        Ok(())
-    }
-
-    async fn removing(&self, tx: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {
-        if let Some(Value::String(hash)) = old.properties().get("secretHash") {
-            tx.remove_document(kind::JOIN_SECRET, hash).await?;
-        }
-        Ok(())
-    }
-
-    async fn present(&self, _: &mut dyn Read, _: &Call, resource: &Resource) -> Result<Value, ArmError> {
-        let mut body = self.render(resource);
-        if let Some(properties) = body.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.remove("secretHash");
-        }
-        Ok(body)
     }
 }
