@@ -160,6 +160,14 @@ impl ResourceId {
         Ok(Self { parent: self.parent.clone(), namespace: self.namespace.clone(), chain })
     }
 
+    fn write_to(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        if !matches!(self.parent, Scope::Tenant) {
+            self.parent.write_to(out)?;
+        }
+        write_all(out, ["/providers/", &self.namespace])?;
+        self.chain.iter().try_for_each(|(kind, name)| write_all(out, ["/", kind, "/", name]))
+    }
+
     /// The same id with namespace and types spelled as registered.
     pub fn with_spelling(&self, canonical: &TypeName) -> ResourceId {
         let mut id = self.clone();
@@ -173,14 +181,7 @@ impl ResourceId {
 
 impl fmt::Display for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.parent != Scope::Tenant {
-            write!(f, "{}", self.parent)?;
-        }
-        write!(f, "/providers/{}", self.namespace)?;
-        for (kind, name) in &self.chain {
-            write!(f, "/{kind}/{name}")?;
-        }
-        Ok(())
+        self.write_to(f)
     }
 }
 
@@ -258,7 +259,26 @@ impl Scope {
 
     /// The lower-case form used for comparison and as a database key.
     pub fn key(&self) -> String {
-        self.to_string().to_ascii_lowercase()
+        // Made with every request: without the machinery of formatting, in one piece.
+        let mut key = String::with_capacity(192);
+        // Writing to a text cannot fail.
+        let _ = self.write_to(&mut key);
+        key.make_ascii_lowercase();
+        key
+    }
+
+    fn write_to(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        match self {
+            Scope::Tenant => out.write_str("/"),
+            Scope::ManagementGroup(name) => {
+                write_all(out, ["/providers/Microsoft.Management/managementGroups/", name])
+            }
+            Scope::Subscription(id) => write_all(out, ["/subscriptions/", id]),
+            Scope::ResourceGroup { subscription, name } => {
+                write_all(out, ["/subscriptions/", subscription, "/resourceGroups/", name])
+            }
+            Scope::Resource(id) => id.write_to(out),
+        }
     }
 
     /// The GUID of the subscription that the scope is in.
@@ -365,18 +385,12 @@ impl From<ResourceId> for Scope {
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Scope::Tenant => f.write_str("/"),
-            Scope::ManagementGroup(name) => {
-                write!(f, "/providers/Microsoft.Management/managementGroups/{name}")
-            }
-            Scope::Subscription(id) => write!(f, "/subscriptions/{id}"),
-            Scope::ResourceGroup { subscription, name } => {
-                write!(f, "/subscriptions/{subscription}/resourceGroups/{name}")
-            }
-            Scope::Resource(id) => id.fmt(f),
-        }
+        self.write_to(f)
     }
+}
+
+fn write_all<const N: usize>(out: &mut impl fmt::Write, parts: [&str; N]) -> fmt::Result {
+    parts.into_iter().try_for_each(|part| out.write_str(part))
 }
 
 impl PartialEq for Scope {

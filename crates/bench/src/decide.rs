@@ -233,17 +233,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
     let snapshot = Snapshot::compile(world.facts()?);
     let compiled = compiling.elapsed().as_secs_f64();
     let operations: Vec<String> = (0..OPERATIONS).map(operation).collect();
-    let scopes = (0..options.machines).map(|n| Scope::parse(&machine(n))).collect::<Result<Vec<_>, _>>()?;
     let mut chance = Chance(2);
-    let mut ask = || -> Option<(PrincipalId, &str, &Scope)> {
+    // The machine comes out of a request: just parsed.
+    let mut ask = || -> anyhow::Result<(PrincipalId, &str, Scope)> {
         let who = person(chance.below(PEOPLE));
-        let operation = operations.get(usize::try_from(chance.below(OPERATIONS)).ok()?)?;
-        Some((who, operation, scopes.get(usize::try_from(chance.below(options.machines)).ok()?)?))
+        let operation = operations.get(usize::try_from(chance.below(OPERATIONS))?).context("no operation")?;
+        Ok((who, operation, Scope::parse(&machine(chance.below(options.machines)))?))
     };
     let mut compared = Vec::new();
     for _ in 0..COMPARED {
-        let (who, operation, at) = ask().context("no machines")?;
-        let allowed = snapshot.decide(&[who], operation, at).is_allowed();
+        let (who, operation, at) = ask()?;
+        let allowed = snapshot.decide(&[who], operation, &at).is_allowed();
         compared.push(json!({"who": who, "operation": operation, "at": at.to_string(), "allowed": allowed}));
     }
     let mut written = world.cedar()?;
@@ -254,9 +254,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
     for round in 0..2 {
         took.clear();
         for _ in 0..options.decisions {
-            let (who, operation, at) = ask().context("no machines")?;
+            let (who, operation, at) = ask()?;
             let began = Instant::now();
-            let decision = black_box(snapshot.decide(&[who], operation, at));
+            let decision = black_box(snapshot.decide(&[who], operation, &at));
             took.push(began.elapsed().as_secs_f64() * 1e6);
             // The first round is there to be warm.
             allowed += u64::from(round == 1 && decision.is_allowed());

@@ -66,7 +66,9 @@ impl JoinString {
 pub fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
-    !host.is_empty() && host.len() <= 255 && host.chars().all(plain) && port.parse::<u16>().is_ok()
+    // Without a sign or leading zeros, which other readers of addresses take for something else.
+    let number = port.parse::<u16>().is_ok_and(|number| number != 0 && number.to_string() == port);
+    !host.is_empty() && host.len() <= 255 && host.chars().all(plain) && number
 }
 
 /// What the server keeps of a join secret. SHA-256 suffices: the secret has 256 random bits.
@@ -87,6 +89,15 @@ impl fmt::Display for Hex<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_port_is_a_plain_number() {
+        let made = |port: &str| format!("skj1.h:{port}.{}.{}", "A".repeat(43), "A".repeat(43));
+        assert!(JoinString::parse(&made("8443")).is_ok());
+        for port in ["0", "+8443", "08443", "65536", ""] {
+            assert!(JoinString::parse(&made(port)).is_err(), "{port}");
+        }
+    }
 
     proptest! {
         #[test]

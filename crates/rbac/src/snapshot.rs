@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use ahash::RandomState;
 use sekisho_arm::{ArmError, Scope};
 use uuid::Uuid;
 
@@ -63,7 +64,7 @@ pub enum Decision {
         /// The role assignment that grants it.
         assignment: Uuid,
         /// Where that assignment is.
-        at: Scope,
+        at: Arc<Scope>,
         /// Its role.
         role: RoleId,
         /// The group through which the person has it; `None` when it is theirs directly.
@@ -174,6 +175,7 @@ struct Block {
 pub(crate) struct Grant {
     pub(crate) assignment: Assignment,
     pub(crate) key: String,
+    at: Arc<Scope>,
     principal: u32,
     blocks: Arc<[Block]>,
     guard: Guard,
@@ -233,8 +235,8 @@ impl Deny {
 
 #[derive(Debug, Default)]
 pub(crate) struct Place {
-    /// Numbers of grants, sorted by principal.
-    grants: Vec<u32>,
+    /// Principals and numbers of grants, sorted by principal: what is searched lies together.
+    grants: Vec<(u32, u32)>,
     denies: Vec<u32>,
 }
 
@@ -252,9 +254,9 @@ pub struct Snapshot {
     pub(crate) tree: Arc<Tree>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) denies: Vec<Deny>,
-    places: HashMap<String, Place>,
+    places: HashMap<String, Place, RandomState>,
     roles: HashMap<RoleId, RoleDefinition>,
-    numbers: HashMap<PrincipalId, u32>,
+    numbers: HashMap<PrincipalId, u32, RandomState>,
     principals: Vec<PrincipalId>,
     /// For each principal: itself and every group it is in, sorted.
     closures: Vec<Vec<u32>>,
@@ -283,7 +285,7 @@ impl Snapshot {
             roles.insert(role.name, role);
         }
 
-        let mut places: HashMap<String, Place> = HashMap::new();
+        let mut places: HashMap<String, Place, RandomState> = HashMap::default();
         let mut grants = Vec::with_capacity(facts.assignments.len());
         for assignment in facts.assignments {
             let principal = interner.number(assignment.principal);
@@ -293,11 +295,12 @@ impl Snapshot {
             };
             let of = || format!("role assignment {}", assignment.name);
             let guard = Guard::new(assignment.condition.as_deref(), of, &mut problems);
-            grants.push(Grant { key: assignment.scope.key(), principal, blocks, guard, assignment });
+            let (key, at) = (assignment.scope.key(), Arc::new(assignment.scope.clone()));
+            grants.push(Grant { key, at, principal, blocks, guard, assignment });
         }
         grants.sort_by_key(|g| (g.principal, g.assignment.name));
         for (i, grant) in (0u32..).zip(&grants) {
-            places.entry(grant.key.clone()).or_default().grants.push(i);
+            places.entry(grant.key.clone()).or_default().grants.push((grant.principal, i));
         }
 
         let mut denies = Vec::with_capacity(facts.deny_assignments.len());
@@ -418,9 +421,10 @@ impl Snapshot {
     /// [`Scope::key`].
     pub fn decide_op(&self, me: &Identity<'_>, op: OpId, key: &str, attributes: &Attributes) -> Decision {
         let lower = self.universe.lower(op);
-        for (at, place) in self.places_above(key) {
+        let places: Vec<_> = self.places_above(key).collect();
+        for (at, place) in &places {
             for deny in place.denies.iter().map(|d| &self.denies[*d as usize]) {
-                let here = at == key || !deny.assignment.only_here;
+                let here = *at == key || !deny.assignment.only_here;
                 if here && deny.bits.has(op) && deny.names(&me.closure) && !deny.spares(lower, attributes) {
                     return Decision::Denied {
                         deny_assignment: deny.assignment.name,
@@ -431,7 +435,7 @@ impl Snapshot {
             }
         }
         let mut condition_unmet = None;
-        for (_, place) in self.places_above(key) {
+        for (_, place) in places {
             let mut through_group = None;
             for grant in self.grants_of(place, &me.closure) {
                 match grant.grants(op, lower, attributes) {
@@ -451,7 +455,7 @@ impl Snapshot {
     fn allowed(&self, grant: &Grant, via_group: Option<PrincipalId>) -> Decision {
         Decision::Allowed {
             assignment: grant.assignment.name,
-            at: grant.assignment.scope.clone(),
+            at: Arc::clone(&grant.at),
             role: grant.assignment.role,
             via_group,
         }
@@ -518,8 +522,8 @@ impl Snapshot {
 
     fn grants_of<'a>(&'a self, place: &'a Place, me: &'a [u32]) -> impl Iterator<Item = &'a Grant> {
         me.iter()
-            .flat_map(|p| self.run_of(&place.grants, *p, |g| self.grants[*g as usize].principal))
-            .map(|g| &self.grants[*g as usize])
+            .flat_map(|p| self.run_of(&place.grants, *p, |(principal, _)| *principal))
+            .map(|(_, grant)| &self.grants[*grant as usize])
     }
 
     /// The part of a list sorted by principal that belongs to one.
@@ -536,7 +540,7 @@ impl Snapshot {
 
 #[derive(Default)]
 struct Interner {
-    numbers: HashMap<PrincipalId, u32>,
+    numbers: HashMap<PrincipalId, u32, RandomState>,
     principals: Vec<PrincipalId>,
 }
 

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use ahash::RandomState;
+
 /// The number of an operation in its [`Universe`]. Meaningless in another universe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(u32);
@@ -46,7 +48,7 @@ struct Op {
 #[derive(Debug, Default)]
 pub struct Universe {
     ops: Vec<Op>,
-    index: HashMap<String, OpId>,
+    index: HashMap<String, OpId, RandomState>,
     data: Bits,
 }
 
@@ -73,9 +75,11 @@ impl Universe {
             return Err(UniverseError::BothPlanes(pair[0].name.clone()));
         }
         ops.dedup_by(|a, b| a.lower == b.lower);
-        let mut universe = Universe { index: HashMap::with_capacity(ops.len()), ..Universe::default() };
+        let mut universe = Universe { index: HashMap::default(), ..Universe::default() };
         universe.data = Bits::empty(ops.len());
         for (i, op) in (0u32..).zip(&ops) {
+            // As it is registered, it is asked for most.
+            universe.index.insert(op.name.clone(), OpId(i));
             universe.index.insert(op.lower.clone(), OpId(i));
             if op.plane == Plane::Data {
                 universe.data.set(OpId(i));
