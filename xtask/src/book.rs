@@ -14,7 +14,15 @@ pub(crate) fn make() -> anyhow::Result<()> {
     if !program.exists() {
         println!("Installing mdbook {VERSION} from crates.io into {}", home.display());
         let mut install = cargo();
-        install.args(["install", "--quiet", "--locked", "--no-default-features", "--version", VERSION, "--root"]);
+        install.args([
+            "install",
+            "--quiet",
+            "--locked",
+            "--no-default-features",
+            "--version",
+            VERSION,
+            "--root",
+        ]);
         // Nothing of this repository is built.
         run(install.arg(&home).arg("mdbook").env_remove("CARGO_TARGET_DIR"))?;
     }

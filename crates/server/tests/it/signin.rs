@@ -520,7 +520,11 @@ async fn a_long_answer_is_compressed_for_who_takes_that_and_a_stream_never_is() 
     let short = page.get("/openapi.json").await;
     assert_eq!((short.status, short.header("content-encoding")), (200, Some("gzip")));
     assert!(short.body.len() * 5 < long.body.len(), "{} of {} bytes", short.body.len(), long.body.len());
-    assert_eq!(page.get("/auth/session").await.header("content-encoding"), None, "what is short stays as it is");
+    assert_eq!(
+        page.get("/auth/session").await.header("content-encoding"),
+        None,
+        "what is short stays as it is"
+    );
     let (status, mut stream) = page.with("accept", "text/event-stream").stream("/api/events").await;
     assert_eq!(status, 200);
     hear(&mut stream, "event: hello").await;
