@@ -41,9 +41,8 @@ mod tests {
     fn the_machines_clock_is_told_in_tens_of_seconds_and_not_at_all_before_the_server_has_said_its_own() {
         let mut clock = ServerClock::default();
         assert_eq!(clock.beside(), None);
-        let server = |ahead: i64| {
-            Some((OffsetDateTime::now_utc() - Duration::seconds(ahead)).unix_timestamp() * 1000)
-        };
+        let server =
+            |ahead: i64| Some((OffsetDateTime::now_utc() - Duration::seconds(ahead)).unix_timestamp() * 1000);
         for (ahead, told) in [(0, 0), (86_400, 86_400), (-86_400, -86_400), (3, 0)] {
             clock.heard(server(ahead));
             assert_eq!(clock.beside(), Some(Clock { ahead_seconds: told }), "{ahead}");
