@@ -297,7 +297,12 @@ impl Asker<'_> {
             Method::PUT => kind.judged_at(&mut app.store.read().await?, &scope, &body).await?,
             _ => scope.clone(),
         };
-        let grant = self.require(&action, &read, &at, &attributes).await?;
+        let open =
+            *self.method == Method::PUT && kind.is_open(&mut app.store.read().await?, &scope, &body).await?;
+        let grant = match open {
+            true => self.decide(&action, &at, &attributes),
+            false => self.require(&action, &read, &at, &attributes).await?,
+        };
         self.require_links(kind.as_ref(), &action, &scope, &body).await?;
         let pre = Preconditions {
             if_match: web::header(&request.headers, "if-match"),

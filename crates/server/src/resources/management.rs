@@ -11,10 +11,10 @@ use schemars::JsonSchema;
 use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Registry, ScopeAction, Storage, any_schema};
 use sekisho_arm::resource::instant;
 use sekisho_arm::{
-    ArmError, Call, CallerRef, Listing, Read, Resource, ResourceType, Scope, ScopeKind, StoreError, TypeName,
-    TypeSpec, Write,
+    ArmError, Call, CallerRef, Listing, PrincipalKind, Read, Resource, ResourceType, Scope, ScopeKind,
+    StoreError, TypeName, TypeSpec, Write,
 };
-use sekisho_rbac::{PrincipalId, Tree, guard};
+use sekisho_rbac::{PrincipalId, Tree, builtin, guard};
 use sekisho_store::Store;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::routes::{Anything, List};
 
 use super::authorization::{self, LateUniverse};
+use super::hierarchy_settings::{HierarchySettings, Settings};
 
 const VERSIONS: &[&str] = &["2023-04-01", "2021-04-01", "2020-05-01", "2020-02-01", "2018-03-01-preview"];
 /// Most levels of groups below the root (Azure's limit).
@@ -36,7 +37,7 @@ const GROUP_WRITE: &str = "Microsoft.Management/managementGroups/write";
 pub const TYPES: [&str; 2] =
     ["microsoft.management/managementgroups", "microsoft.management/managementgroups/subscriptions"];
 
-const fn spec(path: &'static str) -> TypeSpec {
+pub(super) const fn spec(path: &'static str) -> TypeSpec {
     TypeSpec {
         namespace: "Microsoft.Management",
         path,
@@ -63,6 +64,7 @@ pub fn register(registry: &mut Registry, tenant: Uuid, universe: &LateUniverse) 
         .add(Groups { tenant, universe: universe.clone() })
         .add(Members { tenant, universe: universe.clone() })
         .add(Descendants)
+        .add(HierarchySettings { tenant })
         .add_scope_action(Entities { tenant, universe: universe.clone() })
         .add_scope_action(NameAvailability);
 }
@@ -71,7 +73,7 @@ fn group(name: &str) -> Scope {
     Scope::ManagementGroup(name.to_owned())
 }
 
-fn root(tenant: Uuid) -> Scope {
+pub(super) fn root(tenant: Uuid) -> Scope {
     group(&tenant.to_string())
 }
 
@@ -270,9 +272,12 @@ pub async fn first_groups(store: &Store, tenant: Uuid) -> Result<(), ArmError> {
                 }
                 let all = Hierarchy::read(tx.as_read()).await?;
                 let of_type = TypeName::new("Microsoft.Resources", "subscriptions");
+                let settings = Settings::read(tx.as_read(), tenant).await?;
+                let chosen = settings.default_management_group.and_then(|id| Scope::parse(&id).ok());
+                let entered = chosen.filter(|g| all.groups.contains_key(&g.key())).unwrap_or(root);
                 for subscription in tx.list(&Listing::of(&Scope::Tenant, &of_type)).await? {
                     if !all.subscriptions.contains_key(&subscription.id.key()) {
-                        let id = member(&root, subscription.id.name())?;
+                        let id = member(&entered, subscription.id.name())?;
                         tx.put(bare(id, MEMBER_SPEC.name(), now, json!({}))).await?;
                     }
                 }
@@ -327,6 +332,34 @@ impl ResourceType for Groups {
         }
         let parent = named_parent(body).and_then(|p| Scope::parse(p).ok());
         Ok(parent.unwrap_or_else(|| root(self.tenant)))
+    }
+
+    /// Where no right is needed to make a group, everybody may make one in the root group.
+    async fn is_open(&self, read: &mut dyn Read, id: &Scope, body: &Value) -> Result<bool, ArmError> {
+        let in_root =
+            named_parent(body).is_none_or(|p| Scope::parse(p).is_ok_and(|p| p == root(self.tenant)));
+        if !in_root || read.get(id).await?.is_some() {
+            return Ok(false);
+        }
+        let settings = Settings::read(read, self.tenant).await?;
+        Ok(settings.require_authorization_for_group_creation == Some(false))
+    }
+
+    /// Who made a group without a right to it owns it.
+    async fn written(&self, tx: &mut dyn Write, call: &Call, new: &Resource) -> Result<(), ArmError> {
+        let first = new.properties().get("details").is_some_and(|d| d["version"] == 1);
+        let (who, all) =
+            (authorization::asker(call), authorization::snapshot(tx.as_read(), &self.universe).await?);
+        if !first || all.decide(&[who], GROUP_WRITE, &new.id).is_allowed() {
+            return Ok(());
+        }
+        let kind = match call.caller.kind {
+            PrincipalKind::ServicePrincipal => "ServicePrincipal",
+            _ => "User",
+        };
+        let owner = authorization::assignment(builtin::OWNER, &new.id, who.0, kind, tx.now())?;
+        tx.put(owner).await?;
+        Ok(())
     }
 
     async fn prepare(

@@ -6,6 +6,7 @@ pub mod authorization;
 pub mod core;
 pub mod events;
 pub mod groups;
+mod hierarchy_settings;
 pub mod locks;
 pub mod management;
 pub mod tag_names;

@@ -215,3 +215,70 @@ async fn the_entities_are_those_that_the_caller_may_see() {
     let all = ask(&root).await;
     assert!(all["value"].as_array().unwrap().len() >= 4);
 }
+
+#[tokio::test]
+async fn the_settings_of_the_hierarchy_say_who_makes_groups_and_where_subscriptions_come() {
+    let world = World::new().await;
+    let (page, stranger) = (world.page(), world.client("stranger").await);
+    let settings = at(format!("{}/settings/default", group(&world.server.tenant)), VERSION);
+    page.get(&settings).await.expect(404);
+    stranger.put(&settings, json!({"properties": {}})).await.expect(404);
+    stranger.put(&at(group("theirs"), VERSION), json!({})).await.expect(404);
+
+    let set = async |properties: Value| page.put(&settings, json!({ "properties": properties })).await;
+    set(json!({"defaultManagementGroup": group("nowhere")}))
+        .await
+        .refused(400, "InvalidDefaultManagementGroup");
+    set(json!({"requireAuthorizationForGroupCreation": "no"})).await.expect(400);
+    let elsewhere = at(format!("{}/settings/default", group("mg1")), VERSION);
+    page.put(&elsewhere, json!({"properties": {}})).await.refused(400, "InvalidHierarchySettings");
+    let body = json!({"defaultManagementGroup": group("MG1"), "requireAuthorizationForGroupCreation": false});
+    let shown = set(body).await.expect(200).json();
+    assert_eq!(shown["properties"]["defaultManagementGroup"], group("mg1"));
+    assert_eq!(shown["properties"]["tenantId"], world.server.tenant.as_str());
+
+    // Whoever makes a group owns it, and nothing else: not what is above it, not a group in somebody else's.
+    stranger.put(&at(group("theirs"), VERSION), json!({})).await.expect(200);
+    stranger.patch(&at(group("theirs"), VERSION), json!({"displayName": "Theirs"})).await.expect(200);
+    make(&stranger, "below", "theirs").await.expect(200);
+    make(&stranger, "intruder", "mg1").await.expect(404);
+    stranger.patch(&at(group("mg1"), VERSION), json!({"displayName": "Mine"})).await.expect(404);
+    stranger.put(&at(group("mg1"), VERSION), json!({})).await.expect(404);
+    stranger.get(&at(group(&world.server.tenant), VERSION)).await.expect(404);
+    let list = at(format!("{}/settings", group(&world.server.tenant)), VERSION);
+    assert_eq!(names(page.get(&list).await), ["default"]);
+    page.patch(&settings, json!({"properties": {"requireAuthorizationForGroupCreation": true}}))
+        .await
+        .expect(200);
+    let kept = page.get(&settings).await.expect(200).json();
+    assert_eq!(
+        kept["properties"]["defaultManagementGroup"],
+        group("mg1"),
+        "a change of one leaves the other"
+    );
+    stranger.put(&at(group("another"), VERSION), json!({})).await.expect(404);
+
+    let body = json!({"properties": {"defaultManagementGroup": group("theirs")}});
+    page.patch(&settings, body).await.expect(200);
+    // A subscription that is in no group, as after a restore of an older database, comes into the chosen one.
+    let sub = world.server.sub.clone();
+    let root = world.program("root");
+    let data = world.server.stop().await;
+    take_out(&data.url(), &format!("{}{sub}", group("mg1"))).await;
+    let server = crate::kit::Server::on(data).await;
+    let root = sign_in(&server, root).await;
+    root.get(&at(format!("{}{sub}", group("theirs")), VERSION)).await.expect(200);
+}
+
+/// Removes a resource from the database of a stopped server.
+async fn take_out(url: &str, id: &str) {
+    let store = sekisho_store::Store::open(url).await.unwrap();
+    let id = sekisho_arm::Scope::parse(id).unwrap();
+    let work = store.write::<_, sekisho_arm::StoreError, _>(move |tx| {
+        Box::pin(async move {
+            assert!(!tx.remove(&id).await?.is_empty(), "{id}");
+            Ok(())
+        })
+    });
+    work.await.unwrap();
+}
