@@ -46,6 +46,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         crate::build()?;
         return many_machines(with_path(npm()));
     }
+    // Tests run programs of other packages; cargo builds only those of packages that have tests of their own.
+    let mut build = cargo();
+    build.args(["build", "--workspace", "--all-targets", "--locked"]);
+    run_step("building", &mut with_path(build))?;
     run_step("Rust", &mut with_path(rust_tests()))?;
     if !options.quick {
         run_step("Rust on PostgreSQL", &mut with_path(postgres_tests()))?;

@@ -33,11 +33,15 @@ fn welcomed(message: &Option<ToAgent>) -> bool {
 }
 
 /// A machine, and a copy of it that has said hello while it was connected.
-async fn copied(world: &World) -> Agent {
+async fn copied(world: &World, root: &Http) -> Agent {
     let agent = join(&world.join_string(1).await, "web").await.ok().unwrap();
     let (mut first, welcome) = agent.greet("web", "one", 1).await;
     assert!(welcomed(&welcome), "{welcome:?}");
     first.say(&ToServer::Facts { facts: facts("web", "10.0.1.7/24") }).await;
+    until("what it told of itself", async || {
+        (machine(root, &agent).await["facts"]["hostname"] == "web").then_some(())
+    })
+    .await;
     let (mut second, welcome) = agent.greet("web-copy", "two", 2).await;
     assert!(welcomed(&welcome), "{welcome:?}");
     // Both live: both read, and so both answer.
@@ -54,7 +58,7 @@ async fn copied(world: &World) -> Agent {
 async fn two_machines_with_one_key_are_both_kept_out_and_are_told_of() {
     let world = World::new().await;
     let root = world.client("root").await;
-    let agent = copied(&world).await;
+    let agent = copied(&world, &root).await;
     let told = machine(&root, &agent).await;
     assert_eq!(told["status"], "duplicate");
     let sightings = told["duplicate"]["sightings"].as_array().unwrap();
@@ -98,7 +102,7 @@ async fn two_machines_with_one_key_are_both_kept_out_and_are_told_of() {
 async fn a_person_says_which_one_it_is_and_that_one_goes_on_as_before() {
     let world = World::new().await;
     let root = world.client("root").await;
-    let agent = copied(&world).await;
+    let agent = copied(&world, &root).await;
     let path = at(format!("{}/rekey", agent.machine), COMPUTE);
     world.client("reader").await.post(&path, json!({})).await.refused(403, "AuthorizationFailed");
     let given = async || {
