@@ -16,6 +16,7 @@ pub mod operation;
 pub mod registry;
 pub mod resource;
 pub mod route;
+pub mod shape;
 pub mod traits;
 
 pub use api_version::ApiVersion;

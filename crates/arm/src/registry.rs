@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::filter::Filter;
 use crate::resource::object_entry;
+use crate::shape::{OrderBy, Select};
 use crate::{ApiVersion, ArmError, CallerRef, Read, Resource, Scope, TypeName, Write};
 
 /// The kinds of scopes a type may live in.
@@ -172,6 +173,22 @@ impl Call {
     /// 400 when it cannot be read.
     pub fn filter(&self) -> Result<Option<Filter>, ArmError> {
         self.query("$filter").filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()
+    }
+
+    /// `$orderby`, when there is one.
+    ///
+    /// # Errors
+    /// 400 when it cannot be read.
+    pub fn order(&self) -> Result<Option<OrderBy>, ArmError> {
+        self.query("$orderby").map(OrderBy::parse).transpose()
+    }
+
+    /// `$select`, when there is one.
+    ///
+    /// # Errors
+    /// 400 when it cannot be read.
+    pub fn select(&self) -> Result<Option<Select>, ArmError> {
+        self.query("$select").map(Select::parse).transpose()
     }
 
     /// Whether `$expand` names `what`.
@@ -354,6 +371,10 @@ pub trait ScopeAction: Send + Sync {
     fn namespace(&self) -> &'static str;
     /// The verb and how it answers.
     fn action(&self) -> Action;
+    /// What may stand in the query beside the api-version.
+    fn queries(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Whether the caller asks about nobody but themselves, which whoever may know of the scope may do.
     fn is_about(&self, caller: &CallerRef, body: &Value) -> bool {
         let _ = (caller, body);

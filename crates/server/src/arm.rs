@@ -460,10 +460,24 @@ impl Asker<'_> {
         request: &Request,
     ) -> Result<Answer, ArmError> {
         match *self.method {
-            Method::GET => self.list(scope, type_name).await,
+            Method::GET if self.app.registry.scope_action(&type_name).is_some_and(|a| a.action().reads) => {
+                // The next pages of an action's answer are links, and clients follow links by GET.
+                self.act(scope, type_name, request).await
+            }
+            Method::GET => self.select(self.list(scope, type_name).await?),
             Method::POST => self.act(scope, type_name, request).await,
             _ => Err(ArmError::method_not_allowed(self.method.as_str(), &type_name.to_string())),
         }
+    }
+
+    /// The answer with the fields that `$select` names.
+    fn select(&self, mut answer: Answer) -> Result<Answer, ArmError> {
+        if let Some(select) = self.call.select()?
+            && let Some(Value::Array(rows)) = answer.body.as_mut().and_then(|body| body.get_mut("value"))
+        {
+            rows.iter_mut().for_each(|row| *row = select.of(row));
+        }
+        Ok(answer)
     }
 
     async fn list(&self, scope: Scope, type_name: TypeName) -> Result<Answer, ArmError> {
@@ -509,6 +523,15 @@ impl Asker<'_> {
                 rows.ok_or_else(ArmError::internal)?
                     .retain(|row| id(row).is_some_and(|i| reach.contains(&i)));
             }
+            if let Some(order) = self.call.order()? {
+                if body.get("nextLink").is_some() {
+                    let text = format!("The list of {} comes in an order of its own.", spec.name());
+                    return Err(ArmError::bad("InvalidOrderByInQueryString", text).target("$orderby"));
+                }
+                if let Some(Value::Array(rows)) = body.get_mut("value") {
+                    *rows = order.sort(std::mem::take(rows));
+                }
+            }
             return Ok(Answer::json(200, body));
         }
         let filter = self.call.filter()?;
@@ -518,14 +541,19 @@ impl Asker<'_> {
             reach.contains(id)
                 || (here && id.resource().is_some_and(|r| snapshot.tree().contains(r.base_scope(), &scope)))
         };
-        let Page { items, next } =
-            engine::list(&app.registry, &mut tx, self.call, &scope, &spec.name(), (after, top), &keep)
-                .await?;
-        let value: Vec<Value> = items
+        let order = self.call.order()?;
+        // What is sorted is read whole, and a page of it begins at a number.
+        let page = if order.is_some() { (None, usize::MAX) } else { (after.clone(), top) };
+        let Page { items, mut next } =
+            engine::list(&app.registry, &mut tx, self.call, &scope, &spec.name(), page, &keep).await?;
+        let mut value: Vec<Value> = items
             .into_iter()
             .map(|(_, body)| body)
             .filter(|body| filter.as_ref().is_none_or(|f| core::holds(f, body, &|_| None)))
             .collect();
+        if let Some(order) = order {
+            (value, next) = core::page_of(order.sort(value), after.as_deref(), top)?;
+        }
         let mut body = json!({ "value": value });
         if let Some(next) = next {
             body["nextLink"] = web::next_link(self.call, scope_path(&scope, spec), &next).into();
@@ -695,7 +723,10 @@ impl Asker<'_> {
                     let action = format!("{type_name}/read");
                     snapshot.decide(&who, &action, id).is_allowed()
                 };
-                answered(&core::resources(app, &mut read, self.call, scope, &reads).await?)
+                self.select(Answer::json(
+                    200,
+                    core::resources(app, &mut read, self.call, scope, &reads).await?,
+                ))
             }
             _ => {
                 let text = format!("Nothing is served at '{}/{}'.", scope, words.join("/"));
@@ -759,12 +790,16 @@ pub fn operations() -> Vec<Operation> {
             .query("$expand")
             .query("$top")
             .query("$skipToken")
+            .query("$orderby")
+            .query("$select")
             .answers::<List<core::ResourceRow>>(200),
         Operation::get("/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/resources", "The resources of a group")
             .query("$filter")
             .query("$expand")
             .query("$top")
             .query("$skipToken")
+            .query("$orderby")
+            .query("$select")
             .answers::<List<core::ResourceRow>>(200),
         Operation::get(
             "/subscriptions/{subscriptionId}/providers/{namespace}/locations/{location}/operations/{operationId}",

@@ -280,10 +280,13 @@ pub fn next_link(call: &Call, path: String, after: &str) -> String {
 /// # Errors
 /// 400 `InvalidSkipToken`.
 pub fn decode_token(token: &str) -> Result<String, ArmError> {
-    let invalid =
-        || ArmError::bad("InvalidSkipToken", "The $skipToken is not one of ours.").target("$skipToken");
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid())?;
-    String::from_utf8(bytes).map_err(|_| invalid())
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| foreign_token())?;
+    String::from_utf8(bytes).map_err(|_| foreign_token())
+}
+
+/// What is said of a page token that we did not give.
+pub fn foreign_token() -> ArmError {
+    ArmError::bad("InvalidSkipToken", "The $skipToken is not one of ours.").target("$skipToken")
 }
 
 /// An ARM answer as HTTP.

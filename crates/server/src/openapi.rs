@@ -207,7 +207,9 @@ impl Writer {
             json!({"type": "object", "required": ["value"], "properties": {
                 "value": {"type": "array", "items": body}, "nextLink": {"type": "string"}}})
         };
-        parameters.extend(["$filter", "$top", "$skiptoken", "$expand"].map(|n| query(n, false)));
+        parameters.extend(
+            ["$filter", "$top", "$skiptoken", "$expand", "$orderby", "$select"].map(|n| query(n, false)),
+        );
         let error = error();
         self.add(
             &path,
@@ -225,6 +227,7 @@ impl Writer {
         for scope in ScopeKind::ALL {
             let (base, mut parameters) = base(scope);
             parameters.push(query("api-version", true));
+            parameters.extend(kind.queries().iter().map(|name| query(name, false)));
             let answered = (action.answers)(&mut self.answers).to_value();
             let taken = (action.takes)(&mut self.requests).to_value();
             self.add(

@@ -8,7 +8,7 @@ use sekisho_arm::registry::{PutStyle, Registry, Storage};
 use sekisho_arm::resource::{instant, shown};
 use sekisho_arm::{ArmError, Call, Listing, Read, ResourceType, Scope, ScopeKind, TypeName, TypeSpec};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::http as web;
@@ -361,15 +361,24 @@ pub async fn resources(
     call: &Call,
     scope: &Scope,
     reads: &(dyn Fn(&TypeName, &Scope) -> bool + Sync),
-) -> Result<List<ResourceRow>, ArmError> {
+) -> Result<Value, ArmError> {
     if read.get(scope).await?.is_none() {
         return Err(ArmError::not_found(scope));
     }
     let (filter, top) = (call.filter()?, top(call)?.unwrap_or(usize::MAX));
-    let after = call.query("$skiptoken").map(web::decode_token).transpose()?;
-    let listing = Listing { scope: scope.clone(), type_name: None, after, limit: usize::MAX };
-    let all = read.list(&listing).await?;
-    let mut value = Vec::new();
+    let (order, after) = (call.order()?, call.query("$skiptoken").map(web::decode_token).transpose()?);
+    // What is sorted is read whole, and a page of it begins at a number.
+    let from = if order.is_some() { None } else { after.clone() };
+    let all =
+        read.list(&Listing { scope: scope.clone(), type_name: None, after: from, limit: usize::MAX }).await?;
+    let answer = |value: Vec<Value>, next: Option<String>| {
+        let mut body = json!({ "value": value });
+        if let Some(next) = next {
+            body["nextLink"] = web::next_link(call, format!("{scope}/resources"), &next).into();
+        }
+        body
+    };
+    let mut value: Vec<Value> = Vec::new();
     for resource in all {
         let tracked = app.registry.get(&resource.type_name).is_some_and(|k| k.spec().location)
             && resource.id.resource().is_some_and(|r| r.chain().len() == 1);
@@ -397,14 +406,31 @@ pub async fn resources(
         if filter.as_ref().is_some_and(|f| !holds(f, &body, &own)) {
             continue;
         }
-        if value.len() == top {
-            let last = value.last().map(|row: &ResourceRow| row.id.to_ascii_lowercase()).unwrap_or_default();
-            let next = web::next_link(call, format!("{scope}/resources"), &last);
-            return Ok(List { value, next_link: Some(next) });
+        if value.len() == top && order.is_none() {
+            let last = value.last().and_then(|row| row["id"].as_str()).unwrap_or_default();
+            let next = last.to_ascii_lowercase();
+            return Ok(answer(value, Some(next)));
         }
-        value.push(row);
+        value.push(body);
     }
-    Ok(List::of(value))
+    let Some(order) = order else { return Ok(answer(value, None)) };
+    let (value, next) = page_of(order.sort(value), after.as_deref(), top)?;
+    Ok(answer(value, next))
+}
+
+/// A page of rows that are all there, and the token of the next one: where it begins.
+///
+/// # Errors
+/// 400 `InvalidSkipToken` when `after` is not one of those tokens.
+pub fn page_of(
+    rows: Vec<Value>,
+    after: Option<&str>,
+    top: usize,
+) -> Result<(Vec<Value>, Option<String>), ArmError> {
+    let begin = after.map_or(Ok(0), str::parse::<usize>).map_err(|_| web::foreign_token())?;
+    let end = begin.saturating_add(top);
+    let next = (end < rows.len()).then(|| end.to_string());
+    Ok((rows.into_iter().skip(begin).take(top).collect(), next))
 }
 
 /// A resource in the generic list.

@@ -21,9 +21,11 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::http as web;
 use crate::routes::{Anything, List};
 
 use super::authorization::{self, LateUniverse};
+use super::core;
 use super::hierarchy_settings::{HierarchySettings, Settings};
 
 const VERSIONS: &[&str] = &["2023-04-01", "2021-04-01", "2020-05-01", "2020-02-01", "2018-03-01-preview"];
@@ -650,6 +652,10 @@ impl ScopeAction for Entities {
         }
     }
 
+    fn queries(&self) -> &'static [&'static str] {
+        &["groupName", "$filter", "$view", "$orderby", "$select", "$skip", "$top", "$skiptoken"]
+    }
+
     /// Everybody may ask: what they may not see is not in the answer.
     fn is_about(&self, _: &CallerRef, _: &Value) -> bool {
         true
@@ -701,8 +707,58 @@ impl ScopeAction for Entities {
                 })
             })
             .collect();
-        Ok(json!({"count": value.len(), "value": value}))
+        entities_page(call, value)
     }
+}
+
+/// What is asked of the list of entities: `groupName`, `$filter`, `$view`, `$orderby`, `$select`, and a page by `$skip`, `$top` and
+/// `$skiptoken`. `count` is of all of them.
+fn entities_page(call: &Call, mut value: Vec<Value>) -> Result<Value, ArmError> {
+    let kind = match call.query("$view").map(str::to_ascii_lowercase).as_deref() {
+        None | Some("fullhierarchy") => None,
+        Some("groupsonly") => Some("Microsoft.Management/managementGroups"),
+        Some("subscriptionsonly") => Some("/subscriptions"),
+        Some(_) => {
+            let text = "The value of $view is FullHierarchy, GroupsOnly or SubscriptionsOnly.";
+            return Err(ArmError::bad("InvalidParameter", text).target("$view"));
+        }
+    };
+    if call.query("$search").is_some() {
+        let text = "$search is not served; ask with $filter, $view and groupName.";
+        return Err(ArmError::bad("InvalidParameter", text).target("$search"));
+    }
+    value.retain(|row| kind.is_none_or(|kind| row["type"] == kind));
+    if let Some(group) = call.query("groupname") {
+        let is = |name: &Value| name.as_str().is_some_and(|n| n.eq_ignore_ascii_case(group));
+        let chain =
+            |row: &Value| row["properties"]["parentNameChain"].as_array().is_some_and(|c| c.iter().any(is));
+        value.retain(|row| is(&row["name"]) || chain(row));
+    }
+    if let Some(filter) = call.filter()? {
+        value.retain(|row| core::holds(&filter, row, &|_| None));
+    }
+    if let Some(order) = call.order()? {
+        value = order.sort(value);
+    }
+    let skip = call.query("$skip").map(|text| text.parse::<usize>()).transpose();
+    let skip = skip.map_err(|_| {
+        ArmError::bad("InvalidParameter", "The value of $skip is a number of entities.").target("$skip")
+    })?;
+    let count = value.len();
+    // A link carries `$skip` on, so its token counts from there.
+    value.drain(..skip.unwrap_or(0).min(count));
+    let after = call.query("$skiptoken").map(web::decode_token).transpose()?;
+    let top = core::top(call)?.unwrap_or(usize::MAX);
+    let (mut value, next) = core::page_of(value, after.as_deref(), top)?;
+    if let Some(select) = call.select()? {
+        value.iter_mut().for_each(|row| *row = select.of(row));
+    }
+    let mut body = json!({"count": count, "value": value});
+    if let Some(next) = next {
+        let path = "/providers/Microsoft.Management/getEntities".to_owned();
+        body["nextLink"] = web::next_link(call, path, &next).into();
+    }
+    Ok(body)
 }
 
 /// `POST /providers/Microsoft.Management/checkNameAvailability`.

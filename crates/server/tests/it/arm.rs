@@ -416,6 +416,41 @@ async fn pages_hold_each_item_once_whatever_is_written_between_them() {
 }
 
 #[tokio::test]
+async fn lists_come_in_the_order_and_with_the_fields_that_were_asked_for() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    let asgs = world.network("applicationSecurityGroups");
+    for name in ["p1", "P3", "p2"] {
+        root.put(&at(format!("{asgs}/{name}"), NETWORK), group("home")).await.expect(201);
+    }
+    let rg1 = world.rg1("/resources?$filter=startswith(name,'p')&");
+    for (list, version) in [(format!("{asgs}?"), NETWORK), (rg1, "2021-04-01")] {
+        let first = root.get(&at(format!("{list}$orderby=name%20desc&$top=2&$select=NAME"), version)).await;
+        let first = first.expect(200).json();
+        assert_eq!(first["value"], json!([{"name": "P3"}, {"name": "p2"}]));
+        let next = first["nextLink"].as_str().unwrap().strip_prefix(&world.server.base()).unwrap().to_owned();
+        let second = root.get(&next).await.expect(200).json();
+        assert_eq!(second["value"][0], json!({"name": "p1"}));
+        root.get(&at(format!("{list}$orderby=name%20up"), version))
+            .await
+            .refused(400, "InvalidOrderByInQueryString");
+        root.get(&at(format!("{list}$select=name,"), version))
+            .await
+            .refused(400, "InvalidSelectInQueryString");
+        root.get(&at(format!("{list}$orderby=name&$skiptoken=eA"), version))
+            .await
+            .refused(400, "InvalidSkipToken");
+    }
+    let log = format!("{}/providers/Microsoft.Insights/eventtypes/management/values", world.server.sub);
+    let log =
+        root.get(&at(format!("{log}?$top=1&$select=caller,status"), "2015-04-01")).await.expect(200).json();
+    let fields: Vec<&String> = log["value"][0].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["caller", "status"]);
+    let newest = log["nextLink"].as_str().unwrap().strip_prefix(&world.server.base()).unwrap();
+    root.get(&format!("{newest}&$orderby=caller")).await.refused(400, "InvalidOrderByInQueryString");
+}
+
+#[tokio::test]
 async fn pages_do_not_tell_of_what_may_not_be_read() {
     let world = World::new().await;
     let root = world.client("root").await;

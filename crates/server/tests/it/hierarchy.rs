@@ -217,6 +217,37 @@ async fn the_entities_are_those_that_the_caller_may_see() {
 }
 
 #[tokio::test]
+async fn the_entities_come_in_the_order_and_by_the_pages_that_were_asked_for() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    for name in ["ga", "gb", "gc", "gd"] {
+        make(&root, name, &world.server.tenant).await.expect(200);
+    }
+    enter(&world, &root, "gc").await.expect(200);
+    let ask = async |more: &str| {
+        let path = format!("{}&{more}", at("/providers/Microsoft.Management/getEntities", VERSION));
+        root.raw(http::Method::POST, &path, Vec::new().into()).await
+    };
+    let groups = "$filter=startswith(name,'g')&$view=GroupsOnly&$orderby=name%20desc&$select=name";
+    let first = ask(&format!("{groups}&$skip=1&$top=2")).await.expect(200).json();
+    assert_eq!(first["value"], json!([{"name": "gc"}, {"name": "gb"}]));
+    assert_eq!(first["count"], 4, "the count is of all of them");
+    // Clients follow links by GET, also to the answer of a POST.
+    let link = first["nextLink"].as_str().unwrap();
+    let rest = root.get(&link[link.find("/providers").unwrap()..]).await.expect(200).json();
+    assert_eq!((&rest["value"], &rest["nextLink"]), (&json!([{"name": "ga"}]), &Value::Null));
+
+    let inside = ask("groupName=GC&$select=type").await.expect(200).json();
+    let kinds = json!([{"type": "Microsoft.Management/managementGroups"}, {"type": "/subscriptions"}]);
+    assert_eq!(inside["value"], kinds);
+    let subscriptions = ask("$view=SubscriptionsOnly&$select=id").await.expect(200).json();
+    assert_eq!(subscriptions["value"], json!([{"id": world.server.sub}]));
+    for bad in ["$view=some", "$skip=-1", "$top=0", "$search=ParentOnly", "$orderby=,", "$select="] {
+        ask(bad).await.expect(400);
+    }
+}
+
+#[tokio::test]
 async fn the_settings_of_the_hierarchy_say_who_makes_groups_and_where_subscriptions_come() {
     let world = World::new().await;
     let (page, stranger) = (world.page(), world.client("stranger").await);
