@@ -2,7 +2,7 @@
 //!
 //! Everything here is a value or a function over values: [`person`] and [`service_principal`] say who exists;
 //! [`passkey`], [`password`], [`totp`] and [`recovery`] check one proof each; [`throttle`] slows guessing down;
-//! [`session`] and [`token`] are what a proof is exchanged for; [`link`] lets somebody in for the first time; and
+//! [`session`] and [`token`] are what a proof is exchanged for; [`conditional_access`] says whether that is enough; [`link`] lets somebody in for the first time; and
 //! [`oauth`] speaks the dialect of Microsoft Entra ID that `az` and the Azure SDKs expect (research 09 §1).
 //! The server stores these values as documents and runs the ceremonies.
 //!
@@ -14,6 +14,7 @@
 //! - Whatever must be used once (a challenge, a link, a recovery code, a TOTP step) is marked used by the same call
 //!   that accepts it; the caller stores the change in the transaction that acts on it.
 
+pub mod conditional_access;
 pub mod link;
 pub mod oauth;
 pub mod passkey;
