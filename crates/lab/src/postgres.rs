@@ -71,7 +71,7 @@ impl Postgres {
     /// When it cannot be waited for.
     pub fn kill(&mut self) -> Result<(), LabError> {
         let failed = LabError::io("killing PostgreSQL");
-        // Its children notice within moments that it is gone; the group is killed so that they cannot even do that.
+        // Each of its children leads a group of its own and notices within moments that it is gone.
         if let Ok(pid) = i32::try_from(self.server.id()) {
             let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
         }
@@ -83,8 +83,19 @@ impl Postgres {
     /// # Errors
     /// When it does not come up.
     pub fn restart(&mut self) -> Result<(), LabError> {
-        self.server = spawn(&self.programs, self.dir.path())?;
-        self.wait()
+        let began = Instant::now();
+        loop {
+            self.server = spawn(&self.programs, self.dir.path())?;
+            match self.wait() {
+                // A child of the killed server still holds its memory: whoever starts it again tries again, as systemd does.
+                Err(LabError::Command { message, .. })
+                    if message.contains("pre-existing shared memory block") && began.elapsed() < PATIENCE =>
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                ended => return ended,
+            }
+        }
     }
 
     fn wait(&mut self) -> Result<(), LabError> {
@@ -147,7 +158,10 @@ fn command(program: &Path) -> Result<Command, LabError> {
 
 fn spawn(programs: &Path, dir: &Path) -> Result<Child, LabError> {
     use std::os::unix::process::CommandExt as _;
-    let log = std::fs::File::create(dir.join("log")).map_err(LabError::io("the log of PostgreSQL"))?;
+    // A new file, since what is left of an earlier server still writes into the old one for a moment.
+    let path = dir.join("log");
+    let _ = std::fs::remove_file(&path);
+    let log = std::fs::File::create(path).map_err(LabError::io("the log of PostgreSQL"))?;
     let data = dir.join("data");
     // What an earlier server of this directory left behind.
     let _ = std::fs::remove_file(data.join("postmaster.pid"));
