@@ -46,6 +46,13 @@ enum Command {
     },
     /// Makes a one-time link by which somebody can enrol as Owner: the first person, or after a lock-out.
     SetupLink,
+    /// People whom no policy of conditional access holds up, for the day on which one keeps everybody out.
+    ///
+    /// At most two. Give them passkeys that lie in a safe; every sign-in of one is an entry of its own in the log.
+    EmergencyAccount {
+        #[command(subcommand)]
+        command: EmergencyAccount,
+    },
     /// Tokens that let machines in.
     AgentToken {
         #[command(subcommand)]
@@ -86,6 +93,22 @@ enum Command {
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum EmergencyAccount {
+    /// Shows them.
+    List,
+    /// Makes a person's account one of them.
+    Add {
+        /// The sign-in name.
+        name: String,
+    },
+    /// Makes it an ordinary one again.
+    Remove {
+        /// The sign-in name.
+        name: String,
     },
 }
 
@@ -181,6 +204,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
         }
         Command::SetupLink => print(&line(&ask("/setup-link", serde_json::Value::Null).await?, "link")),
+        Command::EmergencyAccount { command } => {
+            let body = match command {
+                EmergencyAccount::List => serde_json::json!({}),
+                EmergencyAccount::Add { name } => serde_json::json!({ "add": name }),
+                EmergencyAccount::Remove { name } => serde_json::json!({ "remove": name }),
+            };
+            print(&pretty(&ask("/emergency-account", body).await?));
+        }
         Command::AgentToken {
             command: AgentToken::Create { resource_group, ttl, uses, install_command },
         } => {

@@ -94,6 +94,9 @@ pub struct Session {
     pub idle: i64,
     /// Seconds after its beginning at which it ends.
     pub absolute: i64,
+    /// Address that it began at; unknown of sessions from before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<IpAddr>,
     /// Address of the last request that was noted.
     pub ip: IpAddr,
     /// The browser, as it says.
@@ -124,6 +127,7 @@ impl Session {
             seen: now,
             idle: IDLE.whole_seconds(),
             absolute: ABSOLUTE.whole_seconds(),
+            origin: Some(ip),
             ip,
             user_agent: user_agent.chars().filter(|c| !c.is_control()).take(200).collect(),
             generation: person.generation,

@@ -126,6 +126,14 @@ pub enum ChangeReach {
     Below,
 }
 
+/// What makes a role privileged.
+const PRIVILEGED: [&str; 4] = [
+    "Microsoft.Authorization/roleAssignments/write",
+    "Microsoft.Authorization/roleDefinitions/write",
+    "Microsoft.Compute/virtualMachines/login/action",
+    "Microsoft.Compute/virtualMachines/loginAsAdmin/action",
+];
+
 impl Snapshot {
     /// Where a caller may do one thing. Conditions are judged without attributes: what needs them is left out.
     pub fn may_list(&self, who: &[PrincipalId], op: &str) -> Reach {
@@ -150,6 +158,23 @@ impl Snapshot {
             .filter(|g| self.grants_anything(g) && seen.insert(g.key.as_str()))
             .map(|g| g.assignment.scope.clone())
             .collect()
+    }
+
+    /// The roles that somebody holds anywhere, through groups too; each once.
+    pub fn roles_of(&self, who: &[PrincipalId]) -> Vec<RoleId> {
+        let me = self.identity(who);
+        let mut roles: Vec<RoleId> = self.grants_to(&me).map(|g| g.assignment.role).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        roles
+    }
+
+    /// Whether somebody holds a role that grants roles or opens a shell on a machine, anywhere and under whatever
+    /// condition: whoever has their account has more than one machine.
+    pub fn is_privileged(&self, who: &[PrincipalId]) -> bool {
+        let me = self.identity(who);
+        let ops: Vec<_> = PRIVILEGED.iter().filter_map(|op| self.universe.find(op)).collect();
+        self.grants_to(&me).any(|g| ops.iter().any(|op| g.could_grant(*op)))
     }
 
     /// Every principal that may do one thing at a scope, groups included, with the reason.

@@ -184,13 +184,18 @@ pub(crate) struct Grant {
 impl Grant {
     /// `Some(true)`: grants; `None`: would, if its condition held; `Some(false)`: never.
     fn grants(&self, op: OpId, lower: &str, attributes: &Attributes) -> Option<bool> {
-        if !self.blocks.iter().any(|b| b.bits.has(op)) {
+        if !self.could_grant(op) {
             return Some(false);
         }
         let mut blocks = self.blocks.iter().filter(|b| b.bits.has(op));
         let met = self.guard.holds(lower, attributes) == Some(true)
             && blocks.any(|b| b.guard.holds(lower, attributes) == Some(true));
         met.then_some(true)
+    }
+
+    /// Whether it grants something under some condition.
+    pub(crate) fn could_grant(&self, op: OpId) -> bool {
+        self.blocks.iter().any(|b| b.bits.has(op))
     }
 
     pub(crate) fn is_unconditional(&self) -> bool {

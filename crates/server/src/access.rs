@@ -13,6 +13,7 @@ use sekisho_rbac::{
 };
 use sekisho_store::{Change, Store};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::resources::management;
@@ -46,6 +47,10 @@ pub const ROLE_TYPES: [&str; 3] = [
 pub struct Access {
     universe: Arc<Universe>,
     current: RwLock<Arc<Snapshot>>,
+    /// Whoever began to read later replaces later.
+    reading: tokio::sync::Mutex<()>,
+    /// Tells live streams to ask again.
+    replaced: watch::Sender<()>,
 }
 
 impl Access {
@@ -55,7 +60,13 @@ impl Access {
     /// Those of the database.
     pub async fn load(universe: Arc<Universe>, store: &Store) -> Result<Access, StoreError> {
         let facts = facts(&mut store.read().await?, universe.clone()).await?;
-        Ok(Access { universe, current: RwLock::new(Arc::new(Snapshot::compile(facts))) })
+        let current = RwLock::new(Arc::new(Snapshot::compile(facts)));
+        Ok(Access {
+            universe,
+            current,
+            reading: tokio::sync::Mutex::default(),
+            replaced: watch::Sender::new(()),
+        })
     }
 
     /// The snapshot in force.
@@ -76,13 +87,20 @@ impl Access {
     /// # Errors
     /// Those of the database; the old snapshot stays.
     pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+        let _turn = self.reading.lock().await;
         let facts = facts(&mut store.read().await?, self.universe.clone()).await?;
         let fresh = Arc::new(Snapshot::compile(facts));
         match self.current.write() {
             Ok(mut guard) => *guard = fresh,
             Err(poisoned) => *poisoned.into_inner() = fresh,
         }
+        self.replaced.send_replace(());
         Ok(())
+    }
+
+    /// Is told whenever the snapshot was replaced.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     /// Whether a change can change a decision.

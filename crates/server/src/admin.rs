@@ -20,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::conditional_access::emergency;
 use crate::process::Process;
 use crate::{http as web, signin};
 
@@ -88,6 +89,7 @@ pub(crate) async fn serve(app: Arc<App>) -> std::io::Result<()> {
         .route("/agent-token", post(agent_token))
         .route("/service-principal", post(service_principal))
         .route("/audit-verify", post(audit_verify))
+        .route("/emergency-account", post(emergency_account))
         .with_state(app);
     loop {
         let (stream, _) = listener.accept().await?;
@@ -129,6 +131,18 @@ async fn service_principal(State(app): State<Arc<App>>, Json(body): Json<Value>)
     let name = body["displayName"].as_str().unwrap_or("service principal").to_owned();
     let (role, scope) = (body["role"].as_str(), body["scope"].as_str());
     answer(signin::create_service_principal(&app, name, role, scope).await)
+}
+
+async fn emergency_account(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
+    let change = async |name: &Value, add| {
+        let name = name.as_str().unwrap_or_default();
+        emergency::change(&app, name, add, signin::local_root()).await
+    };
+    answer(match (&body["add"], &body["remove"]) {
+        (Value::Null, Value::Null) => emergency::list(&app).await,
+        (name, Value::Null) => change(name, true).await,
+        (_, name) => change(name, false).await,
+    })
 }
 
 async fn audit_verify(State(app): State<Arc<App>>) -> Response {

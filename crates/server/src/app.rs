@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access::Access;
+use crate::conditional_access::{ConditionalAccess, Seen};
 use crate::config::Config;
+use crate::countries::Countries;
 use crate::installer::Installer;
 use crate::link::Admission;
 use crate::metrics::Metrics;
@@ -36,6 +38,12 @@ pub struct App {
     pub registry: Registry,
     /// Rights.
     pub access: Access,
+    /// What requests must satisfy beyond rights.
+    pub(crate) conditional_access: ConditionalAccess,
+    /// What was seen of requests and is not kept yet.
+    pub(crate) seen: Seen,
+    /// In which country an address is.
+    pub(crate) countries: Countries,
     /// People, sessions and tokens.
     pub identity: Identity,
     /// The certificate authority.

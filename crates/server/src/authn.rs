@@ -12,13 +12,15 @@ use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{ArmError, CallerRef, PrincipalKind, StoreError};
-use sekisho_identity::session::Session;
+use sekisho_identity::conditional_access::{ClientApp, Flow, RiskLevel, application};
+use sekisho_identity::session::{self, Proof, Session};
 use sekisho_identity::token::TokenKind;
 use sekisho_identity::{Person, Secret, service_principal::ServicePrincipal};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::conditional_access::{self, Ask};
 use crate::http::{self as web, Peer};
 use crate::signin::kind;
 
@@ -38,13 +40,68 @@ pub struct Caller {
     pub address: IpAddr,
     /// The session, for people in the portal.
     pub session: Option<Box<Session>>,
+    /// What they have proved.
+    pub proofs: Vec<Proof>,
+    /// With what they ask.
+    pub through: Through,
+    /// Time since the session's last request.
+    pub idle_for: Duration,
     /// When this ends by itself: the token expires, or the session is over or idle for too long.
     pub expires: OffsetDateTime,
     /// The generation of the principal when this was decided.
     generation: u64,
 }
 
+/// With what somebody asks, as conditional access sees it.
+#[derive(Debug, Clone)]
+pub struct Through {
+    /// What kind of client.
+    pub client: ClientApp,
+    /// The applications that its requests are for.
+    pub applications: Vec<Uuid>,
+    /// How the sign-in behind it was made.
+    pub flow: Flow,
+    /// How strange that looked.
+    pub risk: RiskLevel,
+}
+
+impl Through {
+    fn portal() -> Through {
+        Through {
+            client: ClientApp::Browser,
+            applications: vec![application::PORTAL, application::API],
+            flow: Flow::Direct,
+            risk: RiskLevel::None,
+        }
+    }
+
+    fn program() -> Through {
+        Through {
+            client: ClientApp::MobileAppsAndDesktopClients,
+            applications: vec![application::API],
+            ..Through::portal()
+        }
+    }
+}
+
 impl Caller {
+    /// Somebody who has just proved something and has no session yet.
+    pub(crate) fn signing_in(person: &Person, methods: &[session::Method], address: IpAddr) -> Caller {
+        let now = OffsetDateTime::now_utc();
+        Caller {
+            principal: person.id,
+            kind: PrincipalKind::User,
+            name: person.user_principal_name.clone(),
+            address,
+            session: None,
+            proofs: methods.iter().map(|m| Proof { method: *m, at: now }).collect(),
+            through: Through::portal(),
+            idle_for: Duration::ZERO,
+            expires: now,
+            generation: person.generation,
+        }
+    }
+
     /// The caller as the audit log names it.
     pub fn reference(&self) -> CallerRef {
         CallerRef { object_id: self.principal.to_string(), kind: self.kind, name: self.name.clone() }
@@ -55,11 +112,27 @@ fn unauthenticated(code: &str, message: &str) -> ArmError {
     ArmError::new(401, code, message)
 }
 
-/// Finds out who asks.
+/// Finds out who asks, and lets them in.
+///
+/// # Errors
+/// As [`identified`]; what conditional access says of the request.
+pub async fn caller(app: &App, method: &Method, headers: &HeaderMap, peer: Peer) -> Result<Caller, ArmError> {
+    let mut caller = identified(app, method, headers, peer).await?;
+    conditional_access::admit(app, &caller, headers, Ask::Anything)?;
+    touch(app, &mut caller).await?;
+    Ok(caller)
+}
+
+/// Finds out who asks, and no more: for what people do to be let in.
 ///
 /// # Errors
 /// 401 in Azure's words; 403 `CrossSiteRequest` for a cookie that another site's page brought along.
-pub async fn caller(app: &App, method: &Method, headers: &HeaderMap, peer: Peer) -> Result<Caller, ArmError> {
+pub async fn identified(
+    app: &App,
+    method: &Method,
+    headers: &HeaderMap,
+    peer: Peer,
+) -> Result<Caller, ArmError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().unwrap_or_default();
         let token =
@@ -155,6 +228,9 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
                 name: principal.app_id.to_string(),
                 address: peer.0.ip(),
                 session: None,
+                proofs: Vec::new(),
+                through: Through::program(),
+                idle_for: Duration::ZERO,
                 expires,
                 generation: principal.generation,
             })
@@ -171,6 +247,9 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
                 name: person.user_principal_name,
                 address: peer.0.ip(),
                 session: None,
+                proofs: Vec::new(),
+                through: Through::program(),
+                idle_for: Duration::ZERO,
                 expires,
                 generation: person.generation,
             })
@@ -182,7 +261,7 @@ async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmErr
     let now = OffsetDateTime::now_utc();
     let ended = |why: &str| unauthenticated("SessionEnded", &format!("Sign in again: {why}."));
     let mut read = app.store.read().await?;
-    let mut session: Session = read_document(&mut read, kind::SESSION, &Session::key_of(token))
+    let session: Session = read_document(&mut read, kind::SESSION, &Session::key_of(token))
         .await?
         .ok_or_else(|| ended("there is no such session"))?;
     session.check(token, now).map_err(|e| ended(&e.to_string()))?;
@@ -190,8 +269,25 @@ async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmErr
         .await?
         .filter(|p: &Person| p.enabled && p.generation == session.generation)
         .ok_or_else(|| ended("this account's sessions were ended"))?;
-    drop(read);
-    if session.touch(peer.0.ip(), now) {
+    Ok(Caller {
+        principal: person.id,
+        kind: PrincipalKind::User,
+        name: person.user_principal_name,
+        address: peer.0.ip(),
+        generation: person.generation,
+        expires: session.lapses(),
+        proofs: session.proofs.clone(),
+        through: Through::portal(),
+        idle_for: now - session.seen,
+        session: Some(Box::new(session)),
+    })
+}
+
+/// Notes a request of a session that was let in.
+async fn touch(app: &App, caller: &mut Caller) -> Result<(), ArmError> {
+    let Some(session) = &mut caller.session else { return Ok(()) };
+    if session.touch(caller.address, OffsetDateTime::now_utc()) {
+        caller.expires = session.lapses();
         let kept = session.clone();
         app.store
             .write::<_, StoreError, _>(move |tx| {
@@ -205,15 +301,7 @@ async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmErr
             })
             .await?;
     }
-    Ok(Caller {
-        principal: person.id,
-        kind: PrincipalKind::User,
-        name: person.user_principal_name,
-        address: peer.0.ip(),
-        generation: person.generation,
-        expires: session.lapses(),
-        session: Some(Box::new(session)),
-    })
+    Ok(())
 }
 
 /// Until when a caller who was admitted before would be admitted again; `None` when no longer.

@@ -99,6 +99,8 @@ pub struct Config {
     pub certificate: Option<CertificateFiles>,
     /// `host:port` as machines reach the server; printed into join strings.
     pub join_address: String,
+    /// A database of countries, for policies by country.
+    pub country_database: Option<PathBuf>,
     /// Where the packages of the agent are that machines are given.
     pub agents_dir: PathBuf,
     /// The name in `/metadata/endpoints`; some older clients insist on `AzureCloud`.
@@ -139,6 +141,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     ("certificate_key_file", "", "PEM key of that certificate"),
     ("join_address", "", "host:port as machines reach the server (default: host and the port of listen)"),
+    (
+        "country_database",
+        "",
+        "a .mmdb file that says in which country an address is, for conditional access by country (default: none)",
+    ),
     ("agents_dir", "/usr/share/sekisho/agents", "directory of the agent's packages that machines are given"),
     ("cloud_name", "Sekisho", "the name az and Terraform are told; some older clients insist on AzureCloud"),
     ("organization", "Sekisho", "what your organisation is called"),
@@ -259,6 +266,7 @@ impl Config {
             names,
             certificate,
             join_address,
+            country_database: file("country_database"),
             agents_dir: PathBuf::from(text("agents_dir")),
             cloud_name: text("cloud_name"),
             organization: text("organization"),

@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 
 use crate::app::App;
 use crate::authn::{self, Caller};
+use crate::conditional_access;
 use crate::signin::graph;
 
 /// What can end a stream before its time.
@@ -61,14 +62,24 @@ pub async fn stream(State(app): State<Arc<App>>, caller: Caller, headers: Header
         }
     }
     waiting.reverse();
+    let rules = (app.conditional_access.watch(), app.access.watch());
+    let start = (app, feed, waiting, caller, headers, rules);
     let events =
-        stream::unfold((app, feed, waiting, caller), |(app, mut feed, mut waiting, mut caller)| async move {
+        stream::unfold(start, |(app, mut feed, mut waiting, mut caller, headers, mut rules)| async move {
             loop {
+                // Rights, policies and time all decide; none of them is asked more often than something happens.
+                if !conditional_access::still_admitted(&app, &caller, &headers) {
+                    return None;
+                }
                 if let Some(event) = waiting.pop() {
-                    return Some((Ok::<_, Infallible>(event), (app, feed, waiting, caller)));
+                    return Some((Ok::<_, Infallible>(event), (app, feed, waiting, caller, headers, rules)));
                 }
                 let left = caller.expires - OffsetDateTime::now_utc();
-                let news = tokio::time::timeout(left.try_into().unwrap_or_default(), feed.next()).await;
+                let news = tokio::select! {
+                    news = tokio::time::timeout(left.try_into().unwrap_or_default(), feed.next()) => news,
+                    Ok(()) = rules.0.changed() => continue,
+                    Ok(()) = rules.1.changed() => continue,
+                };
                 // Whatever was revoked or ran out, the session, the person or the program, ends the stream with it.
                 let doubtful = match &news {
                     Ok(Some(News::Changes(changes))) => {

@@ -25,7 +25,7 @@ use crate::authn::Caller;
 use crate::config::Config;
 use crate::drain::Drained;
 use crate::routes::{Anything, Operation, Routes, Text};
-use crate::{arm, events, installer, link, metrics, portal, signin};
+use crate::{arm, conditional_access, events, installer, link, metrics, portal, signin};
 
 /// The id of a request: the correlation id of everything it causes.
 #[derive(Clone, Debug)]
@@ -38,6 +38,7 @@ pub struct Peer(pub SocketAddr);
 /// Everything that is served but the portal's files.
 pub fn routes() -> Routes {
     signin::routes()
+        .merge(conditional_access::routes())
         .on(
             Operation::get("/api/events", "Names what changes, as server-sent events")
                 .answers_as::<events::Event>(200, "text/event-stream"),

@@ -1,6 +1,7 @@
 //! The server: composition of everything that answers on the network.
 //!
-//! A connection comes in through [`listen`], becomes a request in [`http`], is attributed by [`authn`], and is answered
+//! A connection comes in through [`listen`], becomes a request in [`http`], is attributed by [`authn`] and
+//! let in by [`conditional_access`], and is answered
 //! by [`arm`] (resources), [`signin`] (people and tokens), [`link`] (agents), [`events`] (what changed) or [`portal`].
 //! Writes go through the store; background tasks follow its change feed and only ever converge: [`desired`] compiles
 //! what machines should be, [`link`] wakes their connections, [`arm`] keeps the rights current, [`lake`] moves events
@@ -16,7 +17,9 @@ pub mod arm;
 pub mod authn;
 pub mod backup;
 mod certificates;
+mod conditional_access;
 pub mod config;
+mod countries;
 pub mod database;
 pub mod desired;
 pub mod doctor;
@@ -55,7 +58,9 @@ use uuid::Uuid;
 use crate::access::Access;
 use crate::app::{Agents, App};
 use crate::certificates::Certificates;
+use crate::conditional_access::ConditionalAccess;
 use crate::config::{Config, ConfigError};
+use crate::countries::Countries;
 use crate::installer::Installer;
 use crate::metrics::Metrics;
 use crate::signin::Identity;
@@ -92,6 +97,9 @@ pub enum ServerError {
     /// The certificate cannot be shown.
     #[error("{0}")]
     Certificate(#[from] certificates::CertificateError),
+    /// The database of countries cannot be read.
+    #[error("{0}")]
+    Countries(#[from] countries::CountriesError),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}. Choose another with 'listen' or SEKISHO_LISTEN")]
     Listen(String, std::io::Error),
@@ -137,6 +145,7 @@ pub fn universe(registry: &Registry) -> Universe {
     let mut all: Vec<(String, bool)> = registry.operations().into_iter().map(|o| (o, false)).collect();
     for extra in [
         signin::directory_rights().as_slice(),
+        conditional_access::rights().as_slice(),
         sekisho_nsg::provider::LINK_ACTIONS.as_slice(),
         &[
             "Microsoft.Resources/tags/read",
@@ -199,8 +208,17 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     if let Err(error) = &identity.passkeys {
         tracing::warn!(%error, "passkeys are off; people sign in with password and code");
     }
+    let passkeys = identity.passkeys.is_ok();
+    store
+        .write::<_, StoreError, _>(move |tx| {
+            Box::pin(async move { conditional_access::first_policies(tx, passkeys).await })
+        })
+        .await?;
     let app = Arc::new(App {
         access: Access::load(universe, &store).await?,
+        conditional_access: ConditionalAccess::load(&store).await?,
+        seen: conditional_access::Seen::default(),
+        countries: Countries::open(config.country_database.as_deref())?,
         tenant: keys.tenant,
         subscription: keys.subscription,
         registry,
@@ -225,6 +243,8 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     // Dropped, and with that ended, whichever way this function returns.
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(arm::follow(app.clone()));
+    tasks.spawn(conditional_access::follow(app.clone()));
+    tasks.spawn(conditional_access::keep(app.clone()));
     tasks.spawn(desired::follow(app.clone()));
     tasks.spawn(link::follow(app.clone()));
     tasks.spawn(lake::keep(app.clone()));

@@ -198,7 +198,9 @@ impl Rules {
         self.is_about(&signals.subject)?;
         match &self.target {
             Target::Applications { include, exclude } => is(
-                include.has_any(&signals.applications) && !exclude.has_any(&signals.applications),
+                !signals.registers_security_info
+                    && include.has_any(&signals.applications)
+                    && !exclude.has_any(&signals.applications),
                 NotApplied::Application,
             )?,
             Target::SecurityInfo => is(signals.registers_security_info, NotApplied::UserActions)?,

@@ -28,6 +28,8 @@ use super::ceremony::{
 };
 use super::{answer, body, entry, kind, people, person_ref, sessions};
 use crate::app::App;
+use crate::authn::Caller;
+use crate::conditional_access;
 use crate::http::{self as web, Peer};
 use crate::resources::authorization::assignment;
 use crate::routes::{Operation, Routes};
@@ -338,6 +340,7 @@ async fn enrol(
     };
     let address = peer.0.ip();
     let agent = web::header(headers, "user-agent").unwrap_or_default();
+    let signing_in = Caller::signing_in(&setup.person, &methods, address);
     let (session, token, device) = app
         .store
         .write::<_, ArmError, _>(move |tx| {
@@ -388,9 +391,11 @@ async fn enrol(
         })
         .await?;
     app.access.refresh(&app.store).await?;
+    // Whoever is blocked is told so by the next request; the recovery codes are theirs in any case.
+    let missing = conditional_access::at_sign_in(app, &signing_in, headers).1.unwrap_or_default();
     let done = SetupDone {
         recovery_codes: codes.into_iter().map(Exposed).collect(),
-        session: sessions::describe(app, &session).await?,
+        session: sessions::describe(app, &session, missing).await?,
     };
     Ok(signed_in(StatusCode::OK, &done, &token, Some(&device)))
 }

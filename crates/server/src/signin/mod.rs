@@ -8,7 +8,7 @@ mod directory;
 mod enrol;
 pub(crate) mod graph;
 mod oauth;
-mod people;
+pub(crate) mod people;
 mod prove;
 mod sessions;
 pub(crate) mod throttle;

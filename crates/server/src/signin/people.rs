@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::kind;
 
 /// A person by sign-in name.
-pub(super) async fn by_name(read: &mut (dyn Read + '_), name: &str) -> Result<Option<Person>, StoreError> {
+pub(crate) async fn by_name(read: &mut (dyn Read + '_), name: &str) -> Result<Option<Person>, StoreError> {
     let id: Option<Uuid> = read_document(read, kind::PERSON_NAME, &Person::name_key(name)).await?;
     match id {
         Some(id) => read_document(read, kind::PERSON, &id.to_string()).await,
@@ -22,7 +22,7 @@ pub(super) async fn by_name(read: &mut (dyn Read + '_), name: &str) -> Result<Op
 }
 
 /// A person by object id.
-pub(super) async fn by_id(read: &mut (dyn Read + '_), id: Uuid) -> Result<Option<Person>, StoreError> {
+pub(crate) async fn by_id(read: &mut (dyn Read + '_), id: Uuid) -> Result<Option<Person>, StoreError> {
     read_document(read, kind::PERSON, &id.to_string()).await
 }
 

@@ -23,7 +23,8 @@ use super::ceremony::{
 };
 use super::{answer, body, entry, kind, nobody, people, person_ref, sessions, throttle};
 use crate::app::App;
-use crate::authn::{self, COOKIE};
+use crate::authn::{self, COOKIE, Caller};
+use crate::conditional_access;
 use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
@@ -132,8 +133,27 @@ async fn begin_session(
 ) -> Result<Response, ArmError> {
     let agent = web::header(headers, "user-agent").unwrap_or_default();
     let address = peer.0.ip();
+    let signing_in = Caller::signing_in(&person, &methods, address);
+    let (_, missing) = conditional_access::at_sign_in(app, &signing_in, headers);
+    let missing = match missing {
+        Ok(missing) => missing,
+        Err(refusal) => {
+            let denied = entry(
+                "people/signIn/action",
+                person_ref(&person),
+                Outcome::Denied,
+                &refusal.code,
+                &address.to_string(),
+            );
+            app.store
+                .write::<_, ArmError, _>(move |tx| Box::pin(async move { Ok(tx.audit(denied).await?) }))
+                .await?;
+            return Err(refusal);
+        }
+    };
     // The cookie of an earlier session of this browser ends that session.
     let earlier = authn::cookie(headers, COOKIE).map(|t| Session::key_of(&t));
+    let emergency = conditional_access::emergency::used(app, &person);
     let (session, token, device) = app
         .store
         .write::<_, ArmError, _>(move |tx| {
@@ -150,11 +170,14 @@ async fn begin_session(
                     &address.to_string(),
                 ))
                 .await?;
+                if let Some(alert) = emergency {
+                    tx.audit(alert).await?;
+                }
                 Ok(begun)
             })
         })
         .await?;
-    let shown = sessions::describe(app, &session).await?;
+    let shown = sessions::describe(app, &session, missing).await?;
     Ok(signed_in(StatusCode::OK, &shown, &token, Some(&device)))
 }
 

@@ -20,6 +20,7 @@ use time::{Duration, OffsetDateTime};
 use super::{answer, entry, kind, people, person_ref};
 use crate::app::App;
 use crate::authn::{self, COOKIE};
+use crate::conditional_access::{self, Ask, Missing};
 use crate::http::{self as web, Peer};
 use crate::routes::{List, Operation, Routes};
 
@@ -88,6 +89,9 @@ pub(super) struct Shown {
     /// Those the person has any right in.
     subscriptions: Vec<ShownSubscription>,
     auth: ShownProof,
+    /// What conditional access asks for before anything else is answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Missing>,
     idle_expires_at: String,
     absolute_expires_at: String,
 }
@@ -177,12 +181,14 @@ impl Credential {
 
 /// The signed-in person with their session.
 async fn own(app: &App, verb: &Verb, headers: &HeaderMap, peer: Peer) -> Result<(Person, Session), ArmError> {
-    let caller = authn::caller(app, verb, headers, peer).await?;
-    let session = caller
-        .session
-        .ok_or_else(|| ArmError::new(403, "SessionRequired", "This is only for people in the portal."))?;
+    let caller = authn::identified(app, verb, headers, peer).await?;
+    let session = caller.session.ok_or_else(only_people)?;
     let person = people::by_id(&mut app.store.read().await?, caller.principal).await?;
     Ok((person.ok_or_else(ArmError::internal)?, *session))
+}
+
+fn only_people() -> ArmError {
+    ArmError::new(403, "SessionRequired", "This is only for people in the portal.")
 }
 
 /// The same, for somebody who has proved themselves within ten minutes.
@@ -192,6 +198,11 @@ pub(super) async fn fresh(
     headers: &HeaderMap,
     peer: Peer,
 ) -> Result<(Person, Session), ArmError> {
+    let caller = authn::identified(app, verb, headers, peer).await?;
+    let passkeys = people::passkeys(&mut app.store.read().await?, caller.principal).await?;
+    // Whoever has a passkey registers nothing with less, or else a stolen password and code would become one.
+    let ask = if passkeys.iter().any(|p| !p.suspended) { Ask::Anything } else { Ask::SecurityInfo };
+    conditional_access::admit(app, &caller, headers, ask)?;
     let (person, session) = own(app, verb, headers, peer).await?;
     let now = OffsetDateTime::now_utc();
     if session.proofs.iter().any(|p| now - p.at <= FRESH) {
@@ -202,7 +213,11 @@ pub(super) async fn fresh(
 }
 
 /// Shows a session.
-pub(super) async fn describe(app: &App, session: &Session) -> Result<Shown, ArmError> {
+pub(super) async fn describe(
+    app: &App,
+    session: &Session,
+    missing: Option<Missing>,
+) -> Result<Shown, ArmError> {
     let mut read = app.store.read().await?;
     let person = people::by_id(&mut read, session.person).await?.ok_or_else(ArmError::internal)?;
     let listing = Listing::of(&Scope::Tenant, &TypeName::new("Microsoft.Resources", "subscriptions"));
@@ -230,6 +245,7 @@ pub(super) async fn describe(app: &App, session: &Session) -> Result<Shown, ArmE
         tenant_id: app.tenant.to_string(),
         subscriptions,
         auth: ShownProof { methods: methods(session), at: instant(last) },
+        missing,
         idle_expires_at: instant(session.seen + Duration::seconds(session.idle)),
         absolute_expires_at: instant(session.ends()),
     })
@@ -242,8 +258,10 @@ pub(super) async fn current(
     headers: HeaderMap,
 ) -> Response {
     let run = async {
-        let (_, session) = own(&app, &Verb::GET, &headers, peer).await?;
-        Ok(web::json(StatusCode::OK, &describe(&app, &session).await?))
+        let caller = authn::identified(&app, &Verb::GET, &headers, peer).await?;
+        let missing = conditional_access::unmet(&app, &caller, &headers)?;
+        let session = caller.session.ok_or_else(only_people)?;
+        Ok(web::json(StatusCode::OK, &describe(&app, &session, missing).await?))
     };
     answer(run.await)
 }

@@ -7,6 +7,7 @@
 
 mod agent;
 mod arm;
+mod conditional_access;
 mod coverage;
 mod device;
 mod duplicates;

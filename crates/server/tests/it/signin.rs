@@ -8,9 +8,9 @@ use crate::device::{Codes, Passkey, garbled};
 use crate::kit::{Answer, FLEET, GROUPS, Http, NETWORK, Server, at, soon, until};
 use crate::seed::{OWNER, READER, World, grant, program, set_up, sign_in, token};
 
-const PASSWORD: &str = "correct horse battery staple 1";
+pub(crate) const PASSWORD: &str = "correct horse battery staple 1";
 
-async fn setup_link(server: &Server) -> String {
+pub(crate) async fn setup_link(server: &Server) -> String {
     server.admin("/setup-link", json!({})).await["link"].as_str().unwrap().to_owned()
 }
 
@@ -19,12 +19,12 @@ fn secret_of(link: &str) -> &str {
 }
 
 /// A page of a browser in which nobody is signed in.
-fn browser(server: &Server) -> Http {
+pub(crate) fn browser(server: &Server) -> Http {
     server.http().with("sec-fetch-site", "same-origin")
 }
 
 /// Opens a set-up link with a password and an authenticator app.
-async fn set_up_password(server: &Server, link: &str, name: &str) -> (Codes, Answer) {
+pub(crate) async fn set_up_password(server: &Server, link: &str, name: &str) -> (Codes, Answer) {
     let page = browser(server);
     let body = json!({
         "token": secret_of(link), "userPrincipalName": name, "displayName": "Somebody", "password": PASSWORD,
@@ -36,19 +36,19 @@ async fn set_up_password(server: &Server, link: &str, name: &str) -> (Codes, Ans
     (codes, finished)
 }
 
-async fn with_password(page: &Http, name: &str, password: &str, code: &str) -> Answer {
+pub(crate) async fn with_password(page: &Http, name: &str, password: &str, code: &str) -> Answer {
     let body = json!({"userPrincipalName": name, "password": password, "code": code});
     page.post("/auth/password", body).await
 }
 
-async fn with_passkey(page: &Http, passkey: &mut Passkey) -> Answer {
+pub(crate) async fn with_passkey(page: &Http, passkey: &mut Passkey) -> Answer {
     let begun = page.post("/auth/passkey/begin", json!({})).await.expect(200).json();
     let body = json!({"ceremony": begun["ceremony"], "credential": passkey.get(&begun)});
     page.post("/auth/passkey/finish", body).await
 }
 
 /// Adds a person and gives back an invitation.
-async fn invite(world: &World, name: &str) -> (String, String) {
+pub(crate) async fn invite(world: &World, name: &str) -> (String, String) {
     let page = world.page();
     let body = json!({"userPrincipalName": name, "displayName": "Somebody"});
     let person = page.post("/v1.0/users", body).await.expect(201).json()["id"].as_str().unwrap().to_owned();
@@ -57,7 +57,7 @@ async fn invite(world: &World, name: &str) -> (String, String) {
 }
 
 /// Adds a person with a passkey; their object id, passkey and session cookies.
-async fn person(world: &World, name: &str) -> (String, Passkey, String) {
+pub(crate) async fn person(world: &World, name: &str) -> (String, Passkey, String) {
     let (person, link) = invite(world, name).await;
     let mut passkey = Passkey::new(&world.server.base());
     let cookies = set_up(&world.server, &link, name, &mut passkey).await.expect(200).cookies();
