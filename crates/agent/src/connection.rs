@@ -13,12 +13,20 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::Bytes;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 
 use crate::confirm;
 
 /// How long opening and writing may take.
 const WRITE: Duration = Duration::from_secs(30);
+/// Messages go in frames of at most so many bytes. Whoever reads keeps, for as long as the connection lives, a buffer of
+/// the largest frame that came: the server has thousands of them.
+const FRAME: usize = 1 << 10;
+/// Frames that are ready go to TLS together once they are so many bytes.
+const TOGETHER: usize = 16 << 10;
 
 /// The server knows this machine and says that its certificate is over; [`Identity::renew`] gets another one.
 ///
@@ -40,7 +48,7 @@ impl Connection {
         let stream = confirm::connect(address, tls).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
-            .write_buffer_size(0)
+            .write_buffer_size(TOGETHER)
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES));
         let url = format!("wss://{}/link/agent", sekisho_link::pki::LINK_NAME);
@@ -59,10 +67,19 @@ impl Connection {
     /// # Errors
     /// When the server does not take it in time.
     pub async fn send(&mut self, message: &ToServer) -> anyhow::Result<()> {
-        let bytes = serde_json::to_vec(message)?;
-        timeout(WRITE, self.0.send(Message::Binary(bytes.into())))
-            .await
-            .context("the server does not read")??;
+        let mut rest = Bytes::from(serde_json::to_vec(message)?);
+        let mut code = OpCode::Data(Data::Binary);
+        let sent = async {
+            loop {
+                let part = rest.split_to(rest.len().min(FRAME));
+                self.0.feed(Message::Frame(Frame::message(part, code, rest.is_empty()))).await?;
+                if rest.is_empty() {
+                    return self.0.flush().await;
+                }
+                code = OpCode::Data(Data::Continue);
+            }
+        };
+        timeout(WRITE, sent).await.context("the server does not read")??;
         Ok(())
     }
 

@@ -113,7 +113,7 @@ impl Connection {
         self.app.agents.enter(&machine_key, self.id, wake);
         let end = self.talk(&mut socket, woken).await;
         self.app.agents.leave(&machine_key, self.id);
-        self.ended(&end).await;
+        Box::pin(self.ended(&end)).await;
         match end {
             End::Broken(why) => tracing::info!(machine = machine_key, why, "an agent's connection ended"),
             End::Bye { reason, retry_after } => {
@@ -145,7 +145,8 @@ impl Connection {
     }
 
     async fn talk(&mut self, socket: &mut Socket, mut woken: mpsc::Receiver<()>) -> End {
-        match self.greet(socket).await {
+        // What happens now and then is in boxes of its own, so that a connection that waits is small.
+        match Box::pin(self.greet(socket)).await {
             Ok(()) => {}
             Err(end) => return end,
         }
@@ -159,10 +160,10 @@ impl Connection {
                     Ok(Some(Err(error))) => Err(End::Broken(error.to_string())),
                     Ok(Some(Ok(message))) => {
                         heard = Instant::now();
-                        self.take(socket, message).await
+                        Box::pin(self.take(socket, message)).await
                     }
                 },
-                Some(()) = woken.recv() => self.push(socket).await,
+                Some(()) = woken.recv() => Box::pin(self.push(socket)).await,
                 () = sleep(RELEASE), if self.held_back => self.release(socket).await,
                 _ = ping.tick() => deliver(socket, Message::Ping(Vec::new().into())).await,
             };
