@@ -114,8 +114,7 @@ struct Listing {
 
 /// The machines whose keys lie between two.
 async fn list(State(floor): State<Arc<Floor>>, Query(asked): Query<Listing>) -> Result<Json<Value>, Failure> {
-    let between = (asked.low, asked.high);
-    let value = machines(&floor, [&between, &between], asked.limit).await?;
+    let value = machines(&floor, (&asked.low, &asked.high), asked.limit).await?;
     Ok(Json(json!({ "value": value })))
 }
 
@@ -130,59 +129,44 @@ async fn machine(
     State(floor): State<Arc<Floor>>,
     Query(One { group, name }): Query<One>,
 ) -> Result<Json<Value>, Failure> {
-    // '.' follows '-' in ASCII.
     let key = format!("{group}/providers/microsoft.compute/virtualmachines/{name}");
-    let stem = format!("{group}/providers/microsoft.network/networkinterfaces/{name}");
-    let interfaces = (format!("{stem}-"), format!("{stem}."));
-    let machines = machines(&floor, [&(key.clone(), key), &interfaces], 16).await?;
+    let machines = machines(&floor, (&key, &key), 1).await?;
     machines.into_iter().next().map(Json).ok_or_else(|| failed("no such machine"))
 }
 
-/// Machines with what is kept of each and its network interfaces: three queries.
-async fn machines(
-    floor: &Floor,
-    [own, beside]: [&(String, String); 2],
-    limit: i64,
-) -> Result<Vec<Value>, Failure> {
-    let resources = |kind: &'static str, (low, high): &(String, String)| {
-        sqlx::query(
-            "SELECT key, id, type_name, location, tags, etag, body FROM resource
-             WHERE type_key = $1 AND key >= $2 AND key <= $3 ORDER BY key LIMIT $4",
-        )
-        .bind(kind)
-        .bind(low.clone())
-        .bind(high.clone())
-        .bind(limit)
-        .fetch_all(&floor.reads)
-    };
+/// Machines with what is kept of each: two queries.
+async fn machines(floor: &Floor, (low, high): (&str, &str), limit: i64) -> Result<Vec<Value>, Failure> {
+    let machines = sqlx::query(
+        "SELECT key, id, type_name, location, tags, etag, body FROM resource
+         WHERE type_key = $1 AND key >= $2 AND key <= $3 ORDER BY key LIMIT $4",
+    )
+    .bind("microsoft.compute/virtualmachines")
+    .bind(low)
+    .bind(high)
+    .bind(limit)
+    .fetch_all(&floor.reads)
+    .await
+    .map_err(failed)?;
     let states = sqlx::query(
         "SELECT key, body FROM document WHERE kind = $1 AND key >= $2 AND key <= $3 ORDER BY key",
     )
     .bind("machine")
-    .bind(own.0.clone())
-    .bind(own.1.clone())
-    .fetch_all(&floor.reads);
-    let machines = resources("microsoft.compute/virtualmachines", own).await.map_err(failed)?;
+    .bind(low)
+    .bind(high)
+    .fetch_all(&floor.reads)
+    .await
+    .map_err(failed)?;
     let mut states: HashMap<String, Value> = states
-        .await
-        .map_err(failed)?
         .iter()
         .map(|row| Ok((text(row, "key")?, json_in(row, "body")?)))
         .collect::<Result<_, Failure>>()?;
-    let mut interfaces: HashMap<String, Vec<Value>> = HashMap::new();
-    for row in resources("microsoft.network/networkinterfaces", beside).await.map_err(failed)? {
-        let body = json_in(&row, "body")?;
-        let machine = body["properties"]["virtualMachine"]["id"].as_str().unwrap_or_default();
-        let id = json!({"id": text(&row, "id")?});
-        interfaces.entry(machine.to_ascii_lowercase()).or_default().push(id);
-    }
     let mut value = Vec::with_capacity(machines.len());
     for row in &machines {
-        let key = text(row, "key")?;
+        let mut state = states.remove(&text(row, "key")?).unwrap_or_default();
         let mut body = shown(row)?;
-        body["properties"]["sekisho"] = states.remove(&key).unwrap_or_default();
-        body["properties"]["networkProfile"] =
-            json!({"networkInterfaces": interfaces.remove(&key).unwrap_or_default()});
+        let interfaces = state["attachments"]["interfaces"].take();
+        body["properties"]["networkProfile"] = json!({"networkInterfaces": interfaces});
+        body["properties"]["sekisho"] = state;
         value.push(body);
     }
     Ok(value)

@@ -62,7 +62,8 @@ pub struct Machine {
     pub outline: Option<Outline>,
     /// The generation of the desired document kept; 0 when there is none. As old as the outline.
     pub wanted: u64,
-    /// What is attached to it. As old as the outline.
+    /// What is attached to it. Absent in what a version wrote that did not name the interfaces; completed likewise.
+    #[serde(rename = "attachments")]
     pub attached: Option<Attached>,
     /// How the newest generation it knows ended.
     pub report: Option<Report>,
@@ -74,8 +75,8 @@ pub struct Machine {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Attached {
-    /// How many network interfaces it has.
-    pub nics: usize,
+    /// The ids of its network interfaces, in their order.
+    pub interfaces: Vec<String>,
     /// The ids of the security groups of its interfaces.
     pub nsgs: Vec<String>,
 }
@@ -87,7 +88,8 @@ impl Attached {
             Some(group.get("id")?.as_str()?.to_owned())
         };
         let own = interfaces(read, machine).await?;
-        Ok(Attached { nics: own.len(), nsgs: own.iter().filter_map(group).collect() })
+        let interfaces = own.iter().map(|nic| nic.id.to_string()).collect();
+        Ok(Attached { interfaces, nsgs: own.iter().filter_map(group).collect() })
     }
 }
 
@@ -275,52 +277,8 @@ pub async fn interfaces(read: &mut (dyn Read + '_), machine: &Scope) -> Result<V
     }
 }
 
-/// The network interfaces of many machines, which come in the order of their ids, by the machines' keys.
-///
-/// # Errors
-/// Those of the database.
-pub async fn interfaces_of_all(
-    read: &mut (dyn Read + '_),
-    machines: &[Resource],
-) -> Result<HashMap<String, Vec<Resource>>, StoreError> {
-    const PAGE: usize = 1000;
-    let mut all: HashMap<String, Vec<Resource>> = HashMap::new();
-    for group in machines.chunk_by(|a, b| a.id.group_scope() == b.id.group_scope()) {
-        let Some(scope) = group.first().and_then(|first| first.id.group_scope()) else { continue };
-        // All of a machine's lie between its name with a hyphen and its name with what follows a hyphen in ASCII.
-        let ends = |end: char| {
-            group.iter().filter_map(move |vm| {
-                let name = format!("{}{end}", vm.id.name());
-                let id = vm.id.group_scope()?.resource_in("Microsoft.Network", "networkInterfaces", &name);
-                id.ok().map(|id| id.key())
-            })
-        };
-        let (Some(low), Some(high)) = (ends('-').min(), ends('.').max()) else { continue };
-        let mut listing = Listing { after: Some(low), limit: PAGE, ..Listing::of(&scope, &interface_type()) };
-        loop {
-            let page = read.list(&listing).await?;
-            let ended = page.len() < PAGE || page.last().is_some_and(|nic| nic.id.key() > high);
-            listing.after = page.last().map(|nic| nic.id.key());
-            for nic in page {
-                if let Some(machine) = machine_of(&nic).filter(|m| named_after(&nic, m)) {
-                    all.entry(machine.key()).or_default().push(nic);
-                }
-            }
-            if ended {
-                break;
-            }
-        }
-    }
-    Ok(all)
-}
-
 fn interface_type() -> TypeName {
     TypeName::new("Microsoft.Network", "networkInterfaces")
-}
-
-fn named_after(nic: &Resource, machine: &Scope) -> bool {
-    let (nic, machine) = (nic.id.name().to_ascii_lowercase(), machine.name().to_ascii_lowercase());
-    nic.strip_prefix(&machine).is_some_and(|rest| rest.starts_with('-'))
 }
 
 fn machine_of(nic: &Resource) -> Option<Scope> {

@@ -59,15 +59,13 @@ fn on(bench: &Bench, database: Database, results: &mut Results) -> anyhow::Resul
     if listed.len() != sizes.together {
         bail!("{} machines were listed", listed.len());
     }
-    // As many interfaces as there may be.
-    let query = format!("/list?low={key}/&high={key}0&limit={}", 10 * sizes.together);
+    let query = format!("/list?low={key}/&high={key}0&limit={}", sizes.together);
     let took = load(bench, [1, 10, sizes.rounds, 5], [ours("GET", machines, ""), floors("GET", query, "")])?;
     results.note(list(sizes, database), p50(&took[0])?, Some(p50(&took[1])?));
 
     let id = listed[0]["id"].as_str().context("a machine without an id")?;
     let path = format!("{id}?api-version=2024-07-01");
     let name = id.rsplit('/').next().unwrap_or_default();
-    // The keys of one machine, of its state and of its interfaces lie between these.
     let query = format!("/machine?group={key}&name={name}");
     let took = load(bench, [1, 50, sizes.rounds, 50], [ours("GET", path, ""), floors("GET", query, "")])?;
     results.note(get(database), p50(&took[0])?, Some(p50(&took[1])?));

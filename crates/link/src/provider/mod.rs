@@ -332,9 +332,7 @@ impl ResourceType for VirtualMachines {
         resource: &Resource,
     ) -> Result<Value, ArmError> {
         let seen = Seen::load(read, resource).await?;
-        let interfaces = machine::interfaces(read, &resource.id).await?;
-        let interfaces: Vec<&Resource> = interfaces.iter().collect();
-        self.show(read, call, resource, seen, &interfaces).await
+        self.show(read, call, resource, seen).await
     }
 
     async fn present_all(
@@ -344,14 +342,12 @@ impl ResourceType for VirtualMachines {
         resources: &[Resource],
     ) -> Result<Vec<Value>, ArmError> {
         let mut states = machine::states(read, resources).await?;
-        let interfaces = machine::interfaces_of_all(read, resources).await?;
         let mut all = Vec::with_capacity(resources.len());
         for vm in resources {
             let key = vm.id.key();
             let mut state = states.remove(&key).unwrap_or_default();
             state.complete(read, &vm.id).await?;
-            let own: Vec<&Resource> = interfaces.get(&key).into_iter().flatten().collect();
-            all.push(self.show(read, call, vm, Seen::from(state), &own).await?);
+            all.push(self.show(read, call, vm, Seen::from(state)).await?);
         }
         Ok(all)
     }
@@ -364,7 +360,6 @@ impl VirtualMachines {
         call: &Call,
         resource: &Resource,
         seen: Seen,
-        interfaces: &[&Resource],
     ) -> Result<Value, ArmError> {
         let mut body = self.render(resource);
         let Value::Object(map) = &mut body else { return Ok(body) };
@@ -399,7 +394,7 @@ impl VirtualMachines {
                 },
                 data_disks: [],
             },
-            network_profile: NetworkProfile { network_interfaces: references(interfaces) },
+            network_profile: NetworkProfile { network_interfaces: seen.interfaces() },
             time_created: instant(resource.created_at),
             instance_view: expanded.then(|| seen.instance_view(now, resource)),
             sekisho: seen.summary(now, facts),
@@ -407,18 +402,6 @@ impl VirtualMachines {
         add(properties, &around)?;
         Ok(body)
     }
-}
-
-/// The NICs of a machine, as its `networkProfile` shows them.
-fn references(interfaces: &[&Resource]) -> Vec<InterfaceReference> {
-    interfaces
-        .iter()
-        .enumerate()
-        .map(|(i, nic)| InterfaceReference {
-            id: nic.id.to_string(),
-            properties: InterfaceReferenceProperties { primary: i == 0 },
-        })
-        .collect()
 }
 
 /// Azure has size names; a machine of one's own has what it has.
@@ -442,6 +425,15 @@ impl From<Machine> for Seen {
 impl Seen {
     async fn load(read: &mut dyn Read, vm: &Resource) -> Result<Seen, ArmError> {
         Ok(machine::state(read, &vm.id).await?.into())
+    }
+
+    /// The network interfaces, as `networkProfile` shows them.
+    fn interfaces(&self) -> Vec<InterfaceReference> {
+        let reference = |(i, id): (usize, &String)| InterfaceReference {
+            id: id.clone(),
+            properties: InterfaceReferenceProperties { primary: i == 0 },
+        };
+        self.state.attached.iter().flat_map(|a| &a.interfaces).enumerate().map(reference).collect()
     }
 
     fn summary(&self, now: OffsetDateTime, facts: Option<Value>) -> SekishoMachine {

@@ -74,7 +74,7 @@ impl MachineRow {
             agent_version: state.version,
             cpus: Some(outline.cpus).filter(|n| *n > 0).map(u64::from),
             memory_bytes: Some(outline.memory_bytes).filter(|n| *n > 0),
-            nics: attached.nics,
+            nics: attached.interfaces.len(),
             nsgs: attached.nsgs,
             network,
         }

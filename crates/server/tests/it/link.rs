@@ -146,7 +146,7 @@ async fn forget_outlines(url: &str) {
     let forget = store.write::<_, sekisho_arm::StoreError, _>(|tx| {
         Box::pin(async move {
             for mut kept in tx.documents(MACHINE).await? {
-                for field in ["outline", "wanted", "attached"] {
+                for field in ["outline", "wanted", "attachments"] {
                     let state = kept.body.as_object_mut().unwrap();
                     assert!(state.remove(field).is_some(), "{field}");
                 }
