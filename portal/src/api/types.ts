@@ -41,6 +41,13 @@ export type Application = Schema<'Application'>
 export type PasswordCredential = Schema<'PasswordCredential'>
 export type Invitation = Schema<'Invitation'>
 
+// === conditional access ===
+
+export type Policy = Partial<Schema<'ConditionalAccessPolicy'>>
+export type NamedLocation = Narrowed<Partial<Schema<'NamedLocation'>>, { '@odata.type': string; displayName: string }>
+export type Backtest = Schema<'Backtest'>
+export type Analysis = Schema<'WhatIfAnalysisResult'>
+
 // === fleet ===
 
 export type MachineStatus = Schema<'Presence'>

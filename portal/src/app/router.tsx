@@ -113,6 +113,13 @@ const servicePrincipals = createRoute({
   component: lazyRouteComponent(() => import('../features/serviceprincipals/ServicePrincipalsPage.tsx')),
 })
 
+const conditionalAccess = createRoute({
+  getParentRoute: () => shell,
+  path: '/conditional-access',
+  validateSearch: params({ tab: text }),
+  component: lazyRouteComponent(() => import('../features/conditionalaccess/ConditionalAccessPage.tsx')),
+})
+
 const sessions = createRoute({
   getParentRoute: () => shell,
   path: '/sessions',
@@ -147,6 +154,7 @@ export const router = createRouter({
       rbac,
       people,
       servicePrincipals,
+      conditionalAccess,
       sessions,
       audit,
       resource,
