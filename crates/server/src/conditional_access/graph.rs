@@ -43,16 +43,21 @@ const CONFIRM: &str = "/v1.0/identity/conditionalAccess/policies/{id}/sekisho.co
 pub(crate) fn routes() -> Routes {
     Routes::default()
         .on(Operation::get(ALL, "All policies of conditional access").answers::<List<PolicyBody>>(200), list)
-        .on(Operation::post(ALL, "Adds a policy").takes::<PolicyBody>().answers::<PolicyBody>(201), add)
+        .on(
+            previewed(Operation::post(ALL, "Adds a policy").takes::<PolicyBody>().answers::<PolicyBody>(201)),
+            add,
+        )
         .on(Operation::get(ONE, "A policy").answers::<PolicyBody>(200), one)
         .on(previewed(Operation::patch(ONE, "Changes a policy").takes::<PolicyBody>().ends(204)), edit)
         .on(previewed(Operation::delete(ONE, "Removes a policy").ends(204)), remove)
         .on(
-            Operation::post(
-                CONFIRM,
-                "Keeps a change that would undo itself; by somebody who has signed in since",
-            )
-            .ends(204),
+            previewed(
+                Operation::post(
+                    CONFIRM,
+                    "Keeps a change that would undo itself; by somebody who has signed in since",
+                )
+                .ends(204),
+            ),
             confirm,
         )
         .merge(places::routes())

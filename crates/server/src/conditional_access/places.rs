@@ -47,7 +47,7 @@ pub(super) fn routes() -> Routes {
             edit_location,
         )
         .on(
-            Operation::delete(LOCATION, "Removes a named location that no policy needs").ends(204),
+            previewed(Operation::delete(LOCATION, "Removes a named location that no policy needs").ends(204)),
             remove_location,
         )
         .on(
