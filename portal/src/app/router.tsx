@@ -40,6 +40,18 @@ const setup = createRoute({
   component: lazyRouteComponent(() => import('../features/signin/SetupPage.tsx')),
 })
 
+const authorize = createRoute({
+  getParentRoute: () => root,
+  path: '/authorize',
+  component: lazyRouteComponent(() => import('../features/signin/AuthorizePage.tsx')),
+})
+
+const devicelogin = createRoute({
+  getParentRoute: () => root,
+  path: '/devicelogin',
+  component: lazyRouteComponent(() => import('../features/signin/DeviceLoginPage.tsx')),
+})
+
 const shell = createRoute({
   getParentRoute: () => root,
   id: 'shell',
@@ -127,6 +139,8 @@ export const router = createRouter({
   routeTree: root.addChildren([
     signin,
     setup,
+    authorize,
+    devicelogin,
     shell.addChildren([
       overview,
       machines,
