@@ -13,7 +13,7 @@ use sekisho_identity::token::SigningKey;
 use sekisho_store::{News, Store};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -161,7 +161,7 @@ async fn change(
 /// Follows the feed, so that every server has the keys of the database, and replaces the key when it is due.
 pub(crate) async fn follow(app: Arc<App>) {
     let mut feed = app.store.changes();
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval_at(Instant::now() + EVERY, EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let changed = tokio::select! {

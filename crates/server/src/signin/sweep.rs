@@ -10,7 +10,7 @@ use sekisho_identity::Person;
 use sekisho_identity::grant::Grant;
 use sekisho_identity::oauth::authorize::AuthorizationCode;
 use sekisho_identity::oauth::device::DeviceCode;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::kind;
 use super::oauth::Used;
@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(600);
 
 /// Removes it for as long as the server runs.
 pub(crate) async fn keep(app: Arc<App>) {
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval_at(Instant::now() + EVERY, EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
