@@ -5,6 +5,9 @@ export const types = {
   user: 'user',
   group: 'group',
   servicePrincipal: 'serviceprincipal',
+  /** What the server's change feed calls them. */
+  policy: 'conditionalaccesspolicy',
+  namedLocation: 'namedlocation',
   machine: 'microsoft.compute/virtualmachines',
   machineRow: 'sekisho.fleet/machines',
   /** What the server's change feed calls it; it is no resource. */

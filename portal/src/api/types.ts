@@ -45,6 +45,22 @@ export type Application = Schema<'Application'>
 export type PasswordCredential = Schema<'PasswordCredential'>
 export type Invitation = Schema<'Invitation'>
 
+// === conditional access ===
+
+/** As it is written: what is left out is what the server takes for it. */
+type Unfinished<T> = T extends (infer Item)[]
+  ? Item[]
+  : T extends object
+    ? { [Key in keyof T]?: Unfinished<T[Key]> }
+    : T
+export type Policy = Unfinished<Schema<'ConditionalAccessPolicy'>>
+export type NamedLocation = Narrowed<
+  Unfinished<Schema<'NamedLocation'>>,
+  { '@odata.type': string; displayName: string }
+>
+export type Backtest = Schema<'Backtest'>
+export type Analysis = Schema<'WhatIfAnalysisResult'>
+
 // === fleet ===
 
 export type MachineStatus = Schema<'Presence'>

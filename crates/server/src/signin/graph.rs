@@ -86,7 +86,7 @@ struct Graph<'a> {
     preview: OnceLock<WhatIf>,
 }
 
-fn asks_what_if(uri: &Uri) -> bool {
+pub(crate) fn asks_what_if(uri: &Uri) -> bool {
     uri.query().unwrap_or_default().split('&').any(|pair| pair.eq_ignore_ascii_case("whatIf=true"))
 }
 

@@ -131,6 +131,15 @@ async fn what_would_lock_every_administrator_out_is_refused_with_the_proof() {
     let told = &refused.json()["error"]["additionalInfo"][0]["info"][0];
     assert_eq!(told, &json!({"administrator": "jo@contoso.test", "policies": ["Nobody"], "why": "blocked"}),);
     assert_eq!(names(&page).await, before);
+    // Trying it says the same, and what is possible is shown and undone.
+    let try_out = format!("{POLICIES}?whatIf=true");
+    page.post(&try_out, block("Nobody", &json!({"includeUsers": ["All"]})))
+        .await
+        .refused(409, "PolicyLocksEveryoneOut");
+    let effect = page.post(&try_out, block("One", &json!({"includeUsers": [world.group()]}))).await;
+    let change = &effect.expect(200).json()["changes"][0];
+    assert_eq!((&change["changeType"], &change["after"]["displayName"]), (&json!("Create"), &json!("One")));
+    assert_eq!(names(&page).await, before);
     // A place that administrators are not in is no way around it.
     let location = json!({"@odata.type": "#microsoft.graph.countryNamedLocation", "displayName": "Japan",
         "countriesAndRegions": ["JP"]});

@@ -108,6 +108,12 @@ const OTHER: &[(Method, &str, &str)] = &[
     (Method::POST, "/auth/signout", "{}"),
 ];
 
+/// A policy that holds for nobody.
+const POLICY: &str = r#"{"displayName": "New", "state": "disabled", "conditions": {"users": {"includeUsers": ["None"]},
+    "applications": {"includeApplications": ["All"]}}, "grantControls": {"builtInControls": ["mfa"]}}"#;
+const LOCATION: &str = r##"{"@odata.type": "#microsoft.graph.ipNamedLocation", "displayName": "New",
+    "ipRanges": [{"cidrAddress": "192.0.2.0/24"}]}"##;
+
 /// The part of Microsoft Graph, reading first and removing last.
 const GRAPH: &[(Method, &str, &str)] = &[
     (Method::GET, "/me", ""),
@@ -138,6 +144,27 @@ const GRAPH: &[(Method, &str, &str)] = &[
     (Method::GET, "/applications/{app}/federatedIdentityCredentials/ci-main", ""),
     (Method::PATCH, "/applications/{app}/federatedIdentityCredentials/ci-main", r#"{"subject": "t"}"#),
     (Method::DELETE, "/applications/{app}/federatedIdentityCredentials/ci-main", ""),
+    (Method::GET, "/identity/conditionalAccess/policies", ""),
+    (Method::POST, "/identity/conditionalAccess/policies", POLICY),
+    (Method::GET, "/identity/conditionalAccess/policies/{id}", ""),
+    (Method::PATCH, "/identity/conditionalAccess/policies/{id}", r#"{"state": "disabled"}"#),
+    (Method::POST, "/identity/conditionalAccess/policies/{id}/sekisho.confirm", "{}"),
+    (Method::DELETE, "/identity/conditionalAccess/policies/{id}", ""),
+    (Method::POST, "/identity/conditionalAccess/policies/sekisho.backtest", r#"{"policy": {}}"#),
+    (Method::POST, "/identity/conditionalAccess/evaluate", r#"{"signInIdentity": {"userId": "{person}"}}"#),
+    (Method::GET, "/identity/conditionalAccess/namedLocations", ""),
+    (Method::POST, "/identity/conditionalAccess/namedLocations", LOCATION),
+    (Method::GET, "/identity/conditionalAccess/namedLocations/{id}", ""),
+    (Method::PATCH, "/identity/conditionalAccess/namedLocations/{id}", r#"{"isTrusted": false}"#),
+    (Method::DELETE, "/identity/conditionalAccess/namedLocations/{id}", ""),
+    (Method::GET, "/policies/authenticationStrengthPolicies", ""),
+    (
+        Method::POST,
+        "/policies/authenticationStrengthPolicies",
+        r#"{"displayName": "Keys", "allowedCombinations": ["fido2"]}"#,
+    ),
+    (Method::GET, "/policies/authenticationStrengthPolicies/{id}", ""),
+    (Method::DELETE, "/policies/authenticationStrengthPolicies/{id}", ""),
     (Method::POST, "/users", r#"{"userPrincipalName": "new@contoso.test", "displayName": "New"}"#),
     (Method::POST, "/users/{person}/sekisho.invite", "{}"),
     (Method::PATCH, "/users/{person}", r#"{"displayName": "Renamed"}"#),

@@ -40,19 +40,6 @@ export const m = messages({
   left: { en: (n: string) => `${n} left`, ja: (n: string) => `残り ${n}` },
   synced: { en: 'synced', ja: '同期済み' },
   add: { en: 'Add a passkey', ja: 'パスキーを追加' },
-  addTitle: { en: 'Add a passkey', ja: 'パスキーの追加' },
-  addLabel: { en: 'Name of the passkey', ja: 'パスキーの名前' },
-  addHint: {
-    en: 'So that you recognise it later: the device it is on.',
-    ja: '後で区別できるように、保存先のデバイスなどを入力します。',
-  },
-  addDone: { en: 'The passkey was added.', ja: 'パスキーを追加しました。' },
-  review: { en: 'Review the effect', ja: '影響を確認' },
-  addThen: {
-    en: 'Your browser asks you to make the passkey. From then on it signs you in.',
-    ja: 'ブラウザーの指示に従ってパスキーを作成します。以後、このパスキーでサインインできます。',
-  },
-  create: { en: 'Create the passkey', ja: 'パスキーを作成' },
   grants: { en: 'Command lines and programs', ja: 'コマンド ラインとプログラム' },
   noGrants: {
     en: 'None acts as you. They appear here after az login or a similar sign-in.',
@@ -67,5 +54,4 @@ export const m = messages({
     ja: '次の要求から拒否されます。再度使用するには、もう一度許可が必要です。',
   },
   ended: { en: 'Ended.', ja: '終了しました。' },
-  cancel: { en: 'Cancel', ja: 'キャンセル' },
 })
