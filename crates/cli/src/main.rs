@@ -63,6 +63,11 @@ enum Command {
         #[command(subcommand)]
         command: ServicePrincipal,
     },
+    /// The keys that the server makes for itself and replaces.
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
     /// Checks that nothing in the audit log was changed, dropped or put in between.
     AuditVerify,
     /// Writes the whole installation, keys and database, into one file. The server may be running.
@@ -151,6 +156,42 @@ enum Db {
 }
 
 #[derive(Subcommand)]
+enum Keys {
+    /// Shows the keys and where they are in their lives: pending, active or retiring.
+    List,
+    /// Replaces a key. The server does the same every 90 days.
+    ///
+    /// The new key is published for an hour before it is used, and the old one is trusted for two hours after, so that no
+    /// client notices. All servers of one database change over at the same moment.
+    Rotate {
+        /// What the key is for.
+        purpose: Purpose,
+        /// Uses the new key at once.
+        #[arg(long)]
+        at_once: bool,
+        /// Destroys the old keys at once, because somebody else may have them. What they signed is refused from then on:
+        /// programs ask for a new token by themselves.
+        #[arg(long, requires = "at_once")]
+        destroy_old: bool,
+    },
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Purpose {
+    /// Signs access tokens and id tokens.
+    TokenSigning,
+}
+
+impl Purpose {
+    fn word(self) -> &'static str {
+        match self {
+            Purpose::TokenSigning => "token-signing",
+        }
+    }
+}
+
+#[derive(Subcommand)]
 enum ServicePrincipal {
     /// Makes a service principal with a role and prints its password, once.
     Create {
@@ -163,6 +204,9 @@ enum ServicePrincipal {
         /// Where it has the role, such as / for everything: the first subscription when not given.
         #[arg(long)]
         scope: Option<String>,
+        /// A file with a certificate, PEM: it signs in with the key of that, and no password is made.
+        #[arg(long)]
+        certificate: Option<PathBuf>,
     },
 }
 
@@ -220,9 +264,33 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let shown = if install_command { "installCommand" } else { "joinString" };
             print(&line(&ask("/agent-token", body).await?, shown));
         }
-        Command::ServicePrincipal { command: ServicePrincipal::Create { name, role, scope } } => {
-            let body = serde_json::json!({"displayName": name, "role": role, "scope": scope});
+        Command::ServicePrincipal {
+            command: ServicePrincipal::Create { name, role, scope, certificate },
+        } => {
+            // Only the certificate goes anywhere, should the file hold its key, too.
+            let read = |path: PathBuf| {
+                let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+                let begin = text.find("-----BEGIN CERTIFICATE-----");
+                let rest = begin
+                    .map(|at| &text[at..])
+                    .with_context(|| format!("{}: no certificate", path.display()))?;
+                let end = rest.find("-----END CERTIFICATE-----").map_or(rest.len(), |at| at + 25);
+                anyhow::Ok(rest[..end].to_owned())
+            };
+            let certificate = certificate.map(read).transpose()?;
+            let body = serde_json::json!({
+                "displayName": name, "role": role, "scope": scope, "certificate": certificate,
+            });
             print(&pretty(&ask("/service-principal", body).await?));
+        }
+        Command::Keys { command: Keys::List } => {
+            print(&pretty(&ask("/keys", serde_json::Value::Null).await?));
+        }
+        Command::Keys { command: Keys::Rotate { purpose, at_once, destroy_old } } => {
+            let body = serde_json::json!({
+                "purpose": purpose.word(), "atOnce": at_once, "destroyOld": destroy_old,
+            });
+            print(&pretty(&ask("/keys/rotate", body).await?));
         }
         Command::AuditVerify => print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?)),
         Command::Backup { file } if file.as_os_str() == "-" => {

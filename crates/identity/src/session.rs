@@ -207,15 +207,20 @@ impl Session {
 
     /// The strength of what was proved within the last `max_age`.
     pub fn strength(&self, max_age: Duration, now: OffsetDateTime) -> Strength {
-        let fresh = |method| self.proofs.iter().any(|p| p.method == method && now - p.at <= max_age);
-        let knows = fresh(Method::Password);
-        let has = fresh(Method::Totp) || fresh(Method::RecoveryCode);
-        match (fresh(Method::Passkey), knows, has) {
-            (true, _, _) => Strength::PhishingResistant,
-            (_, true, true) => Strength::Multi,
-            (_, true, _) | (_, _, true) => Strength::Single,
-            _ => Strength::None,
-        }
+        strength(&self.proofs, max_age, now)
+    }
+}
+
+/// The strength of the proofs that were given within the last `max_age`.
+pub fn strength(proofs: &[Proof], max_age: Duration, now: OffsetDateTime) -> Strength {
+    let fresh = |method| proofs.iter().any(|p| p.method == method && now - p.at <= max_age);
+    let knows = fresh(Method::Password);
+    let has = fresh(Method::Totp) || fresh(Method::RecoveryCode);
+    match (fresh(Method::Passkey), knows, has) {
+        (true, _, _) => Strength::PhishingResistant,
+        (_, true, true) => Strength::Multi,
+        (_, true, _) | (_, _, true) => Strength::Single,
+        _ => Strength::None,
     }
 }
 

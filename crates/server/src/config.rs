@@ -97,6 +97,8 @@ pub struct Config {
     pub names: Vec<String>,
     /// The certificate that browsers and `az` see, and its key, when it is not the installation's own.
     pub certificate: Option<CertificateFiles>,
+    /// The PEM file of authorities whose certificates identity providers may show, beside the system's.
+    pub federation_ca_file: Option<PathBuf>,
     /// `host:port` as machines reach the server; printed into join strings.
     pub join_address: String,
     /// A database of countries, for policies by country.
@@ -140,6 +142,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "PEM chain of a certificate for browsers and az, read again when it changes (default: of our own CA)",
     ),
     ("certificate_key_file", "", "PEM key of that certificate"),
+    (
+        "federation_ca_file",
+        "",
+        "PEM file of authorities that identity providers of federated credentials may show, beside the system's",
+    ),
     ("join_address", "", "host:port as machines reach the server (default: host and the port of listen)"),
     (
         "country_database",
@@ -267,6 +274,7 @@ impl Config {
             certificate,
             join_address,
             country_database: file("country_database"),
+            federation_ca_file: file("federation_ca_file"),
             agents_dir: PathBuf::from(text("agents_dir")),
             cloud_name: text("cloud_name"),
             organization: text("organization"),

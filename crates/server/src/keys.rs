@@ -22,8 +22,8 @@ pub(crate) struct Keys {
     pub(crate) server: Identity,
     /// Signs desired documents; PKCS#8.
     pub(crate) command: Zeroizing<Vec<u8>>,
-    /// Signs access tokens.
-    pub(crate) token: sekisho_identity::token::SigningKey,
+    /// Seals the keys that are kept in the database.
+    pub(crate) sealing: Zeroizing<[u8; 32]>,
     /// Keys the counters of failed sign-ins.
     pub(crate) throttle: Zeroizing<[u8; 32]>,
     /// The tenant.
@@ -121,11 +121,6 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
     let server = server(&files, &authority, names, now)?;
     let command =
         files.or_make("command.key", || sekisho_link::SigningKey::generate().map_err(|e| e.to_string()))?;
-    let token = files.or_make("token.json", || {
-        let key = sekisho_identity::token::SigningKey::generate(now).map_err(|e| e.to_string())?;
-        serde_json::to_vec(&key).map_err(|e| e.to_string())
-    })?;
-    let token = serde_json::from_slice(&token).map_err(|e| files.error("token.json", e))?;
     let random = || {
         let mut bytes = vec![0u8; 32];
         SystemRandom::new()
@@ -133,8 +128,10 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
             .map(|()| bytes)
             .map_err(|_| "the system gives no randomness".to_owned())
     };
-    let throttle = files.or_make("throttle.key", random)?;
-    let throttle = <[u8; 32]>::try_from(throttle.as_slice()).map_err(|e| files.error("throttle.key", e))?;
+    let bits = |name: &str| {
+        let bytes = files.or_make(name, random)?;
+        <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).map_err(|e| files.error(name, e))
+    };
     let id = |name: &str| {
         let bytes = files.or_make(name, || Ok(Uuid::new_v4().to_string().into_bytes()))?;
         Uuid::try_parse(&files.text(name, &bytes)?).map_err(|e| files.error(name, e))
@@ -143,8 +140,8 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
         ca,
         server,
         command,
-        token,
-        throttle: Zeroizing::new(throttle),
+        sealing: bits("sealing.key")?,
+        throttle: bits("throttle.key")?,
         tenant: id("tenant")?,
         subscription: id("subscription")?,
     })

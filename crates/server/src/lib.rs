@@ -43,6 +43,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use sekisho_arm::{ArmError, Registry, Resource, Scope, StoreError};
+use sekisho_identity::seal::SealingKey;
 use sekisho_lake::{Lake, LakeError};
 use sekisho_link::SigningKey;
 use sekisho_link::pki::Authority;
@@ -204,7 +205,11 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     first_subscription(&store, keys.subscription, &config).await?;
     resources::management::first_groups(&store, keys.tenant).await?;
     let tls = certificates.tls(&keys.ca.certificate).map_err(|e| key(&e))?;
-    let identity = Identity::new(&config, keys.tenant, keys.token, &keys.throttle).map_err(|e| key(&e))?;
+    let sealing =
+        SealingKey::new(&keys.sealing).ok_or_else(|| ServerError::Key("no sealing key".to_owned()))?;
+    let signing = signin::signing::load(&store, &sealing).await?;
+    let identity =
+        Identity::new(&config, keys.tenant, (signing, sealing), &keys.throttle).map_err(|e| key(&e))?;
     if let Err(error) = &identity.passkeys {
         tracing::warn!(%error, "passkeys are off; people sign in with password and code");
     }
@@ -248,6 +253,8 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(desired::follow(app.clone()));
     tasks.spawn(link::follow(app.clone()));
     tasks.spawn(lake::keep(app.clone()));
+    tasks.spawn(signin::sweep::keep(app.clone()));
+    tasks.spawn(signin::signing::follow(app.clone()));
     tasks.spawn(certificates.keep(app.clone()));
     let router = http::router(app.clone());
     let listener = TcpListener::bind(app.config.listen)

@@ -1,6 +1,7 @@
 /** Every query key starts with the resource type that the server names in its `change` events. */
 export const types = {
   session: 'session',
+  grant: 'grant',
   user: 'user',
   group: 'group',
   servicePrincipal: 'serviceprincipal',

@@ -8,7 +8,7 @@ import * as conditionalAccess from './queries/conditionalAccess.ts'
 import * as directory from './queries/directory.ts'
 import * as fleet from './queries/fleet.ts'
 import * as network from './queries/network.ts'
-import type { Application, Credential, Group, ResourceGroup, SessionRow, User } from './types.ts'
+import type { Application, Credential, GrantRow, Group, ResourceGroup, SessionRow, User } from './types.ts'
 import { resourceWrite, type Write } from './writes.ts'
 
 /**
@@ -60,6 +60,7 @@ const writes: Record<string, Write> = {
   removeSecret: directory.removeSecret(application, 'k'),
   deleteApplication: directory.deleteApplication(application),
   revokeSession: auth.revokeSession({ id: 's', ipAddress: '192.0.2.1' } as SessionRow),
+  revokeGrant: auth.revokeGrant({ id: 'g', clientName: 'Azure CLI' } as GrantRow),
   revokeOtherSessions: auth.revokeOtherSessions(),
   deleteCredential: auth.deleteCredential({ id: 'c', label: 'laptop', kind: 'passkey' } as Credential),
   beginPasskey: auth.beginPasskey('laptop'),
@@ -134,6 +135,10 @@ test('only the review can send a write', () => {
     '/auth/passkey/finish',
     '/auth/password',
     '/auth/signout',
+    '/auth/authorize/inspect',
+    '/auth/authorize',
+    '/auth/device/inspect',
+    '/auth/device',
   ])
 })
 
@@ -153,6 +158,8 @@ test('nothing else has an effect: mutations are the review, signing in, and ques
     'features/conditionalaccess/WhatIfTab.tsx',
     'features/rbac/CheckTab.tsx',
     'features/signin/AuthenticatorStep.tsx',
+    'features/signin/AuthorizePage.tsx',
+    'features/signin/DeviceLoginPage.tsx',
     'features/signin/SetupForm.tsx',
     'features/signin/SignInForm.tsx',
     'parts/ReviewDialog.tsx',

@@ -29,6 +29,10 @@ export type SetupLink = Schema<'SetupLink'>
 export type SetupDone = Schema<'SetupDone'>
 export type PasswordSetup = Schema<'PasswordSetup'>
 export type SessionRow = Schema<'SessionRow'>
+export type GrantRow = Schema<'GrantRow'>
+export type AuthorizationRequest = Schema<'AuthorizationRequest'>
+export type AuthorizationAnswer = Narrowed<Schema<'AuthorizationAnswer'>, { fields?: Record<string, string> | null }>
+export type DeviceRequest = Schema<'DeviceRequest'>
 export type Credential = Schema<'Credential'>
 
 // === directory ===

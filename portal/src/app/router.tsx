@@ -41,6 +41,18 @@ const setup = createRoute({
   component: lazyRouteComponent(() => import('../features/signin/SetupPage.tsx')),
 })
 
+const authorize = createRoute({
+  getParentRoute: () => root,
+  path: '/authorize',
+  component: lazyRouteComponent(() => import('../features/signin/AuthorizePage.tsx')),
+})
+
+const devicelogin = createRoute({
+  getParentRoute: () => root,
+  path: '/devicelogin',
+  component: lazyRouteComponent(() => import('../features/signin/DeviceLoginPage.tsx')),
+})
+
 const stepUp = createRoute({
   getParentRoute: () => root,
   path: '/step-up',
@@ -145,6 +157,8 @@ export const router = createRouter({
   routeTree: root.addChildren([
     signin,
     setup,
+    authorize,
+    devicelogin,
     stepUp,
     shell.addChildren([
       overview,

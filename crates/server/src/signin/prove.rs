@@ -19,7 +19,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::ceremony::{
-    DEVICE_COOKIE, Finish, PasskeyCeremony, keep, passkey_error, sentence, signed_in, take,
+    DEVICE_COOKIE, Finish, PasskeyCeremony, keep, passkey_error, signed_in, take, too_many,
 };
 use super::{answer, body, entry, kind, nobody, people, person_ref, sessions, throttle};
 use crate::app::App;
@@ -217,11 +217,7 @@ pub(super) async fn password(
             _ => false,
         };
         let places = app.identity.keyed.places(&name, familiar, address);
-        throttle::check(&mut read, &places, now).await?.map_err(|locked| {
-            let mut error = ArmError::new(429, "TooManyAttempts", sentence(&locked.to_string()));
-            error.retry_after = Some(locked.seconds(now));
-            error
-        })?;
+        throttle::check(&mut read, &places, now).await?.map_err(|locked| too_many(locked, now))?;
         let hash: Option<PasswordHash> = match &person {
             Some(person) => read_document(&mut read, kind::PASSWORD, &person.id.to_string()).await?,
             None => None,

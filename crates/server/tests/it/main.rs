@@ -18,6 +18,8 @@ mod kit;
 mod link;
 mod locks;
 mod matrix;
+mod oauth;
+mod programs;
 mod renewal;
 mod seed;
 mod signin;
