@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
+use sekisho_audit::note::Signer;
 use sekisho_link::pki::{self, Authority, Identity};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -13,6 +14,8 @@ use zeroize::Zeroizing;
 
 /// The server's certificate is renewed when less than this remains of it.
 const RENEW_BEFORE: Duration = Duration::days(30);
+const LOG: &str = "log.key";
+const TENANT: &str = "tenant";
 
 /// All keys.
 pub(crate) struct Keys {
@@ -22,6 +25,8 @@ pub(crate) struct Keys {
     pub(crate) server: Identity,
     /// Signs desired documents; PKCS#8.
     pub(crate) command: Zeroizing<Vec<u8>>,
+    /// Signs checkpoints of the log; PKCS#8.
+    pub(crate) log: Zeroizing<Vec<u8>>,
     /// Signs access tokens.
     pub(crate) token: sekisho_identity::token::SigningKey,
     /// Keys the counters of failed sign-ins.
@@ -121,6 +126,7 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
     let server = server(&files, &authority, names, now)?;
     let command =
         files.or_make("command.key", || sekisho_link::SigningKey::generate().map_err(|e| e.to_string()))?;
+    let log = files.or_make(LOG, || Signer::generate().map_err(|e| e.to_string()))?;
     let token = files.or_make("token.json", || {
         let key = sekisho_identity::token::SigningKey::generate(now).map_err(|e| e.to_string())?;
         serde_json::to_vec(&key).map_err(|e| e.to_string())
@@ -143,9 +149,10 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
         ca,
         server,
         command,
+        log,
         token,
         throttle: Zeroizing::new(throttle),
-        tenant: id("tenant")?,
+        tenant: id(TENANT)?,
         subscription: id("subscription")?,
     })
 }
@@ -177,6 +184,18 @@ fn server(
 /// [`KeyError`] naming the file.
 pub(crate) fn kept_server(data_dir: &Path) -> Result<Option<Identity>, KeyError> {
     Files(data_dir.join("keys")).pair("server")
+}
+
+/// The tenant and the log's key as they are kept.
+///
+/// # Errors
+/// [`KeyError`] naming the file, also when it is not there: before the first start.
+pub(crate) fn kept_log(data_dir: &Path) -> Result<(Uuid, Zeroizing<Vec<u8>>), KeyError> {
+    let files = Files(data_dir.join("keys"));
+    let needed = |name: &str| files.read(name)?.ok_or_else(|| files.error(name, "it is not there"));
+    let tenant = files.text(TENANT, &needed(TENANT)?)?;
+    let tenant = Uuid::try_parse(&tenant).map_err(|e| files.error(TENANT, e))?;
+    Ok((tenant, needed(LOG)?))
 }
 
 /// The server's own certificate as it is, or a new one in its place when it nears its end.

@@ -170,7 +170,8 @@ async fn grant(
                 if outcome == Outcome::Denied {
                     throttle::failed(tx, &places, None, now).await?;
                 }
-                tx.audit(record).await
+                tx.audit(record).await?;
+                Ok(())
             })
         })
         .await

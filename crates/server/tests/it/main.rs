@@ -16,6 +16,7 @@ mod hierarchy;
 mod kit;
 mod link;
 mod locks;
+mod log;
 mod matrix;
 mod renewal;
 mod seed;
