@@ -11,8 +11,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
+use sekisho_audit::export;
+use sekisho_audit::note::Verifier;
 use sekisho_server::config::Config;
-use sekisho_server::{admin, backup, database, doctor};
+use sekisho_server::{admin, backup, database, doctor, log};
 
 /// Secures virtual machines wherever they run.
 #[derive(Parser)]
@@ -68,8 +70,11 @@ enum Command {
         #[command(subcommand)]
         command: Keys,
     },
-    /// Checks that nothing in the audit log was changed, dropped or put in between.
-    AuditVerify,
+    /// The activity log: export it, and check that nothing in it was changed, dropped or put in between.
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
     /// Writes the whole installation, keys and database, into one file. The server may be running.
     ///
     /// The file holds the installation's private keys: keep it where only administrators can read it, or encrypt it on
@@ -85,6 +90,9 @@ enum Command {
     ///
     /// The segments of older events are put back by hand, under 'lake'. The server names those that are missing when it
     /// starts, and answers with an error where a machine's history needs one.
+    ///
+    /// Machines that have seen more of the activity log than is in the backup keep their rules and obey nothing new: to
+    /// them, history was rewritten. 'sekisho-agent trust-log' lets a machine go on; only root on it can say so.
     Restore {
         /// The file, or - for standard input.
         file: PathBuf,
@@ -114,6 +122,32 @@ enum EmergencyAccount {
     Remove {
         /// The sign-in name.
         name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Writes the log to standard output as lines of JSON: entries, the newest checkpoint, cosignatures of machines.
+    ///
+    /// The server may be running. What is written can be checked anywhere, by 'sekisho audit verify FILE'.
+    Export {
+        /// The first entry.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// The last one; the newest when not given.
+        #[arg(long)]
+        to: Option<u64>,
+    },
+    /// Checks an export, offline; without a file, the running server's database.
+    ///
+    /// Names the first entry that does not fit. Of an export it says whether the log has signed it and which machines
+    /// have seen it so.
+    Verify {
+        /// The file, or - for standard input.
+        file: Option<PathBuf>,
+        /// The log's key when it is known from elsewhere; otherwise the file's own word is taken for it.
+        #[arg(long)]
+        key: Option<String>,
     },
 }
 
@@ -292,7 +326,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             });
             print(&pretty(&ask("/keys/rotate", body).await?));
         }
-        Command::AuditVerify => print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?)),
+        Command::Audit { command: Audit::Export { from, to } } => {
+            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            log::export(&config, from, to, &mut out).await?;
+        }
+        Command::Audit { command: Audit::Verify { file: None, .. } } => {
+            print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?));
+        }
+        Command::Audit { command: Audit::Verify { file: Some(file), key } } => verify(&file, key.as_deref())?,
         Command::Backup { file } if file.as_os_str() == "-" => {
             backup::write(&config, std::io::stdout().lock()).await?;
         }
@@ -315,7 +356,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             };
             print(&format!(
                 "{} keys and {} rows were restored. Put the files of older events back under {}; then 'sekisho server' \
-                 starts.\n",
+                 starts.\nMachines that have seen more of the activity log than is in the backup obey nothing new until \
+                 'sekisho-agent trust-log' is run on them.\n",
                 kept.keys, kept.rows, config.lake
             ));
         }
@@ -345,6 +387,23 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "sekisho", &mut std::io::stdout());
         }
+    }
+    Ok(())
+}
+
+/// Checks an export.
+fn verify(file: &Path, key: Option<&str>) -> anyhow::Result<()> {
+    let trusted = key.map(str::parse::<Verifier>).transpose().context("--key")?;
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.with_context(|| file.display().to_string())?;
+    let report = export::verify(text.lines(), trusted.as_ref())?;
+    print(&report.to_string());
+    if !report.holds() {
+        anyhow::bail!("it is not what was signed");
     }
     Ok(())
 }

@@ -165,9 +165,9 @@ async fn emergency_account(State(app): State<Arc<App>>, Json(body): Json<Value>)
 }
 
 async fn audit_verify(State(app): State<Arc<App>>) -> Response {
-    let checked = app.store.audit_verify().await;
-    answer(match checked {
-        Ok((entries, head)) => Ok(json!({"entries": entries, "head": head.to_string()})),
+    let checked = async { app.store.read().await?.log_verify().await };
+    answer(match checked.await {
+        Ok((entries, root)) => Ok(json!({"entries": entries, "root": root.to_string()})),
         Err(error) => Err(ArmError::new(500, "AuditBroken", format!("{error}."))),
     })
 }
@@ -216,6 +216,8 @@ async fn make_token(app: &Arc<App>, body: Value) -> Result<Value, ArmError> {
                     correlation_id: call.correlation_id.clone(),
                     authorization: None,
                     http: None,
+                    phase: None,
+                    properties: None,
                 })
                 .await?;
                 Ok(answer)

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
+use sekisho_audit::note::Signer;
 use sekisho_link::pki::{self, Authority, Identity};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -13,6 +14,8 @@ use zeroize::Zeroizing;
 
 /// The server's certificate is renewed when less than this remains of it.
 const RENEW_BEFORE: Duration = Duration::days(30);
+const LOG: &str = "log.key";
+const TENANT: &str = "tenant";
 
 /// All keys.
 pub(crate) struct Keys {
@@ -24,6 +27,8 @@ pub(crate) struct Keys {
     pub(crate) command: Zeroizing<Vec<u8>>,
     /// Seals the keys that are kept in the database.
     pub(crate) sealing: Zeroizing<[u8; 32]>,
+    /// Signs checkpoints of the log; PKCS#8.
+    pub(crate) log: Zeroizing<Vec<u8>>,
     /// Keys the counters of failed sign-ins.
     pub(crate) throttle: Zeroizing<[u8; 32]>,
     /// The tenant.
@@ -121,6 +126,7 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
     let server = server(&files, &authority, names, now)?;
     let command =
         files.or_make("command.key", || sekisho_link::SigningKey::generate().map_err(|e| e.to_string()))?;
+    let log = files.or_make(LOG, || Signer::generate().map_err(|e| e.to_string()))?;
     let random = || {
         let mut bytes = vec![0u8; 32];
         SystemRandom::new()
@@ -140,9 +146,10 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
         ca,
         server,
         command,
+        log,
         sealing: bits("sealing.key")?,
         throttle: bits("throttle.key")?,
-        tenant: id("tenant")?,
+        tenant: id(TENANT)?,
         subscription: id("subscription")?,
     })
 }
@@ -174,6 +181,18 @@ fn server(
 /// [`KeyError`] naming the file.
 pub(crate) fn kept_server(data_dir: &Path) -> Result<Option<Identity>, KeyError> {
     Files(data_dir.join("keys")).pair("server")
+}
+
+/// The tenant and the log's key as they are kept.
+///
+/// # Errors
+/// [`KeyError`] naming the file, also when it is not there: before the first start.
+pub(crate) fn kept_log(data_dir: &Path) -> Result<(Uuid, Zeroizing<Vec<u8>>), KeyError> {
+    let files = Files(data_dir.join("keys"));
+    let needed = |name: &str| files.read(name)?.ok_or_else(|| files.error(name, "it is not there"));
+    let tenant = files.text(TENANT, &needed(TENANT)?)?;
+    let tenant = Uuid::try_parse(&tenant).map_err(|e| files.error(TENANT, e))?;
+    Ok((tenant, needed(LOG)?))
 }
 
 /// The server's own certificate as it is, or a new one in its place when it nears its end.

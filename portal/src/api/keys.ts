@@ -22,4 +22,5 @@ export const types = {
   roleDefinition: 'microsoft.authorization/roledefinitions',
   roleAssignment: 'microsoft.authorization/roleassignments',
   activity: 'microsoft.insights/eventtypes',
+  log: 'sekisho.audit/logs',
 } as const

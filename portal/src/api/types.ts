@@ -175,3 +175,5 @@ export type ProviderOperations = Schema<'ProviderOperations'>
 // === activity log ===
 
 export type ActivityEvent = Schema<'ActivityEvent'>
+export type ActivityLog = Schema<'ActivityLog'>
+export type EntryProof = Schema<'EntryProof'>

@@ -46,6 +46,8 @@ const whole = messages({
   'sekisho.identity/people/enrol/action': { en: 'Set up a sign-in', ja: 'サインイン方法の設定' },
   'sekisho.identity/people/setuplink/action': { en: 'Make a sign-in link', ja: 'サインイン用リンクの作成' },
   'sekisho.fleet/machines/join/action': { en: 'Join a machine', ja: 'マシンの参加' },
+  'sekisho.fleet/machines/desired/write': { en: 'Decide the rules of a machine', ja: 'マシンの規則の決定' },
+  'sekisho.audit/logs/restore/action': { en: 'Restore a backup', ja: 'バックアップの復元' },
   'microsoft.network/networkinterfaces/effectivenetworksecuritygroups/action': {
     en: 'Read effective security rules',
     ja: '有効なセキュリティ規則の表示',

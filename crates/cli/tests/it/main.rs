@@ -9,6 +9,7 @@ mod durability;
 mod installation;
 mod operations;
 mod reference;
+mod witnesses;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -410,7 +411,7 @@ fn a_killed_server_loses_nothing_it_acknowledged_and_machines_converge_when_it_i
     world.deny_db();
     world.becomes("after the kills", false, SOON);
     world.state_becomes("db", "applied");
-    let checked = world.site.admin(&["audit-verify"]).unwrap();
+    let checked = world.site.admin(&["audit", "verify"]).unwrap();
     assert!(checked["entries"].as_u64().unwrap() > 5, "{checked}");
 }
 

@@ -36,6 +36,8 @@ fn entry(caller: &Caller, action: &str, what: &str, outcome: Outcome, detail: &s
         correlation_id: Uuid::new_v4().to_string(),
         authorization: None,
         http: Some(json!({ "clientIpAddress": address.to_string() })),
+        phase: None,
+        properties: None,
     }
 }
 

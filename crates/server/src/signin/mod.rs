@@ -281,6 +281,8 @@ pub(crate) fn entry(
         correlation_id: Uuid::new_v4().to_string(),
         authorization: None,
         http: Some(json!({ "clientIpAddress": address })),
+        phase: None,
+        properties: None,
     }
 }
 

@@ -17,6 +17,7 @@ mod hierarchy;
 mod kit;
 mod link;
 mod locks;
+mod log;
 mod matrix;
 mod oauth;
 mod programs;
