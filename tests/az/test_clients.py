@@ -179,7 +179,8 @@ def with_browser(az, administrator, folder):
     script.write_text(BROWSER.format(
         python=sys.executable, ca=az.ready.ca, cookie=administrator.cookie, url=az.ready.url))
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    az.environment["BROWSER"] = f"{script} %s"
+    # In the background: the client listens only after it has opened the browser.
+    az.environment["BROWSER"] = f"{script} %s &"
     return az
 
 
