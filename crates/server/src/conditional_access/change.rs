@@ -135,10 +135,10 @@ where
         .store
         .write::<T, Undone, _>(move |tx| {
             Box::pin(async move {
-                let before = subject.shown(tx.as_read()).await?;
+                let (before, old) = (subject.shown(tx.as_read()).await?, Rulebook::read(tx.as_read()).await?);
                 let out = work(tx).await?;
-                let book = Rulebook::read(tx.as_read()).await?;
-                administrators::still_get_in(&owner, tx.as_read(), &book).await?;
+                let new = Rulebook::read(tx.as_read()).await?;
+                administrators::still_get_in(&owner, tx.as_read(), (&old, &new)).await?;
                 if what_if {
                     let after = subject.shown(tx.as_read()).await?;
                     let changes = vec![ResourceChange::between(subject.path(), before, after)];
