@@ -272,8 +272,8 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
 /// The grant that a person's token is of. Without it the token is worth nothing.
 async fn grant(read: &mut (dyn Read + '_), claims: &Claims) -> Result<Grant, ArmError> {
     let ended = || {
-        let text =
-            "The access token has been revoked: what was given to this client has ended. Sign in again.";
+        let text = "The access token has been revoked: what was given to this client has ended. Sign in again; for az \
+                    run 'az login'.";
         unauthenticated("InvalidAuthenticationToken", text)
     };
     let id = claims.sid.ok_or_else(ended)?.to_string();
