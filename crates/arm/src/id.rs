@@ -267,6 +267,32 @@ impl Scope {
         key
     }
 
+    /// The keys of the scopes above it by path, nearest first, without the tenant's: parts of its own, which is `key`.
+    pub fn keys_above<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        let links = |scope: &Scope| scope.resource().map_or(0, |id| id.chain.len());
+        let (mut at, mut left, mut rest) = (Some(self), links(self), key);
+        std::iter::from_fn(move || {
+            let cut = match at.take()? {
+                Scope::Tenant | Scope::ManagementGroup(_) | Scope::Subscription(_) => return None,
+                Scope::ResourceGroup { name, .. } => "/resourceGroups/".len() + name.len(),
+                here @ Scope::Resource(id) => {
+                    left = left.checked_sub(1)?;
+                    let (kind, name) = id.chain.get(left)?;
+                    let link = "/".len() + kind.len() + "/".len() + name.len();
+                    if left > 0 {
+                        at = Some(here);
+                        link
+                    } else {
+                        (at, left) = (Some(&id.parent), links(&id.parent));
+                        link + "/providers/".len() + id.namespace.len()
+                    }
+                }
+            };
+            rest = rest.get(..rest.len().checked_sub(cut)?)?;
+            (!rest.is_empty()).then_some(rest)
+        })
+    }
+
     fn write_to(&self, out: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Scope::Tenant => out.write_str("/"),

@@ -63,9 +63,9 @@ pub fn check_assignment(snapshot: &Snapshot, assignment: &Assignment) -> Result<
         Condition::parse(condition)
             .map_err(|e| ArmError::invalid_content(format!("{e}.")).target("properties.condition"))?;
     }
-    for other in snapshot.grants.iter().map(|g| &g.assignment) {
-        let same = (other.principal, other.role) == (assignment.principal, assignment.role)
-            && other.scope == assignment.scope;
+    for other in &snapshot.grants {
+        let same = (snapshot.holder(other), other.role) == (assignment.principal, assignment.role)
+            && *other.at == assignment.scope;
         if other.name == assignment.name && !same {
             return Err(ArmError::bad(
                 "RoleAssignmentUpdateNotPermitted",
@@ -90,7 +90,7 @@ pub fn check_role_removal(snapshot: &Snapshot, role: &RoleDefinition) -> Result<
             "Built-in roles cannot be changed or deleted.",
         ));
     }
-    if snapshot.grants.iter().any(|g| g.assignment.role == role.name) {
+    if snapshot.grants.iter().any(|g| g.role == role.name) {
         return Err(ArmError::bad(
             "RoleDefinitionHasAssignments",
             "There are existing role assignments referencing role. Remove them first.",
@@ -118,9 +118,9 @@ pub fn keeps_an_owner(before: &Snapshot, after: &Snapshot) -> Result<(), ArmErro
 
 fn has_an_owner(all: &Snapshot) -> bool {
     all.grants.iter().any(|g| {
-        g.assignment.role == builtin::OWNER
-            && g.key == "/"
+        g.role == builtin::OWNER
+            && *g.key == *"/"
             && g.is_unconditional()
-            && all.reaches_somebody(g.assignment.principal)
+            && all.reaches_somebody(all.holder(g))
     })
 }

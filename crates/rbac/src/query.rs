@@ -141,7 +141,7 @@ impl Snapshot {
         let Some(op) = self.universe.find(op) else { return reach };
         let (me, none) = (self.identity(who), Attributes::none());
         let granting = self.grants_to(&me).filter(|g| self.grant_allows(g, op, &none));
-        reach.roots = granting.map(|g| g.key.clone()).collect();
+        reach.roots = granting.map(|g| g.key.to_string()).collect();
         for deny in self.denies_to(&me).filter(|d| self.deny_forbids(d, op, &none)) {
             let only_here = reach.holes.entry(deny.key.clone()).or_insert(true);
             *only_here &= deny.assignment.only_here;
@@ -155,15 +155,15 @@ impl Snapshot {
         let me = self.identity(who);
         let mut seen = HashSet::new();
         self.grants_to(&me)
-            .filter(|g| self.grants_anything(g) && seen.insert(g.key.as_str()))
-            .map(|g| g.assignment.scope.clone())
+            .filter(|g| self.grants_anything(g) && seen.insert(g.key.as_ref()))
+            .map(|g| Scope::clone(&g.at))
             .collect()
     }
 
     /// The roles that somebody holds anywhere, through groups too; each once.
     pub fn roles_of(&self, who: &[PrincipalId]) -> Vec<RoleId> {
         let me = self.identity(who);
-        let mut roles: Vec<RoleId> = self.grants_to(&me).map(|g| g.assignment.role).collect();
+        let mut roles: Vec<RoleId> = self.grants_to(&me).map(|g| g.role).collect();
         roles.sort_unstable();
         roles.dedup();
         roles
@@ -186,7 +186,7 @@ impl Snapshot {
             .iter()
             .map(|p| Grantee {
                 principal: *p,
-                decision: self.decide_op(&self.identity(&[*p]), op, &key, &none),
+                decision: self.decide_op(&self.identity(&[*p]), op, (scope, &key), &none),
             })
             .filter(|g| g.decision.is_allowed())
             .collect();
@@ -204,7 +204,7 @@ impl Snapshot {
     fn marks<'a>(&'a self, me: &Identity<'_>) -> HashSet<Mark<'a>> {
         let grants = self
             .grants_to(me)
-            .map(|g| (g.key.as_str(), Rule::Grant(g.assignment.role, g.assignment.condition.as_deref())));
+            .map(|g| (g.key.as_ref(), Rule::Grant(g.role, g.condition.as_deref())));
         let denies = self.denies_to(me).map(|d| {
             let text = (&d.assignment.permissions, d.assignment.only_here, &d.assignment.condition);
             (d.key.as_str(), Rule::Deny(format!("{text:?}")))
@@ -328,9 +328,9 @@ fn minus(a: &Bits, b: &Bits) -> Bits {
 
 /// A scope in its creator's spelling, where a fact has it.
 fn shown(key: &str, before: &Snapshot, after: &Snapshot) -> String {
-    let grants = after.grants.iter().chain(&before.grants).map(|g| (&g.key, &g.assignment.scope));
-    let denies = after.denies.iter().chain(&before.denies).map(|d| (&d.key, &d.assignment.scope));
-    match grants.chain(denies).find(|(k, _)| *k == key) {
+    let grants = after.grants.iter().chain(&before.grants).map(|g| (g.key.as_ref(), g.at.as_ref()));
+    let denies = after.denies.iter().chain(&before.denies).map(|d| (d.key.as_str(), &d.assignment.scope));
+    match grants.chain(denies).find(|(at, _)| *at == key) {
         Some((_, scope)) => scope.to_string(),
         None if is_management_group(key) => Scope::parse(key).map_or(key.to_owned(), |s| s.to_string()),
         None => key.to_owned(),

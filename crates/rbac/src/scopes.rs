@@ -13,7 +13,7 @@ const GROUPS: &str = "/providers/microsoft.management/managementgroups/";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     /// For a subscription or management group: the management groups above it, nearest first, without the root.
-    above: HashMap<String, Vec<String>>,
+    groups: HashMap<String, Vec<String>>,
 }
 
 impl Tree {
@@ -35,7 +35,7 @@ impl Tree {
             }
             up
         };
-        Tree { above: direct.keys().map(|k| (k.clone(), chain(k))).collect() }
+        Tree { groups: direct.keys().map(|k| (k.clone(), chain(k))).collect() }
     }
 
     /// Whether `inner` is `outer` or anywhere inside it.
@@ -46,6 +46,20 @@ impl Tree {
 
     /// The scope itself and everything above it, nearest first, the root last.
     pub(crate) fn upward<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.walk(key, parent_key)
+    }
+
+    /// [`Tree::upward`] for who has the scope, of which `key` is the key, and need not take the key apart.
+    pub(crate) fn above<'a>(&'a self, scope: &'a Scope, key: &'a str) -> impl Iterator<Item = &'a str> {
+        let mut above = scope.keys_above(key);
+        self.walk(key, move |_| above.next())
+    }
+
+    fn walk<'a>(
+        &'a self,
+        key: &'a str,
+        mut parent: impl FnMut(&'a str) -> Option<&'a str>,
+    ) -> impl Iterator<Item = &'a str> {
         let mut at = Some(key);
         let mut groups: std::slice::Iter<'a, String> = [].iter();
         let mut done = false;
@@ -60,11 +74,11 @@ impl Tree {
                 done = true;
                 return Some("/");
             };
-            at = parent_key(here).filter(|p| *p != "/");
+            at = parent(here).filter(|p| *p != "/");
             if here == "/" {
                 done = true;
             } else if at.is_none() {
-                groups = self.above.get(here).map_or([].iter(), |g| g.iter());
+                groups = self.groups.get(here).map_or([].iter(), |g| g.iter());
             }
             Some(here)
         })
@@ -72,7 +86,7 @@ impl Tree {
 
     /// The subscriptions and management groups that have a parent, with the groups above them.
     pub(crate) fn containers(&self) -> impl Iterator<Item = (&String, &Vec<String>)> {
-        self.above.iter()
+        self.groups.iter()
     }
 }
 
@@ -143,6 +157,8 @@ mod tests {
             let scope = Scope::parse(&text).unwrap();
             let key = scope.key();
             prop_assert_eq!(parent_key(&key).map(str::to_owned), scope.parent().map(|p| p.key()));
+            let tree = Tree::default();
+            prop_assert!(tree.above(&scope, &key).eq(tree.upward(&key)));
         }
     }
 }

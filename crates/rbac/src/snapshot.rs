@@ -1,11 +1,13 @@
 //! The compiled facts, and the decision.
 //!
 //! Compiling turns roles into bit sets, group membership into its transitive closure, and assignments into a map from
-//! scope to grants sorted by principal. A decision then walks from the scope outward twice: once for deny assignments,
-//! which win, and once for grants, nearest first. Its cost does not depend on how many assignments there are elsewhere.
+//! scope and principal to grants. A decision then walks from the scope outward once: the nearest grant counts, unless a
+//! deny assignment is found anywhere on the way. Its cost does not depend on how many assignments there are elsewhere.
+//! What it passes over is small and lies together: most of the time goes by waiting for memory.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -136,7 +138,7 @@ impl Decision {
 #[derive(Debug, Clone)]
 enum Guard {
     Open,
-    If(Condition),
+    If(Box<Condition>),
     Unreadable,
 }
 
@@ -144,7 +146,7 @@ impl Guard {
     fn new(text: Option<&str>, of: impl FnOnce() -> String, problems: &mut Vec<Problem>) -> Guard {
         match text.filter(|t| !t.trim().is_empty()).map(Condition::parse) {
             None => Guard::Open,
-            Some(Ok(condition)) => Guard::If(condition),
+            Some(Ok(condition)) => Guard::If(Box::new(condition)),
             Some(Err(error)) => {
                 problems.push(Problem::UnreadableCondition(of(), error));
                 Guard::Unreadable
@@ -171,13 +173,24 @@ struct Block {
     guard: Guard,
 }
 
+/// A role as compiled.
+#[derive(Debug)]
+struct Role {
+    /// What any of its blocks grants under some condition.
+    any: Bits,
+    blocks: Box<[Block]>,
+}
+
+/// A role assignment as compiled: no more than questions need, and what several have in common kept once.
 #[derive(Debug)]
 pub(crate) struct Grant {
-    pub(crate) assignment: Assignment,
-    pub(crate) key: String,
-    at: Arc<Scope>,
+    pub(crate) name: Uuid,
+    pub(crate) role: RoleId,
+    pub(crate) at: Arc<Scope>,
+    pub(crate) key: Arc<str>,
+    pub(crate) condition: Option<Box<str>>,
     principal: u32,
-    blocks: Arc<[Block]>,
+    compiled: Arc<Role>,
     guard: Guard,
 }
 
@@ -187,7 +200,7 @@ impl Grant {
         if !self.could_grant(op) {
             return Some(false);
         }
-        let mut blocks = self.blocks.iter().filter(|b| b.bits.has(op));
+        let mut blocks = self.compiled.blocks.iter().filter(|b| b.bits.has(op));
         let met = self.guard.holds(lower, attributes) == Some(true)
             && blocks.any(|b| b.guard.holds(lower, attributes) == Some(true));
         met.then_some(true)
@@ -195,15 +208,15 @@ impl Grant {
 
     /// Whether it grants something under some condition.
     pub(crate) fn could_grant(&self, op: OpId) -> bool {
-        self.blocks.iter().any(|b| b.bits.has(op))
+        self.compiled.any.has(op)
     }
 
     pub(crate) fn is_unconditional(&self) -> bool {
-        self.guard.is_open() && self.blocks.iter().all(|b| b.guard.is_open())
+        self.guard.is_open() && self.compiled.blocks.iter().all(|b| b.guard.is_open())
     }
 
     fn collect(&self, universe: &Universe, attributes: &Attributes, into: &mut Bits) {
-        for block in self.blocks.iter() {
+        for block in &self.compiled.blocks {
             if self.guard.is_open() && block.guard.is_open() {
                 into.union(&block.bits);
                 continue;
@@ -238,18 +251,28 @@ impl Deny {
     }
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Place {
-    /// Principals and numbers of grants, sorted by principal: what is searched lies together.
-    grants: Vec<(u32, u32)>,
-    denies: Vec<u32>,
+/// What a decision reads of a grant before it knows that it matters.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    role: u32,
+    grant: u32,
 }
+
+/// A scope that facts name: its number, and its part of [`Snapshot::forbidding`].
+#[derive(Debug)]
+struct Place {
+    number: u32,
+    denies: Range<u32>,
+}
+
+/// A place and a principal, both as numbers, in one.
+type Holding = u64;
 
 /// Whoever asks: one principal or several acting as one, with all groups they are in. Valid for its snapshot only.
 #[derive(Debug, Clone)]
 pub struct Identity<'a> {
     closure: Cow<'a, [u32]>,
-    direct: Vec<u32>,
+    direct: Cow<'a, [u32]>,
 }
 
 /// All facts, ready to answer. Immutable: share it with an `Arc`, replace it when a fact changes.
@@ -259,7 +282,14 @@ pub struct Snapshot {
     pub(crate) tree: Arc<Tree>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) denies: Vec<Deny>,
-    places: HashMap<String, Place, RandomState>,
+    places: HashMap<Box<str>, Place, RandomState>,
+    /// The part of [`Snapshot::entries`] that a principal has at a place.
+    held: HashMap<Holding, Range<u32>, RandomState>,
+    entries: Vec<Entry>,
+    /// Numbers of deny assignments, those of a place together.
+    forbidding: Vec<u32>,
+    /// By the numbers in [`Entry::role`].
+    compiled: Vec<Arc<Role>>,
     roles: HashMap<RoleId, RoleDefinition>,
     numbers: HashMap<PrincipalId, u32, RandomState>,
     principals: Vec<PrincipalId>,
@@ -281,35 +311,46 @@ impl Snapshot {
             guard: Guard::new(permission.condition.as_deref(), || of, problems),
         };
         let mut roles = HashMap::new();
-        let mut blocks: HashMap<RoleId, Arc<[Block]>> = HashMap::new();
-        for role in facts.custom_roles.into_iter().chain(builtin::roles().iter().cloned()) {
+        let mut compiled: Vec<Arc<Role>> = Vec::new();
+        let mut role_numbers: HashMap<RoleId, u32> = HashMap::new();
+        for (number, role) in (0u32..).zip(facts.custom_roles.into_iter().chain(builtin::roles().iter().cloned()))
+        {
             let permissions = role.properties.permissions.iter();
-            let compiled =
+            let blocks: Box<[Block]> =
                 permissions.map(|p| compile_block(p, format!("role {}", role.name), &mut problems)).collect();
-            blocks.insert(role.name, compiled);
+            let mut any = Bits::empty(universe.len());
+            blocks.iter().for_each(|b| any.union(&b.bits));
+            compiled.push(Arc::new(Role { any, blocks }));
+            role_numbers.insert(role.name, number);
             roles.insert(role.name, role);
         }
 
-        let mut places: HashMap<String, Place, RandomState> = HashMap::default();
         let mut grants = Vec::with_capacity(facts.assignments.len());
+        // By scope in each of its spellings.
+        let mut scopes: HashMap<String, (Arc<Scope>, Arc<str>)> = HashMap::new();
         for assignment in facts.assignments {
-            let principal = interner.number(assignment.principal);
-            let Some(blocks) = blocks.get(&assignment.role).map(Arc::clone) else {
-                problems.push(Problem::NoSuchRole(assignment.name, assignment.role));
+            let Assignment { name, scope, principal, role, condition, .. } = assignment;
+            let principal = interner.number(principal);
+            let Some(number) = role_numbers.get(&role) else {
+                problems.push(Problem::NoSuchRole(name, role));
                 continue;
             };
-            let of = || format!("role assignment {}", assignment.name);
-            let guard = Guard::new(assignment.condition.as_deref(), of, &mut problems);
-            let (key, at) = (assignment.scope.key(), Arc::new(assignment.scope.clone()));
-            grants.push(Grant { key, at, principal, blocks, guard, assignment });
+            let guard =
+                Guard::new(condition.as_deref(), || format!("role assignment {name}"), &mut problems);
+            let kept = scopes.entry(scope.to_string());
+            let (at, key) = kept.or_insert_with(|| (Arc::new(scope.clone()), scope.key().into())).clone();
+            let (compiled, condition) = (Arc::clone(&compiled[*number as usize]), condition.map(Into::into));
+            grants.push(Grant { name, role, at, key, condition, principal, compiled, guard });
         }
-        grants.sort_by_key(|g| (g.principal, g.assignment.name));
+        grants.sort_by_key(|g| (g.principal, g.name));
+        let mut held: BTreeMap<(&str, u32), Vec<Entry>> = BTreeMap::new();
         for (i, grant) in (0u32..).zip(&grants) {
-            places.entry(grant.key.clone()).or_default().grants.push((grant.principal, i));
+            let entry = Entry { role: role_numbers[&grant.role], grant: i };
+            held.entry((&grant.key, grant.principal)).or_default().push(entry);
         }
 
         let mut denies = Vec::with_capacity(facts.deny_assignments.len());
-        for (i, assignment) in (0u32..).zip(facts.deny_assignments) {
+        for assignment in facts.deny_assignments {
             let mut bits = Bits::empty(universe.len());
             assignment.permissions.iter().for_each(|p| bits.union(&universe.block(p)));
             // A block condition in a deny assignment is not in Azure's schema; ignoring it denies more, never less.
@@ -318,9 +359,24 @@ impl Snapshot {
             let key = assignment.scope.key();
             let mut number = |list: &[PrincipalId]| list.iter().map(|p| interner.number(*p)).collect();
             let (principals, excluded) = (number(&assignment.principals), number(&assignment.excluded));
-            places.entry(key.clone()).or_default().denies.push(i);
             denies.push(Deny { key, principals, excluded, bits, guard, assignment });
         }
+        let mut forbidden: HashMap<&str, Vec<u32>> = HashMap::new();
+        for (i, deny) in (0u32..).zip(&denies) {
+            forbidden.entry(&deny.key).or_default().push(i);
+        }
+        let keys: HashSet<&str> = held.keys().map(|(key, _)| *key).chain(forbidden.keys().copied()).collect();
+        let mut forbidding = Vec::new();
+        let place = |(number, key): (u32, &str)| {
+            let denies = append(&mut forbidding, forbidden.remove(key).unwrap_or_default());
+            (key.into(), Place { number, denies })
+        };
+        let places: HashMap<Box<str>, Place, RandomState> = (0u32..).zip(keys).map(place).collect();
+        let mut entries = Vec::with_capacity(grants.len());
+        let held = held
+            .into_iter()
+            .map(|((key, principal), own)| (holding(&places[key], principal), append(&mut entries, own)))
+            .collect();
 
         let mut parents: Vec<Vec<u32>> = Vec::new();
         let mut groups: Vec<bool> = Vec::new();
@@ -343,6 +399,10 @@ impl Snapshot {
             grants,
             denies,
             places,
+            held,
+            entries,
+            forbidding,
+            compiled,
             roles,
             numbers: interner.numbers,
             principals: interner.principals,
@@ -388,17 +448,18 @@ impl Snapshot {
 
     /// Looks a caller up once, for many decisions. Several principals act as one: what any of them may do, they may.
     pub fn identity(&self, who: &[PrincipalId]) -> Identity<'_> {
+        if let [only] = who
+            && let Some(number) = self.numbers.get(only)
+        {
+            let closure = Cow::Borrowed(self.closures[*number as usize].as_slice());
+            return Identity { closure, direct: Cow::Borrowed(std::slice::from_ref(number)) };
+        }
         let direct: Vec<u32> = who.iter().filter_map(|p| self.numbers.get(p).copied()).collect();
-        let closure = match direct.as_slice() {
-            [only] => Cow::Borrowed(self.closures[*only as usize].as_slice()),
-            many => {
-                let mut all: Vec<u32> =
-                    many.iter().flat_map(|p| &self.closures[*p as usize]).copied().collect();
-                all.sort_unstable();
-                all.dedup();
-                Cow::Owned(all)
-            }
-        };
+        let mut closure: Vec<u32> =
+            direct.iter().flat_map(|p| &self.closures[*p as usize]).copied().collect();
+        closure.sort_unstable();
+        closure.dedup();
+        let (closure, direct) = (Cow::Owned(closure), Cow::Owned(direct));
         Identity { closure, direct }
     }
 
@@ -417,19 +478,26 @@ impl Snapshot {
         attributes: &Attributes,
     ) -> Decision {
         match self.universe.find(op) {
-            Some(op) => self.decide_op(&self.identity(who), op, &scope.key(), attributes),
+            Some(op) => self.decide_op(&self.identity(who), op, (scope, &scope.key()), attributes),
             None => Decision::Missing { action: op.to_owned(), condition_unmet: None },
         }
     }
 
-    /// The inner form of [`Snapshot::decide_with`], for callers that ask the same person many questions. `key` is
+    /// The inner form of [`Snapshot::decide_with`], for callers that ask the same question many times. `key` is
     /// [`Scope::key`].
-    pub fn decide_op(&self, me: &Identity<'_>, op: OpId, key: &str, attributes: &Attributes) -> Decision {
+    pub fn decide_op(
+        &self,
+        me: &Identity<'_>,
+        op: OpId,
+        (scope, key): (&Scope, &str),
+        attributes: &Attributes,
+    ) -> Decision {
         let lower = self.universe.lower(op);
-        let places: Vec<_> = self.places_above(key).collect();
-        for (at, place) in &places {
-            for deny in place.denies.iter().map(|d| &self.denies[*d as usize]) {
-                let here = *at == key || !deny.assignment.only_here;
+        let (mut allowed, mut condition_unmet) = (None, None);
+        for at in self.tree.above(scope, key) {
+            let Some(place) = self.places.get(at) else { continue };
+            for deny in self.denies_of(place) {
+                let here = at == key || !deny.assignment.only_here;
                 if here && deny.bits.has(op) && deny.names(&me.closure) && !deny.spares(lower, attributes) {
                     return Decision::Denied {
                         deny_assignment: deny.assignment.name,
@@ -438,31 +506,35 @@ impl Snapshot {
                     };
                 }
             }
+            if allowed.is_some() {
+                continue;
+            }
+            // What is theirs directly is named before what they have through a group.
+            let groups = me.closure.iter().filter(|p| !me.direct.contains(p));
+            allowed = self.entries_of(place, me.direct.iter().chain(groups)).find(|entry| {
+                if !self.compiled[entry.role as usize].any.has(op) {
+                    return false;
+                }
+                let grant = &self.grants[entry.grant as usize];
+                let met = grant.grants(op, lower, attributes);
+                if met.is_none() {
+                    condition_unmet = condition_unmet.or(Some(grant.name));
+                }
+                met == Some(true)
+            });
         }
-        let mut condition_unmet = None;
-        for (_, place) in places {
-            let mut through_group = None;
-            for grant in self.grants_of(place, &me.closure) {
-                match grant.grants(op, lower, attributes) {
-                    Some(true) if me.direct.contains(&grant.principal) => return self.allowed(grant, None),
-                    Some(true) => through_group = through_group.or(Some(grant)),
-                    Some(false) => {}
-                    None => condition_unmet = condition_unmet.or(Some(grant.assignment.name)),
+        match allowed {
+            Some(entry) => {
+                let grant = &self.grants[entry.grant as usize];
+                let direct = me.direct.contains(&grant.principal);
+                Decision::Allowed {
+                    assignment: grant.name,
+                    at: Arc::clone(&grant.at),
+                    role: grant.role,
+                    via_group: (!direct).then(|| self.holder(grant)),
                 }
             }
-            if let Some(grant) = through_group {
-                return self.allowed(grant, Some(grant.assignment.principal));
-            }
-        }
-        Decision::Missing { action: self.universe.name(op).to_owned(), condition_unmet }
-    }
-
-    fn allowed(&self, grant: &Grant, via_group: Option<PrincipalId>) -> Decision {
-        Decision::Allowed {
-            assignment: grant.assignment.name,
-            at: Arc::clone(&grant.at),
-            role: grant.assignment.role,
-            via_group,
+            None => Decision::Missing { action: self.universe.name(op).to_owned(), condition_unmet },
         }
     }
 
@@ -470,15 +542,15 @@ impl Snapshot {
     pub(crate) fn rights(&self, me: &Identity<'_>, key: &str, attributes: &Attributes) -> Bits {
         let mut bits = Bits::empty(self.universe.len());
         for (_, place) in self.places_above(key) {
-            for grant in self.grants_of(place, &me.closure) {
-                grant.collect(&self.universe, attributes, &mut bits);
+            for entry in self.entries_of(place, me.closure.iter()) {
+                self.grants[entry.grant as usize].collect(&self.universe, attributes, &mut bits);
             }
         }
         if bits.is_empty() {
             return bits;
         }
         for (at, place) in self.places_above(key) {
-            for deny in place.denies.iter().map(|d| &self.denies[*d as usize]) {
+            for deny in self.denies_of(place) {
                 if (at != key && deny.assignment.only_here) || !deny.names(&me.closure) {
                     continue;
                 }
@@ -493,7 +565,10 @@ impl Snapshot {
 
     /// All grants that apply to a caller, wherever they are.
     pub(crate) fn grants_to(&self, me: &Identity<'_>) -> impl Iterator<Item = &Grant> {
-        me.closure.iter().flat_map(|p| self.run_of(&self.grants, *p, |g| g.principal))
+        me.closure.iter().flat_map(|p| {
+            let from = self.grants.partition_point(|g| g.principal < *p);
+            self.grants[from..].iter().take_while(move |g| g.principal == *p)
+        })
     }
 
     /// All deny assignments that name a caller, wherever they are.
@@ -510,7 +585,7 @@ impl Snapshot {
     }
 
     pub(crate) fn grants_anything(&self, grant: &Grant) -> bool {
-        grant.blocks.iter().any(|b| !b.bits.is_empty())
+        !grant.compiled.any.is_empty()
     }
 
     /// Whether a principal is a person or service, or a group in which there is one.
@@ -525,22 +600,42 @@ impl Snapshot {
         self.tree.upward(key).filter_map(|at| self.places.get(at).map(|place| (at, place)))
     }
 
-    fn grants_of<'a>(&'a self, place: &'a Place, me: &'a [u32]) -> impl Iterator<Item = &'a Grant> {
-        me.iter()
-            .flat_map(|p| self.run_of(&place.grants, *p, |(principal, _)| *principal))
-            .map(|(_, grant)| &self.grants[*grant as usize])
+    fn entries_of<'a>(
+        &'a self,
+        place: &'a Place,
+        who: impl Iterator<Item = &'a u32>,
+    ) -> impl Iterator<Item = &'a Entry> {
+        who.filter_map(|p| self.held.get(&holding(place, *p))).flat_map(|at| part(&self.entries, at))
     }
 
-    /// The part of a list sorted by principal that belongs to one.
-    fn run_of<'a, T>(&self, list: &'a [T], principal: u32, of: impl Fn(&T) -> u32) -> &'a [T] {
-        let from = list.partition_point(|g| of(g) < principal);
-        let len = list[from..].iter().take_while(|g| of(g) == principal).count();
-        &list[from..from + len]
+    fn denies_of(&self, place: &Place) -> impl Iterator<Item = &Deny> {
+        part(&self.forbidding, &place.denies).iter().map(|d| &self.denies[*d as usize])
+    }
+
+    /// Who has been given a grant.
+    pub(crate) fn holder(&self, grant: &Grant) -> PrincipalId {
+        self.principal(grant.principal)
     }
 
     fn principal(&self, number: u32) -> PrincipalId {
         self.principals[number as usize]
     }
+}
+
+fn holding(place: &Place, principal: u32) -> Holding {
+    u64::from(place.number) << 32 | u64::from(principal)
+}
+
+/// Puts more at the end of a list; where it is now.
+fn append<T>(list: &mut Vec<T>, more: Vec<T>) -> Range<u32> {
+    let number = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    let from = number(list.len());
+    list.extend(more);
+    from..number(list.len())
+}
+
+fn part<'a, T>(list: &'a [T], at: &Range<u32>) -> &'a [T] {
+    &list[at.start as usize..at.end as usize]
 }
 
 #[derive(Default)]
