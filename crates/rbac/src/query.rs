@@ -202,9 +202,8 @@ impl Snapshot {
 
     /// What grants or denies something to a caller, as comparable facts.
     fn marks<'a>(&'a self, me: &Identity<'_>) -> HashSet<Mark<'a>> {
-        let grants = self
-            .grants_to(me)
-            .map(|g| (g.key.as_ref(), Rule::Grant(g.role, g.condition.as_deref())));
+        let grants =
+            self.grants_to(me).map(|g| (g.key.as_ref(), Rule::Grant(g.role, g.condition.as_deref())));
         let denies = self.denies_to(me).map(|d| {
             let text = (&d.assignment.permissions, d.assignment.only_here, &d.assignment.condition);
             (d.key.as_str(), Rule::Deny(format!("{text:?}")))

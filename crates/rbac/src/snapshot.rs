@@ -313,7 +313,8 @@ impl Snapshot {
         let mut roles = HashMap::new();
         let mut compiled: Vec<Arc<Role>> = Vec::new();
         let mut role_numbers: HashMap<RoleId, u32> = HashMap::new();
-        for (number, role) in (0u32..).zip(facts.custom_roles.into_iter().chain(builtin::roles().iter().cloned()))
+        for (number, role) in
+            (0u32..).zip(facts.custom_roles.into_iter().chain(builtin::roles().iter().cloned()))
         {
             let permissions = role.properties.permissions.iter();
             let blocks: Box<[Block]> =
@@ -335,8 +336,7 @@ impl Snapshot {
                 problems.push(Problem::NoSuchRole(name, role));
                 continue;
             };
-            let guard =
-                Guard::new(condition.as_deref(), || format!("role assignment {name}"), &mut problems);
+            let guard = Guard::new(condition.as_deref(), || format!("role assignment {name}"), &mut problems);
             let kept = scopes.entry(scope.to_string());
             let (at, key) = kept.or_insert_with(|| (Arc::new(scope.clone()), scope.key().into())).clone();
             let (compiled, condition) = (Arc::clone(&compiled[*number as usize]), condition.map(Into::into));
