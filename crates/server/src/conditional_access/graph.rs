@@ -266,7 +266,7 @@ async fn confirm(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Ca
                     return Err(ArmError::new(409, "NothingToConfirm", text));
                 };
                 // Signing in again makes a new session; an older one proves nothing about the change.
-                if !session.is_some_and(|s| s.created > pending.since) {
+                if session.is_none_or(|s| s.created <= pending.since) {
                     let text = "Sign in again first: only who has signed in since the change can confirm it.";
                     return Err(ArmError::new(403, "NewSignInRequired", text));
                 }

@@ -58,12 +58,12 @@ pub(crate) async fn keep(app: Arc<App>) {
             }
         }
         if due {
-            if look % SWEEP == 0
+            if look.is_multiple_of(SWEEP)
                 && let Err(error) = give_up(&app).await
             {
                 tracing::error!(%error, "what was decided long ago could not be given up");
             }
-            if look % PRUNE == 0
+            if look.is_multiple_of(PRUNE)
                 && let Err(error) = prune(&app).await
             {
                 tracing::error!(%error, "old entries of the audit log could not be forgotten");
