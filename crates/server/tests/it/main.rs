@@ -7,6 +7,7 @@
 
 mod agent;
 mod arm;
+mod asvs;
 mod conditional_access;
 mod coverage;
 mod device;
