@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::conditional_access::Flow;
+use crate::conditional_access::{Flow, RiskLevel};
 use crate::seal::SealingKey;
 use crate::session::{Method, Proof, Session, TOUCH};
 use crate::token::{Claims, IdClaims, LIFETIME, TokenKind};
@@ -67,6 +67,9 @@ pub struct Approval {
     pub proofs: Vec<Proof>,
     /// The authentication contexts that were asked for and satisfied, such as `c1`.
     pub contexts: Vec<String>,
+    /// How strange their sign-in looked.
+    #[serde(default)]
+    pub risk: RiskLevel,
     /// Their generation.
     pub generation: u64,
 }
@@ -80,6 +83,7 @@ impl Approval {
             person: session.person,
             session: session.id,
             proofs: session.proofs.clone(),
+            risk: session.risk,
             contexts: contexts.to_vec(),
             generation: session.generation,
         })
@@ -111,6 +115,9 @@ pub struct Grant {
     pub proofs: Vec<Proof>,
     /// How the person let the client in.
     pub flow: Flow,
+    /// How strange the person's sign-in looked.
+    #[serde(default)]
+    pub risk: RiskLevel,
     /// The authentication contexts that it satisfies.
     pub contexts: Vec<String>,
     /// When it was given.
@@ -151,6 +158,7 @@ impl Grant {
             session: approval.session,
             proofs: approval.proofs,
             flow,
+            risk: approval.risk,
             contexts: approval.contexts,
             created: now,
             used: now,

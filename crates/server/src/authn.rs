@@ -87,14 +87,19 @@ impl Through {
     }
 
     /// A client that a person let in.
-    pub(crate) fn client(client: Uuid, flow: Flow) -> Through {
-        Through { applications: vec![application::API, client], flow, ..Through::program() }
+    pub(crate) fn client(client: Uuid, flow: Flow, risk: RiskLevel) -> Through {
+        Through { applications: vec![application::API, client], flow, risk, ..Through::program() }
     }
 }
 
 impl Caller {
     /// Somebody who has just proved something and has no session yet.
-    pub(crate) fn signing_in(person: &Person, methods: &[session::Method], address: IpAddr) -> Caller {
+    pub(crate) fn signing_in(
+        person: &Person,
+        methods: &[session::Method],
+        address: IpAddr,
+        risk: RiskLevel,
+    ) -> Caller {
         let now = OffsetDateTime::now_utc();
         Caller {
             principal: person.id,
@@ -104,7 +109,7 @@ impl Caller {
             session: None,
             grant: None,
             proofs: methods.iter().map(|m| Proof { method: *m, at: now }).collect(),
-            through: Through::portal(),
+            through: Through { risk, ..Through::portal() },
             idle_for: Duration::ZERO,
             expires: now,
             generation: person.generation,
@@ -259,7 +264,7 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
                 address: peer.0.ip(),
                 session: None,
                 proofs: grant.proofs.clone(),
-                through: Through::client(grant.client, grant.flow),
+                through: Through::client(grant.client, grant.flow, grant.risk),
                 idle_for: Duration::ZERO,
                 expires: expires.min(grant.lapses()),
                 grant: Some(Box::new(grant)),
@@ -303,7 +308,7 @@ async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmErr
         generation: person.generation,
         expires: session.lapses(),
         proofs: session.proofs.clone(),
-        through: Through::portal(),
+        through: Through { risk: session.risk, ..Through::portal() },
         idle_for: now - session.seen,
         session: Some(Box::new(session)),
         grant: None,

@@ -307,6 +307,9 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     }
     // The socket must not answer for a server that has stopped.
     admin.abort();
+    if let Err(error) = conditional_access::keep_now(&app).await {
+        tracing::warn!(%error, "what was seen of the last requests is not kept");
+    }
     Ok(())
 }
 

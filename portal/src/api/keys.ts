@@ -8,6 +8,7 @@ export const types = {
   /** What the server's change feed calls them. */
   policy: 'conditionalaccesspolicy',
   namedLocation: 'namedlocation',
+  signIn: 'signin',
   machine: 'microsoft.compute/virtualmachines',
   machineRow: 'sekisho.fleet/machines',
   /** What the server's change feed calls it; it is no resource. */

@@ -58,6 +58,7 @@ export type NamedLocation = Narrowed<
   Unfinished<Schema<'NamedLocation'>>,
   { '@odata.type': string; displayName: string }
 >
+export type SignInEntry = Schema<'SignIn'>
 export type Backtest = Schema<'Backtest'>
 export type Analysis = Schema<'WhatIfAnalysisResult'>
 

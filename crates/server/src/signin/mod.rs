@@ -12,6 +12,7 @@ mod oauth;
 pub(crate) mod people;
 mod prove;
 mod sessions;
+mod sign_ins;
 pub(crate) mod signing;
 pub(crate) mod sweep;
 pub(crate) mod throttle;
@@ -82,6 +83,10 @@ pub mod kind {
     pub const THROTTLE: &str = "throttle";
     /// Applications by object id.
     pub const APPLICATION: &str = "application";
+    /// Sign-ins by instant and id.
+    pub const SIGN_IN: &str = "signIn";
+    /// What is remembered of sign-ins, by person.
+    pub const SIGN_IN_HISTORY: &str = "signInHistory";
     /// Service principals by object id.
     pub const SERVICE_PRINCIPAL: &str = "servicePrincipal";
     /// Client assertions that were taken, by a digest of their ids.
@@ -198,6 +203,7 @@ pub fn routes() -> Routes {
         .merge(enrol::routes())
         .merge(prove::routes())
         .merge(sessions::routes())
+        .merge(sign_ins::routes())
         .family(&["/v1.0/{*rest}"], graph::dispatch, graph::operations())
 }
 

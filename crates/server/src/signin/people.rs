@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_arm::{ArmError, Read, StoreError, Write};
+use sekisho_identity::conditional_access::RiskLevel;
 use sekisho_identity::grant::Grant;
 use sekisho_identity::passkey::StoredPasskey;
 use sekisho_identity::session::{Method, Session};
@@ -78,11 +79,12 @@ pub(super) async fn begin_session(
     person: &Person,
     methods: &[Method],
     address: IpAddr,
-    user_agent: &str,
+    (user_agent, risk): (&str, RiskLevel),
 ) -> Result<(Session, Secret, Secret), ArmError> {
     let now = tx.now();
-    let (session, token) =
+    let (mut session, token) =
         Session::new(person, methods, address, user_agent, now).map_err(|_| ArmError::internal())?;
+    session.risk = risk;
     write_document(tx, kind::SESSION, &session.key(), &session).await?;
     let (device, cookie) = KnownDevice::issue(person.id, now).map_err(|_| ArmError::internal())?;
     write_document(tx, kind::DEVICE, &device.key(), &device).await?;
@@ -121,7 +123,7 @@ pub(super) async fn remove(tx: &mut (dyn Write + '_), person: &Person) -> Result
         tx.remove_document(kind::PASSKEY, &passkey.id).await?;
     }
     end_sessions(tx, person.id).await?;
-    for what in [kind::PASSWORD, kind::TOTP, kind::RECOVERY, kind::PERSON] {
+    for what in [kind::PASSWORD, kind::TOTP, kind::RECOVERY, kind::SIGN_IN_HISTORY, kind::PERSON] {
         tx.remove_document(what, &person.id.to_string()).await?;
     }
     tx.remove_document(kind::PERSON_NAME, &Person::name_key(&person.user_principal_name)).await?;

@@ -12,8 +12,8 @@ use sekisho_identity::oauth::authorize::AuthorizationCode;
 use sekisho_identity::oauth::device::DeviceCode;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::kind;
 use super::oauth::Used;
+use super::{kind, sign_ins};
 use crate::app::App;
 
 /// How often it is looked for.
@@ -61,6 +61,7 @@ async fn ended(read: &mut (dyn Read + '_)) -> Result<Vec<(&'static str, String)>
     let used: Vec<(String, Used)> = read_documents(read, kind::ASSERTION).await?;
     let used = used.into_iter().filter(|(_, u)| u.until <= now);
     out.extend(used.map(|(key, _)| (kind::ASSERTION, key)));
+    out.extend(sign_ins::old(read).await?.into_iter().map(|key| (kind::SIGN_IN, key)));
     let grants: Vec<(String, Grant)> = read_documents(read, kind::GRANT).await?;
     for (key, grant) in grants {
         let person: Option<Person> = read_document(read, kind::PERSON, &grant.person.to_string()).await?;

@@ -157,6 +157,7 @@ const GRAPH: &[(Method, &str, &str)] = &[
     (Method::GET, "/identity/conditionalAccess/namedLocations/{id}", ""),
     (Method::PATCH, "/identity/conditionalAccess/namedLocations/{id}", r#"{"isTrusted": false}"#),
     (Method::DELETE, "/identity/conditionalAccess/namedLocations/{id}", ""),
+    (Method::GET, "/auditLogs/signIns", ""),
     (Method::GET, "/policies/authenticationStrengthPolicies", ""),
     (
         Method::POST,

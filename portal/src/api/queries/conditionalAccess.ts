@@ -1,7 +1,7 @@
 import { queryOptions } from '@tanstack/react-query'
 import { call, listAll } from '../client.ts'
 import { types } from '../keys.ts'
-import type { Analysis, Backtest, List, NamedLocation, Policy } from '../types.ts'
+import type { Analysis, Backtest, List, NamedLocation, Policy, SignInEntry } from '../types.ts'
 import type { Write } from '../writes.ts'
 
 const root = '/v1.0/identity/conditionalAccess'
@@ -11,6 +11,11 @@ const rights = 'Microsoft.Authorization/conditionalAccessPolicies'
 export const conditionalAccessQueries = {
   policies: () =>
     queryOptions({ queryKey: [types.policy], queryFn: ({ signal }) => listAll<Policy>(`${root}/policies`, signal) }),
+  signIns: () =>
+    queryOptions({
+      queryKey: [types.signIn],
+      queryFn: ({ signal }) => listAll<SignInEntry>('/v1.0/auditLogs/signIns?$top=200', signal),
+    }),
   locations: () =>
     queryOptions({
       queryKey: [types.namedLocation],

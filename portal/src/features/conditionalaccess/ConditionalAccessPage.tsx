@@ -5,10 +5,11 @@ import { Page } from '../../ui/Page.tsx'
 import { LocationsTab } from './LocationsTab.tsx'
 import { m } from './messages.ts'
 import { PoliciesTab } from './PoliciesTab.tsx'
+import { SignInsTab } from './SignInsTab.tsx'
 import { WhatIfTab } from './WhatIfTab.tsx'
 
 const route = getRouteApi('/shell/conditional-access')
-const tabs = ['policies', 'locations', 'whatIf'] as const
+const tabs = ['policies', 'locations', 'whatIf', 'signIns'] as const
 
 export default function ConditionalAccessPage() {
   const search = route.useSearch()
@@ -36,6 +37,7 @@ export default function ConditionalAccessPage() {
       {current === 'policies' && <PoliciesTab />}
       {current === 'locations' && <LocationsTab />}
       {current === 'whatIf' && <WhatIfTab />}
+      {current === 'signIns' && <SignInsTab />}
     </Page>
   )
 }

@@ -110,6 +110,12 @@ export const m = messages({
   saveLocation: { en: 'Save the location', ja: '場所を保存' },
   savedLocation: { en: 'Saved.', ja: '保存しました。' },
 
+  signIns: { en: 'Sign-ins', ja: 'サインイン ログ' },
+  noSignIns: { en: 'Nobody has signed in yet', ja: 'サインインの記録がありません' },
+  when: { en: 'When', ja: '日時' },
+  risk: { en: 'Risk', ja: 'リスク' },
+  signedIn: { en: 'signed in', ja: '成功' },
+  refused: { en: 'refused', ja: '失敗' },
   person: { en: 'Person', ja: 'ユーザー' },
   platform: { en: 'Platform', ja: 'プラットフォーム' },
   ask: { en: 'Evaluate', ja: '評価' },
@@ -137,5 +143,26 @@ const reasons = messages({
   userRisk: { en: 'it is about riskier accounts', ja: 'ユーザー リスクが対象外' },
   authenticationFlow: { en: 'it is about another flow', ja: '認証フローが対象外' },
 })
+
+const risks = messages({
+  none: { en: 'none', ja: 'なし' },
+  low: { en: 'low', ja: '低' },
+  medium: { en: 'medium', ja: '中' },
+  high: { en: 'high', ja: '高' },
+  newDevice: { en: 'new browser', ja: '新しいブラウザー' },
+  newNetwork: { en: 'new network', ja: '新しいネットワーク' },
+  newCountry: { en: 'new country', ja: '新しい国' },
+  recentFailures: { en: 'failures before', ja: '直前の失敗' },
+  longUnused: { en: 'long unused', ja: '長期間未使用' },
+  impossibleTravel: { en: 'impossible travel', ja: 'あり得ない移動' },
+  success: { en: 'satisfied', ja: '満たされた' },
+  failure: { en: 'not satisfied', ja: '満たされていない' },
+  reportOnlySuccess: { en: 'report only: satisfied', ja: 'レポート専用: 満たされた' },
+  reportOnlyFailure: { en: 'report only: would block', ja: 'レポート専用: ブロック対象' },
+  reportOnlyInterrupted: { en: 'report only: would ask', ja: 'レポート専用: 追加の確認対象' },
+})
+
+/** A level, a reason or a result, in words. */
+export const riskText = (word: string) => (word in risks ? risks[word as keyof typeof risks] : word)
 
 export const reasonText = (reason: string) => (reason in reasons ? reasons[reason as keyof typeof reasons] : reason)
