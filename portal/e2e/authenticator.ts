@@ -5,6 +5,8 @@ import { profile } from './ready.ts'
 
 const store = join(profile, 'passkeys.json')
 
+const kept = () => (existsSync(store) ? (JSON.parse(readFileSync(store, 'utf8')) as Credential[]) : [])
+
 /** A passkey without hands. Its keys are kept beside the profile, because a failed test starts a new browser. */
 export class Authenticator {
   readonly #session: CDPSession
@@ -15,7 +17,8 @@ export class Authenticator {
     this.#id = id
   }
 
-  static async plugIn(page: Page) {
+  /** With the passkeys of the owner, or with those that are given. */
+  static async plugIn(page: Page, known = kept()) {
     const session = await page.context().newCDPSession(page)
     await session.send('WebAuthn.enable')
     const { authenticatorId } = await session.send('WebAuthn.addVirtualAuthenticator', {
@@ -28,7 +31,6 @@ export class Authenticator {
         automaticPresenceSimulation: true,
       },
     })
-    const known = existsSync(store) ? (JSON.parse(readFileSync(store, 'utf8')) as Credential[]) : []
     for (const credential of known) await session.send('WebAuthn.addCredential', { authenticatorId, credential })
     return new Authenticator(session, authenticatorId)
   }

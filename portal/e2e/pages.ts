@@ -16,6 +16,10 @@ export const pages: PageUnderTest[] = [
   { name: 'people', path: '/people', en: 'People and groups', ja: 'ユーザーとグループ' },
   { name: 'groups', path: '/people?tab=groups', en: 'People and groups', ja: 'ユーザーとグループ' },
   { name: 'service-principals', path: '/service-principals', en: 'Service principals', ja: 'サービス プリンシパル' },
+  { name: 'conditional-access', path: '/conditional-access', en: 'Conditional access', ja: '条件付きアクセス' },
+  { name: 'locations', path: '/conditional-access?tab=locations', en: 'Conditional access', ja: '条件付きアクセス' },
+  { name: 'what-if', path: '/conditional-access?tab=whatIf', en: 'Conditional access', ja: '条件付きアクセス' },
+  { name: 'sign-ins', path: '/conditional-access?tab=signIns', en: 'Conditional access', ja: '条件付きアクセス' },
   { name: 'audit', path: '/audit', en: 'Activity log', ja: 'アクティビティ ログ' },
   { name: 'sessions', path: '/sessions', en: 'My sign-ins', ja: '自分のサインイン' },
   ...(machine

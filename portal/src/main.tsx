@@ -3,6 +3,8 @@ import { QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
+// Before the router, which rewrites the address.
+import './app/authorizationQuery.ts'
 import { queryClient } from './app/query.ts'
 import { router } from './app/router.tsx'
 import { setupToken } from './app/setupToken.ts'

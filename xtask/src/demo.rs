@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::{build, debug_dir, setup};
+use crate::{PROGRAMS, build, debug_dir, setup};
 
 /// How the demo runs.
 #[derive(clap::Args, Clone)]
@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     sekisho_lab::requirements().map_err(anyhow::Error::msg)?;
     if !options.no_build {
         println!("Building ...");
-        build()?;
+        build(&PROGRAMS)?;
     }
     let (stop, stopped) = mpsc::channel();
     let mut signals = Signals::new([SIGINT, SIGTERM])?;

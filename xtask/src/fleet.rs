@@ -13,7 +13,7 @@ use sekisho_lab::site::{LOCATION, SiteError};
 use sekisho_lab::{Api, Site};
 use serde_json::{Value, json};
 
-use crate::{cargo, debug_dir, run};
+use crate::debug_dir;
 
 /// How many machines.
 const COUNT: usize = 5_000;
@@ -39,9 +39,8 @@ impl Drop for Fleet {
 }
 
 impl Fleet {
-    /// Starts everything and waits until the server shows all machines.
+    /// Starts everything, all of which has been built, and waits until the server shows all machines.
     pub(crate) fn start(port: u16) -> anyhow::Result<Fleet> {
-        run(cargo().args(["build", "--quiet", "--locked", "-p", "sekisho-fleet"]))?;
         let dir = tempfile::tempdir()?;
         let site = Site::start(&format!("skf{port}"), port, &debug_dir(), dir.path())?;
         let join = dir.path().join("join");

@@ -114,10 +114,21 @@ fn debug_dir() -> PathBuf {
     own.unwrap_or_else(|| root().join("target/debug"))
 }
 
-/// Builds the two programs.
-fn build() -> anyhow::Result<()> {
+/// In the environment: the whole workspace has just been built. Alone, a package would be built again, with fewer
+/// features of what it stands on, and all of that too.
+const BUILT: &str = "SEKISHO_WHOLE_WORKSPACE";
+
+/// The programs that most of this needs.
+const PROGRAMS: [&str; 2] = ["sekisho", "sekisho-agent"];
+
+/// Builds programs for debugging.
+fn build(packages: &[&str]) -> anyhow::Result<()> {
+    if std::env::var_os(BUILT).is_some() {
+        return Ok(());
+    }
     let mut command = cargo();
-    command.args(["build", "--quiet", "--locked", "-p", "sekisho", "-p", "sekisho-agent"]);
+    command.args(["build", "--quiet", "--locked"]);
+    command.args(packages.iter().flat_map(|package| ["-p", package]));
     if let Some(node) = setup::node_dir()? {
         command.env("PATH", setup::path_with(&node));
     }

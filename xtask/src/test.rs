@@ -24,6 +24,9 @@ pub(crate) struct Options {
     packages: bool,
 }
 
+/// The programs of thousands of machines.
+const FLEET: [&str; 3] = ["sekisho", "sekisho-agent", "sekisho-fleet"];
+
 /// Runs everything.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     setup::packages(setup::DEMO)?;
@@ -39,11 +42,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         command
     };
     if options.packages {
-        crate::build()?;
+        crate::build(&crate::PROGRAMS)?;
         return packages();
     }
     if options.fleet {
-        crate::build()?;
+        crate::build(&FLEET)?;
         return many_machines(with_path(npm()));
     }
     // Tests run programs of other packages; cargo builds only those of packages that have tests of their own.
@@ -125,7 +128,7 @@ pub(crate) fn screenshots() -> anyhow::Result<()> {
     setup::packages(setup::DEMO)?;
     setup::packages(setup::TESTS)?;
     let node = setup::node_dir()?;
-    crate::build()?;
+    crate::build(&crate::PROGRAMS)?;
     let demo = Running::start()?;
     let browser = Browser::trusting(&demo.ready)?;
     let out = root().join("docs/screens");
@@ -160,7 +163,7 @@ fn rust_tests() -> Command {
         &["test", "--workspace", "--locked"]
     };
     // Tests of one package run another's program; with the whole workspace all of them have just been built.
-    command.args(arguments).env("SEKISHO_WHOLE_WORKSPACE", "1");
+    command.args(arguments).env(crate::BUILT, "1");
     command
 }
 
@@ -198,7 +201,8 @@ impl Running {
         let mut command = Command::new(own);
         command
             .args(["demo", "--port", &port.to_string(), "--confirm-seconds", "5", "--ready-file"])
-            .arg(&ready);
+            .arg(&ready)
+            .env(crate::BUILT, "1");
         command.stdout(std::process::Stdio::null());
         let mut child = command.spawn().context("starting the demo")?;
         let deadline = Instant::now() + Duration::from_secs(180);

@@ -1,4 +1,4 @@
-//! The commands a person runs: join, status, leave.
+//! The commands a person runs: join, status, trust-log, leave.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::facts;
 use crate::limits;
+use crate::log::{Distrust, Seen};
 use crate::state::State;
 
 /// Longest join string read.
@@ -72,6 +73,7 @@ pub(crate) async fn status(state: &State) -> anyhow::Result<()> {
         _ => "not as confirmed; the running agent repairs them",
     };
     println!("network rules {force}");
+    println!("log           {}", seen(state.seen()?));
     match state.running()? {
         None => println!("agent         does not run"),
         Some(pid) => println!("agent         runs as process {pid}, {}", limited(&limits::in_force(pid))),
@@ -80,6 +82,28 @@ pub(crate) async fn status(state: &State) -> anyhow::Result<()> {
         println!("last report   generation {} {:?} {}", report.generation, report.outcome, report.message);
     }
     Ok(())
+}
+
+/// Has the agent trust the log again.
+#[expect(clippy::print_stdout, reason = "the command line talks to a person")]
+pub(crate) fn trust_log(state: &State) -> anyhow::Result<()> {
+    if state.identity()?.is_none() {
+        bail!("this machine has not joined; run 'sekisho-agent join'");
+    }
+    state.ask_trust()?;
+    println!("This machine trusts the log that its server shows next.");
+    Ok(())
+}
+
+/// What was seen of the log, in words.
+fn seen(seen: Option<Seen>) -> String {
+    match seen {
+        None => "none seen yet".to_owned(),
+        Some(Seen { distrust: Some(Distrust { reason, at, .. }), .. }) => format!(
+            "NOT TRUSTED since {at}: {reason}. Nothing new is obeyed; when you know why, run 'sekisho-agent trust-log'"
+        ),
+        Some(Seen { memory, .. }) => format!("seen up to entry {}", memory.size),
+    }
 }
 
 /// Limits in words.

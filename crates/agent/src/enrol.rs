@@ -36,6 +36,9 @@ pub struct Identity {
     pub key: String,
     /// The server's command key, base64.
     pub command_key: String,
+    /// The log's key, a C2SP `vkey`; absent in what a version before it wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_key: Option<String>,
 }
 
 impl Identity {
@@ -127,5 +130,6 @@ pub async fn enrol(join: &JoinString, hostname: String, machine: Option<String>)
         certificate: answer.certificate,
         key: key.to_string(),
         command_key: answer.command_key,
+        log_key: answer.log_key,
     })
 }

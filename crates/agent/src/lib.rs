@@ -10,3 +10,4 @@ pub mod connection;
 pub mod enrol;
 pub mod outbox;
 pub mod spool;
+pub mod witness;

@@ -1,7 +1,7 @@
 //! `sekisho-agent`: runs on a machine as root and makes true what the server wants of it.
 //!
-//! `join` reads a join string and gets the machine its certificate; `run` holds the link, sends facts and applies
-//! desired documents; `status` and `leave` are for people. The hidden `deadman` is a process of its own that takes an
+//! `join` reads a join string and gets the machine its certificate; `run` holds the link, sends facts, witnesses the log
+//! and applies desired documents; `status`, `trust-log` and `leave` are for people. The hidden `deadman` is a process of its own that takes an
 //! unconfirmed change back when nobody stops it.
 //!
 //! The agent must never listen on a port, run a command that came from the network, or stay on rules that cut it off
@@ -14,6 +14,7 @@ mod facts;
 mod fault;
 mod journal;
 mod limits;
+mod log;
 mod reconcile;
 mod run;
 mod state;
@@ -53,6 +54,12 @@ enum Command {
     },
     /// Shows what this machine is and what is in force.
     Status,
+    /// Trusts the log that the server shows next, whatever this machine has seen of it before.
+    ///
+    /// A machine that has seen more of the log than there is, or another one, keeps its rules and obeys nothing new: the
+    /// server may be somebody else's. After a backup was restored that is as it should be, and this lets the machine go
+    /// on. Be sure of it first.
+    TrustLog,
     /// Removes the rules and forgets the server. Retire the machine in the portal as well.
     Leave,
     /// Takes an unconfirmed change back unless it is told otherwise on standard input.
@@ -79,6 +86,7 @@ fn main() -> ExitCode {
                 run::run(state, run::Settings::new(confirm_seconds, reconnect_seconds)).await
             }
             Command::Status => commands::status(&state).await,
+            Command::TrustLog => commands::trust_log(&state),
             Command::Leave => commands::leave(&state).await,
             Command::Deadman { seconds } => deadman::main(&state, seconds).await,
         }

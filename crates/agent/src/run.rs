@@ -10,12 +10,13 @@ use sekisho_agent::backoff::Backoff;
 use sekisho_agent::connection::{CertificateOver, Connection, Heard};
 use sekisho_agent::enrol::Identity;
 use sekisho_arm::resource::diff_patch;
+use sekisho_audit::witness::Advance;
 use sekisho_link::duplicate::Lineage;
 use sekisho_link::facts::{Clock, facts_hash};
 use sekisho_link::message::{Report, ReportOutcome, ToAgent, ToServer};
 use sekisho_link::pki;
 use sekisho_link::stream::Stream;
-use sekisho_link::{CommandKey, DesiredDocument, SignedDesired};
+use sekisho_link::{Command, CommandKey, DesiredDocument};
 use sekisho_nsg::agent::Watcher;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +27,7 @@ use crate::clock::ServerClock;
 use crate::facts;
 use crate::journal::{Journal, fresh_epoch};
 use crate::limits;
+use crate::log::{Log, Refused};
 use crate::reconcile::Reconciler;
 use crate::state::State;
 
@@ -76,6 +78,7 @@ struct Agent {
     state: State,
     identity: Identity,
     command_key: CommandKey,
+    log: Log,
     tls: Arc<ClientConfig>,
     reconciler: Reconciler,
     watcher: Watcher,
@@ -95,7 +98,7 @@ struct Agent {
 enum Ended {
     /// Try again, not before this pause if one is given.
     Retry(Option<Duration>),
-    /// It has another certificate; try again at once.
+    /// It has another certificate, or trusts the log again; try again at once.
     Renewed,
     /// The server does not want this agent any more.
     Dismissed(String),
@@ -104,6 +107,7 @@ enum Ended {
 impl Agent {
     fn new(state: State, identity: Identity, reconciler: Reconciler) -> anyhow::Result<Self> {
         let command_key = CommandKey::parse(&identity.command_key)?;
+        let log = Log::open(&state, &identity)?;
         let tls = Arc::new(identity.tls()?);
         let watcher = Watcher::new().context("watching the kernel's network rules")?;
         let mut journal =
@@ -114,6 +118,7 @@ impl Agent {
             state,
             identity,
             command_key,
+            log,
             tls,
             reconciler,
             watcher,
@@ -185,6 +190,7 @@ impl Agent {
             return Ok(false);
         };
         (self.command_key, self.tls) = (CommandKey::parse(&now.command_key)?, Arc::new(now.tls()?));
+        self.log = Log::open(&self.state, &now)?;
         (self.identity, self.renewing, self.told) = (now, None, None);
         self.journal =
             Journal::open(self.state.dir(), &facts::boot_id()).context("opening the spool of events")?;
@@ -245,6 +251,7 @@ impl Agent {
             report: self.reconciler.last_report()?,
             facts_hash: self.told.as_ref().map(|(_, hash)| hash.clone()),
             lineage: self.lineage(),
+            log: self.log.remembered(),
         };
         connection.send(&hello).await?;
         tracing::info!(server = self.identity.address, "connected");
@@ -272,7 +279,12 @@ impl Agent {
                 }
                 _ = beat.tick() => self.beat(&mut connection).await?,
                 _ = check.tick() => self.mend(&mut connection).await?,
-                _ = flush.tick() => self.journal.sync(),
+                _ = flush.tick() => {
+                    self.journal.sync();
+                    if self.trusted_again()? {
+                        return Ok(Ended::Renewed);
+                    }
+                }
                 changed = self.watcher.changed() => {
                     changed?;
                     self.mend(&mut connection).await?;
@@ -338,8 +350,9 @@ impl Agent {
 
     async fn take(&mut self, connection: &mut Connection, message: ToAgent) -> anyhow::Result<()> {
         match message {
-            ToAgent::Welcome { facts_hash: known, streams, now } => {
+            ToAgent::Welcome { facts_hash: known, streams, now, log_key } => {
                 self.clock.heard(now);
+                self.log.told(log_key);
                 self.journal.connected(&streams);
                 if known.is_none() || known.as_ref() != self.told.as_ref().map(|(_, hash)| hash) {
                     self.tell_all(connection, facts::collect(self.clock.beside()).await).await?;
@@ -350,7 +363,8 @@ impl Agent {
             ToAgent::NeedFacts => {
                 self.tell_all(connection, facts::collect(self.clock.beside()).await).await?
             }
-            ToAgent::Desired(signed) => self.obey(connection, signed).await?,
+            ToAgent::Checkpoint(offered) => drop(self.follow(connection, &offered).await?),
+            ToAgent::Desired(command) => self.obey(connection, command).await?,
             ToAgent::Certificate { certificate, ca } => self.renewed(certificate, ca)?,
             ToAgent::Acknowledged { stream, epoch, upto, credit } => {
                 self.journal.acknowledged(stream, epoch, upto, credit);
@@ -362,10 +376,53 @@ impl Agent {
         Ok(())
     }
 
-    async fn obey(&mut self, connection: &mut Connection, signed: SignedDesired) -> anyhow::Result<()> {
-        match self.command_key.open(&signed, &self.identity.machine, self.known()?) {
+    /// Takes note of a person who trusts the log again.
+    fn trusted_again(&mut self) -> anyhow::Result<bool> {
+        let trusted = self.log.is_trusted_again(&self.identity)?;
+        if trusted {
+            tracing::warn!(
+                "a person with root on this machine trusts the log again, whatever was seen of it before"
+            );
+            self.journal.note(Stream::Security, "audit.trusted", json!({}));
+        }
+        Ok(trusted)
+    }
+
+    /// Goes on with the log when it has only grown, and tells the server so. False when it is not to be believed.
+    async fn follow(&mut self, connection: &mut Connection, offered: &Advance) -> anyhow::Result<bool> {
+        match self.log.advance(offered)? {
+            Ok(said) => {
+                if let Some(said) = said {
+                    connection.send(&said).await?;
+                }
+                Ok(true)
+            }
+            Err(Refused::Rewritten(reason)) => {
+                tracing::error!(reason, "the log was rewritten; the rules stay, and nothing new is obeyed");
+                let told = json!({"reason": reason, "checkpoint": offered.note});
+                self.journal.note(Stream::Security, "audit.inconsistent", told);
+                connection.send(&ToServer::Distrusts { reason }).await?;
+                Ok(false)
+            }
+            Err(Refused::Distrusted) => Ok(false),
+            Err(Refused::Worthless(error)) => {
+                tracing::error!(%error, "a checkpoint of the log was refused");
+                Ok(false)
+            }
+        }
+    }
+
+    async fn obey(&mut self, connection: &mut Connection, command: Command) -> anyhow::Result<()> {
+        if let Some(proof) = &command.proof {
+            self.follow(connection, &proof.advance).await?;
+        }
+        let Some(memory) = self.log.memory() else {
+            tracing::error!("a desired document was refused: the log is not trusted");
+            return Ok(());
+        };
+        match command.open(memory, &self.command_key, &self.identity.machine, self.known()?) {
             Ok(document) => {
-                self.state.keep_desired(&signed)?;
+                self.state.keep_desired(&command.signed)?;
                 let report = self.apply(document).await?;
                 connection.send(&ToServer::Report(report)).await
             }

@@ -1,5 +1,5 @@
-//! What the agent keeps on disk: its identity, the newest desired document, the last confirmed policy and the journal
-//! of a change that is not confirmed yet. Every file is written beside itself, synced and renamed, so that a crash
+//! What the agent keeps on disk: its identity, the newest desired document, the last confirmed policy, the journal of a
+//! change that is not confirmed yet, and what was seen of the log. Every file is written beside itself, synced and renamed, so that a crash
 //! leaves the old or the new one.
 
 use std::fs::{self, File, OpenOptions};
@@ -16,6 +16,8 @@ use sekisho_nsg::agent::Digest;
 use sekisho_nsg::policy::NsgPart;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::log::Seen;
 
 /// A file of the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,7 @@ pub(crate) struct Journal {
 
 /// Held by the agent that runs; its process is written into it.
 const LOCK: &str = "agent.lock";
+const TRUST: &str = "trust-log.json";
 
 /// The state directory.
 #[derive(Debug, Clone)]
@@ -103,6 +106,30 @@ impl State {
     }
     pub(crate) fn keep_journal(&self, journal: &Journal) -> Result<(), StateError> {
         self.write("journal.json", journal)
+    }
+    /// What was seen of the log.
+    pub(crate) fn seen(&self) -> Result<Option<Seen>, StateError> {
+        self.read("log.json")
+    }
+    pub(crate) fn keep_seen(&self, seen: &Seen) -> Result<(), StateError> {
+        self.write("log.json", seen)
+    }
+    /// The key by which this machine says so, base64.
+    pub(crate) fn witness_key(&self) -> Result<Option<String>, StateError> {
+        self.read("witness.json")
+    }
+    pub(crate) fn keep_witness_key(&self, key: &str) -> Result<(), StateError> {
+        self.write("witness.json", &key)
+    }
+    /// A person asks that the log be trusted again; the agent that runs takes note of it.
+    pub(crate) fn ask_trust(&self) -> Result<(), StateError> {
+        self.write(TRUST, &true)
+    }
+    pub(crate) fn is_trust_asked(&self) -> bool {
+        self.dir.join(TRUST).exists()
+    }
+    pub(crate) fn forget_trust(&self) -> Result<(), StateError> {
+        self.remove(TRUST)
     }
     pub(crate) fn clear_journal(&self) -> Result<(), StateError> {
         self.remove("journal.json")
@@ -165,6 +192,9 @@ impl State {
             "report.json",
             "journal.json",
             "connections.json",
+            "log.json",
+            "witness.json",
+            TRUST,
             "deadman.lock",
         ] {
             self.remove(name)?;

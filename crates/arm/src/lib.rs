@@ -25,5 +25,6 @@ pub use id::{IdError, ResourceId, Scope, TypeName};
 pub use registry::{Action, ActionStyle, Call, Registry, ResourceType, ScopeKind, Storage, TypeSpec};
 pub use resource::{Body, Resource};
 pub use traits::{
-    AuditEntry, CallerRef, Document, Event, Listing, Outcome, PrincipalKind, Read, StoreError, Write,
+    AuditEntry, CallerRef, Document, Event, Listing, Logged, Outcome, Phase, PrincipalKind, Read, StoreError,
+    Write,
 };

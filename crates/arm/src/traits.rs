@@ -148,8 +148,8 @@ pub trait Write: Read {
     /// [`Read::last_event`]: anything else is [`StoreError::Exists`], so that nothing is ever kept twice. The feed
     /// tells one change of kind `event` for each machine.
     async fn append_events(&mut self, events: Vec<Event>) -> Result<(), StoreError>;
-    /// Adds an entry to the audit log.
-    async fn audit(&mut self, entry: AuditEntry) -> Result<(), StoreError>;
+    /// Adds an entry to the audit log; returns it as it is kept there.
+    async fn audit(&mut self, entry: AuditEntry) -> Result<Logged, StoreError>;
     /// The same transaction, seen as a reader.
     fn as_read(&mut self) -> &mut dyn Read;
 }
@@ -176,6 +176,31 @@ pub struct AuditEntry {
     /// Method and client address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Value>,
+    /// Absent when the entry says all there is to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// The particulars, an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<Value>,
+}
+
+/// The two halves of an act whose effect is outside of the database. They have one correlation id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Phase {
+    /// It was decided, in the transaction of the entry.
+    Intent,
+    /// It has ended, or nobody has heard of its end for too long.
+    Result,
+}
+
+/// An entry as it is kept in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// Its number.
+    pub sequence: i64,
+    /// Its exact bytes.
+    pub leaf: String,
 }
 
 /// How an audited act ended.

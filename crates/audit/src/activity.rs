@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use sekisho_arm::resource::instant;
-use sekisho_arm::{Outcome, PrincipalKind, Scope};
+use sekisho_arm::{Outcome, Phase, PrincipalKind, Scope};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::chain::{Hash, Leaf};
+use crate::{Hash, Leaf};
 
 /// An event of the activity log.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -35,7 +35,7 @@ pub struct ActivityEvent {
     operation_id: String,
     /// The RBAC operation.
     pub operation_name: Named,
-    /// The event's place in the chain.
+    /// The event's place in the log.
     pub properties: EventProperties,
     /// The resource group, or nothing.
     pub resource_group_name: String,
@@ -43,7 +43,7 @@ pub struct ActivityEvent {
     pub resource_id: String,
     resource_provider_name: Named,
     resource_type: Named,
-    /// `Succeeded` or `Failed`.
+    /// `Started`, `Succeeded` or `Failed`.
     pub status: Named,
     /// Why it failed.
     pub sub_status: Named,
@@ -118,7 +118,7 @@ struct EventHttpFields {
     method: Option<String>,
 }
 
-/// An event's place in the chain.
+/// An event's place in the log.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventProperties {
@@ -127,6 +127,10 @@ pub struct EventProperties {
     /// The outcome, which tells refusals from failures.
     #[schemars(with = "String")]
     pub outcome: Outcome,
+    /// What it says beside that.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub particulars: Map<String, Value>,
     /// Its number in the log.
     pub sequence: String,
     /// Its hash.
@@ -138,14 +142,16 @@ fn kind_word(kind: PrincipalKind) -> String {
     word.as_str().unwrap_or_default().to_owned()
 }
 
-/// Shows a leaf; `hash` is its own, so that a reader can follow the chain.
+/// Shows a leaf; `hash` is its own, by which a reader finds it in the tree.
 pub fn event(leaf: &Leaf, hash: &Hash) -> ActivityEvent {
     let entry = &leaf.entry;
     let scope = Scope::parse(&entry.resource_id).ok();
     let at = instant(leaf.at);
     let namespace = entry.operation.split('/').next().unwrap_or_default();
-    // Azure has no "Denied": a refusal is a failure there whose sub-status says why.
+    // Azure has no "Denied": a refusal is a failure there whose sub-status says why. What is only decided has started.
+    let begins = entry.phase == Some(Phase::Intent);
     let status = match entry.outcome {
+        Outcome::Succeeded if begins => "Started",
         Outcome::Succeeded => "Succeeded",
         Outcome::Failed | Outcome::Denied => "Failed",
     };
@@ -172,7 +178,7 @@ pub fn event(leaf: &Leaf, hash: &Hash) -> ActivityEvent {
         correlation_id: entry.correlation_id.clone(),
         description: "",
         event_data_id: format!("{:08x}-0000-4000-8000-{}", leaf.sequence, &hash.to_string()[..12]),
-        event_name: Named::new("EndRequest"),
+        event_name: Named::new(if begins { "BeginRequest" } else { "EndRequest" }),
         http_request: EventHttp { fields: recorded(&entry.http) },
         id: format!(
             "{}/events/{}/ticks/{}",
@@ -186,6 +192,7 @@ pub fn event(leaf: &Leaf, hash: &Hash) -> ActivityEvent {
         properties: EventProperties {
             status_code: entry.detail.clone(),
             outcome: entry.outcome,
+            particulars: recorded(&entry.properties),
             sequence: leaf.sequence.to_string(),
             hash: hash.to_string(),
         },

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use sekisho_agent::connection::{Connection, Heard};
 use sekisho_agent::enrol::Identity;
 use sekisho_link::duplicate::Lineage;
-use sekisho_link::message::{ToAgent, ToServer};
+use sekisho_link::message::{Remembered, ToAgent, ToServer};
 use sekisho_link::stream::{Batch, Entry, Epoch, Stream};
 use serde_json::{Map, Value, json};
 
@@ -68,6 +68,7 @@ impl Sender {
             report: None,
             facts_hash: None,
             lineage: Lineage::default(),
+            log: Remembered::default(),
         };
         connection.send(&hello).await?;
         let epoch = Epoch(uuid::Uuid::new_v4().as_u64_pair().1);

@@ -6,6 +6,7 @@ mod decide;
 mod events;
 mod floor;
 mod load;
+mod log;
 mod start;
 mod statistics;
 
@@ -32,6 +33,8 @@ enum Command {
     Floor(floor::Options),
     /// Sends events as agents do and waits until all are kept.
     Events(events::Options),
+    /// The audit log on a database: entries, proofs, and what hashing and signing alone cost.
+    Log(log::Options),
     /// Starts a program several times and waits each time until it answers.
     Start {
         /// The server's CA, PEM; made by the program itself.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
                 Command::Load => runtime.block_on(load::run()),
                 Command::Floor(options) => runtime.block_on(floor::run(options)),
                 Command::Events(options) => runtime.block_on(events::run(&options)),
+                Command::Log(options) => runtime.block_on(log::run(&options)),
                 Command::Start { ca, url, times, program } => {
                     runtime.block_on(start::run(&ca, &url, times, &program))
                 }

@@ -11,8 +11,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{CommandFactory, Parser, Subcommand};
+use sekisho_audit::export;
+use sekisho_audit::note::Verifier;
 use sekisho_server::config::Config;
-use sekisho_server::{admin, backup, database, doctor};
+use sekisho_server::{admin, backup, database, doctor, log};
 
 /// Lists are read and written as trees of many small pieces, on several threads: with the C library's allocator, a third
 /// of the server's time went into it.
@@ -68,8 +70,16 @@ enum Command {
         #[command(subcommand)]
         command: ServicePrincipal,
     },
-    /// Checks that nothing in the audit log was changed, dropped or put in between.
-    AuditVerify,
+    /// The keys that the server makes for itself and replaces.
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
+    /// The activity log: export it, and check that nothing in it was changed, dropped or put in between.
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
     /// Writes the whole installation, keys and database, into one file. The server may be running.
     ///
     /// The file holds the installation's private keys: keep it where only administrators can read it, or encrypt it on
@@ -85,6 +95,9 @@ enum Command {
     ///
     /// The segments of older events are put back by hand, under 'lake'. The server names those that are missing when it
     /// starts, and answers with an error where a machine's history needs one.
+    ///
+    /// Machines that have seen more of the activity log than is in the backup keep their rules and obey nothing new: to
+    /// them, history was rewritten. 'sekisho-agent trust-log' lets a machine go on; only root on it can say so.
     Restore {
         /// The file, or - for standard input.
         file: PathBuf,
@@ -114,6 +127,32 @@ enum EmergencyAccount {
     Remove {
         /// The sign-in name.
         name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Writes the log to standard output as lines of JSON: entries, the newest checkpoint, cosignatures of machines.
+    ///
+    /// The server may be running. What is written can be checked anywhere, by 'sekisho audit verify FILE'.
+    Export {
+        /// The first entry.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// The last one; the newest when not given.
+        #[arg(long)]
+        to: Option<u64>,
+    },
+    /// Checks an export, offline; without a file, the running server's database.
+    ///
+    /// Names the first entry that does not fit. Of an export it says whether the log has signed it and which machines
+    /// have seen it so.
+    Verify {
+        /// The file, or - for standard input.
+        file: Option<PathBuf>,
+        /// The log's key when it is known from elsewhere; otherwise the file's own word is taken for it.
+        #[arg(long)]
+        key: Option<String>,
     },
 }
 
@@ -156,6 +195,42 @@ enum Db {
 }
 
 #[derive(Subcommand)]
+enum Keys {
+    /// Shows the keys and where they are in their lives: pending, active or retiring.
+    List,
+    /// Replaces a key. The server does the same every 90 days.
+    ///
+    /// The new key is published for an hour before it is used, and the old one is trusted for two hours after, so that no
+    /// client notices. All servers of one database change over at the same moment.
+    Rotate {
+        /// What the key is for.
+        purpose: Purpose,
+        /// Uses the new key at once.
+        #[arg(long)]
+        at_once: bool,
+        /// Destroys the old keys at once, because somebody else may have them. What they signed is refused from then on:
+        /// programs ask for a new token by themselves.
+        #[arg(long, requires = "at_once")]
+        destroy_old: bool,
+    },
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Purpose {
+    /// Signs access tokens and id tokens.
+    TokenSigning,
+}
+
+impl Purpose {
+    fn word(self) -> &'static str {
+        match self {
+            Purpose::TokenSigning => "token-signing",
+        }
+    }
+}
+
+#[derive(Subcommand)]
 enum ServicePrincipal {
     /// Makes a service principal with a role and prints its password, once.
     Create {
@@ -168,6 +243,9 @@ enum ServicePrincipal {
         /// Where it has the role, such as / for everything: the first subscription when not given.
         #[arg(long)]
         scope: Option<String>,
+        /// A file with a certificate, PEM: it signs in with the key of that, and no password is made.
+        #[arg(long)]
+        certificate: Option<PathBuf>,
     },
 }
 
@@ -225,11 +303,42 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let shown = if install_command { "installCommand" } else { "joinString" };
             print(&line(&ask("/agent-token", body).await?, shown));
         }
-        Command::ServicePrincipal { command: ServicePrincipal::Create { name, role, scope } } => {
-            let body = serde_json::json!({"displayName": name, "role": role, "scope": scope});
+        Command::ServicePrincipal {
+            command: ServicePrincipal::Create { name, role, scope, certificate },
+        } => {
+            // Only the certificate goes anywhere, should the file hold its key, too.
+            let read = |path: PathBuf| {
+                let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+                let begin = text.find("-----BEGIN CERTIFICATE-----");
+                let rest = begin
+                    .map(|at| &text[at..])
+                    .with_context(|| format!("{}: no certificate", path.display()))?;
+                let end = rest.find("-----END CERTIFICATE-----").map_or(rest.len(), |at| at + 25);
+                anyhow::Ok(rest[..end].to_owned())
+            };
+            let certificate = certificate.map(read).transpose()?;
+            let body = serde_json::json!({
+                "displayName": name, "role": role, "scope": scope, "certificate": certificate,
+            });
             print(&pretty(&ask("/service-principal", body).await?));
         }
-        Command::AuditVerify => print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?)),
+        Command::Keys { command: Keys::List } => {
+            print(&pretty(&ask("/keys", serde_json::Value::Null).await?));
+        }
+        Command::Keys { command: Keys::Rotate { purpose, at_once, destroy_old } } => {
+            let body = serde_json::json!({
+                "purpose": purpose.word(), "atOnce": at_once, "destroyOld": destroy_old,
+            });
+            print(&pretty(&ask("/keys/rotate", body).await?));
+        }
+        Command::Audit { command: Audit::Export { from, to } } => {
+            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            log::export(&config, from, to, &mut out).await?;
+        }
+        Command::Audit { command: Audit::Verify { file: None, .. } } => {
+            print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?));
+        }
+        Command::Audit { command: Audit::Verify { file: Some(file), key } } => verify(&file, key.as_deref())?,
         Command::Backup { file } if file.as_os_str() == "-" => {
             backup::write(&config, std::io::stdout().lock()).await?;
         }
@@ -252,7 +361,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             };
             print(&format!(
                 "{} keys and {} rows were restored. Put the files of older events back under {}; then 'sekisho server' \
-                 starts.\n",
+                 starts.\nMachines that have seen more of the activity log than is in the backup obey nothing new until \
+                 'sekisho-agent trust-log' is run on them.\n",
                 kept.keys, kept.rows, config.lake
             ));
         }
@@ -282,6 +392,23 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "sekisho", &mut std::io::stdout());
         }
+    }
+    Ok(())
+}
+
+/// Checks an export.
+fn verify(file: &Path, key: Option<&str>) -> anyhow::Result<()> {
+    let trusted = key.map(str::parse::<Verifier>).transpose().context("--key")?;
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.with_context(|| file.display().to_string())?;
+    let report = export::verify(text.lines(), trusted.as_ref())?;
+    print(&report.to_string());
+    if !report.holds() {
+        anyhow::bail!("it is not what was signed");
     }
     Ok(())
 }

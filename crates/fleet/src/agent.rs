@@ -4,14 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use rustls::ClientConfig;
 use sekisho_agent::backoff::Backoff;
 use sekisho_agent::connection::{Connection, Heard};
 use sekisho_agent::enrol::Identity;
+use sekisho_agent::witness::Witness;
+use sekisho_audit::note::Signer;
+use sekisho_audit::witness::{Advance, Memory};
 use sekisho_link::CommandKey;
 use sekisho_link::duplicate::Lineage;
 use sekisho_link::facts::facts_hash;
-use sekisho_link::message::{Report, ReportOutcome, ToAgent, ToServer};
+use sekisho_link::message::{Remembered, Report, ReportOutcome, ToAgent, ToServer};
+use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, interval_at, sleep};
 
@@ -46,6 +51,7 @@ pub struct Agent {
     identity: Identity,
     tls: Arc<ClientConfig>,
     command_key: CommandKey,
+    witness: Witness,
     /// How the newest generation ended.
     report: Option<Report>,
     /// The hash of the machine's facts, once they were made.
@@ -85,7 +91,11 @@ impl Agent {
         let failed = |e: anyhow::Error| FleetError::Identity(machine.name(), e);
         let tls = Arc::new(identity.tls().map_err(failed)?);
         let command_key = CommandKey::parse(&identity.command_key).map_err(|e| failed(e.into()))?;
-        Ok(Self { machine, identity, tls, command_key, report: None, facts_hash: None, events })
+        let memory = identity.log_key.as_deref().and_then(|key| key.parse().ok()).map(Memory::of);
+        // A simulated machine forgets what it has seen, and its key, with its process.
+        let key = Signer::generate().map_err(|e| failed(e.into()))?;
+        let witness = Witness::new(&identity.agent_id, &key, memory).map_err(failed)?;
+        Ok(Self { machine, identity, tls, command_key, witness, report: None, facts_hash: None, events })
     }
 
     /// Lives for ever, or until the server dismisses it. `gate` limits how many connect at the same time; a new number
@@ -138,13 +148,19 @@ impl Agent {
             report: self.report.clone(),
             facts_hash: self.facts_hash.clone(),
             lineage: self.lineage(),
+            log: Remembered { size: self.witness.memory().map_or(0, |memory| memory.size), distrusts: None },
         };
         connection.send(&hello).await?;
         let known = loop {
             match connection.next().await? {
                 Some(Heard::Ping) => {}
                 Some(Heard::Message(message)) => match *message {
-                    ToAgent::Welcome { facts_hash, .. } => break facts_hash,
+                    ToAgent::Welcome { facts_hash, log_key, .. } => {
+                        if let Some(key) = log_key {
+                            self.witness.told(key);
+                        }
+                        break facts_hash;
+                    }
                     ToAgent::Bye { reason, retry_after } => return Ok(Err(Ended::bye(reason, retry_after))),
                     other => anyhow::bail!("instead of a welcome: {other:?}"),
                 },
@@ -156,6 +172,16 @@ impl Agent {
             self.tell_facts(&mut connection).await?;
         }
         Ok(Ok(connection))
+    }
+
+    /// Goes on with the log, and says so.
+    async fn follow(&mut self, connection: &mut Connection, offered: &Advance) -> anyhow::Result<()> {
+        let next = self.witness.consider(offered)?;
+        let at = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
+        match self.witness.follow(next, at) {
+            Some(said) => connection.send(&said).await,
+            None => Ok(()),
+        }
     }
 
     /// The connections of one simulated agent never overlap: it may leave its process unnamed.
@@ -182,10 +208,16 @@ impl Agent {
                     Some(Heard::Ping) => {}
                     Some(Heard::Message(message)) => match *message {
                         ToAgent::Bye { reason, retry_after } => return Ok(Ended::bye(reason, retry_after)),
-                        ToAgent::Desired(signed) => {
+                        ToAgent::Checkpoint(offered) => self.follow(&mut connection, &offered).await?,
+                        ToAgent::Desired(command) => {
                             let first = self.report.is_none();
                             let known = self.generation();
-                            let document = self.command_key.open(&signed, &self.identity.machine, known)?;
+                            if let Some(proof) = &command.proof {
+                                self.follow(&mut connection, &proof.advance).await?;
+                            }
+                            let memory = self.witness.memory().context("the log has no key")?;
+                            let (key, machine) = (&self.command_key, &self.identity.machine);
+                            let document = command.open(memory, key, machine, known)?;
                             let report = Report {
                                 generation: document.generation,
                                 outcome: ReportOutcome::Applied,

@@ -62,6 +62,7 @@ mod tests {
             certificate: String::new(),
             key: "k".into(),
             command_key: String::new(),
+            log_key: None,
         };
         keep(&dir, &[identity]).unwrap();
         assert_eq!(load(&dir).unwrap().unwrap()[0].key, "k");

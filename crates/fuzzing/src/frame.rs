@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use sekisho_audit::note::{Signer, Use};
+use sekisho_audit::witness::Memory;
 use sekisho_link::facts::facts_hash;
 use sekisho_link::message::{ToAgent, ToServer};
 use sekisho_link::stream::{Batch, Cursors, Verdict, judge};
@@ -10,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// A message that is understood means the same when it is sent on; a batch of events is kept once, without holes; a
-/// document that the server did not sign is not obeyed.
+/// document that the server did not sign is not obeyed, nor a checkpoint believed that the log did not sign.
 pub fn frame(data: &[u8]) {
     match round_trip(data) {
         Some(ToServer::Events(batch)) => once(batch),
@@ -20,13 +22,21 @@ pub fn frame(data: &[u8]) {
         }
         _ => {}
     }
-    if let Some(ToAgent::Desired(signed)) = round_trip(data) {
-        static KEY: OnceLock<CommandKey> = OnceLock::new();
-        let key = KEY.get_or_init(|| {
-            let secret = SigningKey::generate().expect("a key");
-            SigningKey::from_pkcs8(&secret).expect("a key").public()
-        });
-        assert!(key.open(&signed, "/m", 0).is_err(), "an unsigned document is obeyed");
+    static KEYS: OnceLock<(CommandKey, Memory)> = OnceLock::new();
+    let (key, memory) = KEYS.get_or_init(|| {
+        let secret = SigningKey::generate().expect("a key");
+        let log = Signer::generate().expect("a key");
+        let log = Signer::new("log", Use::Note, &log).expect("a key").verifier();
+        (SigningKey::from_pkcs8(&secret).expect("a key").public(), Memory::of(log))
+    });
+    match round_trip(data) {
+        Some(ToAgent::Desired(command)) => {
+            assert!(command.open(memory, key, "/m", 0).is_err(), "an unsigned document is obeyed");
+        }
+        Some(ToAgent::Checkpoint(offered)) => {
+            assert!(memory.advance(&offered).is_err(), "an unsigned checkpoint is believed");
+        }
+        _ => {}
     }
 }
 

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a promise that is not kept is a panic here")]
 
+mod assertion;
 mod configuration;
 mod filter;
 mod frame;
@@ -14,6 +15,7 @@ mod segment;
 mod spool;
 mod token;
 
+pub use assertion::assertion;
 pub use configuration::configuration;
 pub use filter::filter;
 pub use frame::frame;
@@ -27,7 +29,8 @@ pub use token::token;
 pub type Body = fn(&[u8]);
 
 /// All of them, by the names of their targets and of their folders of seeds.
-pub const ALL: [(&str, Body); 8] = [
+pub const ALL: [(&str, Body); 9] = [
+    ("assertion", assertion),
     ("configuration", configuration),
     ("filter", filter),
     ("frame", frame),

@@ -1,8 +1,9 @@
 //! People and programs, and how they prove who they are.
 //!
 //! Everything here is a value or a function over values: [`person`] and [`service_principal`] say who exists;
-//! [`passkey`], [`password`], [`totp`] and [`recovery`] check one proof each; [`throttle`] slows guessing down;
-//! [`session`] and [`token`] are what a proof is exchanged for; [`conditional_access`] says whether that is enough; [`link`] lets somebody in for the first time; and
+//! [`passkey`], [`password`], [`totp`], [`recovery`] and [`assertion`] check one proof each; [`throttle`] slows guessing
+//! down; [`session`], [`grant`] and [`token`] are what a proof is exchanged for; [`conditional_access`] says whether that
+//! is enough; [`link`] lets somebody in for the first time; and
 //! [`oauth`] speaks the dialect of Microsoft Entra ID that `az` and the Azure SDKs expect (research 09 §1).
 //! The server stores these values as documents and runs the ceremonies.
 //!
@@ -14,13 +15,19 @@
 //! - Whatever must be used once (a challenge, a link, a recovery code, a TOTP step) is marked used by the same call
 //!   that accepts it; the caller stores the change in the transaction that acts on it.
 
+pub mod assertion;
 pub mod conditional_access;
+pub mod federation;
+pub mod grant;
+pub mod key_credential;
 pub mod link;
 pub mod oauth;
 pub mod passkey;
 pub mod password;
 pub mod person;
 pub mod recovery;
+pub mod ring;
+pub mod seal;
 pub mod secret;
 pub mod service_principal;
 pub mod session;

@@ -3,7 +3,11 @@
 //! All documents are functions of one [`Authority`]: the server's public address `B`, its tenant and its name. What
 //! was found out by driving the real clients is in research 09 §1; the tests here pin it down.
 
+pub mod authorize;
+pub mod client;
+pub mod device;
 mod error;
+mod redirect;
 mod request;
 
 use base64::Engine as _;
@@ -16,7 +20,10 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 pub use error::{OAuthError, OAuthRefusal};
-pub use request::{ClientProof, TokenAnswer, TokenForm, TokenRequest};
+pub use redirect::Loopback;
+pub use request::{
+    ClientProof, DeviceAnswer, DeviceForm, TokenAnswer, TokenForm, TokenRequest, Wish, device_request,
+};
 
 /// Which authority layout a metadata document points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,16 +110,21 @@ impl Authority {
             authorization_endpoint: format!("{at}/authorize"),
             token_endpoint: format!("{at}/token"),
             device_authorization_endpoint: format!("{at}/devicecode"),
-            end_session_endpoint: format!("{at}/logout"),
             jwks_uri: format!("{b}/{segment}/discovery/v2.0/keys"),
             response_types_supported: &["code"],
             response_modes_supported: &["query", "form_post"],
             // Only what the token endpoint really takes.
-            grant_types_supported: &["client_credentials"],
+            grant_types_supported: &[
+                "authorization_code",
+                "client_credentials",
+                "refresh_token",
+                "urn:ietf:params:oauth:grant-type:device_code",
+            ],
             subject_types_supported: &["public"],
             id_token_signing_alg_values_supported: &["ES256"],
             code_challenge_methods_supported: &["S256"],
-            token_endpoint_auth_methods_supported: &["client_secret_post"],
+            token_endpoint_auth_methods_supported: &["client_secret_post", "private_key_jwt", "none"],
+            token_endpoint_auth_signing_alg_values_supported: &["RS256", "PS256", "ES256"],
             scopes_supported: &["openid", "profile", "email", "offline_access"],
             claims_supported: &[
                 "sub",
@@ -128,6 +140,18 @@ impl Authority {
             ],
             tenant_region_scope: (),
         }
+    }
+
+    /// Where programs of this segment say that their assertions are for: the token endpoint as the discovery document of
+    /// the segment or of the tenant names it, in either version, and the issuer.
+    pub fn assertion_audiences(&self, segment: &str) -> Vec<String> {
+        let mut all = vec![self.issuer()];
+        for segment in [segment, &self.tenant.to_string()] {
+            for version in ["", "/v2.0"] {
+                all.push(format!("{}/{segment}/oauth2{version}/token", self.base));
+            }
+        }
+        all
     }
 
     /// `/metadata/endpoints`. Since api-version 2022-09-01 it is one object; older versions get a list of one, from
@@ -214,7 +238,6 @@ pub struct OpenIdConfiguration {
     authorization_endpoint: String,
     token_endpoint: String,
     device_authorization_endpoint: String,
-    end_session_endpoint: String,
     jwks_uri: String,
     response_types_supported: &'static [&'static str],
     response_modes_supported: &'static [&'static str],
@@ -223,6 +246,7 @@ pub struct OpenIdConfiguration {
     id_token_signing_alg_values_supported: &'static [&'static str],
     code_challenge_methods_supported: &'static [&'static str],
     token_endpoint_auth_methods_supported: &'static [&'static str],
+    token_endpoint_auth_signing_alg_values_supported: &'static [&'static str],
     scopes_supported: &'static [&'static str],
     claims_supported: &'static [&'static str],
     tenant_region_scope: (),

@@ -87,6 +87,10 @@ impl Digest {
         Digest(out)
     }
 
+    pub(crate) fn copy_to(&self, bytes: &mut [u8; 32]) {
+        bytes.copy_from_slice(&self.0);
+    }
+
     /// The text form, usable as a database key: finding a row by it reveals nothing through timing, since the row is
     /// keyed by the digest and not by the secret.
     pub fn key(&self) -> String {

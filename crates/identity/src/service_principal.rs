@@ -1,4 +1,5 @@
-//! Applications and service principals in Microsoft Graph's shape: programs that sign in with a secret.
+//! Applications and service principals in Microsoft Graph's shape: programs that sign in with a secret, a certificate or
+//! the token of a provider that they trust.
 //!
 //! An application is the definition, a service principal its presence in the tenant, which RBAC assigns roles to. A
 //! secret is 256 random bits made here and shown once (Graph `addPassword`); stored is its SHA-256, which is safe only
@@ -9,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::assertion::Assertion;
+use crate::federation::FederatedCredential;
+use crate::key_credential::{KeyCredential, KeyCredentialError, MAX_KEYS, ShownKey};
 use crate::oauth::timestamp;
 use crate::secret::Exposed;
 use crate::{Digest, NoEntropy, Secret};
@@ -115,6 +119,12 @@ pub struct Application {
     pub created: OffsetDateTime,
     /// Its secrets.
     pub secrets: Vec<PasswordCredential>,
+    /// Its certificates.
+    #[serde(default)]
+    pub keys: Vec<KeyCredential>,
+    /// The providers that it trusts.
+    #[serde(default)]
+    pub federated: Vec<FederatedCredential>,
 }
 
 /// A service principal: an application's identity in the tenant.
@@ -150,7 +160,36 @@ impl Application {
             display_name: named(display_name),
             created: now,
             secrets: Vec::new(),
+            keys: Vec::new(),
+            federated: Vec::new(),
         }
+    }
+
+    /// Replaces its certificates; true when one is gone, so that what it obtained must end.
+    ///
+    /// # Errors
+    /// [`KeyCredentialError::TooMany`].
+    pub fn replace_keys(&mut self, keys: Vec<KeyCredential>) -> Result<bool, KeyCredentialError> {
+        if keys.len() > MAX_KEYS {
+            return Err(KeyCredentialError::TooMany);
+        }
+        let gone = self.keys.iter().any(|old| keys.iter().all(|new| new.key_id != old.key_id));
+        self.keys = keys;
+        Ok(gone)
+    }
+
+    /// The certificate whose key signed an assertion, if it is good now.
+    pub fn signer(&self, assertion: &Assertion<'_>, now: OffsetDateTime) -> Option<&KeyCredential> {
+        self.keys.iter().find(|k| (k.start..k.end).contains(&now) && k.signed(assertion))
+    }
+
+    /// The provider that it trusts to say what an assertion says, if that is so.
+    pub fn federation(&self, assertion: &Assertion<'_>) -> Option<&FederatedCredential> {
+        self.federated.iter().find(|f| {
+            f.issuer == assertion.issuer()
+                && f.subject == assertion.subject()
+                && assertion.is_for(&f.audiences)
+        })
     }
 
     /// Gives it another name.
@@ -227,7 +266,7 @@ impl Application {
             display_name: self.display_name.clone(),
             created_date_time: timestamp(self.created),
             identifier_uris: [],
-            key_credentials: [],
+            key_credentials: self.keys.iter().map(KeyCredential::to_graph).collect(),
             password_credentials: self.secrets.iter().map(|s| s.to_graph(None)).collect(),
             sign_in_audience: "AzureADMyOrg",
         }
@@ -250,7 +289,8 @@ pub struct ShownApplication {
     /// When it was made.
     pub created_date_time: String,
     identifier_uris: [String; 0],
-    key_credentials: [String; 0],
+    /// Its certificates.
+    pub key_credentials: Vec<ShownKey>,
     /// Its secrets, without the secrets themselves.
     pub password_credentials: Vec<ShownCredential>,
     sign_in_audience: &'static str,
@@ -280,7 +320,7 @@ impl ServicePrincipal {
             account_enabled: self.enabled,
             app_owner_organization_id: tenant.to_string(),
             created_date_time: timestamp(self.created),
-            key_credentials: [],
+            key_credentials: Vec::new(),
             password_credentials: Vec::new(),
             service_principal_names: vec![self.app_id.to_string()],
             service_principal_type: "Application",
@@ -307,7 +347,8 @@ pub struct ShownServicePrincipal {
     app_owner_organization_id: String,
     /// When it was made.
     pub created_date_time: String,
-    key_credentials: [String; 0],
+    /// The certificates of its application.
+    pub key_credentials: Vec<ShownKey>,
     /// The secrets of its application.
     pub password_credentials: Vec<ShownCredential>,
     service_principal_names: Vec<String>,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::conditional_access::RiskLevel;
 use crate::{Digest, NoEntropy, Secret};
 
 /// Time without requests after which a session ends.
@@ -94,6 +95,9 @@ pub struct Session {
     pub idle: i64,
     /// Seconds after its beginning at which it ends.
     pub absolute: i64,
+    /// How strange the sign-in looked.
+    #[serde(default)]
+    pub risk: RiskLevel,
     /// Address that it began at; unknown of sessions from before this was noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<IpAddr>,
@@ -127,6 +131,7 @@ impl Session {
             seen: now,
             idle: IDLE.whole_seconds(),
             absolute: ABSOLUTE.whole_seconds(),
+            risk: RiskLevel::None,
             origin: Some(ip),
             ip,
             user_agent: user_agent.chars().filter(|c| !c.is_control()).take(200).collect(),
@@ -207,15 +212,20 @@ impl Session {
 
     /// The strength of what was proved within the last `max_age`.
     pub fn strength(&self, max_age: Duration, now: OffsetDateTime) -> Strength {
-        let fresh = |method| self.proofs.iter().any(|p| p.method == method && now - p.at <= max_age);
-        let knows = fresh(Method::Password);
-        let has = fresh(Method::Totp) || fresh(Method::RecoveryCode);
-        match (fresh(Method::Passkey), knows, has) {
-            (true, _, _) => Strength::PhishingResistant,
-            (_, true, true) => Strength::Multi,
-            (_, true, _) | (_, _, true) => Strength::Single,
-            _ => Strength::None,
-        }
+        strength(&self.proofs, max_age, now)
+    }
+}
+
+/// The strength of the proofs that were given within the last `max_age`.
+pub fn strength(proofs: &[Proof], max_age: Duration, now: OffsetDateTime) -> Strength {
+    let fresh = |method| proofs.iter().any(|p| p.method == method && now - p.at <= max_age);
+    let knows = fresh(Method::Password);
+    let has = fresh(Method::Totp) || fresh(Method::RecoveryCode);
+    match (fresh(Method::Passkey), knows, has) {
+        (true, _, _) => Strength::PhishingResistant,
+        (_, true, true) => Strength::Multi,
+        (_, true, _) | (_, _, true) => Strength::Single,
+        _ => Strength::None,
     }
 }
 

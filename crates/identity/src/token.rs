@@ -73,9 +73,9 @@ pub struct SigningKey {
     pkcs8: Pkcs8,
     x: String,
     y: String,
-    /// When it was made; the newest key signs.
+    /// From when it signs: of those whose time has come, the latest does.
     #[serde(with = "time::serde::rfc3339")]
-    pub created: OffsetDateTime,
+    pub active: OffsetDateTime,
 }
 
 #[derive(Clone, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
@@ -88,11 +88,11 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// A new P-256 key. Its id is its thumbprint (RFC 7638).
+    /// A new P-256 key that signs from `active` on. Its id is its thumbprint (RFC 7638).
     ///
     /// # Errors
     /// [`TokenError::Key`].
-    pub fn generate(now: OffsetDateTime) -> Result<SigningKey, TokenError> {
+    pub fn generate(active: OffsetDateTime) -> Result<SigningKey, TokenError> {
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| TokenError::Key)?;
@@ -102,7 +102,7 @@ impl SigningKey {
         let (x, y) = (URL_SAFE_NO_PAD.encode(&point[..32]), URL_SAFE_NO_PAD.encode(&point[32..]));
         let thumbprint = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
         let kid = crate::Digest::of(thumbprint.as_bytes()).key();
-        Ok(SigningKey { kid, pkcs8: Pkcs8(URL_SAFE_NO_PAD.encode(document.as_ref())), x, y, created: now })
+        Ok(SigningKey { kid, pkcs8: Pkcs8(URL_SAFE_NO_PAD.encode(document.as_ref())), x, y, active })
     }
 
     /// The key's id.
@@ -220,6 +220,43 @@ impl Claims {
     }
 }
 
+/// What an id token says (OpenID Connect Core §2, in Entra ID's names): who signed in, to the client that asked.
+#[derive(Debug, Clone, Serialize)]
+pub struct IdClaims {
+    /// The client it is for.
+    pub aud: Uuid,
+    /// Who signed it; filled in by [`Tokens::mint_id`].
+    pub iss: String,
+    /// The tenant; filled in by [`Tokens::mint_id`].
+    pub tid: Uuid,
+    /// The person's object id.
+    pub oid: Uuid,
+    /// The subject; the object id again.
+    pub sub: Uuid,
+    /// The sign-in name. `az` shows it, and fails without.
+    pub preferred_username: String,
+    /// What people call them.
+    pub name: String,
+    /// Issued at.
+    pub iat: i64,
+    /// Not before.
+    pub nbf: i64,
+    /// Not at or after.
+    pub exp: i64,
+    /// What the request for the code brought, unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// When the person last proved something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// How.
+    pub amr: Vec<String>,
+    /// The grant.
+    pub sid: Uuid,
+    /// The version of this layout.
+    pub ver: &'static str,
+}
+
 /// Issues and verifies tokens for one tenant.
 #[derive(Debug, Clone)]
 pub struct Tokens {
@@ -229,32 +266,56 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// With all keys that are trusted; the newest signs. `issuer` is `B/{tenant}/v2.0`.
+    /// With all keys that are trusted. `issuer` is `B/{tenant}/v2.0`.
     ///
     /// # Errors
     /// [`TokenError::Key`] when there is none.
     pub fn new(mut keys: Vec<SigningKey>, issuer: &str, tenant: Uuid) -> Result<Tokens, TokenError> {
-        keys.sort_by_key(|k| std::cmp::Reverse(k.created));
+        keys.sort_by_key(|k| std::cmp::Reverse(k.active));
         if keys.is_empty() {
             return Err(TokenError::Key);
         }
         Ok(Tokens { keys, issuer: issuer.to_owned(), tenant })
     }
 
-    /// Signs a token.
+    /// The same issuer and tenant with other keys.
+    ///
+    /// # Errors
+    /// [`TokenError::Key`] when there is none.
+    pub fn with_keys(&self, keys: Vec<SigningKey>) -> Result<Tokens, TokenError> {
+        Tokens::new(keys, &self.issuer, self.tenant)
+    }
+
+    /// Signs an access token with the key that is active when it is issued.
     ///
     /// # Errors
     /// [`TokenError::Key`].
     pub fn mint(&self, mut claims: Claims) -> Result<Secret, TokenError> {
         claims.iss.clone_from(&self.issuer);
         claims.tid = self.tenant;
-        let key = self.keys.first().ok_or(TokenError::Key)?;
+        self.sign(&claims, claims.iat)
+    }
+
+    /// Signs an id token.
+    ///
+    /// # Errors
+    /// [`TokenError::Key`].
+    pub fn mint_id(&self, mut claims: IdClaims) -> Result<Secret, TokenError> {
+        claims.iss.clone_from(&self.issuer);
+        claims.tid = self.tenant;
+        self.sign(&claims, claims.iat)
+    }
+
+    fn sign<T: Serialize>(&self, claims: &T, issued: i64) -> Result<Secret, TokenError> {
+        // A clock that went back must not leave nobody to sign.
+        let due = self.keys.iter().find(|k| k.active.unix_timestamp() <= issued);
+        let key = due.or_else(|| self.keys.last()).ok_or(TokenError::Key)?;
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(key.kid.clone());
         let mut der = URL_SAFE_NO_PAD.decode(&key.pkcs8.0).map_err(|_| TokenError::Key)?;
         let encoding = EncodingKey::from_ec_der(&der);
         der.zeroize();
-        jsonwebtoken::encode(&header, &claims, &encoding).map(Secret::new).map_err(|_| TokenError::Key)
+        jsonwebtoken::encode(&header, claims, &encoding).map(Secret::new).map_err(|_| TokenError::Key)
     }
 
     /// Verifies a token: signature by one of our keys, issuer, tenant, audience and time. The caller still asks
@@ -378,16 +439,22 @@ mod tests {
     }
 
     #[test]
-    fn keys_rotate_without_refusing_tokens_of_the_older_one() {
-        let (old, new) =
-            (SigningKey::generate(NOW).unwrap(), SigningKey::generate(NOW + Duration::DAY).unwrap());
+    fn a_key_is_published_before_it_signs_and_trusted_after() {
+        let old = SigningKey::generate(NOW - Duration::DAY).unwrap();
+        let new = SigningKey::generate(NOW + Duration::HOUR).unwrap();
         let before = Tokens::new(vec![old.clone()], "iss", TENANT).unwrap();
         let both = Tokens::new(vec![old.clone(), new.clone()], "iss", TENANT).unwrap();
-        let token = before.mint(claims()).unwrap();
+        let issued = |at| Claims::new(TokenKind::App, Uuid::from_u128(1), "app", B, 3, at);
+        let signer = |token: &Secret| jsonwebtoken::decode_header(token.expose()).unwrap().kid.unwrap();
+        let token = both.mint(issued(NOW)).unwrap();
+        assert_eq!(signer(&token), old.kid());
         assert!(both.verify(token.expose(), &[B], NOW).is_ok());
-        let fresh = both.mint(claims()).unwrap();
+        assert!(before.verify(token.expose(), &[B], NOW).is_ok());
+        let later = NOW + Duration::HOUR;
+        let fresh = both.mint(issued(later)).unwrap();
+        assert_eq!(signer(&fresh), new.kid());
         assert_eq!(
-            before.verify(fresh.expose(), &[B], NOW),
+            before.verify(fresh.expose(), &[B], later),
             Err(TokenError::Invalid),
             "signed by the new key"
         );

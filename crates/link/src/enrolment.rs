@@ -212,6 +212,8 @@ fn joining(machine: &Scope, agent: Uuid, detail: &str, evidence: Value, client: 
         correlation_id: Uuid::new_v4().to_string(),
         authorization: Some(json!({"evidence": evidence})),
         http: Some(json!({"clientIpAddress": client, "method": "POST"})),
+        phase: None,
+        properties: None,
     }
 }
 
@@ -483,6 +485,9 @@ async fn quarantine(
         correlation_id: Uuid::new_v4().to_string(),
         authorization: Some(json!({ "evidence": told })),
         http: None,
+        phase: None,
+        properties: None,
     })
-    .await
+    .await?;
+    Ok(())
 }

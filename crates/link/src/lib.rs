@@ -3,13 +3,14 @@
 //!
 //! A machine reads a [`JoinString`] and makes a key; the server signs a short-lived certificate ([`pki`]). From then
 //! on the agent holds one outbound WebSocket over mutually authenticated TLS 1.3 and the two exchange [`message`]s:
-//! the server sends a [`SignedDesired`] document, the agent sends [`Facts`] (once whole, then as differences) and
+//! the server sends a [`Command`], a signed document that stands in the log, the agent sends [`Facts`] (once whole, then as differences) and
 //! reports what it applied. What happens to the machine goes up in event [`stream`]s, which [`ingest`] keeps exactly once.
 //! The server half ([`machine`], [`provider`]) keeps machines as ARM resources.
 //!
 //! This crate must never open a socket or read a clock: `server` and `agent` do. What arrives from the other side is
 //! hostile until it is parsed; a private key never leaves the machine that made it.
 
+pub mod command;
 pub mod desired;
 pub mod duplicate;
 pub mod enrolment;
@@ -26,7 +27,9 @@ pub mod served;
 pub mod stream;
 pub mod summary;
 pub mod tls;
+pub mod witnesses;
 
+pub use command::Command;
 pub use desired::{CommandKey, DesiredDocument, SignedDesired, SigningKey};
 pub use facts::Facts;
 pub use join::JoinString;

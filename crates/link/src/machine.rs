@@ -7,11 +7,14 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use sekisho_arm::resource::merge_patch;
 use sekisho_arm::traits::{read_document, read_documents_between, write_document};
-use sekisho_arm::{ArmError, Listing, Read, Resource, Scope, StoreError, TypeName, Write};
+use sekisho_arm::{
+    ArmError, AuditEntry, Listing, Outcome, Phase, Read, Resource, Scope, StoreError, TypeName, Write,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
+use crate::command;
 use crate::desired::content_hash;
 use crate::duplicate::Duplicate;
 use crate::enrolment;
@@ -20,7 +23,7 @@ use crate::facts::{Facts, facts_hash};
 use crate::message::{Report, ReportOutcome};
 use crate::outline::Outline;
 use crate::summary::summarize;
-use crate::{DesiredDocument, SignedDesired, SigningKey};
+use crate::{DesiredDocument, SignedDesired, SigningKey, witnesses};
 
 /// Document kinds.
 pub mod kind {
@@ -67,8 +70,38 @@ pub struct Machine {
     pub attached: Option<Attached>,
     /// How the newest generation it knows ended.
     pub report: Option<Report>,
+    /// The generation whose end nobody has heard of yet.
+    pub pending: Option<Pending>,
     /// Set while two machines use its key.
     pub duplicate: Option<Duplicate>,
+}
+
+/// A generation that was decided and has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+    /// Which.
+    pub generation: u64,
+    /// What its entries in the log have in common.
+    pub correlation_id: String,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+}
+
+impl Pending {
+    /// The entry about its end.
+    fn ended(self, machine: &Scope, outcome: Outcome, detail: &str) -> AuditEntry {
+        let about = command::intent(machine, self.generation, "");
+        AuditEntry {
+            outcome,
+            detail: detail.to_owned(),
+            correlation_id: self.correlation_id,
+            phase: Some(Phase::Result),
+            properties: Some(json!({"generation": self.generation})),
+            ..about
+        }
+    }
 }
 
 /// What is attached to a machine.
@@ -140,6 +173,11 @@ impl Machine {
         }
     }
 
+    /// The newest generation that the machine knows.
+    fn known(&self) -> u64 {
+        self.report.as_ref().map_or(0, |report| report.generation)
+    }
+
     /// Compares what is wanted with what was reported.
     pub fn convergence(&self) -> Convergence {
         let message = self.report.as_ref().map(|r| r.message.clone()).unwrap_or_default();
@@ -168,6 +206,17 @@ pub struct Desired {
     pub hash: String,
     /// The signed text.
     pub signed: SignedDesired,
+    /// The exact bytes of the log's entry about it. Absent in what a version before it wrote; such a document is
+    /// decided anew.
+    #[serde(default)]
+    pub leaf: Option<String>,
+}
+
+impl Desired {
+    /// Whether it is still what is wanted of a machine that knows this generation.
+    pub fn stands(&self, hash: &str, known: u64) -> bool {
+        self.hash == hash && self.leaf.is_some() && self.generation >= known
+    }
 }
 
 /// How far a machine is with its desired document.
@@ -389,9 +438,21 @@ pub async fn reported(
     machine: &Scope,
     report: Report,
 ) -> Result<Machine, StoreError> {
-    let mut known = None;
+    let (mut known, mut ended) = (None, None);
     let kept = report.clone();
-    let state = heard(tx, machine, |m| known = m.report.replace(kept)).await?;
+    let state = heard(tx, machine, |m| {
+        ended = m.pending.take_if(|pending| pending.generation <= kept.generation);
+        known = m.report.replace(kept);
+    })
+    .await?;
+    if let Some(pending) = ended {
+        let (outcome, detail) = match report.outcome {
+            ReportOutcome::Applied | ReportOutcome::Repaired => (Outcome::Succeeded, "Applied"),
+            ReportOutcome::Failed => (Outcome::Failed, "Failed"),
+            ReportOutcome::Reverted => (Outcome::Failed, "Reverted"),
+        };
+        tx.audit(pending.ended(machine, outcome, detail)).await?;
+    }
     let again = known.as_ref() == Some(&report);
     let kind = match report.outcome {
         ReportOutcome::Applied => Some(events::kind::APPLIED),
@@ -451,7 +512,8 @@ pub async fn keep_facts(
     Ok(true)
 }
 
-/// Gives a machine the parts it should have; a new generation is made only when they differ from what it has.
+/// Gives a machine the parts it should have; a new generation is made only when they differ from what it has. The log's
+/// entry about it is written in the same transaction.
 ///
 /// # Errors
 /// Those of the database.
@@ -463,19 +525,63 @@ pub async fn keep_desired(
 ) -> Result<Option<Desired>, StoreError> {
     let machine_key = &machine.key();
     let kept: Option<Desired> = read_document(tx.as_read(), kind::DESIRED, machine_key).await?;
-    let generation = kept.as_ref().map_or(1, |k| k.generation + 1);
+    let mut state = state(tx.as_read(), machine).await?;
+    let known = state.known();
     let hash = content_hash(&parts);
-    if kept.is_some_and(|k| k.hash == hash) {
+    if kept.as_ref().is_some_and(|kept| kept.stands(&hash, known)) {
         return Ok(None);
     }
+    let generation = kept.map_or(0, |k| k.generation).max(known).saturating_add(1);
     let document = DesiredDocument { machine: machine_key.to_owned(), generation, parts };
     let text = serde_json::to_string(&document).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-    let desired = Desired { generation, hash, signed: key.sign(text) };
+    let intent = command::intent(machine, generation, &text);
+    let pending = Pending { generation, correlation_id: intent.correlation_id.clone(), since: tx.now() };
+    if let Some(before) = state.pending.replace(pending) {
+        tx.audit(before.ended(machine, Outcome::Failed, "Superseded")).await?;
+    }
+    let leaf = Some(tx.audit(intent).await?.leaf);
+    let desired = Desired { generation, hash, signed: key.sign(text), leaf };
     write_document(tx, kind::DESIRED, machine_key, &desired).await?;
-    let mut state = state(tx.as_read(), machine).await?;
     state.wanted = generation;
     write_document(tx, kind::MACHINE, machine_key, &state).await?;
     Ok(Some(desired))
+}
+
+/// Decides anew what is wanted of a machine that knows a later generation than the database: one that was put back to an
+/// earlier state, as by a backup that was restored.
+///
+/// # Errors
+/// Those of the database.
+pub async fn overtake(
+    tx: &mut (dyn Write + '_),
+    machine: &Scope,
+    state: &Machine,
+    key: &SigningKey,
+) -> Result<(), StoreError> {
+    if state.wanted == 0 || state.wanted >= state.known() {
+        return Ok(());
+    }
+    let kept: Option<Desired> = read_document(tx.as_read(), kind::DESIRED, &machine.key()).await?;
+    let Some(kept) = kept else { return Ok(()) };
+    let document: DesiredDocument = serde_json::from_str(&kept.signed.document)
+        .map_err(|e| StoreError::Corrupt(format!("the desired document of {machine}: {e}")))?;
+    keep_desired(tx, machine, document.parts, key).await.map(drop)
+}
+
+/// Ends what was decided before an instant and of whose end nobody has heard. Returns whether there was something.
+///
+/// # Errors
+/// Those of the database.
+pub async fn give_up(
+    tx: &mut (dyn Write + '_),
+    machine: &Scope,
+    before: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let mut state = state(tx.as_read(), machine).await?;
+    let Some(pending) = state.pending.take_if(|pending| pending.since < before) else { return Ok(false) };
+    tx.audit(pending.ended(machine, Outcome::Failed, "Timeout")).await?;
+    write_document(tx, kind::MACHINE, &machine.key(), &state).await?;
+    Ok(true)
 }
 
 /// Retires a machine: its agent may not come back, and what was kept about it goes.
@@ -493,7 +599,7 @@ pub async fn retire(
     }
     let state: Machine = read_document(tx.as_read(), kind::MACHINE, &key).await?.unwrap_or_default();
     enrolment::revoke(tx, &state.agent).await?;
-    for kind in [kind::MACHINE, kind::FACTS, kind::DESIRED] {
+    for kind in [kind::MACHINE, kind::FACTS, kind::DESIRED, witnesses::KIND] {
         tx.remove_document(kind, &key).await?;
     }
     events::happened(tx, &vm.id, events::kind::RETIRED, json!({"agentId": state.agent})).await?;

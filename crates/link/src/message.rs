@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use sekisho_audit::note::Verifier;
+use sekisho_audit::witness::Advance;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::SignedDesired;
+use crate::command::Command;
 use crate::duplicate::Lineage;
 use crate::stream::{Batch, Epoch, Stream};
 
@@ -47,6 +49,9 @@ pub struct JoinAnswer {
     pub ca: String,
     /// The server's command key, base64.
     pub command_key: String,
+    /// The log's key, a C2SP `vkey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_key: Option<String>,
 }
 
 /// `POST /link/renew`: an agent whose certificate is over asks for another one.
@@ -86,6 +91,9 @@ pub enum ToServer {
         /// What the agent says of its own life.
         #[serde(default)]
         lineage: Lineage,
+        /// What it remembers of the log.
+        #[serde(default)]
+        log: Remembered,
     },
     /// All facts.
     Facts {
@@ -113,9 +121,33 @@ pub enum ToServer {
     },
     /// What the machine has to tell.
     Events(Batch),
+    /// It has seen the log at a size, and that it has only grown until then.
+    Witnessed {
+        /// The key it cosigns with.
+        key: Verifier,
+        /// The size.
+        size: u64,
+        /// The line of the signature.
+        line: String,
+    },
+    /// It was shown a log that is not the one it has seen: it obeys nothing any more.
+    Distrusts {
+        /// Why, for a person.
+        reason: String,
+    },
     /// Something this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+/// What an agent remembers of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Remembered {
+    /// The largest size it has seen.
+    pub size: u64,
+    /// Why it does not believe the log any more.
+    pub distrusts: Option<String>,
 }
 
 /// How a generation ended on a machine.
@@ -168,7 +200,12 @@ pub enum ToAgent {
         /// The server's clock, in milliseconds since 1970.
         #[serde(default)]
         now: Option<i64>,
+        /// The log's key, for an agent that joined before there was one.
+        #[serde(default)]
+        log_key: Option<Verifier>,
     },
+    /// The newest checkpoint of the log.
+    Checkpoint(Advance),
     /// Everything of a stream up to a number is kept.
     Acknowledged {
         /// The stream.
@@ -197,7 +234,7 @@ pub enum ToAgent {
         credit: usize,
     },
     /// What the machine should be.
-    Desired(SignedDesired),
+    Desired(Command),
     /// The patch did not fit: send all facts.
     NeedFacts,
     /// A renewed certificate and the CA, PEM.

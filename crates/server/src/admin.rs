@@ -88,6 +88,8 @@ pub(crate) async fn serve(app: Arc<App>) -> std::io::Result<()> {
         .route("/setup-link", post(setup_link))
         .route("/agent-token", post(agent_token))
         .route("/service-principal", post(service_principal))
+        .route("/keys", post(keys))
+        .route("/keys/rotate", post(rotate_keys))
         .route("/audit-verify", post(audit_verify))
         .route("/emergency-account", post(emergency_account))
         .with_state(app);
@@ -130,7 +132,24 @@ async fn setup_link(State(app): State<Arc<App>>) -> Response {
 async fn service_principal(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
     let name = body["displayName"].as_str().unwrap_or("service principal").to_owned();
     let (role, scope) = (body["role"].as_str(), body["scope"].as_str());
-    answer(signin::create_service_principal(&app, name, role, scope).await)
+    let certificate = body["certificate"].as_str().map(str::to_owned);
+    answer(signin::create_service_principal(&app, name, role, scope, certificate).await)
+}
+
+async fn keys(State(app): State<Arc<App>>) -> Response {
+    answer(signin::signing::states(&app).await)
+}
+
+async fn rotate_keys(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
+    if body["purpose"] != signin::signing::PURPOSE {
+        let text = format!("There are no keys for '{}'.", body["purpose"].as_str().unwrap_or_default());
+        return answer(Err(ArmError::bad("InvalidPurpose", text)));
+    }
+    let asked = signin::signing::Rotation {
+        at_once: body["atOnce"] == true,
+        destroy_old: body["destroyOld"] == true,
+    };
+    answer(signin::signing::rotate(&app, asked).await)
 }
 
 async fn emergency_account(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
@@ -146,9 +165,9 @@ async fn emergency_account(State(app): State<Arc<App>>, Json(body): Json<Value>)
 }
 
 async fn audit_verify(State(app): State<Arc<App>>) -> Response {
-    let checked = app.store.audit_verify().await;
-    answer(match checked {
-        Ok((entries, head)) => Ok(json!({"entries": entries, "head": head.to_string()})),
+    let checked = async { app.store.read().await?.log_verify().await };
+    answer(match checked.await {
+        Ok((entries, root)) => Ok(json!({"entries": entries, "root": root.to_string()})),
         Err(error) => Err(ArmError::new(500, "AuditBroken", format!("{error}."))),
     })
 }
@@ -197,6 +216,8 @@ async fn make_token(app: &Arc<App>, body: Value) -> Result<Value, ArmError> {
                     correlation_id: call.correlation_id.clone(),
                     authorization: None,
                     http: None,
+                    phase: None,
+                    properties: None,
                 })
                 .await?;
                 Ok(answer)

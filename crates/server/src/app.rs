@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::countries::Countries;
 use crate::installer::Installer;
 use crate::link::Admission;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::signin::Identity;
 
@@ -50,6 +51,8 @@ pub struct App {
     pub authority: Authority,
     /// Signs desired documents.
     pub command_key: SigningKey,
+    /// Signs the log and proves what stands in it.
+    pub log: Arc<Log>,
     /// What makes parts of desired documents.
     pub compilers: Vec<Arc<dyn PartCompiler>>,
     /// What makes resources out of facts.

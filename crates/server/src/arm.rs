@@ -257,6 +257,8 @@ impl Asker<'_> {
             correlation_id: self.call.correlation_id.clone(),
             authorization,
             http: Some(json!({"clientIpAddress": self.caller.address, "method": self.method.as_str()})),
+            phase: None,
+            properties: None,
         }
     }
 

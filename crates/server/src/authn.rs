@@ -11,10 +11,11 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use sekisho_arm::traits::{read_document, write_document};
-use sekisho_arm::{ArmError, CallerRef, PrincipalKind, StoreError};
+use sekisho_arm::{ArmError, CallerRef, PrincipalKind, Read, StoreError};
 use sekisho_identity::conditional_access::{ClientApp, Flow, RiskLevel, application};
+use sekisho_identity::grant::Grant;
 use sekisho_identity::session::{self, Proof, Session};
-use sekisho_identity::token::TokenKind;
+use sekisho_identity::token::{Claims, TokenKind};
 use sekisho_identity::{Person, Secret, service_principal::ServicePrincipal};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -46,6 +47,8 @@ pub struct Caller {
     pub through: Through,
     /// Time since the session's last request.
     pub idle_for: Duration,
+    /// What a person let the client in with, for people with an access token.
+    pub grant: Option<Box<Grant>>,
     /// When this ends by itself: the token expires, or the session is over or idle for too long.
     pub expires: OffsetDateTime,
     /// The generation of the principal when this was decided.
@@ -82,11 +85,21 @@ impl Through {
             ..Through::portal()
         }
     }
+
+    /// A client that a person let in.
+    pub(crate) fn client(client: Uuid, flow: Flow, risk: RiskLevel) -> Through {
+        Through { applications: vec![application::API, client], flow, risk, ..Through::program() }
+    }
 }
 
 impl Caller {
     /// Somebody who has just proved something and has no session yet.
-    pub(crate) fn signing_in(person: &Person, methods: &[session::Method], address: IpAddr) -> Caller {
+    pub(crate) fn signing_in(
+        person: &Person,
+        methods: &[session::Method],
+        address: IpAddr,
+        risk: RiskLevel,
+    ) -> Caller {
         let now = OffsetDateTime::now_utc();
         Caller {
             principal: person.id,
@@ -94,8 +107,9 @@ impl Caller {
             name: person.user_principal_name.clone(),
             address,
             session: None,
+            grant: None,
             proofs: methods.iter().map(|m| Proof { method: *m, at: now }).collect(),
-            through: Through::portal(),
+            through: Through { risk, ..Through::portal() },
             idle_for: Duration::ZERO,
             expires: now,
             generation: person.generation,
@@ -205,7 +219,7 @@ pub fn same_origin(method: &Method, headers: &HeaderMap, base: &str) -> Result<(
 
 async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Result<Caller, ArmError> {
     let authority = app.identity.authority(&web::base_url(headers, &app.config));
-    let claims = app.identity.tokens.verify(token, &authority.audiences(), OffsetDateTime::now_utc())?;
+    let claims = app.identity.tokens().verify(token, &authority.audiences(), OffsetDateTime::now_utc())?;
     let expires = OffsetDateTime::from_unix_timestamp(claims.exp).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let mut read = app.store.read().await?;
     let gone = || {
@@ -231,6 +245,7 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
                 proofs: Vec::new(),
                 through: Through::program(),
                 idle_for: Duration::ZERO,
+                grant: None,
                 expires,
                 generation: principal.generation,
             })
@@ -241,20 +256,36 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
                 .filter(|p: &Person| p.enabled)
                 .ok_or_else(gone)?;
             claims.check_generation(person.generation)?;
+            let grant = grant(&mut read, &claims).await?;
             Ok(Caller {
                 principal: person.id,
                 kind: PrincipalKind::User,
                 name: person.user_principal_name,
                 address: peer.0.ip(),
                 session: None,
-                proofs: Vec::new(),
-                through: Through::program(),
+                proofs: grant.proofs.clone(),
+                through: Through::client(grant.client, grant.flow, grant.risk),
                 idle_for: Duration::ZERO,
-                expires,
+                expires: expires.min(grant.lapses()),
+                grant: Some(Box::new(grant)),
                 generation: person.generation,
             })
         }
     }
+}
+
+/// The grant that a person's token is of. Without it the token is worth nothing.
+async fn grant(read: &mut (dyn Read + '_), claims: &Claims) -> Result<Grant, ArmError> {
+    let ended = || {
+        let text = "The access token has been revoked: what was given to this client has ended. Sign in again; for az \
+                    run 'az login'.";
+        unauthenticated("InvalidAuthenticationToken", text)
+    };
+    let id = claims.sid.ok_or_else(ended)?.to_string();
+    let found: Option<Grant> = read_document(read, kind::GRANT, &id).await?;
+    let fits =
+        |g: &Grant| g.person == claims.oid && g.generation == claims.sgen && g.alive(read.now()).is_ok();
+    found.filter(fits).ok_or_else(ended)
 }
 
 async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmError> {
@@ -277,16 +308,19 @@ async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmErr
         generation: person.generation,
         expires: session.lapses(),
         proofs: session.proofs.clone(),
-        through: Through::portal(),
+        through: Through { risk: session.risk, ..Through::portal() },
         idle_for: now - session.seen,
         session: Some(Box::new(session)),
+        grant: None,
     })
 }
 
-/// Notes a request of a session that was let in.
+/// Notes a request that was let in: of a session or of a grant, at most once a minute.
 async fn touch(app: &App, caller: &mut Caller) -> Result<(), ArmError> {
-    let Some(session) = &mut caller.session else { return Ok(()) };
-    if session.touch(caller.address, OffsetDateTime::now_utc()) {
+    let (address, now) = (caller.address, OffsetDateTime::now_utc());
+    if let Some(session) = &mut caller.session
+        && session.touch(address, now)
+    {
         caller.expires = session.lapses();
         let kept = session.clone();
         app.store
@@ -295,6 +329,24 @@ async fn touch(app: &App, caller: &mut Caller) -> Result<(), ArmError> {
                     // A session that was revoked meanwhile must not come back.
                     if tx.document(kind::SESSION, &kept.key()).await?.is_some() {
                         write_document(tx, kind::SESSION, &kept.key(), &kept).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+    }
+    if let Some(grant) = &mut caller.grant
+        && grant.touch(address, now)
+    {
+        let key = grant.id.to_string();
+        app.store
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move {
+                    // What was refreshed or revoked meanwhile must not come back as it was.
+                    let kept: Option<Grant> = read_document(tx.as_read(), kind::GRANT, &key).await?;
+                    if let Some(mut kept) = kept {
+                        kept.touch(address, now);
+                        write_document(tx, kind::GRANT, &key, &kept).await?;
                     }
                     Ok(())
                 })
@@ -315,6 +367,14 @@ pub async fn valid_until(app: &App, caller: &Caller) -> Option<OffsetDateTime> {
                 read_document(&mut read, kind::PERSON, &caller.principal.to_string()).await?;
             let same = person.is_some_and(|p| p.enabled && p.generation == caller.generation);
             return Ok(kept.filter(|s| same && s.alive(now).is_ok()).map(|s| s.lapses()));
+        }
+        if let Some(grant) = &caller.grant {
+            let kept: Option<Grant> = read_document(&mut read, kind::GRANT, &grant.id.to_string()).await?;
+            let person: Option<Person> =
+                read_document(&mut read, kind::PERSON, &caller.principal.to_string()).await?;
+            let same = person.is_some_and(|p| p.enabled && p.generation == caller.generation);
+            let lives = same && kept.is_some_and(|g| g.alive(now).is_ok()) && now < caller.expires;
+            return Ok(lives.then_some(caller.expires));
         }
         let principal: Option<ServicePrincipal> =
             read_document(&mut read, kind::SERVICE_PRINCIPAL, &caller.principal.to_string()).await?;

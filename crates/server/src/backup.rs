@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{TryStreamExt as _, stream};
 use ring::digest::{Context, SHA256};
+use sekisho_arm::{AuditEntry, Outcome};
 use sekisho_store::Record;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -20,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::ServerError;
 use crate::config::Config;
-use crate::database;
+use crate::{database, signin};
 
 /// The version of the file's format.
 const FORMAT: u32 = 1;
@@ -43,6 +44,13 @@ pub struct Summary {
     pub keys: u64,
     /// Rows of the database.
     pub rows: u64,
+}
+
+/// The entry by which a log that was put back goes on.
+fn restored() -> AuditEntry {
+    let mut entry = signin::entry("", signin::local_root(), Outcome::Succeeded, "OK", "");
+    entry.operation = "Sekisho.Audit/logs/restore/action".to_owned();
+    entry
 }
 
 /// Writes lines and the digest over them.
@@ -244,7 +252,7 @@ async fn fill(
             Err(error) => Some(Err(error)),
         }
     }));
-    let rows = sekisho_store::load(&database::url(config)?, records).await?;
+    let rows = sekisho_store::load(&database::url(config)?, records, Some(restored())).await?;
     Ok(Summary { keys, rows })
 }
 

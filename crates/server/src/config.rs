@@ -87,6 +87,8 @@ pub struct Config {
     pub lake_options_file: Option<PathBuf>,
     /// How many days events are kept.
     pub lake_retention_days: u32,
+    /// How many days the content of audit entries is kept; `None` is for ever.
+    pub audit_retention_days: Option<u32>,
     /// The address browsers, `az` and agents connect to.
     pub listen: SocketAddr,
     /// Where `/metrics` is open to whoever reaches it, without TLS.
@@ -97,6 +99,8 @@ pub struct Config {
     pub names: Vec<String>,
     /// The certificate that browsers and `az` see, and its key, when it is not the installation's own.
     pub certificate: Option<CertificateFiles>,
+    /// The PEM file of authorities whose certificates identity providers may show, beside the system's.
+    pub federation_ca_file: Option<PathBuf>,
     /// `host:port` as machines reach the server; printed into join strings.
     pub join_address: String,
     /// A database of countries, for policies by country.
@@ -126,6 +130,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     ("lake_options_file", "", "file with the options of object storage, such as aws_region, and its keys"),
     ("lake_retention_days", "90", "days that events of machines are kept"),
+    (
+        "audit_retention_days",
+        "",
+        "days that the content of audit entries is kept; their hashes stay (default: for ever)",
+    ),
     ("listen", "0.0.0.0:8443", "address and port for browsers, az and agents"),
     (
         "metrics_listen",
@@ -140,6 +149,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "PEM chain of a certificate for browsers and az, read again when it changes (default: of our own CA)",
     ),
     ("certificate_key_file", "", "PEM key of that certificate"),
+    (
+        "federation_ca_file",
+        "",
+        "PEM file of authorities that identity providers of federated credentials may show, beside the system's",
+    ),
     ("join_address", "", "host:port as machines reach the server (default: host and the port of listen)"),
     (
         "country_database",
@@ -237,6 +251,12 @@ impl Config {
             given => Place::parse(&given).map_err(|e| invalid("lake", e.to_string()))?,
         };
         let lake_retention_days = text("lake_retention_days").parse().ok().filter(|days| *days > 0);
+        let audit_retention_days = match text("audit_retention_days") {
+            empty if empty.is_empty() => None,
+            given => Some(given.parse().ok().filter(|days| *days > 0).ok_or_else(|| {
+                invalid("audit_retention_days", "a number of days above 0 is expected".to_owned())
+            })?),
+        };
         let file = |key: &'static str| {
             Some(PathBuf::from(text(key))).filter(|path: &PathBuf| !path.as_os_str().is_empty())
         };
@@ -258,6 +278,7 @@ impl Config {
             lake_retention_days: lake_retention_days.ok_or_else(|| {
                 invalid("lake_retention_days", "a number of days above 0 is expected".to_owned())
             })?,
+            audit_retention_days,
             database,
             database_password_file: file("database_password_file"),
             listen,
@@ -267,6 +288,7 @@ impl Config {
             certificate,
             join_address,
             country_database: file("country_database"),
+            federation_ca_file: file("federation_ca_file"),
             agents_dir: PathBuf::from(text("agents_dir")),
             cloud_name: text("cloud_name"),
             organization: text("organization"),

@@ -46,7 +46,7 @@ async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
     let mut read = app.store.read().await?;
     let mut parts = compile(&mut read, &app.compilers).await?;
     for (machine, kept) in read_documents::<Desired>(&mut read, kind::DESIRED).await? {
-        if parts.get(&machine).is_some_and(|parts| kept.hash == content_hash(parts)) {
+        if parts.get(&machine).is_some_and(|parts| kept.stands(&content_hash(parts), 0)) {
             parts.remove(&machine);
         }
     }
@@ -61,8 +61,8 @@ async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
                 for (machine, parts) in parts {
                     let id = Scope::parse(&machine).map_err(|_| ArmError::internal())?;
                     // One that was retired meanwhile must not get a document again.
-                    if tx.get(&id).await?.is_some() {
-                        machine::keep_desired(tx, &id, parts, &owner.command_key).await?;
+                    if let Some(vm) = tx.get(&id).await? {
+                        machine::keep_desired(tx, &vm.id, parts, &owner.command_key).await?;
                     }
                 }
                 Ok(())

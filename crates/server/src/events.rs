@@ -24,9 +24,10 @@ use crate::conditional_access;
 use crate::signin::graph;
 
 /// What can end a stream before its time.
-const MAY_END: [&str; 3] = ["session", "person", "servicePrincipal"];
+const MAY_END: [&str; 4] = ["session", "grant", "person", "servicePrincipal"];
 /// What the directory and the log tell: only that there is something new to read.
-const DIRECTORY: [&str; 6] = ["person", "group", "servicePrincipal", "session", "credential", "audit"];
+const DIRECTORY: [&str; 7] =
+    ["person", "group", "servicePrincipal", "session", "grant", "credential", "audit"];
 /// Most changes replayed after a reconnect.
 const REPLAY: i64 = 500;
 

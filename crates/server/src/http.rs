@@ -177,7 +177,7 @@ async fn portal_or_arm(state: State<Arc<App>>, id: Extension<RequestId>, mut req
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return arm_error(&ArmError::method_not_allowed(request.method().as_str(), "this path"));
     }
-    portal::serve(request.uri().path(), request.headers())
+    portal::serve(request.uri(), request.headers())
 }
 
 /// The URI without the second base, under which `az` that was registered there sends its ARM requests too.

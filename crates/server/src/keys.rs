@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
+use sekisho_audit::note::Signer;
 use sekisho_link::pki::{self, Authority, Identity};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -13,6 +14,8 @@ use zeroize::Zeroizing;
 
 /// The server's certificate is renewed when less than this remains of it.
 const RENEW_BEFORE: Duration = Duration::days(30);
+const LOG: &str = "log.key";
+const TENANT: &str = "tenant";
 
 /// All keys.
 pub(crate) struct Keys {
@@ -22,8 +25,10 @@ pub(crate) struct Keys {
     pub(crate) server: Identity,
     /// Signs desired documents; PKCS#8.
     pub(crate) command: Zeroizing<Vec<u8>>,
-    /// Signs access tokens.
-    pub(crate) token: sekisho_identity::token::SigningKey,
+    /// Seals the keys that are kept in the database.
+    pub(crate) sealing: Zeroizing<[u8; 32]>,
+    /// Signs checkpoints of the log; PKCS#8.
+    pub(crate) log: Zeroizing<Vec<u8>>,
     /// Keys the counters of failed sign-ins.
     pub(crate) throttle: Zeroizing<[u8; 32]>,
     /// The tenant.
@@ -121,11 +126,7 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
     let server = server(&files, &authority, names, now)?;
     let command =
         files.or_make("command.key", || sekisho_link::SigningKey::generate().map_err(|e| e.to_string()))?;
-    let token = files.or_make("token.json", || {
-        let key = sekisho_identity::token::SigningKey::generate(now).map_err(|e| e.to_string())?;
-        serde_json::to_vec(&key).map_err(|e| e.to_string())
-    })?;
-    let token = serde_json::from_slice(&token).map_err(|e| files.error("token.json", e))?;
+    let log = files.or_make(LOG, || Signer::generate().map_err(|e| e.to_string()))?;
     let random = || {
         let mut bytes = vec![0u8; 32];
         SystemRandom::new()
@@ -133,8 +134,10 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
             .map(|()| bytes)
             .map_err(|_| "the system gives no randomness".to_owned())
     };
-    let throttle = files.or_make("throttle.key", random)?;
-    let throttle = <[u8; 32]>::try_from(throttle.as_slice()).map_err(|e| files.error("throttle.key", e))?;
+    let bits = |name: &str| {
+        let bytes = files.or_make(name, random)?;
+        <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).map_err(|e| files.error(name, e))
+    };
     let id = |name: &str| {
         let bytes = files.or_make(name, || Ok(Uuid::new_v4().to_string().into_bytes()))?;
         Uuid::try_parse(&files.text(name, &bytes)?).map_err(|e| files.error(name, e))
@@ -143,9 +146,10 @@ pub(crate) fn load(data_dir: &Path, names: &[String], organization: &str) -> Res
         ca,
         server,
         command,
-        token,
-        throttle: Zeroizing::new(throttle),
-        tenant: id("tenant")?,
+        log,
+        sealing: bits("sealing.key")?,
+        throttle: bits("throttle.key")?,
+        tenant: id(TENANT)?,
         subscription: id("subscription")?,
     })
 }
@@ -177,6 +181,18 @@ fn server(
 /// [`KeyError`] naming the file.
 pub(crate) fn kept_server(data_dir: &Path) -> Result<Option<Identity>, KeyError> {
     Files(data_dir.join("keys")).pair("server")
+}
+
+/// The tenant and the log's key as they are kept.
+///
+/// # Errors
+/// [`KeyError`] naming the file, also when it is not there: before the first start.
+pub(crate) fn kept_log(data_dir: &Path) -> Result<(Uuid, Zeroizing<Vec<u8>>), KeyError> {
+    let files = Files(data_dir.join("keys"));
+    let needed = |name: &str| files.read(name)?.ok_or_else(|| files.error(name, "it is not there"));
+    let tenant = files.text(TENANT, &needed(TENANT)?)?;
+    let tenant = Uuid::try_parse(&tenant).map_err(|e| files.error(TENANT, e))?;
+    Ok((tenant, needed(LOG)?))
 }
 
 /// The server's own certificate as it is, or a new one in its place when it nears its end.

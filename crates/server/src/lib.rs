@@ -5,7 +5,7 @@
 //! by [`arm`] (resources), [`signin`] (people and tokens), [`link`] (agents), [`events`] (what changed) or [`portal`].
 //! Writes go through the store; background tasks follow its change feed and only ever converge: [`desired`] compiles
 //! what machines should be, [`link`] wakes their connections, [`arm`] keeps the rights current, [`lake`] moves events
-//! into segments.
+//! into segments, [`log`] signs the activity log.
 //!
 //! The server must never answer a write before it is durable and audited, log a secret, or let a route through that
 //! did not ask for a right.
@@ -31,6 +31,7 @@ mod keys;
 mod lake;
 pub mod link;
 mod listen;
+pub mod log;
 mod metrics;
 pub mod openapi;
 pub mod portal;
@@ -43,6 +44,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use sekisho_arm::{ArmError, Registry, Resource, Scope, StoreError};
+use sekisho_identity::seal::SealingKey;
 use sekisho_lake::{Lake, LakeError};
 use sekisho_link::SigningKey;
 use sekisho_link::pki::Authority;
@@ -62,6 +64,7 @@ use crate::conditional_access::ConditionalAccess;
 use crate::config::{Config, ConfigError};
 use crate::countries::Countries;
 use crate::installer::Installer;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::signin::Identity;
 
@@ -82,6 +85,9 @@ pub enum ServerError {
     /// A backup cannot be read, or does not fit.
     #[error("the backup cannot be restored: {0}. Nothing was changed")]
     Backup(String),
+    /// There are no such entries.
+    #[error("the log has {0} entries; choose some of them")]
+    Export(u64),
     /// A key cannot be read or made.
     #[error("{0}")]
     Keys(#[from] keys::KeyError),
@@ -119,7 +125,12 @@ pub enum ServerError {
 
 /// All types and scope actions, and all operations over them. `store` is where the activity log is read from, beside the
 /// read transaction of the request.
-pub fn registry(tenant: Uuid, store: &Store, lake: &Lake, point: JoinPoint) -> (Registry, Arc<Universe>) {
+pub fn registry(
+    tenant: Uuid,
+    (store, log): (&Store, &Arc<Log>),
+    lake: &Lake,
+    point: JoinPoint,
+) -> (Registry, Arc<Universe>) {
     let (late_registry, late_universe) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
     let mut registry = Registry::default();
     registry
@@ -127,6 +138,8 @@ pub fn registry(tenant: Uuid, store: &Store, lake: &Lake, point: JoinPoint) -> (
         .add(resources::groups::ResourceGroups { registry: late_registry.clone() })
         .add(resources::activity::Events { store: store.clone() })
         .add(resources::activity::Categories)
+        .add(resources::log::Logs { store: store.clone(), log: log.clone() })
+        .add(resources::log::Proofs { store: store.clone(), log: log.clone() })
         .add(resources::events::Events { lake: lake.clone() });
     resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
@@ -200,11 +213,16 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     // Requests have a read transaction open while they ask for the log or for events.
     let beside = store.with_own_readers()?;
     let lake = Lake::on(beside.clone(), config.lake.open(keys.tenant, &config.lake_options()?)?);
-    let (registry, universe) = registry(keys.tenant, &beside, &lake, point);
+    let log = Arc::new(Log::new(keys.tenant, &keys.log).map_err(|e| key(&e))?);
+    let (registry, universe) = registry(keys.tenant, (&beside, &log), &lake, point);
     first_subscription(&store, keys.subscription, &config).await?;
     resources::management::first_groups(&store, keys.tenant).await?;
     let tls = certificates.tls(&keys.ca.certificate).map_err(|e| key(&e))?;
-    let identity = Identity::new(&config, keys.tenant, keys.token, &keys.throttle).map_err(|e| key(&e))?;
+    let sealing =
+        SealingKey::new(&keys.sealing).ok_or_else(|| ServerError::Key("no sealing key".to_owned()))?;
+    let signing = signin::signing::load(&store, &sealing).await?;
+    let identity =
+        Identity::new(&config, keys.tenant, (signing, sealing), &keys.throttle).map_err(|e| key(&e))?;
     if let Err(error) = &identity.passkeys {
         tracing::warn!(%error, "passkeys are off; people sign in with password and code");
     }
@@ -225,6 +243,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         identity,
         authority,
         command_key: SigningKey::from_pkcs8(&keys.command).map_err(|e| key(&e))?,
+        log,
         compilers: vec![Arc::new(sekisho_nsg::provider::Compiler)],
         observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
         agents: Agents::default(),
@@ -248,6 +267,9 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(desired::follow(app.clone()));
     tasks.spawn(link::follow(app.clone()));
     tasks.spawn(lake::keep(app.clone()));
+    tasks.spawn(signin::sweep::keep(app.clone()));
+    tasks.spawn(signin::signing::follow(app.clone()));
+    tasks.spawn(log::keep(app.clone()));
     tasks.spawn(certificates.keep(app.clone()));
     let router = http::router(app.clone());
     let listener = TcpListener::bind(app.config.listen)
@@ -285,6 +307,9 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     }
     // The socket must not answer for a server that has stopped.
     admin.abort();
+    if let Err(error) = conditional_access::keep_now(&app).await {
+        tracing::warn!(%error, "what was seen of the last requests is not kept");
+    }
     Ok(())
 }
 
@@ -338,7 +363,9 @@ mod tests {
         let point = JoinPoint { address: "localhost:8443".to_owned(), pin: [0; 32], served };
         let place = sekisho_lake::Place::Directory(dir.path().join("lake"));
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
-        let (registry, _) = registry(Uuid::nil(), &store, &lake, point);
+        let log = sekisho_audit::note::Signer::generate().unwrap();
+        let log = Arc::new(Log::new(Uuid::nil(), &log).unwrap());
+        let (registry, _) = registry(Uuid::nil(), (&store, &log), &lake, point);
         let document =
             serde_json::to_string_pretty(&openapi::describe(&registry, &http::routes().operations)).unwrap()
                 + "\n";

@@ -25,6 +25,7 @@ use sekisho_rbac::PrincipalId;
 use crate::app::App;
 use crate::authn::Caller;
 use crate::http as web;
+use crate::log;
 use crate::process::Process;
 
 /// The right to scrape, asked for at the root.
@@ -157,6 +158,18 @@ async fn gathered(app: &App) -> Result<String, StoreError> {
         "audit_entries",
         "Entries of the activity log",
         ConstCounter::new(unsigned(standing.audit)),
+    );
+    let log = log::standing(&mut app.store.read().await?).await?;
+    registry.register(
+        "audit_witnessed_entries",
+        "Entries of the activity log that enough machines have seen",
+        gauge(i64::try_from(log.witnessed).unwrap_or(i64::MAX)),
+    );
+    let distrusting = log.witnesses.iter().filter(|w| w.distrusts.is_some()).count();
+    registry.register(
+        "audit_distrusting_machines",
+        "Machines that do not believe the activity log and obey nothing new",
+        gauge(count(distrusting)),
     );
     registry.register(
         "changes",

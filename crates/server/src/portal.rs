@@ -3,8 +3,10 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use sekisho_portal::{File, find};
+
+use crate::signin;
 
 /// The content security policy of the portal (research 10 E6).
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; font-src 'self'; \
@@ -25,9 +27,17 @@ fn content_type(path: &str) -> &'static str {
     }
 }
 
+/// The policy of a page. The one that lets a client in may also post to where the client waits.
+fn policy(uri: &Uri) -> String {
+    match signin::form_policy(uri) {
+        Some(origin) => POLICY.replace("form-action 'self'", &format!("form-action 'self' {origin}")),
+        None => POLICY.to_owned(),
+    }
+}
+
 /// Answers a GET. A missing asset is 404, never the start page: a stale tab must notice.
-pub fn serve(path: &str, headers: &HeaderMap) -> Response {
-    let name = path.trim_start_matches('/');
+pub fn serve(uri: &Uri, headers: &HeaderMap) -> Response {
+    let name = uri.path().trim_start_matches('/');
     let asset = name.starts_with("assets/");
     let file = match find(name) {
         Some(file) => file,
@@ -50,7 +60,7 @@ pub fn serve(path: &str, headers: &HeaderMap) -> Response {
         .header(header::CACHE_CONTROL, cache)
         .header(header::ETAG, file.etag)
         .header(header::VARY, "accept-encoding")
-        .header(header::CONTENT_SECURITY_POLICY, POLICY)
+        .header(header::CONTENT_SECURITY_POLICY, policy(uri))
         .header("cross-origin-opener-policy", "same-origin")
         .header("permissions-policy", "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)");
     if let Some(encoding) = encoding {

@@ -1,19 +1,22 @@
 //! The whole database as records and back: for backups, and for moving from SQLite to PostgreSQL.
 //!
 //! Records are the same whichever engine they come from. They are read in one snapshot and written in one transaction
-//! into a database that must be empty, so that a copy is whole or is not there.
+//! into a database that must be empty, so that a copy is whole or is not there. The nodes of the audit log's tree are no
+//! records: they are made anew from its entries.
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use sekisho_arm::StoreError;
-use sekisho_audit::Hash;
+use sekisho_arm::{AuditEntry, StoreError, Write as _};
 use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use tokio::sync::mpsc;
 
 use crate::engine::Database;
+use crate::log::{self, Hashed};
 use crate::rows::failed;
-use crate::schema;
+use crate::schema::{self, TREE_SINCE};
+use crate::transaction::WriteTransaction;
+use crate::writer;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -27,6 +30,8 @@ struct Table {
     /// The schema version that brought it.
     since: i64,
     columns: &'static [(&'static str, Kind)],
+    /// Columns that a later version brought, and which one.
+    later: &'static [(i64, &'static str, Kind)],
 }
 
 /// Every table, in the order in which it is read and written; the first columns are its key.
@@ -47,11 +52,13 @@ const TABLES: &[Table] = &[
             ("changed_ms", Number),
             ("body", Text),
         ],
+        later: &[],
     },
     Table {
         name: "document",
         since: 1,
         columns: &[("kind", Text), ("key", Text), ("body", Text), ("changed_ms", Number)],
+        later: &[],
     },
     Table {
         name: "change",
@@ -64,8 +71,14 @@ const TABLES: &[Table] = &[
             ("etag", Text),
             ("at_ms", Number),
         ],
+        later: &[],
     },
-    Table { name: "audit", since: 1, columns: &[("sequence", Number), ("hash", Text), ("leaf", Text)] },
+    Table {
+        name: "audit",
+        since: 1,
+        columns: &[("sequence", Number), ("hash", Text), ("leaf", Text)],
+        later: &[(TREE_SINCE, "at_ms", Number)],
+    },
     Table {
         name: "event",
         since: 2,
@@ -80,11 +93,13 @@ const TABLES: &[Table] = &[
             ("kind", Text),
             ("data", Text),
         ],
+        later: &[],
     },
     Table {
         name: "event_head",
         since: 2,
         columns: &[("machine", Text), ("stream", Text), ("epoch", Text), ("sequence", Number)],
+        later: &[],
     },
     Table {
         name: "segment",
@@ -104,6 +119,7 @@ const TABLES: &[Table] = &[
             ("digest", Text),
             ("made_ms", Number),
         ],
+        later: &[],
     },
 ];
 
@@ -113,18 +129,24 @@ impl Table {
         found.ok_or_else(|| StoreError::Corrupt(format!("there is no table '{}'", name.escape_debug())))
     }
 
-    fn columns(&self) -> String {
-        self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    /// Its columns in this version of the schema.
+    fn columns(&self, version: i64) -> Vec<(&'static str, Kind)> {
+        let later = self.later.iter().filter(|(since, ..)| *since <= version);
+        self.columns.iter().copied().chain(later.map(|(_, name, kind)| (*name, *kind))).collect()
     }
 
-    fn select(&self) -> String {
-        format!("SELECT {} FROM {}", self.columns(), self.name)
+    fn select(&self, columns: &[(&str, Kind)]) -> String {
+        format!("SELECT {} FROM {}", names(columns), self.name)
     }
 
-    fn insert(&self) -> String {
-        let places: Vec<String> = (1..=self.columns.len()).map(|n| format!("${n}")).collect();
-        format!("INSERT INTO {} ({}) VALUES ({})", self.name, self.columns(), places.join(", "))
+    fn insert(&self, columns: &[(&str, Kind)]) -> String {
+        let places: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
+        format!("INSERT INTO {} ({}) VALUES ({})", self.name, names(columns), places.join(", "))
     }
+}
+
+fn names(columns: &[(&str, Kind)]) -> String {
+    columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// One row: the table's name and its columns as text, numbers and nulls.
@@ -135,7 +157,7 @@ pub struct Record {
 }
 
 impl Record {
-    fn read(table: &Table, row: &AnyRow) -> Result<Record, StoreError> {
+    fn read(table: &Table, columns: &[(&str, Kind)], row: &AnyRow) -> Result<Record, StoreError> {
         let cell = |(name, kind): &(&str, Kind)| {
             Ok(match kind {
                 Text => {
@@ -146,18 +168,27 @@ impl Record {
                 }
             })
         };
-        let row = table.columns.iter().map(cell).collect::<Result<_, StoreError>>()?;
+        let row = columns.iter().map(cell).collect::<Result<_, StoreError>>()?;
         Ok(Record { table: table.name.to_owned(), row })
+    }
+
+    /// What it says of the audit log's hashes, when it is an entry.
+    fn hashed(&self) -> Option<Hashed> {
+        let table = TABLES.iter().find(|t| t.name == "audit" && t.name == self.table)?;
+        Some(if self.row.len() > table.columns.len() { Hashed::Tree } else { Hashed::Chain })
     }
 
     async fn write(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
         let table = Table::named(&self.table)?;
         let misfit = || StoreError::Corrupt(format!("a row does not fit the table '{}'", table.name));
-        if self.row.len() != table.columns.len() {
+        // One of an earlier version has fewer columns, and what it lacks has a default.
+        let mut columns = table.columns(i64::MAX);
+        if !(table.columns.len()..=columns.len()).contains(&self.row.len()) {
             return Err(misfit());
         }
-        let mut query = sqlx::query(AssertSqlSafe(table.insert()));
-        for (value, (_, kind)) in self.row.iter().zip(table.columns) {
+        columns.truncate(self.row.len());
+        let mut query = sqlx::query(AssertSqlSafe(table.insert(&columns)));
+        for (value, (_, kind)) in self.row.iter().zip(&columns) {
             query = match (kind, value) {
                 (Text, Value::String(text)) => query.bind(text.clone()),
                 (Text, Value::Null) => query.bind(None::<String>),
@@ -189,9 +220,10 @@ async fn send_all(url: &str, sender: &mpsc::Sender<Result<Record, StoreError>>) 
     let database = Database::parse(url)?;
     let mut read = database.begin_read(&database.readers()?).await?;
     for table in TABLES.iter().filter(|t| t.since <= versions.found) {
-        let mut rows = sqlx::query(AssertSqlSafe(table.select())).fetch(&mut *read);
+        let columns = table.columns(versions.found);
+        let mut rows = sqlx::query(AssertSqlSafe(table.select(&columns))).fetch(&mut *read);
         while let Some(row) = rows.try_next().await.map_err(failed)? {
-            if sender.send(Ok(Record::read(table, &row)?)).await.is_err() {
+            if sender.send(Ok(Record::read(table, &columns, &row)?)).await.is_err() {
                 return Ok(());
             }
         }
@@ -200,20 +232,24 @@ async fn send_all(url: &str, sender: &mpsc::Sender<Result<Record, StoreError>>) 
 }
 
 /// Writes records into the empty database at `url`, in one transaction that is committed when the stream has ended
-/// without an error and the audit chain in it is whole. Returns their number.
+/// without an error and the audit log in it is whole; `entry` is the log's next one. Returns the number of records.
 ///
 /// # Errors
-/// Those of the stream; when the database is not empty, a record does not fit, or the chain is broken. Nothing is kept
+/// Those of the stream; when the database is not empty, a record does not fit, or the log is broken. Nothing is kept
 /// then.
 pub async fn load<E: From<StoreError>>(
     url: &str,
     records: impl Stream<Item = Result<Record, E>>,
+    entry: Option<AuditEntry>,
 ) -> Result<u64, E> {
     let database = Database::parse(url)?;
     let mut connection = database.connect().await?;
     schema::migrate(&database, &mut connection).await?;
     database.begin_write(&mut connection).await?;
-    let loaded = fill(&mut connection, records).await;
+    let loaded = match fill(&mut connection, records).await {
+        Ok(count) => go_on(&mut connection, entry).await.map(|()| count).map_err(E::from),
+        Err(error) => Err(error),
+    };
     let end = if loaded.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = sqlx::query(end).execute(&mut connection).await.map_err(failed);
     let count = loaded?;
@@ -221,31 +257,38 @@ pub async fn load<E: From<StoreError>>(
     Ok(count)
 }
 
+/// Writes the next entry of the log.
+async fn go_on(connection: &mut AnyConnection, entry: Option<AuditEntry>) -> Result<(), StoreError> {
+    let Some(entry) = entry else { return Ok(()) };
+    let position = writer::position(connection, None).await?;
+    let mut tx = WriteTransaction::new(connection, position);
+    tx.audit(entry).await?;
+    let nodes = std::mem::take(&mut tx.nodes);
+    log::insert_nodes(connection, &nodes).await
+}
+
 async fn fill<E: From<StoreError>>(
     connection: &mut AnyConnection,
     records: impl Stream<Item = Result<Record, E>>,
 ) -> Result<u64, E> {
     for table in TABLES {
-        let some = sqlx::query(AssertSqlSafe(format!("{} LIMIT 1", table.select())));
+        let some = sqlx::query(AssertSqlSafe(format!("SELECT 1 FROM {} LIMIT 1", table.name)));
         if some.fetch_optional(&mut *connection).await.map_err(failed)?.is_some() {
             let why = "the database to write into is not empty; nothing was changed";
             return Err(StoreError::Corrupt(why.to_owned()).into());
         }
     }
     let mut records = std::pin::pin!(records);
-    let mut count = 0;
+    let (mut count, mut hashed) = (0, None);
     while let Some(record) = records.next().await {
-        record?.write(connection).await?;
+        let record = record?;
+        hashed = hashed.or_else(|| record.hashed());
+        record.write(connection).await?;
         count += 1;
     }
-    let mut head = (0, Hash::GENESIS);
-    loop {
-        let page = crate::rows::audit_after(&mut *connection, head.0, 1000).await?;
-        if page.is_empty() {
-            return Ok(count);
-        }
-        head = crate::verified(head, page)?;
-    }
+    // An entry of the other kind does not fit.
+    log::grow(connection, hashed.unwrap_or(Hashed::Tree)).await?;
+    Ok(count)
 }
 
 /// Copies the database at `from` into the empty one at `to`; returns the number of rows.
@@ -253,5 +296,5 @@ async fn fill<E: From<StoreError>>(
 /// # Errors
 /// Those of both databases; nothing is kept in `to` then.
 pub async fn copy(from: &str, to: &str) -> Result<u64, StoreError> {
-    load(to, records(from)).await
+    load(to, records(from), None).await
 }

@@ -13,6 +13,7 @@ mod archive;
 mod engine;
 mod events;
 mod feed;
+mod log;
 mod manifest;
 mod rows;
 mod schema;
@@ -32,6 +33,7 @@ pub use archive::{Record, copy, load, records};
 use engine::Database;
 pub use events::HotEvent;
 pub use feed::{Change, Feed, News, Verb};
+pub use log::Entry;
 pub use manifest::{DAY, Hot, Segment, Swap};
 pub use rows::{from_ms, to_ms};
 pub use schema::Versions;
@@ -52,13 +54,11 @@ pub struct Store {
     tally: Arc<Mutex<Tally>>,
 }
 
-/// One recorded entry of the audit log.
+/// One whole entry of the audit log.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     /// The entry.
     pub leaf: Leaf,
-    /// The exact bytes that were hashed.
-    pub bytes: Vec<u8>,
     /// Its hash.
     pub hash: Hash,
 }
@@ -84,11 +84,11 @@ impl Store {
             schema::migrate(&database, &mut connection).await?;
         }
         let readers = database.readers()?;
-        let position = writer::position(&mut connection).await?;
+        let position = writer::position(&mut connection, None).await?;
         let publisher = Arc::new(feed::Publisher::new(readers.clone(), position.sequence));
         let (writer, jobs) = mpsc::channel(QUEUE);
         let tally = Arc::<Mutex<Tally>>::default();
-        writer::spawn(database.clone(), connection, publisher.clone(), tally.clone(), jobs);
+        writer::spawn(database.clone(), (connection, position), publisher.clone(), tally.clone(), jobs);
         feed::follow_others(&database, &publisher);
         Ok(Store { database, readers, writer, publisher, tally })
     }
@@ -181,34 +181,13 @@ impl Store {
         rows::changes_after(&self.readers, sequence, limit).await
     }
 
-    /// Audit entries from `from` downward (newest first), at most `limit`.
+    /// Audit entries from `from` downward (newest first), at most `limit`, as far as they are kept whole.
     ///
     /// # Errors
     /// When the database does not answer or an entry cannot be read.
     pub async fn audit_page(&self, from: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
-        rows::audit_page(&self.readers, from, limit).await
+        log::page(&self.readers, from, limit).await
     }
-
-    /// Checks the whole audit chain; returns the number of entries and the head.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] naming the first entry that does not fit.
-    pub async fn audit_verify(&self) -> Result<(i64, Hash), StoreError> {
-        let mut head = (0, Hash::GENESIS);
-        loop {
-            let page = rows::audit_after(&self.readers, head.0, 1000).await?;
-            if page.is_empty() {
-                return Ok(head);
-            }
-            head = verified(head, page)?;
-        }
-    }
-}
-
-/// The head of the chain after `page`, when it continues from `head`.
-fn verified(head: (i64, Hash), page: Vec<(i64, Vec<u8>, Hash)>) -> Result<(i64, Hash), StoreError> {
-    let entries = page.iter().map(|(s, b, h)| (*s, b.as_slice(), *h));
-    sekisho_audit::verify(head, entries).map_err(|e| StoreError::Corrupt(e.to_string()))
 }
 
 /// The schema versions of the database at `url` and of this program.

@@ -1,13 +1,11 @@
 //! Rows to values and back: the only place that knows column names.
 
 use sekisho_arm::{Document, Listing, Resource, Scope, StoreError, TypeName};
-use sekisho_audit::{Hash, Leaf};
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{Any, AnyConnection, AnyPool, Executor, Row};
+use sqlx::{AnyConnection, AnyPool, Row};
 use time::OffsetDateTime;
 
-use crate::Recorded;
 use crate::feed::{Change, Verb};
 
 pub(crate) fn failed(error: sqlx::Error) -> StoreError {
@@ -151,6 +149,16 @@ pub(crate) async fn documents(
     rows.iter().map(|r| document_of(kind, r)).collect()
 }
 
+pub(crate) async fn count_documents(connection: &mut AnyConnection, kind: &str) -> Result<usize, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS documents FROM document WHERE kind = $1")
+        .bind(kind)
+        .fetch_one(connection)
+        .await
+        .map_err(failed)?;
+    let count: i64 = row.try_get("documents").map_err(failed)?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
 pub(crate) async fn documents_between(
     connection: &mut AnyConnection,
     kind: &str,
@@ -210,47 +218,4 @@ pub(crate) async fn newest_change(pool: &AnyPool) -> Result<i64, StoreError> {
     let row =
         sqlx::query("SELECT MAX(sequence) AS newest FROM change").fetch_one(pool).await.map_err(failed)?;
     Ok(row.try_get::<Option<i64>, _>("newest").map_err(failed)?.unwrap_or(0))
-}
-
-pub(crate) async fn audit_after(
-    from: impl Executor<'_, Database = Any>,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<(i64, Vec<u8>, Hash)>, StoreError> {
-    let rows =
-        sqlx::query("SELECT sequence, hash, leaf FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2")
-            .bind(after)
-            .bind(limit)
-            .fetch_all(from)
-            .await
-            .map_err(failed)?;
-    rows.iter().map(audit_row).collect()
-}
-
-pub(crate) async fn audit_page(pool: &AnyPool, from: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT sequence, hash, leaf FROM audit WHERE sequence <= $1 ORDER BY sequence DESC LIMIT $2",
-    )
-    .bind(from)
-    .bind(limit)
-    .fetch_all(pool)
-    .await
-    .map_err(failed)?;
-    rows.iter()
-        .map(|row| {
-            let (sequence, bytes, hash) = audit_row(row)?;
-            let leaf: Leaf = serde_json::from_slice(&bytes)
-                .map_err(|e| StoreError::Corrupt(format!("audit entry {sequence}: {e}")))?;
-            Ok(Recorded { leaf, bytes, hash })
-        })
-        .collect()
-}
-
-fn audit_row(row: &AnyRow) -> Result<(i64, Vec<u8>, Hash), StoreError> {
-    let sequence: i64 = row.try_get("sequence").map_err(failed)?;
-    let hash: String = row.try_get("hash").map_err(failed)?;
-    let leaf: String = row.try_get("leaf").map_err(failed)?;
-    let hash =
-        Hash::parse(&hash).ok_or_else(|| StoreError::Corrupt(format!("audit entry {sequence}: hash")))?;
-    Ok((sequence, leaf.into_bytes(), hash))
 }

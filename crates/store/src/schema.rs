@@ -1,13 +1,17 @@
-//! The tables, and bringing an older database up to date. Migrations are plain SQL, forward only.
+//! The tables, and bringing an older database up to date. Migrations are plain SQL, forward only; one also makes the
+//! log's chain a tree.
 
 use sekisho_arm::StoreError;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use crate::engine::Database;
+use crate::log::{self, Hashed};
 use crate::rows::failed;
 
 /// Each step brings the schema from its index to the next version. `{key}` stands for the engine's type of a key.
-const MIGRATIONS: &[&[&str]] = &[RESOURCES, EVENTS];
+const MIGRATIONS: &[&[&str]] = &[RESOURCES, EVENTS, TREE];
+/// The version from which on the log is a tree.
+pub(crate) const TREE_SINCE: i64 = 3;
 
 const RESOURCES: &[&str] = &[
     "CREATE TABLE resource (
@@ -43,6 +47,13 @@ const EVENTS: &[&str] = &[
         at_high_ms BIGINT NOT NULL, rows BIGINT NOT NULL, bytes BIGINT NOT NULL, path TEXT NOT NULL,
         digest TEXT NOT NULL, made_ms BIGINT NOT NULL)",
     "CREATE INDEX segment_by_day ON segment (stream, day)",
+];
+
+/// The complete subtrees of the audit log's tree above its leaves, and when each entry happened.
+const TREE: &[&str] = &[
+    "ALTER TABLE audit ADD COLUMN at_ms BIGINT NOT NULL DEFAULT 0",
+    "CREATE TABLE audit_node (
+        level BIGINT NOT NULL, idx BIGINT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (level, idx))",
 ];
 
 /// The versions of a database's schema and of this program's.
@@ -98,13 +109,16 @@ pub(crate) async fn migrate(
 async fn step(database: &Database, connection: &mut AnyConnection) -> Result<Versions, StoreError> {
     let before = versions(connection).await?;
     let done = usize::try_from(before.found).unwrap_or(0);
-    for (index, statements) in MIGRATIONS.iter().enumerate().skip(done) {
+    for (version, statements) in (1..).zip(MIGRATIONS).skip(done) {
         for statement in *statements {
             let statement = statement.replace("{key}", database.key_type());
             sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await.map_err(failed)?;
         }
+        if version == TREE_SINCE {
+            log::grow(connection, Hashed::Chain).await?;
+        }
         sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
-            .bind(i64::try_from(index + 1).unwrap_or(i64::MAX))
+            .bind(version)
             .execute(&mut *connection)
             .await
             .map_err(failed)?;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
-use sekisho_arm::{AuditEntry, Document, Event, Listing, Read, Resource, Scope, StoreError, Write};
-use sekisho_audit::{Leaf, chain};
+use sekisho_arm::{AuditEntry, Document, Event, Listing, Logged, Read, Resource, Scope, StoreError, Write};
+use sekisho_audit::tree::{Node, leaf_hash};
+use sekisho_audit::{Hash, Leaf};
 use serde_json::Value;
 use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 use time::OffsetDateTime;
@@ -13,13 +14,14 @@ use time::OffsetDateTime;
 use crate::engine::Database;
 use crate::events::{self, HotEvent};
 use crate::feed::{Change, Verb};
+use crate::log;
 use crate::manifest::{self, Segment};
 use crate::rows::{self, failed, interval, to_ms};
 use crate::writer::Position;
 
 /// One consistent state of the database, from the first read until it is dropped.
 pub struct ReadTransaction {
-    tx: Transaction<'static, Any>,
+    pub(crate) tx: Transaction<'static, Any>,
     now: OffsetDateTime,
 }
 
@@ -55,6 +57,14 @@ impl ReadTransaction {
     /// When the database does not answer.
     pub async fn count_hot_events(&mut self) -> Result<i64, StoreError> {
         events::count(&mut self.tx).await
+    }
+
+    /// How many documents of a kind there are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_documents(&mut self, kind: &str) -> Result<usize, StoreError> {
+        rows::count_documents(&mut self.tx, kind).await
     }
 
     /// All segments of the manifest by stream and day.
@@ -96,15 +106,23 @@ impl Read for ReadTransaction {
     }
 }
 
-/// One write. `position` is where the feed and the audit chain stand; the writer puts it back when the write fails.
+/// One write. `position` is where the feed and the audit log stand; the writer puts it back when the write fails.
 pub(crate) struct WriteTransaction<'c> {
     pub(crate) connection: &'c mut AnyConnection,
     pub(crate) position: Position,
     pub(crate) changes: Vec<Change>,
+    /// Nodes of the log's tree that it completes; the writer keeps them with those of the whole group.
+    pub(crate) nodes: Vec<(Node, Hash)>,
     pub(crate) now: OffsetDateTime,
 }
 
-impl WriteTransaction<'_> {
+impl<'c> WriteTransaction<'c> {
+    /// A write that begins now. Milliseconds are what the database keeps; finer instants would not read back equal.
+    pub(crate) fn new(connection: &'c mut AnyConnection, position: Position) -> Self {
+        let now = rows::from_ms(to_ms(OffsetDateTime::now_utc()));
+        Self { connection, position, changes: Vec::new(), nodes: Vec::new(), now }
+    }
+
     async fn changed(
         &mut self,
         kind: String,
@@ -266,22 +284,17 @@ impl Write for WriteTransaction<'_> {
         Ok(())
     }
 
-    async fn audit(&mut self, entry: AuditEntry) -> Result<(), StoreError> {
-        let leaf = Leaf { sequence: self.position.audit_sequence + 1, at: self.now, entry };
+    async fn audit(&mut self, entry: AuditEntry) -> Result<Logged, StoreError> {
+        let sequence = i64::try_from(self.position.log.size() + 1).unwrap_or(i64::MAX);
+        let leaf = Leaf { sequence, at: self.now, entry };
         let bytes = leaf.bytes().map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        let hash = chain::link(&self.position.audit_hash, &bytes);
+        let hash = leaf_hash(&bytes);
         let text = String::from_utf8(bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        sqlx::query("INSERT INTO audit (sequence, hash, leaf) VALUES ($1, $2, $3)")
-            .bind(leaf.sequence)
-            .bind(hash.to_string())
-            .bind(text)
-            .execute(&mut *self.connection)
-            .await
-            .map_err(failed)?;
-        self.position.audit_sequence = leaf.sequence;
-        self.position.audit_hash = hash;
-        self.changed("audit".to_owned(), leaf.sequence.to_string(), Verb::Put, String::new()).await?;
-        Ok(())
+        log::insert(self.connection, &leaf, &hash, text.clone()).await?;
+        self.nodes.extend(self.position.log.append(hash));
+        self.position.last = Some(hash);
+        self.changed("audit".to_owned(), sequence.to_string(), Verb::Put, String::new()).await?;
+        Ok(Logged { sequence, leaf: text })
     }
 
     fn as_read(&mut self) -> &mut dyn Read {

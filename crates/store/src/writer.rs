@@ -7,13 +7,14 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sekisho_arm::StoreError;
-use sekisho_audit::Hash;
+use sekisho_audit::tree::Node;
+use sekisho_audit::{Frontier, Hash};
 use sqlx::{AnyConnection, Row};
-use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::Database;
 use crate::feed::{Change, Publisher};
+use crate::log;
 use crate::rows::failed;
 use crate::standing::Tally;
 use crate::transaction::WriteTransaction;
@@ -23,12 +24,20 @@ const GROUP: usize = 256;
 /// Change-feed rows kept; older ones are dropped, and a follower that far behind reads everything again.
 const FEED: i64 = 100_000;
 
-/// Where the change feed and the audit chain stand.
-#[derive(Debug, Clone, Copy)]
+/// Where the change feed and the audit log stand.
+#[derive(Debug, Clone)]
 pub(crate) struct Position {
     pub(crate) sequence: i64,
-    pub(crate) audit_sequence: i64,
-    pub(crate) audit_hash: Hash,
+    pub(crate) log: Frontier,
+    /// The hash of the last entry, by which it is known whether somebody else has written.
+    pub(crate) last: Option<Hash>,
+}
+
+/// What a write, or a group of them, leaves to be done before the commit and to be told after it.
+#[derive(Default)]
+struct Made {
+    changes: Vec<Change>,
+    nodes: Vec<(Node, Hash)>,
 }
 
 /// Called with the fate of the commit; hands the answer to the caller.
@@ -78,6 +87,8 @@ impl Job {
 struct Writer {
     database: Database,
     connection: Option<AnyConnection>,
+    /// Where its last commit ended.
+    position: Position,
     publisher: Arc<Publisher>,
     tally: Arc<Mutex<Tally>>,
 }
@@ -85,12 +96,12 @@ struct Writer {
 /// Runs the writer until the last handle of the store is gone.
 pub(crate) fn spawn(
     database: Database,
-    connection: AnyConnection,
+    (connection, position): (AnyConnection, Position),
     publisher: Arc<Publisher>,
     tally: Arc<Mutex<Tally>>,
     mut jobs: mpsc::Receiver<Job>,
 ) {
-    let mut writer = Writer { database, connection: Some(connection), publisher, tally };
+    let mut writer = Writer { database, connection: Some(connection), position, publisher, tally };
     tokio::spawn(async move {
         while let Some(first) = jobs.recv().await {
             writer.group(first, &mut jobs).await;
@@ -98,26 +109,25 @@ pub(crate) fn spawn(
     });
 }
 
-/// Reads where the feed and the chain stand.
-pub(crate) async fn position(connection: &mut AnyConnection) -> Result<Position, StoreError> {
+/// Reads where the feed and the log stand. `known` is where they stood once: what is still so needs no reading.
+pub(crate) async fn position(
+    connection: &mut AnyConnection,
+    known: Option<&Position>,
+) -> Result<Position, StoreError> {
     let row = sqlx::query("SELECT MAX(sequence) AS sequence FROM change")
         .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
     let sequence: Option<i64> = row.try_get("sequence").map_err(failed)?;
-    let last = sqlx::query("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let (audit_sequence, audit_hash) = match last {
-        None => (0, Hash::GENESIS),
-        Some(row) => {
-            let hash: String = row.try_get("hash").map_err(failed)?;
-            let hash = Hash::parse(&hash).ok_or_else(|| StoreError::Corrupt("audit head".to_owned()))?;
-            (row.try_get("sequence").map_err(failed)?, hash)
-        }
+    let sequence = sequence.unwrap_or(0);
+    let last = log::last(connection).await?;
+    let size = last.and_then(|(sequence, _)| u64::try_from(sequence).ok()).unwrap_or(0);
+    let last = last.map(|(_, hash)| hash);
+    let log = match known {
+        Some(known) if known.log.size() == size && known.last == last => known.log.clone(),
+        _ => log::frontier(connection, size).await?,
     };
-    Ok(Position { sequence: sequence.unwrap_or(0), audit_sequence, audit_hash })
+    Ok(Position { sequence, log, last })
 }
 
 impl Writer {
@@ -128,7 +138,7 @@ impl Writer {
             None => self.database.connect().await?,
         };
         self.database.begin_write(&mut connection).await?;
-        let position = position(&mut connection).await?;
+        let position = position(&mut connection, Some(&self.position)).await?;
         Ok((connection, position))
     }
 
@@ -155,14 +165,17 @@ impl Writer {
                 return;
             }
         };
-        let (mut position, mut settles, mut made) = (before, Vec::<Settle>::new(), Vec::new());
+        let (mut position, mut settles, mut made) = (before.clone(), Vec::<Settle>::new(), Made::default());
         let mut fate = Ok(());
         let mut next = Some(first);
         while let Some(Job(work)) = next {
-            match run(&mut connection, position, work).await {
-                Ok((after, mut changes, settle)) => {
-                    position = after;
-                    made.append(&mut changes);
+            match run(&mut connection, &position, work).await {
+                Ok((kept, settle)) => {
+                    if let Some((after, own)) = kept {
+                        position = after;
+                        made.changes.extend(own.changes);
+                        made.nodes.extend(own.nodes);
+                    }
                     settles.push(settle);
                 }
                 Err((error, settle)) => {
@@ -174,12 +187,14 @@ impl Writer {
             next = if settles.len() < GROUP && fate.is_ok() { jobs.try_recv().ok() } else { None };
         }
         if fate.is_ok() {
-            fate = finish(&self.database, &mut connection, before, position).await;
+            fate = finish(&self.database, &mut connection, (before.sequence, position.sequence), &made.nodes)
+                .await;
         }
         match &fate {
             Ok(()) => {
                 self.connection = Some(connection);
-                self.publisher.committed(made).await;
+                self.position = position;
+                self.publisher.committed(made.changes).await;
             }
             Err(error) => {
                 tracing::error!(%error, "a group of writes was not committed");
@@ -193,36 +208,38 @@ impl Writer {
     }
 }
 
-/// Ends a group: drops what the feed no longer keeps, wakes other servers, commits.
+/// Ends a group: keeps the log's new nodes, drops what the feed no longer keeps, wakes other servers, commits.
 async fn finish(
     database: &Database,
     connection: &mut AnyConnection,
-    before: Position,
-    after: Position,
+    (before, after): (i64, i64),
+    nodes: &[(Node, Hash)],
 ) -> Result<(), StoreError> {
-    if before.sequence / 1000 != after.sequence / 1000 {
+    log::insert_nodes(connection, nodes).await?;
+    if before / 1000 != after / 1000 {
         sqlx::query("DELETE FROM change WHERE sequence <= $1")
-            .bind(after.sequence - FEED)
+            .bind(after - FEED)
             .execute(&mut *connection)
             .await
             .map_err(failed)?;
     }
-    if before.sequence != after.sequence {
+    if before != after {
         database.wake_others(connection).await?;
     }
     execute(connection, "COMMIT").await
 }
 
-type Ran = Result<(Position, Vec<Change>, Settle), (StoreError, Settle)>;
+/// A write that is kept, if it is, and its answer; or that the transaction itself is in doubt.
+type Ran = Result<(Option<(Position, Made)>, Settle), (StoreError, Settle)>;
 
-async fn run(connection: &mut AnyConnection, position: Position, work: Work) -> Ran {
+async fn run(connection: &mut AnyConnection, position: &Position, work: Work) -> Ran {
     if let Err(error) = execute(connection, "SAVEPOINT one").await {
         let settle = work(Err(error.clone())).await.1;
         return Err((error, settle));
     }
-    let mut tx = WriteTransaction { connection, position, changes: Vec::new(), now: now() };
+    let mut tx = WriteTransaction::new(connection, position.clone());
     let (keep, settle) = work(Ok(&mut tx)).await;
-    let (after, changes) = (tx.position, std::mem::take(&mut tx.changes));
+    let WriteTransaction { position, changes, nodes, .. } = tx;
     let statements: &[&'static str] =
         if keep { &["RELEASE one"] } else { &["ROLLBACK TO one", "RELEASE one"] };
     for statement in statements {
@@ -230,12 +247,7 @@ async fn run(connection: &mut AnyConnection, position: Position, work: Work) -> 
             return Err((error, settle));
         }
     }
-    Ok(if keep { (after, changes, settle) } else { (position, Vec::new(), settle) })
-}
-
-/// Milliseconds are what the database keeps; finer instants would not read back equal.
-fn now() -> OffsetDateTime {
-    crate::rows::from_ms(crate::rows::to_ms(OffsetDateTime::now_utc()))
+    Ok((keep.then_some((position, Made { changes, nodes })), settle))
 }
 
 async fn execute(connection: &mut AnyConnection, statement: &'static str) -> Result<(), StoreError> {

@@ -88,7 +88,8 @@ export const get = <T>(url: string, signal?: AbortSignal) => call<T>('GET', url,
 export async function checkSession() {
   try {
     const session = await get<Session>('/auth/session')
-    signedIn.tell(session)
+    // Somebody of whom a policy asks for more is not in yet.
+    signedIn.tell(session.missing ? undefined : session)
     return session
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) signedIn.tell(undefined)

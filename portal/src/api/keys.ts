@@ -1,9 +1,14 @@
 /** Every query key starts with the resource type that the server names in its `change` events. */
 export const types = {
   session: 'session',
+  grant: 'grant',
   user: 'user',
   group: 'group',
   servicePrincipal: 'serviceprincipal',
+  /** What the server's change feed calls them. */
+  policy: 'conditionalaccesspolicy',
+  namedLocation: 'namedlocation',
+  signIn: 'signin',
   machine: 'microsoft.compute/virtualmachines',
   machineRow: 'sekisho.fleet/machines',
   /** What the server's change feed calls it; it is no resource. */
@@ -18,4 +23,5 @@ export const types = {
   roleDefinition: 'microsoft.authorization/roledefinitions',
   roleAssignment: 'microsoft.authorization/roleassignments',
   activity: 'microsoft.insights/eventtypes',
+  log: 'sekisho.audit/logs',
 } as const

@@ -4,10 +4,11 @@ import { join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import * as auth from './queries/auth.ts'
 import * as authorization from './queries/authorization.ts'
+import * as conditionalAccess from './queries/conditionalAccess.ts'
 import * as directory from './queries/directory.ts'
 import * as fleet from './queries/fleet.ts'
 import * as network from './queries/network.ts'
-import type { Application, Credential, Group, ResourceGroup, SessionRow, User } from './types.ts'
+import type { Application, Credential, GrantRow, Group, ResourceGroup, SessionRow, User } from './types.ts'
 import { resourceWrite, type Write } from './writes.ts'
 
 /**
@@ -41,6 +42,11 @@ const writes: Record<string, Write> = {
     { scope: subscription, roleDefinitionId: 'r', principalId: 'p', principalType: 'User' },
     'name',
   ),
+  savePolicy: conditionalAccess.savePolicy({ displayName: 'p' }),
+  deletePolicy: conditionalAccess.deletePolicy({ id: 'p' }),
+  confirmPolicy: conditionalAccess.confirmPolicy({ id: 'p' }),
+  saveLocation: conditionalAccess.saveLocation({ '@odata.type': 't', displayName: 'l' }),
+  deleteLocation: conditionalAccess.deleteLocation({ id: 'l', '@odata.type': 't', displayName: 'l' }),
   createUser: directory.createUser('Eve', 'eve@example.com'),
   inviteUser: directory.inviteUser(user),
   setUserEnabled: directory.setUserEnabled(user, false),
@@ -54,6 +60,7 @@ const writes: Record<string, Write> = {
   removeSecret: directory.removeSecret(application, 'k'),
   deleteApplication: directory.deleteApplication(application),
   revokeSession: auth.revokeSession({ id: 's', ipAddress: '192.0.2.1' } as SessionRow),
+  revokeGrant: auth.revokeGrant({ id: 'g', clientName: 'Azure CLI' } as GrantRow),
   revokeOtherSessions: auth.revokeOtherSessions(),
   deleteCredential: auth.deleteCredential({ id: 'c', label: 'laptop', kind: 'passkey' } as Credential),
   beginPasskey: auth.beginPasskey('laptop'),
@@ -107,7 +114,13 @@ describe.each([...Object.values(writes), ...byId])('$method $url', (write) => {
 
 test('only the review can send a write', () => {
   // Questions that are asked by POST, and what one signs in and out with.
-  const asking = ['api/client.ts', 'api/writes.ts', 'api/queries/network.ts', 'api/queries/authorization.ts']
+  const asking = [
+    'api/client.ts',
+    'api/writes.ts',
+    'api/queries/network.ts',
+    'api/queries/authorization.ts',
+    'api/queries/conditionalAccess.ts',
+  ]
   const sending = sources.filter(({ text }) => /\bcall(<[^(]*>)?\(\s*(?!'GET')/.test(text)).map(({ file }) => file)
   expect(sending.toSorted()).toEqual([...asking, 'api/queries/auth.ts'].toSorted())
   expect(
@@ -122,6 +135,10 @@ test('only the review can send a write', () => {
     '/auth/passkey/finish',
     '/auth/password',
     '/auth/signout',
+    '/auth/authorize/inspect',
+    '/auth/authorize',
+    '/auth/device/inspect',
+    '/auth/device',
   ])
 })
 
@@ -137,8 +154,12 @@ test('whoever makes a write has it reviewed', () => {
 test('nothing else has an effect: mutations are the review, signing in, and questions', () => {
   const mutating = sources.filter(({ text }) => text.includes('useMutation(')).map(({ file }) => file)
   expect(mutating.toSorted()).toEqual([
+    'features/conditionalaccess/BacktestAnswer.tsx',
+    'features/conditionalaccess/WhatIfTab.tsx',
     'features/rbac/CheckTab.tsx',
     'features/signin/AuthenticatorStep.tsx',
+    'features/signin/AuthorizePage.tsx',
+    'features/signin/DeviceLoginPage.tsx',
     'features/signin/SetupForm.tsx',
     'features/signin/SignInForm.tsx',
     'parts/ReviewDialog.tsx',

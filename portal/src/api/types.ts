@@ -29,6 +29,10 @@ export type SetupLink = Schema<'SetupLink'>
 export type SetupDone = Schema<'SetupDone'>
 export type PasswordSetup = Schema<'PasswordSetup'>
 export type SessionRow = Schema<'SessionRow'>
+export type GrantRow = Schema<'GrantRow'>
+export type AuthorizationRequest = Schema<'AuthorizationRequest'>
+export type AuthorizationAnswer = Narrowed<Schema<'AuthorizationAnswer'>, { fields?: Record<string, string> | null }>
+export type DeviceRequest = Schema<'DeviceRequest'>
 export type Credential = Schema<'Credential'>
 
 // === directory ===
@@ -40,6 +44,23 @@ export type ServicePrincipal = Schema<'ServicePrincipal'>
 export type Application = Schema<'Application'>
 export type PasswordCredential = Schema<'PasswordCredential'>
 export type Invitation = Schema<'Invitation'>
+
+// === conditional access ===
+
+/** As it is written: what is left out is what the server takes for it. */
+type Unfinished<T> = T extends (infer Item)[]
+  ? Item[]
+  : T extends object
+    ? { [Key in keyof T]?: Unfinished<T[Key]> }
+    : T
+export type Policy = Unfinished<Schema<'ConditionalAccessPolicy'>>
+export type NamedLocation = Narrowed<
+  Unfinished<Schema<'NamedLocation'>>,
+  { '@odata.type': string; displayName: string }
+>
+export type SignInEntry = Schema<'SignIn'>
+export type Backtest = Schema<'Backtest'>
+export type Analysis = Schema<'WhatIfAnalysisResult'>
 
 // === fleet ===
 
@@ -155,3 +176,5 @@ export type ProviderOperations = Schema<'ProviderOperations'>
 // === activity log ===
 
 export type ActivityEvent = Schema<'ActivityEvent'>
+export type ActivityLog = Schema<'ActivityLog'>
+export type EntryProof = Schema<'EntryProof'>

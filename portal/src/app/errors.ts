@@ -24,6 +24,14 @@ const byCode = messages({
     en: 'The code is not right. Wait for the next one, and check the clock of your device.',
     ja: 'コードが正しくありません。次のコードを待ち、端末の時計も確認してください。',
   },
+  DeviceCodeNotFound: {
+    en: 'Nobody waits for this code. It may have expired: start the sign-in again.',
+    ja: 'このコードを待っているものはありません。期限切れの可能性があります。サインインをやり直してください。',
+  },
+  InvalidAuthorizationRequest: {
+    en: 'This sign-in cannot go on. Start it again from the program.',
+    ja: 'このサインインは続行できません。プログラムからやり直してください。',
+  },
   WeakPassword: { en: 'This password is too weak.', ja: 'このパスワードは弱すぎます。' },
   FreshSignInRequired: {
     en: 'Sign in again first: this needs a sign-in younger than 10 minutes.',

@@ -6,6 +6,7 @@ import {
   ScrollText,
   Server,
   Shield,
+  ShieldCheck,
   Ticket,
   UserCog,
   Users,
@@ -23,6 +24,7 @@ export const navText = messages({
   rbac: { en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
   people: { en: 'People and groups', ja: 'ユーザーとグループ' },
   servicePrincipals: { en: 'Service principals', ja: 'サービス プリンシパル' },
+  conditionalAccess: { en: 'Conditional access', ja: '条件付きアクセス' },
   record: { en: 'Record', ja: '記録' },
   audit: { en: 'Activity log', ja: 'アクティビティ ログ' },
   sessions: { en: 'My sign-ins', ja: '自分のサインイン' },
@@ -36,6 +38,7 @@ export type NavPath =
   | '/rbac'
   | '/people'
   | '/service-principals'
+  | '/conditional-access'
   | '/audit'
   | '/sessions'
 export type NavItem = {
@@ -108,6 +111,13 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
         text: 'servicePrincipals',
         icon: MonitorCog,
         aliases: 'service principal app spn さーびす saabisu アプリ secret',
+      },
+      {
+        to: '/conditional-access',
+        key: 'c',
+        text: 'conditionalAccess',
+        icon: ShieldCheck,
+        aliases: 'conditional access policy mfa じょうけんつき joukentsuki ぽりしー porishii 多要素',
       },
     ],
   },

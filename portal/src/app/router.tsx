@@ -10,6 +10,7 @@ import {
 import type { QueryClient } from '@tanstack/react-query'
 import { authQueries } from '../api/queries/auth.ts'
 import { ApiError } from '../api/errors.ts'
+import type { Session } from '../api/types.ts'
 import { LocaleBoundary } from './LocaleBoundary.tsx'
 import { PageError } from './PageError.tsx'
 import { NotFound } from './NotFound.tsx'
@@ -40,18 +41,40 @@ const setup = createRoute({
   component: lazyRouteComponent(() => import('../features/signin/SetupPage.tsx')),
 })
 
+const authorize = createRoute({
+  getParentRoute: () => root,
+  path: '/authorize',
+  component: lazyRouteComponent(() => import('../features/signin/AuthorizePage.tsx')),
+})
+
+const devicelogin = createRoute({
+  getParentRoute: () => root,
+  path: '/devicelogin',
+  component: lazyRouteComponent(() => import('../features/signin/DeviceLoginPage.tsx')),
+})
+
+const stepUp = createRoute({
+  getParentRoute: () => root,
+  path: '/step-up',
+  validateSearch: params({ return: text }),
+  component: lazyRouteComponent(() => import('../features/signin/StepUpPage.tsx')),
+})
+
 const shell = createRoute({
   getParentRoute: () => root,
   id: 'shell',
   validateSearch: params({ sub: text, rg: text }),
   search: { middlewares: [retainSearchParams(['sub', 'rg'])] },
   beforeLoad: async ({ context, location }) => {
+    const search = location.href === '/' ? {} : { return: location.href }
+    let session: Session
     try {
-      await context.queryClient.ensureQueryData(authQueries.session())
+      session = await context.queryClient.ensureQueryData(authQueries.session())
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 401) throw error
-      throw redirect({ to: '/signin', search: location.href === '/' ? {} : { return: location.href } })
+      throw redirect({ to: '/signin', search })
     }
+    if (session.missing) throw redirect({ to: '/step-up', search })
   },
   component: Shell,
 })
@@ -102,6 +125,13 @@ const servicePrincipals = createRoute({
   component: lazyRouteComponent(() => import('../features/serviceprincipals/ServicePrincipalsPage.tsx')),
 })
 
+const conditionalAccess = createRoute({
+  getParentRoute: () => shell,
+  path: '/conditional-access',
+  validateSearch: params({ tab: text }),
+  component: lazyRouteComponent(() => import('../features/conditionalaccess/ConditionalAccessPage.tsx')),
+})
+
 const sessions = createRoute({
   getParentRoute: () => shell,
   path: '/sessions',
@@ -127,6 +157,9 @@ export const router = createRouter({
   routeTree: root.addChildren([
     signin,
     setup,
+    authorize,
+    devicelogin,
+    stepUp,
     shell.addChildren([
       overview,
       machines,
@@ -135,6 +168,7 @@ export const router = createRouter({
       rbac,
       people,
       servicePrincipals,
+      conditionalAccess,
       sessions,
       audit,
       resource,

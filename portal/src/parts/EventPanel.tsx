@@ -6,6 +6,7 @@ import { CodeBlock } from '../ui/CodeBlock.tsx'
 import { PropertyList } from '../ui/PropertyList.tsx'
 import { SidePanel } from '../ui/SidePanel.tsx'
 import { eventStatusText } from './ActivityTable.tsx'
+import { EntryProof } from './EntryProof.tsx'
 import { operationText } from './operationText.ts'
 import { ResourceLink } from './ResourceLink.tsx'
 import { useCallerName } from './useCallerName.ts'
@@ -22,7 +23,7 @@ const m = messages({
   correlation: { en: 'Correlation id', ja: '関連付け ID' },
   sequence: { en: 'Sequence', ja: '連番' },
   hash: { en: 'Hash', ja: 'ハッシュ' },
-  hashWhy: { en: 'Each entry seals the one before it.', ja: '各エントリは 1 つ前のエントリを封印します。' },
+  proof: { en: 'Proof', ja: '証明' },
   json: { en: 'JSON', ja: 'JSON' },
   copy: { en: 'Copy', ja: 'コピー' },
 })
@@ -65,16 +66,12 @@ export function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: 
             ...optional(m.role, authorization?.role),
             ...optional(m.correlation, event.correlationId),
             ...optional(m.sequence, properties?.sequence),
-            ...(properties?.hash
-              ? ([
-                  [
-                    m.hash,
-                    <>
-                      {mono(properties.hash)}
-                      <span className="block text-xs text-ink-3">{m.hashWhy}</span>
-                    </>,
-                  ],
-                ] satisfies [string, React.ReactNode][])
+            ...optional(m.hash, properties?.hash),
+            ...(properties?.sequence
+              ? ([[m.proof, <EntryProof key="proof" event={event} sequence={properties.sequence} />]] satisfies [
+                  string,
+                  React.ReactNode,
+                ][])
               : []),
           ]}
         />

@@ -17,6 +17,7 @@ const nouns = messages({
   'microsoft.resources/resourcegroups': { en: 'resource group', ja: 'リソース グループ' },
   'sekisho.identity/people/sessions': { en: 'session', ja: 'セッション' },
   'sekisho.identity/people/credentials': { en: 'credential', ja: '資格情報' },
+  'sekisho.identity/grants': { en: 'access of a program', ja: 'プログラムのアクセス' },
   'sekisho.identity/people': { en: 'person', ja: 'ユーザー' },
   'sekisho.identity/serviceprincipals': { en: 'service principal', ja: 'サービス プリンシパル' },
   'microsoft.authorization/principals': { en: 'directory object', ja: 'ディレクトリ オブジェクト' },
@@ -34,11 +35,19 @@ const nouns = messages({
 const whole = messages({
   'sekisho.identity/people/signin/action': { en: 'Sign in', ja: 'サインイン' },
   'sekisho.identity/serviceprincipals/signin/action': { en: 'Sign in (program)', ja: 'サインイン (プログラム)' },
+  'sekisho.identity/grants/reuse': {
+    en: 'A sign-in was used twice: access of a program ended',
+    ja: 'サインイン情報が 2 回使用されたため、プログラムのアクセスを終了',
+  },
+  'sekisho.identity/devicecodes/answer/action': { en: 'Answer a device code', ja: 'デバイス コードへの応答' },
+  'sekisho.identity/keys/rotate/action': { en: 'Replace a key', ja: 'キーの交換' },
   'sekisho.identity/people/signout/action': { en: 'Sign out', ja: 'サインアウト' },
   'sekisho.identity/people/firstrun/action': { en: 'First run', ja: '初回セットアップ' },
   'sekisho.identity/people/enrol/action': { en: 'Set up a sign-in', ja: 'サインイン方法の設定' },
   'sekisho.identity/people/setuplink/action': { en: 'Make a sign-in link', ja: 'サインイン用リンクの作成' },
   'sekisho.fleet/machines/join/action': { en: 'Join a machine', ja: 'マシンの参加' },
+  'sekisho.fleet/machines/desired/write': { en: 'Decide the rules of a machine', ja: 'マシンの規則の決定' },
+  'sekisho.audit/logs/restore/action': { en: 'Restore a backup', ja: 'バックアップの復元' },
   'microsoft.network/networkinterfaces/effectivenetworksecuritygroups/action': {
     en: 'Read effective security rules',
     ja: '有効なセキュリティ規則の表示',

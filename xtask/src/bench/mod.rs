@@ -8,6 +8,7 @@ mod agent;
 mod agents;
 mod api;
 mod figure;
+mod log;
 mod peers;
 mod process;
 mod rule;
@@ -27,9 +28,9 @@ use figure::{Figure, Measured, table};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The area.
-    #[arg(default_value = "foundation", value_parser = ["foundation"])]
+    #[arg(default_value = "foundation", value_parser = ["foundation", "identity"])]
     area: String,
-    /// Only groups of figures whose names contain this: access, api, agents, agent, server, rule.
+    /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log.
     #[arg(long)]
     only: Option<String>,
     /// Also prints the table of docs/reference/benchmarks.md at the end.
@@ -69,6 +70,8 @@ pub(crate) struct Sizes {
     pub(crate) changes: usize,
     /// Runs of `az`.
     pub(crate) az: usize,
+    /// Entries of the log.
+    pub(crate) entries: usize,
 }
 
 const FULL: Sizes = Sizes {
@@ -85,6 +88,7 @@ const FULL: Sizes = Sizes {
     watched: Duration::from_secs(120),
     changes: 100,
     az: 5,
+    entries: 50_000,
 };
 
 const SMOKE: Sizes = Sizes {
@@ -101,6 +105,7 @@ const SMOKE: Sizes = Sizes {
     watched: Duration::from_secs(1),
     changes: 3,
     az: 0,
+    entries: 500,
 };
 
 /// Everything a group needs to know.
@@ -141,6 +146,8 @@ const FOUNDATION: [Group; 6] = [
     Group { name: "rule", figures: rule::figures, measure: rule::measure },
 ];
 
+const IDENTITY: [Group; 1] = [Group { name: "log", figures: log::figures, measure: log::measure }];
+
 /// Measures and prints. Whether figures hold does not change how this ends: it reports.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.smoke {
@@ -152,7 +159,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         if options.smoke { (SMOKE, crate::debug_dir()) } else { (FULL, crate::release(&PROGRAMS)?) };
     let bench = Bench { sizes, smoke: options.smoke, programs };
     let mut lines = Vec::new();
-    for group in &FOUNDATION {
+    let groups: &[Group] = if options.area == "identity" { &IDENTITY } else { &FOUNDATION };
+    for group in groups {
         if options.only.as_ref().is_some_and(|only| *only != group.name) {
             continue;
         }

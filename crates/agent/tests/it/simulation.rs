@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sekisho_agent::outbox::Outbox;
 use sekisho_agent::spool::Spool;
-use sekisho_link::message::{StreamState, ToAgent, ToServer};
+use sekisho_link::message::{Remembered, StreamState, ToAgent, ToServer};
 use sekisho_link::stream::{Batch, Cursors, Entry, Epoch, Stream, Verdict, judge};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -176,7 +176,11 @@ async fn converse(
         let last = database.streams.get(&(name.clone(), s)).map(|(c, _)| c.by_epoch()).unwrap_or_default();
         (s, StreamState { last, credit: credit(s) })
     });
-    send(&mut stream, &ToAgent::Welcome { facts_hash: None, streams: streams.into(), now: None }).await?;
+    send(
+        &mut stream,
+        &ToAgent::Welcome { facts_hash: None, streams: streams.into(), now: None, log_key: None },
+    )
+    .await?;
     loop {
         let ToServer::Events(batch) = frames.next(&mut stream).await? else { return Ok(()) };
         let (of, epoch) = (batch.stream, batch.epoch);
@@ -251,6 +255,7 @@ async fn talk(machine: &Arc<Mutex<Machine>>, boxes: &mut [Outbox], dice: &Dice) 
         report: None,
         facts_hash: None,
         lineage: Default::default(),
+        log: Remembered::default(),
     };
     send(&mut stream, &hello).await?;
     let mut frames = Frames::default();

@@ -1,7 +1,5 @@
 //! A machine that is copied with its key.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{AGENT, SOON, World, unable};
@@ -13,7 +11,7 @@ fn a_copied_machine_and_its_original_are_kept_out_until_one_of_them_is_given_a_n
     }
     let mut world = World::new("fdk");
     world.deny_db();
-    world.becomes("before", false, Duration::from_secs(1));
+    world.becomes("before", false, SOON);
     world.state_becomes("db", "applied");
     // A restart, a reconnect after the server's restart: one machine.
     world.site.kill_agent("db").unwrap();

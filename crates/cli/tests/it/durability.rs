@@ -69,7 +69,7 @@ fn two_hundred_kills_at_random_moments_under_load_lose_nothing_on_this_database(
     }
     let acknowledged = acknowledged.into_inner().unwrap();
     assert!(acknowledged.len() > ROUNDS as usize, "{} writes are no load", acknowledged.len());
-    let verified: Value = serde_json::from_str(&here.sekisho(&["audit-verify"])).unwrap();
+    let verified: Value = serde_json::from_str(&here.sekisho(&["audit", "verify"])).unwrap();
     assert!(verified["entries"].as_u64().unwrap() >= acknowledged.len() as u64);
     owner.read(acknowledged.last().unwrap()).unwrap();
 }
@@ -147,7 +147,7 @@ fn a_full_disk_is_a_clear_error_and_writes_go_on_when_there_is_room_again() {
     owner.write("after").unwrap();
     owner.read("after").unwrap();
     owner.read(&format!("full-{n}")).expect_err("what was refused is not there");
-    here.sekisho(&["audit-verify"]);
+    here.sekisho(&["audit", "verify"]);
 }
 
 /// Writes until nothing more fits.
@@ -219,7 +219,7 @@ fn a_clock_that_jumps_a_day_either_way_costs_no_write_and_no_entry_on_this_datab
     for name in ["today", "tomorrow", "yesterday", "today-again"] {
         owner.read(name).unwrap();
     }
-    here.sekisho(&["audit-verify"]);
+    here.sekisho(&["audit", "verify"]);
     here.kill();
     here.start();
     owner.write("after-a-restart").unwrap();
@@ -275,7 +275,7 @@ fn a_backup_taken_under_load_restores_to_either_database_as_the_same_installatio
         back.sign_in().unwrap();
         back.read("before").unwrap();
         back.write("after").unwrap();
-        there.sekisho(&["audit-verify"]);
+        there.sekisho(&["audit", "verify"]);
     }
 }
 
@@ -300,7 +300,7 @@ fn an_installation_moves_from_sqlite_to_postgresql_by_one_command() {
     here.start();
     owner.read("moved").unwrap();
     owner.write("more").unwrap();
-    here.sekisho(&["audit-verify"]);
+    here.sekisho(&["audit", "verify"]);
     assert!(here.sekisho(&["db", "migrate", "--check"]).contains("schema"));
 }
 

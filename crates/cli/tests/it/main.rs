@@ -9,6 +9,7 @@ mod durability;
 mod installation;
 mod operations;
 mod reference;
+mod witnesses;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -256,7 +257,7 @@ fn an_agent_whose_program_is_replaced_under_it_still_enforces_changes() {
     std::fs::write(&upgraded, "#!/bin/false\n").unwrap();
     std::fs::rename(&upgraded, copies.path().join("sekisho-agent")).unwrap();
     world.deny_db();
-    world.becomes("after the upgrade", false, Duration::from_secs(1));
+    world.becomes("after the upgrade", false, SOON);
 }
 
 #[test]
@@ -266,7 +267,7 @@ fn an_offline_agent_keeps_enforcing_and_catches_up_when_it_is_back() {
     }
     let mut world = World::new("fdb");
     world.deny_db();
-    world.becomes("before", false, Duration::from_secs(1));
+    world.becomes("before", false, SOON);
     world.site.kill_agent("db").unwrap();
     world.remove("deny-db");
     assert!(!world.passes("web", "db", 5432), "the rules stay in force without their agent");
@@ -292,7 +293,7 @@ fn a_rule_set_that_cuts_the_agent_off_takes_itself_back_and_says_so() {
     world.state_becomes("db", "applied");
     // What came back is what the next generation wants: nothing is loaded, and nobody is blamed.
     world.deny_db();
-    world.becomes("after a later rule", false, Duration::from_secs(1));
+    world.becomes("after a later rule", false, SOON);
     let log = std::fs::read_to_string(world.dir.path().join("agent-db.log")).unwrap();
     assert!(log.contains("a generation ended") && !log.contains("were repaired"), "{log}");
 }
@@ -304,7 +305,7 @@ fn a_foreign_flush_is_repaired_within_a_second_and_reported() {
     }
     let mut world = World::new("fdd");
     world.deny_db();
-    world.becomes("before", false, Duration::from_secs(1));
+    world.becomes("before", false, SOON);
     world.state_becomes("db", "applied");
     world.nft("db", &["flush", "ruleset"]);
     let repaired = world.becomes("after the flush", false, Duration::from_secs(1));
@@ -332,7 +333,7 @@ fn what_a_machine_tells_of_its_life_is_in_its_history_once_whoever_dies() {
     // Without a server the machine repairs, dies and lives again; it tells so afterwards.
     world.site.kill_server();
     world.nft("db", &["flush", "ruleset"]);
-    world.becomes("after the flush", false, Duration::from_secs(1));
+    world.becomes("after the flush", false, SOON);
     world.site.kill_agent("db").unwrap();
     world.site.start_agent("db", AGENT, &[]).unwrap();
     world.site.start_server().unwrap();
@@ -352,7 +353,7 @@ fn an_agent_killed_at_any_step_of_a_change_never_opens_what_is_closed_and_conver
     }
     let mut world = World::new("fde");
     world.deny_db();
-    world.becomes("before", false, Duration::from_secs(1));
+    world.becomes("before", false, SOON);
     world.state_becomes("db", "applied");
     for (round, step) in
         ["armed", "journal", "loaded", "confirmed", "released", "kept", "cleared"].iter().enumerate()
@@ -410,7 +411,7 @@ fn a_killed_server_loses_nothing_it_acknowledged_and_machines_converge_when_it_i
     world.deny_db();
     world.becomes("after the kills", false, SOON);
     world.state_becomes("db", "applied");
-    let checked = world.site.admin(&["audit-verify"]).unwrap();
+    let checked = world.site.admin(&["audit", "verify"]).unwrap();
     assert!(checked["entries"].as_u64().unwrap() > 5, "{checked}");
 }
 

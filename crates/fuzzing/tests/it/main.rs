@@ -129,6 +129,7 @@ macro_rules! holds {
 }
 
 holds! {
+    nothing_signs_in_that_nobody_signed: "assertion", 4000;
     a_configuration_means_the_same_after_it_was_shown: "configuration", 2000;
     a_filter_means_the_same_after_it_was_printed: "filter", 4000;
     a_frame_means_the_same_after_it_was_sent_on: "frame", 4000;

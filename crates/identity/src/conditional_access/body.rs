@@ -135,6 +135,7 @@ pub struct Users {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[schemars(rename = "ConditionalAccessClientApplications")]
+#[expect(clippy::manual_non_exhaustive, reason = "the private field is one that must be empty")]
 pub struct ClientApplications {
     /// Object ids, or `ServicePrincipalsInMyTenant`.
     #[serde(deserialize_with = "list")]

@@ -22,11 +22,11 @@ pub mod application {
     /// Sessions on machines through the bastion.
     pub const BASTION: Uuid = Uuid::from_u128(0x79d7fb34_4bef_4417_8184_ff713af7a679);
     /// What machines themselves ask.
-    pub const AGENTS: Uuid = Uuid::from_u128(0x5e6b1c0e_0001_4000_8000_7365_6b69_7368);
+    pub const AGENTS: Uuid = Uuid::from_u128(0x5e6b1c0e_0001_4000_8000_73656b697368);
 }
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Subject {
     /// A person.
@@ -127,7 +127,7 @@ pub enum Flow {
 }
 
 /// What is known of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Signals {
     /// Who asks.

@@ -108,6 +108,64 @@ impl OAuthError {
         error
     }
 
+    /// The redirect URI is not one of the person's own machine.
+    pub fn foreign_redirect(uri: &str) -> OAuthError {
+        let shown: String = uri.chars().take(200).collect();
+        let text = format!(
+            "The redirect URI '{shown}' specified in the request is not a loopback address, such as \
+             http://localhost:8400. Public clients are sent back to no other."
+        );
+        OAuthError::new(400, "invalid_request", 50011, text)
+    }
+
+    /// A public client did not use PKCE.
+    pub fn pkce_missing() -> OAuthError {
+        let text = "Proof Key for Code Exchange (code_challenge with S256, code_verifier) is required for public clients.";
+        OAuthError::new(400, "invalid_request", 9_002_325, text)
+    }
+
+    /// A code or refresh token is not, or no longer, good. `number` tells why.
+    pub fn invalid_grant(number: u32, text: &str) -> OAuthError {
+        OAuthError::new(400, "invalid_grant", number, text)
+    }
+
+    /// The person has not answered yet (RFC 8628 §3.5).
+    pub fn authorization_pending() -> OAuthError {
+        let text = "OAuth 2.0 device flow error. Authorization is pending. Continue polling.";
+        OAuthError::new(400, "authorization_pending", 70016, text)
+    }
+
+    /// The client asks too often (RFC 8628 §3.5).
+    pub fn slow_down() -> OAuthError {
+        OAuthError::new(
+            400,
+            "slow_down",
+            70016,
+            "Too many requests. Poll five seconds less often from now on.",
+        )
+    }
+
+    /// The person's time is over (RFC 8628 §3.5).
+    pub fn expired_token() -> OAuthError {
+        OAuthError::new(400, "expired_token", 70020, "The code has expired. Start the sign-in again.")
+    }
+
+    /// The person said no.
+    pub fn authorization_declined() -> OAuthError {
+        OAuthError::new(400, "authorization_declined", 65004, "The sign-in was declined in the portal.")
+    }
+
+    /// Too many sign-ins wait for their persons.
+    pub fn too_many_waiting() -> OAuthError {
+        let text = "Too many sign-ins wait for an answer. Try again in a few minutes.";
+        OAuthError::new(429, "temporarily_unavailable", 90055, text)
+    }
+
+    /// A client assertion or federated token is not taken. `number` tells why.
+    pub fn invalid_assertion(number: u32, text: impl Into<String>) -> OAuthError {
+        OAuthError::new(401, "invalid_client", number, text)
+    }
+
     /// Too many failed sign-ins from there or for that name.
     pub fn locked() -> OAuthError {
         let text = "The account is locked because of too many failed sign-ins. Try again later.";

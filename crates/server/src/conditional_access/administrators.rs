@@ -3,7 +3,7 @@
 use sekisho_arm::traits::{read_document, read_documents};
 use sekisho_arm::{ArmError, PrincipalKind, Read, Scope};
 use sekisho_identity::Person;
-use sekisho_identity::conditional_access::lockout::{self, Administrator};
+use sekisho_identity::conditional_access::lockout::{self, Administrator, Stopped};
 use sekisho_identity::conditional_access::{ClientApp, Flow, RiskLevel, Signals, application};
 use sekisho_identity::passkey::StoredPasskey;
 use sekisho_identity::recovery::RecoveryCodes;
@@ -69,21 +69,31 @@ async fn administrators(
     Ok(all)
 }
 
-/// Refuses a rulebook that would stop everybody who could change it back.
+/// Everybody who is stopped, when nobody gets in.
+async fn all_stopped(
+    app: &App,
+    read: &mut (dyn Read + '_),
+    book: &Rulebook,
+) -> Result<Option<Vec<Stopped>>, ArmError> {
+    let all = administrators(read, &app.access.snapshot(), book).await?;
+    let now = read.now();
+    Ok(lockout::leaves_somebody(&book.policies, &book.locations, &book.strengths, &all, now).err())
+}
+
+/// Refuses a change by which nobody gets in any more who could change it back. Where nobody did before, as where only
+/// programs administer, it is no worse than that.
 ///
 /// # Errors
 /// 409 `PolicyLocksEveryoneOut`, with what stops whom.
 pub(super) async fn still_get_in(
     app: &App,
     read: &mut (dyn Read + '_),
-    book: &Rulebook,
+    (before, book): (&Rulebook, &Rulebook),
 ) -> Result<(), ArmError> {
-    let all = administrators(read, &app.access.snapshot(), book).await?;
-    let now = read.now();
-    let Err(stopped) = lockout::leaves_somebody(&book.policies, &book.locations, &book.strengths, &all, now)
-    else {
+    let Some(stopped) = all_stopped(app, read, book).await? else { return Ok(()) };
+    if all_stopped(app, read, before).await?.is_some() {
         return Ok(());
-    };
+    }
     let told: Vec<Value> = stopped
         .iter()
         .map(|s| {
@@ -111,7 +121,7 @@ pub(super) async fn still_get_in(
         .collect();
     let text = format!(
         "This would lock every administrator out: {}. Exclude somebody, or have them register what is asked for first.",
-        if each.is_empty() { "there is none".to_owned() } else { each.join("; ") }
+        each.join("; ")
     );
     let mut error = ArmError::new(409, "PolicyLocksEveryoneOut", text);
     error.additional_info.push(("LockedOut".to_owned(), Value::Array(told)));

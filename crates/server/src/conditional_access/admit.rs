@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use sekisho_arm::{ArmError, PrincipalKind};
 use sekisho_identity::conditional_access::{
-    Demand, Evaluation, Limits, Platform, RiskLevel, Signals, Subject, Verdict,
+    Demand, Evaluation, Limits, Platform, PolicyResult, RiskLevel, Signals, Subject, Verdict,
 };
 use sekisho_rbac::{PrincipalId, Snapshot};
 use serde_json::json;
@@ -80,22 +80,53 @@ pub(crate) fn still_admitted(app: &App, caller: &Caller, headers: &HeaderMap) ->
     matches!(judged(app, caller, headers, Ask::Anything).0.verdict, Verdict::Granted(_))
 }
 
-/// Judges a sign-in: what may still be proved is no reason to refuse it.
+/// What the policies say of a sign-in.
+pub(crate) struct Judged {
+    evaluation: Evaluation,
+    book: Arc<Rulebook>,
+}
+
+impl Judged {
+    /// Judges a sign-in.
+    pub(crate) fn of(app: &App, caller: &Caller, headers: &HeaderMap) -> Judged {
+        let (evaluation, _, book) = judged(app, caller, headers, Ask::Anything);
+        Judged { evaluation, book }
+    }
+
+    /// What is missing; it may still be proved and is no reason to refuse the sign-in.
+    ///
+    /// # Errors
+    /// 403 `ConditionalAccessBlocked`.
+    pub(crate) fn missing(&self) -> Result<Option<Missing>, ArmError> {
+        match &self.evaluation.verdict {
+            Verdict::Granted(_) => Ok(None),
+            Verdict::Demanded(demand) => Ok(Some(Missing::of(&self.book, demand))),
+            Verdict::Blocked(by) => Err(blocked(&self.book, by)),
+        }
+    }
+
+    /// Whether it is not simply let through.
+    pub(crate) fn is_refused(&self) -> bool {
+        !matches!(self.evaluation.verdict, Verdict::Granted(_))
+    }
+
+    /// What each policy says.
+    pub(crate) fn results(&self) -> impl Iterator<Item = &PolicyResult> {
+        self.evaluation.results.iter()
+    }
+
+    /// What people call a policy.
+    pub(crate) fn name(&self, policy: Uuid) -> &str {
+        self.book.name(policy)
+    }
+}
+
+/// Refuses whoever may not read policies, and what was seen of sign-ins.
 ///
 /// # Errors
-/// 403 `ConditionalAccessBlocked`.
-pub(crate) fn at_sign_in(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-) -> (Evaluation, Result<Option<Missing>, ArmError>) {
-    let (evaluation, _, book) = judged(app, caller, headers, Ask::Anything);
-    let missing = match &evaluation.verdict {
-        Verdict::Granted(_) => Ok(None),
-        Verdict::Demanded(demand) => Ok(Some(Missing::of(&book, demand))),
-        Verdict::Blocked(by) => Err(blocked(&book, by)),
-    };
-    (evaluation, missing)
+/// 403 `Authorization_RequestDenied`.
+pub(crate) async fn may_read(app: &App, caller: &Caller) -> Result<(), ArmError> {
+    super::change::require(app, caller, super::graph::READ).await
 }
 
 /// Lets a request through, or says what is missing.

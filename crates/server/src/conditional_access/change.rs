@@ -3,16 +3,24 @@
 
 use std::net::IpAddr;
 
+use axum::response::Response;
 use futures_util::future::BoxFuture;
-use sekisho_arm::{ArmError, AuditEntry, Outcome, Scope, StoreError, Write};
+use http::{StatusCode, Uri};
+use sekisho_arm::traits::read_document;
+use sekisho_arm::{ArmError, AuditEntry, Outcome, Read, Scope, StoreError, Write};
 use sekisho_rbac::PrincipalId;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::records::{PolicyRecord, kind};
 use super::{Rulebook, administrators};
 use crate::app::App;
+use crate::arm::Undone;
 use crate::authn::Caller;
+use crate::desired::{ResourceChange, WhatIf};
+use crate::http as web;
+use crate::signin::graph;
 
 /// Within what time somebody must have proved themselves who changes policies.
 const FRESH: Duration = Duration::minutes(10);
@@ -28,6 +36,8 @@ fn entry(caller: &Caller, action: &str, what: &str, outcome: Outcome, detail: &s
         correlation_id: Uuid::new_v4().to_string(),
         authorization: None,
         http: Some(json!({ "clientIpAddress": address.to_string() })),
+        phase: None,
+        properties: None,
     }
 }
 
@@ -44,7 +54,58 @@ pub(super) async fn require(app: &App, caller: &Caller, action: &str) -> Result<
     Err(ArmError::new(403, "Authorization_RequestDenied", error.message))
 }
 
-/// Runs a change of what policies stand on. `what` names it in the log.
+/// What is changed: the document, and how it is called in the log.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    kind: &'static str,
+    key: String,
+}
+
+impl Subject {
+    /// The document of a kind by its id.
+    pub(super) fn of(kind: &'static str, id: &str) -> Subject {
+        Subject { kind, key: id.to_ascii_lowercase().chars().take(64).collect() }
+    }
+
+    fn path(&self) -> String {
+        let word = match self.kind {
+            kind::POLICY => "conditionalAccessPolicies",
+            kind::LOCATION => "namedLocations",
+            _ => "authenticationStrengthPolicies",
+        };
+        format!("/providers/Microsoft.Authorization/{word}/{}", self.key)
+    }
+
+    /// As people are shown it; null when it is not there.
+    async fn shown(&self, read: &mut (dyn Read + '_)) -> Result<Value, StoreError> {
+        let Some(document) = read.document(self.kind, &self.key).await? else { return Ok(Value::Null) };
+        if self.kind != kind::POLICY {
+            return Ok(document.body);
+        }
+        let record: Option<PolicyRecord> = read_document(read, self.kind, &self.key).await?;
+        Ok(json!(record.and_then(|r| r.shown(read.now()))))
+    }
+}
+
+/// How a change ended.
+pub(super) enum Changed<T> {
+    /// It is in force.
+    Done(T),
+    /// It was only to be measured.
+    Preview(Box<WhatIf>),
+}
+
+impl<T> Changed<T> {
+    /// The answer: of the change, or with what it would do.
+    pub(super) fn answer(self, done: impl FnOnce(T) -> Response) -> Response {
+        match self {
+            Changed::Done(out) => done(out),
+            Changed::Preview(effect) => web::json(StatusCode::OK, &effect),
+        }
+    }
+}
+
+/// Runs a change of what policies stand on; with `whatIf=true` in the query it is measured and undone.
 ///
 /// # Errors
 /// Those of the right and of `work`; 403 `FreshSignInRequired`; 409 `PolicyLocksEveryoneOut`.
@@ -52,9 +113,9 @@ pub(super) async fn change<T, F>(
     app: &std::sync::Arc<App>,
     caller: &Caller,
     action: &'static str,
-    what: &str,
+    (subject, uri): (Subject, &Uri),
     work: F,
-) -> Result<T, ArmError>
+) -> Result<Changed<T>, ArmError>
 where
     T: Send + 'static,
     F: for<'t> FnOnce(&'t mut dyn Write) -> BoxFuture<'t, Result<T, ArmError>> + Send + 'static,
@@ -68,19 +129,32 @@ where
     }
     // The proof asks how administrators come: what was seen lately is part of that.
     super::seen::flush(app).await?;
-    let (owner, entry) = (app.clone(), entry(caller, action, what, Outcome::Succeeded, "OK"));
-    let out = app
+    let (owner, entry) = (app.clone(), entry(caller, action, &subject.path(), Outcome::Succeeded, "OK"));
+    let what_if = graph::asks_what_if(uri);
+    let done = app
         .store
-        .write::<T, ArmError, _>(move |tx| {
+        .write::<T, Undone, _>(move |tx| {
             Box::pin(async move {
+                let (before, old) = (subject.shown(tx.as_read()).await?, Rulebook::read(tx.as_read()).await?);
                 let out = work(tx).await?;
-                let book = Rulebook::read(tx.as_read()).await?;
-                administrators::still_get_in(&owner, tx.as_read(), &book).await?;
+                let new = Rulebook::read(tx.as_read()).await?;
+                administrators::still_get_in(&owner, tx.as_read(), (&old, &new)).await?;
+                if what_if {
+                    let after = subject.shown(tx.as_read()).await?;
+                    let changes = vec![ResourceChange::between(subject.path(), before, after)];
+                    return Err(Undone::Preview(WhatIf { changes, machines: Vec::new(), other_machines: 0 }));
+                }
                 tx.audit(entry).await?;
                 Ok(out)
             })
         })
-        .await?;
-    app.conditional_access.refresh(&app.store).await?;
-    Ok(out)
+        .await;
+    match done {
+        Ok(out) => {
+            app.conditional_access.refresh(&app.store).await?;
+            Ok(Changed::Done(out))
+        }
+        Err(Undone::Preview(effect)) => Ok(Changed::Preview(Box::new(effect))),
+        Err(Undone::Error(error)) => Err(error),
+    }
 }

@@ -74,6 +74,8 @@ fn entry(verb: &str, person: &Person, caller: CallerRef) -> AuditEntry {
         correlation_id: Uuid::new_v4().to_string(),
         authorization: None,
         http: None,
+        phase: None,
+        properties: None,
     }
 }
 

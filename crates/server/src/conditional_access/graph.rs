@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_arm::{ArmError, Read};
 use sekisho_identity::conditional_access::Policy;
@@ -14,11 +14,12 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::change::{change, require};
+use super::change::{Subject, change, require};
 use super::records::{MAX_CONFIRM_MINUTES, MAX_POLICIES, Pending, PolicyRecord, kind};
 use super::{places, try_out};
 use crate::app::App;
 use crate::authn::Caller;
+use crate::desired::WhatIf;
 use crate::http as web;
 use crate::routes::{List, Operation, Routes};
 
@@ -42,20 +43,30 @@ const CONFIRM: &str = "/v1.0/identity/conditionalAccess/policies/{id}/sekisho.co
 pub(crate) fn routes() -> Routes {
     Routes::default()
         .on(Operation::get(ALL, "All policies of conditional access").answers::<List<PolicyBody>>(200), list)
-        .on(Operation::post(ALL, "Adds a policy").takes::<PolicyBody>().answers::<PolicyBody>(201), add)
-        .on(Operation::get(ONE, "A policy").answers::<PolicyBody>(200), one)
-        .on(Operation::patch(ONE, "Changes a policy").takes::<PolicyBody>().ends(204), edit)
-        .on(Operation::delete(ONE, "Removes a policy").ends(204), remove)
         .on(
-            Operation::post(
-                CONFIRM,
-                "Keeps a change that would undo itself; by somebody who has signed in since",
-            )
-            .ends(204),
+            previewed(Operation::post(ALL, "Adds a policy").takes::<PolicyBody>().answers::<PolicyBody>(201)),
+            add,
+        )
+        .on(Operation::get(ONE, "A policy").answers::<PolicyBody>(200), one)
+        .on(previewed(Operation::patch(ONE, "Changes a policy").takes::<PolicyBody>().ends(204)), edit)
+        .on(previewed(Operation::delete(ONE, "Removes a policy").ends(204)), remove)
+        .on(
+            previewed(
+                Operation::post(
+                    CONFIRM,
+                    "Keeps a change that would undo itself; by somebody who has signed in since",
+                )
+                .ends(204),
+            ),
             confirm,
         )
         .merge(places::routes())
         .merge(try_out::routes())
+}
+
+/// A write that can be tried.
+pub(super) fn previewed(operation: Operation) -> Operation {
+    operation.query("whatIf").answers::<WhatIf>(200)
 }
 
 pub(super) fn answer(result: Result<Response, ArmError>) -> Response {
@@ -107,10 +118,6 @@ pub(super) async fn understood(
     Ok(policy)
 }
 
-fn path_of(id: Uuid) -> String {
-    format!("/providers/Microsoft.Authorization/conditionalAccessPolicies/{id}")
-}
-
 async fn record(read: &mut (dyn Read + '_), id: &str) -> Result<PolicyRecord, ArmError> {
     let found: Option<PolicyRecord> = match Uuid::try_parse(id) {
         Ok(id) => read_document(read, kind::POLICY, &id.to_string()).await?,
@@ -157,9 +164,11 @@ fn wanted(value: Value) -> Result<(PolicyBody, Option<Duration>), ArmError> {
 
 async fn add(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Response {
     let run = async {
+        let uri = request.uri().clone();
         let (body, wait) = wanted(json_of(request).await?)?;
         let id = Uuid::new_v4();
-        let shown = change(&app, &caller, WRITE, &path_of(id), move |tx| {
+        let subject = Subject::of(kind::POLICY, &id.to_string());
+        let made = change(&app, &caller, WRITE, (subject, &uri), move |tx| {
             Box::pin(async move {
                 let now = tx.now();
                 understood(tx.as_read(), id, &body).await?;
@@ -173,7 +182,7 @@ async fn add(State(app): State<Arc<App>>, caller: Caller, request: Request) -> R
             })
         })
         .await?;
-        Ok(web::json(StatusCode::CREATED, &shown))
+        Ok(made.answer(|shown| web::json(StatusCode::CREATED, &shown)))
     };
     answer(run.await)
 }
@@ -197,9 +206,10 @@ async fn edit(
     request: Request,
 ) -> Response {
     let run = async {
+        let uri = request.uri().clone();
         let patch = json_of(request).await?;
-        let what = Uuid::try_parse(&id).map(path_of).map_err(|_| not_found("policy", &id))?;
-        change(&app, &caller, WRITE, &what, move |tx| {
+        let subject = Subject::of(kind::POLICY, &id);
+        let done = change(&app, &caller, WRITE, (subject, &uri), move |tx| {
             Box::pin(async move {
                 let now = tx.now();
                 let mut kept = record(tx.as_read(), &id).await?;
@@ -221,15 +231,15 @@ async fn edit(
             })
         })
         .await?;
-        Ok(no_content())
+        Ok(done.answer(|()| no_content()))
     };
     answer(run.await)
 }
 
-async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Caller) -> Response {
+async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Caller, uri: Uri) -> Response {
     let run = async {
-        let what = Uuid::try_parse(&id).map(path_of).map_err(|_| not_found("policy", &id))?;
-        change(&app, &caller, DELETE, &what, move |tx| {
+        let subject = Subject::of(kind::POLICY, &id);
+        let done = change(&app, &caller, DELETE, (subject, &uri), move |tx| {
             Box::pin(async move {
                 let kept = record(tx.as_read(), &id).await?;
                 tx.remove_document(kind::POLICY, &kept.id.to_string()).await?;
@@ -237,17 +247,17 @@ async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Cal
             })
         })
         .await?;
-        Ok(no_content())
+        Ok(done.answer(|()| no_content()))
     };
     answer(run.await)
 }
 
 /// A change proves that it locks nobody out by somebody's signing in under it.
-async fn confirm(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Caller) -> Response {
+async fn confirm(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Caller, uri: Uri) -> Response {
     let run = async {
-        let what = Uuid::try_parse(&id).map(path_of).map_err(|_| not_found("policy", &id))?;
+        let subject = Subject::of(kind::POLICY, &id);
         let session: Option<Session> = caller.session.as_deref().cloned();
-        change(&app, &caller, WRITE, &what, move |tx| {
+        let done = change(&app, &caller, WRITE, (subject, &uri), move |tx| {
             Box::pin(async move {
                 let mut kept = record(tx.as_read(), &id).await?;
                 let now: OffsetDateTime = tx.now();
@@ -256,7 +266,7 @@ async fn confirm(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Ca
                     return Err(ArmError::new(409, "NothingToConfirm", text));
                 };
                 // Signing in again makes a new session; an older one proves nothing about the change.
-                if !session.is_some_and(|s| s.created > pending.since) {
+                if session.is_none_or(|s| s.created <= pending.since) {
                     let text = "Sign in again first: only who has signed in since the change can confirm it.";
                     return Err(ArmError::new(403, "NewSignInRequired", text));
                 }
@@ -264,7 +274,7 @@ async fn confirm(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Ca
             })
         })
         .await?;
-        Ok(no_content())
+        Ok(done.answer(|()| no_content()))
     };
     answer(run.await)
 }

@@ -30,11 +30,11 @@ use uuid::Uuid;
 use crate::app::App;
 use records::{LocationRecord, PolicyRecord, StrengthRecord};
 
-pub(crate) use admit::{Ask, Missing, admit, at_sign_in, still_admitted, unmet};
+pub(crate) use admit::{Ask, Judged, Missing, admit, may_read, still_admitted, unmet};
 pub(crate) use defaults::first_policies;
 pub(crate) use graph::{rights, routes};
 pub(crate) use records::kind;
-pub(crate) use seen::{Seen, keep};
+pub(crate) use seen::{Seen, flush as keep_now, keep};
 
 /// Everything that decisions stand on.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_arm::{ArmError, Read};
 use sekisho_identity::conditional_access::strength::{BUILT_IN, MULTIFACTOR};
@@ -14,8 +14,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::change::{change, require};
-use super::graph::{DELETE, READ, WRITE, answer, bad, json_of, no_content, not_found};
+use super::change::{Subject, change, require};
+use super::graph::{DELETE, READ, WRITE, answer, bad, json_of, no_content, not_found, previewed};
 use super::records::{LocationRecord, PolicyRecord, StrengthRecord, kind};
 use crate::app::App;
 use crate::authn::Caller;
@@ -32,18 +32,22 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .on(Operation::get(LOCATIONS, "All named locations").answers::<List<LocationRecord>>(200), locations)
         .on(
-            Operation::post(LOCATIONS, "Adds a named location")
-                .takes::<LocationRecord>()
-                .answers::<LocationRecord>(201),
+            previewed(
+                Operation::post(LOCATIONS, "Adds a named location")
+                    .takes::<LocationRecord>()
+                    .answers::<LocationRecord>(201),
+            ),
             add_location,
         )
         .on(Operation::get(LOCATION, "A named location").answers::<LocationRecord>(200), location)
         .on(
-            Operation::patch(LOCATION, "Changes a named location").takes::<LocationRecord>().ends(204),
+            previewed(
+                Operation::patch(LOCATION, "Changes a named location").takes::<LocationRecord>().ends(204),
+            ),
             edit_location,
         )
         .on(
-            Operation::delete(LOCATION, "Removes a named location that no policy needs").ends(204),
+            previewed(Operation::delete(LOCATION, "Removes a named location that no policy needs").ends(204)),
             remove_location,
         )
         .on(
@@ -51,9 +55,11 @@ pub(super) fn routes() -> Routes {
             strengths,
         )
         .on(
-            Operation::post(STRENGTHS, "Adds a strength of authentication")
-                .takes::<StrengthRecord>()
-                .answers::<StrengthRecord>(201),
+            previewed(
+                Operation::post(STRENGTHS, "Adds a strength of authentication")
+                    .takes::<StrengthRecord>()
+                    .answers::<StrengthRecord>(201),
+            ),
             add_strength,
         )
         .on(Operation::get(STRENGTH, "A strength of authentication").answers::<StrengthRecord>(200), strength)
@@ -62,10 +68,6 @@ pub(super) fn routes() -> Routes {
                 .ends(204),
             remove_strength,
         )
-}
-
-fn path_of(what: &str, id: &str) -> String {
-    format!("/providers/Microsoft.Authorization/{what}/{}", id.chars().take(64).collect::<String>())
 }
 
 /// The names of the policies that refer to something.
@@ -117,14 +119,15 @@ async fn location(State(app): State<Arc<App>>, Path(id): Path<String>, caller: C
 
 async fn add_location(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Response {
     let run = async {
+        let uri = request.uri().clone();
         let mut record: LocationRecord = sekisho_arm::resource::typed(&json_of(request).await?, "")?;
         let id = Uuid::new_v4().to_string();
         let now = timestamp(OffsetDateTime::now_utc());
         record.id.clone_from(&id);
         (record.created_date_time, record.modified_date_time) = (Some(now.clone()), Some(now));
         record.compile().map_err(bad)?;
-        let what = path_of("namedLocations", &id);
-        let shown = change(&app, &caller, WRITE, &what, move |tx| {
+        let subject = Subject::of(kind::LOCATION, &id);
+        let made = change(&app, &caller, WRITE, (subject, &uri), move |tx| {
             Box::pin(async move {
                 if tx.as_read().documents(kind::LOCATION).await?.len() >= MAX_LOCATIONS {
                     return Err(bad(format!("There are {MAX_LOCATIONS} named locations already.")));
@@ -134,7 +137,7 @@ async fn add_location(State(app): State<Arc<App>>, caller: Caller, request: Requ
             })
         })
         .await?;
-        Ok(web::json(StatusCode::CREATED, &shown))
+        Ok(made.answer(|shown| web::json(StatusCode::CREATED, &shown)))
     };
     answer(run.await)
 }
@@ -146,9 +149,10 @@ async fn edit_location(
     request: Request,
 ) -> Response {
     let run = async {
+        let uri = request.uri().clone();
         let patch = json_of(request).await?;
-        let what = path_of("namedLocations", &id);
-        change(&app, &caller, WRITE, &what, move |tx| {
+        let subject = Subject::of(kind::LOCATION, &id);
+        let done = change(&app, &caller, WRITE, (subject, &uri), move |tx| {
             Box::pin(async move {
                 let key = id.to_ascii_lowercase();
                 let found: Option<LocationRecord> = read_document(tx.as_read(), kind::LOCATION, &key).await?;
@@ -165,15 +169,20 @@ async fn edit_location(
             })
         })
         .await?;
-        Ok(no_content())
+        Ok(done.answer(|()| no_content()))
     };
     answer(run.await)
 }
 
-async fn remove_location(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Caller) -> Response {
+async fn remove_location(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    caller: Caller,
+    uri: Uri,
+) -> Response {
     let run = async {
-        let what = path_of("namedLocations", &id);
-        change(&app, &caller, DELETE, &what, move |tx| {
+        let subject = Subject::of(kind::LOCATION, &id);
+        let done = change(&app, &caller, DELETE, (subject, &uri), move |tx| {
             Box::pin(async move {
                 let key = id.to_ascii_lowercase();
                 let names =
@@ -186,7 +195,7 @@ async fn remove_location(State(app): State<Arc<App>>, Path(id): Path<String>, ca
             })
         })
         .await?;
-        Ok(no_content())
+        Ok(done.answer(|()| no_content()))
     };
     answer(run.await)
 }
@@ -236,6 +245,7 @@ fn satisfies_mfa(combinations: &[Combination]) -> bool {
 
 async fn add_strength(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Response {
     let run = async {
+        let uri = request.uri().clone();
         let mut record: StrengthRecord = sekisho_arm::resource::typed(&json_of(request).await?, "")?;
         let id = Uuid::new_v4().to_string();
         let now = timestamp(OffsetDateTime::now_utc());
@@ -245,23 +255,28 @@ async fn add_strength(State(app): State<Arc<App>>, caller: Caller, request: Requ
         let satisfied = if satisfies_mfa(&combinations) { "mfa" } else { "none" };
         satisfied.clone_into(&mut record.requirements_satisfied);
         (record.created_date_time, record.modified_date_time) = (Some(now.clone()), Some(now));
-        let what = path_of("authenticationStrengthPolicies", &id);
-        let shown = change(&app, &caller, WRITE, &what, move |tx| {
+        let subject = Subject::of(kind::STRENGTH, &id);
+        let made = change(&app, &caller, WRITE, (subject, &uri), move |tx| {
             Box::pin(async move {
                 write_document(tx, kind::STRENGTH, &id, &record).await?;
                 Ok(record)
             })
         })
         .await?;
-        Ok(web::json(StatusCode::CREATED, &shown))
+        Ok(made.answer(|shown| web::json(StatusCode::CREATED, &shown)))
     };
     answer(run.await)
 }
 
-async fn remove_strength(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Caller) -> Response {
+async fn remove_strength(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    caller: Caller,
+    uri: Uri,
+) -> Response {
     let run = async {
-        let what = path_of("authenticationStrengthPolicies", &id);
-        change(&app, &caller, DELETE, &what, move |tx| {
+        let subject = Subject::of(kind::STRENGTH, &id);
+        let done = change(&app, &caller, DELETE, (subject, &uri), move |tx| {
             Box::pin(async move {
                 let key = id.to_ascii_lowercase();
                 if BUILT_IN.iter().any(|(id, ..)| id.to_string() == key) {
@@ -277,7 +292,7 @@ async fn remove_strength(State(app): State<Arc<App>>, Path(id): Path<String>, ca
             })
         })
         .await?;
-        Ok(no_content())
+        Ok(done.answer(|()| no_content()))
     };
     answer(run.await)
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{PrincipalKind, Read as _, StoreError};
-use sekisho_identity::conditional_access::Signals;
+use sekisho_identity::conditional_access::{Signals, Subject};
 use sekisho_identity::session::Proof;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -53,25 +53,47 @@ pub(super) struct Record {
     pub(super) requests: u64,
 }
 
+/// What makes requests one kind.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    day: Date,
+    /// The session, or what a client was let in with.
+    origin: Option<Uuid>,
+    /// Proving something anew makes another kind.
+    proved: Option<OffsetDateTime>,
+    signals: Signals,
+}
+
+impl Kind {
+    /// The key of its record.
+    fn key(&self, principal: Uuid) -> Option<String> {
+        let proved = self.proved.map(OffsetDateTime::unix_timestamp_nanos);
+        let bytes = serde_json::to_vec(&(self.origin, proved.map(|n| n.to_string()), &self.signals)).ok()?;
+        let mark = Uuid::from_slice(&digest(&SHA256, &bytes).as_ref()[..16]).ok()?;
+        Some(format!("{}/{principal}/{mark}", self.day))
+    }
+}
+
 /// What waits to be kept.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Mutex<HashMap<String, Record>>);
+pub(crate) struct Seen(Mutex<HashMap<Kind, Record>>);
 
 impl Seen {
     /// Notes a request.
     pub(super) fn note(&self, caller: &Caller, mut signals: Signals, now: OffsetDateTime) {
-        if let sekisho_identity::conditional_access::Subject::Person { groups, roles, .. } =
-            &mut signals.subject
-        {
+        if let Subject::Person { groups, roles, .. } = &mut signals.subject {
             groups.clear();
             roles.clear();
         }
-        let origin = (&signals, &caller.proofs, caller.session.as_ref().map(|s| s.id));
-        let Ok(bytes) = serde_json::to_vec(&origin) else { return };
-        let mark = Uuid::from_slice(&digest(&SHA256, &bytes).as_ref()[..16]).unwrap_or_default();
-        let key = format!("{}/{}/{mark}", now.date(), caller.principal);
+        let session = caller.session.as_ref().map(|s| s.id);
+        let kind = Kind {
+            day: now.date(),
+            origin: session.or_else(|| caller.grant.as_ref().map(|g| g.id)),
+            proved: caller.proofs.iter().map(|p| p.at).max(),
+            signals,
+        };
         let mut waiting = self.lock();
-        if let Some(record) = waiting.get_mut(&key) {
+        if let Some(record) = waiting.get_mut(&kind) {
             record.requests += 1;
             record.last = record.last.max(now);
         } else if waiting.len() < MOST {
@@ -79,21 +101,21 @@ impl Seen {
                 principal: caller.principal,
                 kind: caller.kind,
                 name: caller.name.clone(),
-                signals,
+                signals: kind.signals.clone(),
                 proofs: caller.proofs.clone(),
                 first: now,
                 last: now,
                 requests: 1,
             };
-            waiting.insert(key, record);
+            waiting.insert(kind, record);
         }
     }
 
-    fn take(&self) -> HashMap<String, Record> {
+    fn take(&self) -> HashMap<Kind, Record> {
         std::mem::take(&mut *self.lock())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Record>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Kind, Record>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -102,7 +124,7 @@ impl Seen {
 ///
 /// # Errors
 /// Those of the database; then it is lost.
-pub(super) async fn flush(app: &App) -> Result<(), StoreError> {
+pub(crate) async fn flush(app: &App) -> Result<(), StoreError> {
     let waiting = app.seen.take();
     if waiting.is_empty() {
         return Ok(());
@@ -110,7 +132,8 @@ pub(super) async fn flush(app: &App) -> Result<(), StoreError> {
     app.store
         .write::<_, StoreError, _>(move |tx| {
             Box::pin(async move {
-                for (key, mut record) in waiting {
+                for (kind, mut record) in waiting {
+                    let Some(key) = kind.key(record.principal) else { continue };
                     // An unreadable one is of another version.
                     let kept: Option<Record> =
                         read_document(tx.as_read(), KIND, &key).await.unwrap_or_default();

@@ -9,6 +9,7 @@ mod database;
 mod disk;
 mod headroom;
 mod kernel;
+mod log;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,9 @@ pub async fn examine(config: &Config, environment: &BTreeMap<String, String>) ->
     all.extend(clock::look(standing.as_ref().and_then(|s| s.clock)));
     all.extend(certificates::look(config, running.is_some()).await);
     let standing = standing.map(|s| s.standing);
+    if standing.is_some() {
+        all.extend(log::look(config).await);
+    }
     all.extend(disk::look(config, standing.as_ref()));
     let allowed = running.as_ref().and_then(|status| status["openFilesAllowed"].as_u64());
     all.extend(kernel::look(allowed, standing.as_ref().map_or(0, |s| s.documents)));

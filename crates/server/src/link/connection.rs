@@ -12,12 +12,14 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, Scope, StoreError, Write};
+use sekisho_audit::note::Verifier;
+use sekisho_link::command::Command;
 use sekisho_link::duplicate::Sighting;
-use sekisho_link::enrolment;
 use sekisho_link::ingest::{self, IngestError, Receipt};
 use sekisho_link::machine::{self, Desired, kind};
 use sekisho_link::message::{MAX_FRAME_BYTES, Report, StreamState, ToAgent, ToServer};
 use sekisho_link::stream::{Batch, Stream};
+use sekisho_link::{enrolment, witnesses};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, sleep, timeout, timeout_at};
@@ -87,6 +89,8 @@ pub(super) struct Connection {
     address: IpAddr,
     machine: Scope,
     sent_generation: u64,
+    /// How much of the log the agent has seen once it has read what was sent.
+    shown: u64,
     /// Whether a stream got no credit.
     held_back: bool,
     /// What was kept of its hello.
@@ -96,8 +100,9 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(app: Arc<App>, certified: Certified, address: IpAddr, machine: Scope) -> Self {
         let Certified { agent, key, .. } = certified;
-        let (id, sent_generation, held_back, greeted) = (Uuid::new_v4(), 0, false, None);
-        Self { app, id, agent, key, address, machine, sent_generation, held_back, greeted }
+        let (id, sent_generation, shown) = (Uuid::new_v4(), 0, 0);
+        let (held_back, greeted) = (false, None);
+        Self { app, id, agent, key, address, machine, sent_generation, shown, held_back, greeted }
     }
 
     pub(super) async fn run(mut self, upgraded: Upgraded) {
@@ -177,12 +182,12 @@ impl Connection {
         let first =
             timeout(HELLO_TIMEOUT, socket.next()).await.map_err(|_| End::Broken("no hello".to_owned()))?;
         let Some(Ok(Message::Binary(bytes))) = first else { return Err(End::Broken("no hello".to_owned())) };
-        let Ok(ToServer::Hello { version, boot_id, generation, report, lineage, .. }) =
+        let Ok(ToServer::Hello { version, boot_id, generation, report, lineage, log, .. }) =
             serde_json::from_slice(&bytes)
         else {
             return Err(End::Broken("the first message is no hello".to_owned()));
         };
-        self.sent_generation = generation;
+        (self.sent_generation, self.shown) = (generation, log.size);
         let app = self.app.clone();
         let _turn = app.admission.hello().await.map_err(|retry_after| End::Bye {
             reason: "many machines come back at the same time".to_owned(),
@@ -190,13 +195,21 @@ impl Connection {
         })?;
         let (agent, key, now) = (self.agent, self.key, OffsetDateTime::now_utc());
         let sighting = Sighting::new(self.id, self.address.to_string(), &boot_id, &lineage, now);
-        let kept = sighting.clone();
+        let (kept, machine, owner) = (sighting.clone(), self.machine.clone(), app.clone());
         let state = self
             .app
             .store
             .write::<_, ArmError, _>(move |tx| {
                 Box::pin(async move {
-                    enrolment::hello(tx, agent, &key, kept, &version, report.map(bounded)).await
+                    let state =
+                        enrolment::hello(tx, agent, &key, kept, &version, report.map(bounded)).await?;
+                    if let Some(state) = &state {
+                        machine::overtake(tx, &machine, state, &owner.command_key).await?;
+                        if let Some(reason) = &log.distrusts {
+                            witnesses::distrusts(tx, &machine, reason).await?;
+                        }
+                    }
+                    Ok(state)
                 })
             })
             .await?
@@ -210,8 +223,43 @@ impl Connection {
         drop(read);
         self.greeted = Some(sighting);
         let now = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).ok();
-        send(socket, &ToAgent::Welcome { facts_hash: state.facts_hash, streams, now }).await?;
+        let log_key = Some(app.log.key());
+        send(socket, &ToAgent::Welcome { facts_hash: state.facts_hash, streams, now, log_key }).await?;
+        self.show(socket).await?;
         self.push(socket).await
+    }
+
+    /// Shows the agent the newest checkpoint when it has not seen so much of the log, and also when it has seen more
+    /// than there is: then it is for the agent to judge.
+    async fn show(&mut self, socket: &mut Socket) -> Result<(), End> {
+        let signed = self.app.log.signed();
+        if signed == self.shown && signed > 0 {
+            return Ok(());
+        }
+        let mut read = self.app.store.read().await?;
+        let (size, advance) = self.app.log.advance(&mut read, self.shown, 0).await?;
+        drop(read);
+        if size == self.shown {
+            return Ok(());
+        }
+        self.shown = size;
+        send(socket, &ToAgent::Checkpoint(advance)).await
+    }
+
+    /// Keeps a cosignature, when it is one of what the log was.
+    async fn witnessed(&self, key: Verifier, size: u64, line: String) -> Result<(), End> {
+        let mut read = self.app.store.read().await?;
+        if size > read.log_size().await? {
+            return Ok(());
+        }
+        let checkpoint = self.app.log.checkpoint_at(&mut read, size).await?;
+        drop(read);
+        let Some(seen) = witnesses::cosigned(&self.agent.to_string(), key, &checkpoint, &line) else {
+            return Err(End::Broken("a cosignature that is none".to_owned()));
+        };
+        let machine = self.machine.clone();
+        self.write(move |tx| Box::pin(async move { Ok(witnesses::believes(tx, &machine, seen).await?) }))
+            .await
     }
 
     /// How many bytes of a stream may be on their way: less while writes queue up, nothing of what can wait when half
@@ -273,12 +321,16 @@ impl Connection {
             return Err(self.challenge(socket).await);
         }
         let desired: Option<Desired> = read_document(&mut read, kind::DESIRED, &self.machine.key()).await?;
+        // What a version before there were proofs has decided is about to be decided anew.
+        let Some(Desired { generation, signed, leaf: Some(leaf), .. }) =
+            desired.filter(|d| d.generation > self.sent_generation)
+        else {
+            return Ok(());
+        };
+        let (size, proof) = self.app.log.prove(&mut read, leaf, self.shown).await?;
         drop(read);
-        if let Some(desired) = desired.filter(|d| d.generation > self.sent_generation) {
-            self.sent_generation = desired.generation;
-            send(socket, &ToAgent::Desired(desired.signed)).await?;
-        }
-        Ok(())
+        (self.sent_generation, self.shown) = (generation, size);
+        send(socket, &ToAgent::Desired(Command { signed, proof: Some(proof) })).await
     }
 
     /// Another connection of this machine has said hello. An agent ends its connection before it opens another: if this
@@ -327,6 +379,15 @@ impl Connection {
                 self.write(move |tx| {
                     Box::pin(async move { Ok(machine::heard(tx, &machine, |_| {}).await.map(|_| ())?) })
                 })
+                .await?;
+                self.show(socket).await
+            }
+            ToServer::Witnessed { key, size, line } => self.witnessed(key, size, line).await,
+            ToServer::Distrusts { reason } => {
+                tracing::error!(machine = machine.key(), reason, "a machine does not believe the audit log");
+                self.write(move |tx| {
+                    Box::pin(async move { Ok(witnesses::distrusts(tx, &machine, &reason).await?) })
+                })
                 .await
             }
             ToServer::Report(report) => {
@@ -358,7 +419,10 @@ impl Connection {
                         })
                     })
                     .await?;
-                if fits { Ok(()) } else { send(socket, &ToAgent::NeedFacts).await }
+                if !fits {
+                    send(socket, &ToAgent::NeedFacts).await?;
+                }
+                self.show(socket).await
             }
             ToServer::Events(batch) => self.keep(socket, batch).await,
             ToServer::Renew { csr } => {

@@ -51,6 +51,7 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
         certificate: joined.certificate,
         ca: app.authority.certificate().to_owned(),
         command_key: app.command_key.public().to_text(),
+        log_key: Some(app.log.key().to_string()),
     };
     Ok(web::json(StatusCode::CREATED, &answer))
 }
@@ -72,7 +73,8 @@ async fn refuse_join(app: &App, address: IpAddr, error: ArmError) -> Result<ArmE
         .write::<_, StoreError, _>(move |tx| {
             Box::pin(async move {
                 throttle::failed(tx, &places, None, now).await?;
-                tx.audit(record).await
+                tx.audit(record).await?;
+                Ok(())
             })
         })
         .await?;

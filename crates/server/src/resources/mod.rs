@@ -8,6 +8,7 @@ pub mod events;
 pub mod groups;
 mod hierarchy_settings;
 pub mod locks;
+pub mod log;
 pub mod management;
 pub mod tag_names;
 pub mod tags;

@@ -8,10 +8,11 @@ use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{ArmError, StoreError, Write};
 use sekisho_identity::Secret;
 use sekisho_identity::passkey::PasskeyError;
-use sekisho_identity::throttle::KnownDevice;
+use sekisho_identity::throttle::{KnownDevice, Locked};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::kind;
@@ -33,6 +34,13 @@ pub(super) fn passkey_error(error: PasskeyError) -> ArmError {
     };
     let status = if matches!(code, "InvalidCredentials" | "PasskeySuspended") { 401 } else { 400 };
     ArmError::new(status, code, sentence(&error.to_string()))
+}
+
+/// What is said to whoever must wait.
+pub(super) fn too_many(locked: Locked, now: OffsetDateTime) -> ArmError {
+    let mut error = ArmError::new(429, "TooManyAttempts", sentence(&locked.to_string()));
+    error.retry_after = Some(locked.seconds(now));
+    error
 }
 
 pub(super) fn sentence(text: &str) -> String {

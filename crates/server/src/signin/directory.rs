@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sekisho_arm::traits::write_document;
 use sekisho_arm::{ArmError, CallerRef, Outcome, PrincipalKind, Scope};
+use sekisho_identity::key_credential::KeyCredential;
 use sekisho_identity::link::{Link, LinkKind};
 use sekisho_identity::service_principal::{Application, ServicePrincipal};
 use sekisho_rbac::{RoleId, builtin};
@@ -48,7 +51,8 @@ pub(crate) async fn is_first_run(app: &App) -> Result<bool, ArmError> {
     Ok(!people::anybody(&mut app.store.read().await?).await?)
 }
 
-/// Makes an application, its service principal and a secret, and makes it Owner of the first subscription.
+/// Makes an application and its service principal with a secret, or with a certificate where one is given, and makes it
+/// Owner of the first subscription.
 ///
 /// # Errors
 /// Those of the database.
@@ -57,6 +61,7 @@ pub async fn create_service_principal(
     display_name: String,
     role: Option<&str>,
     scope: Option<&str>,
+    certificate: Option<String>,
 ) -> Result<Value, ArmError> {
     let role = match role {
         None => builtin::OWNER,
@@ -75,13 +80,35 @@ pub async fn create_service_principal(
                     return Err(ArmError::new(404, "ScopeNotFound", format!("There is no '{scope}'.")));
                 }
                 let mut application = Application::new(&display_name, now);
-                let (_, secret) = application.add_password(Some("command line"), None, None, now).map_err(|_| ArmError::internal())?;
+                let credential = match certificate {
+                    Some(pem) => {
+                        let key = KeyCredential::read(
+                            &STANDARD.encode(pem),
+                            Some("command line"),
+                            (None, None),
+                            now,
+                        );
+                        let key = key.map_err(|e| ArmError::bad("InvalidCertificate", format!("{e}.")))?;
+                        let shown = json!({ "thumbprint": key.thumbprint() });
+                        application.replace_keys(vec![key]).map_err(|_| ArmError::internal())?;
+                        shown
+                    }
+                    None => {
+                        let made = application.add_password(Some("command line"), None, None, now);
+                        json!({ "password": made.map_err(|_| ArmError::internal())?.1.expose() })
+                    }
+                };
                 let principal = ServicePrincipal::of(&application, now);
                 write_document(tx, kind::APPLICATION, &application.id.to_string(), &application).await?;
                 write_document(tx, kind::SERVICE_PRINCIPAL, &principal.id.to_string(), &principal).await?;
                 tx.put(assignment(role, &scope, principal.id, "ServicePrincipal", now)?).await?;
-                tx.audit(entry("servicePrincipals/write", local_root(), Outcome::Succeeded, "Created", "")).await?;
-                Ok(json!({"appId": application.app_id, "objectId": principal.id, "password": secret.expose()}))
+                tx.audit(entry("servicePrincipals/write", local_root(), Outcome::Succeeded, "Created", ""))
+                    .await?;
+                let mut out = json!({"appId": application.app_id, "objectId": principal.id});
+                for (name, value) in credential.as_object().into_iter().flatten() {
+                    out[name] = value.clone();
+                }
+                Ok(out)
             })
         })
         .await?;

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use sekisho_arm::resource::instant;
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{ArmError, Outcome, Scope, StoreError};
+use sekisho_identity::conditional_access::{Risk, RiskLevel};
 use sekisho_identity::link::{Link, LinkError, LinkKind};
 use sekisho_identity::passkey::{PasskeyError, Registration, StoredPasskey};
 use sekisho_identity::password::PasswordHash;
@@ -26,10 +27,11 @@ use uuid::Uuid;
 use super::ceremony::{
     Finish, PasskeyCeremony, device_label, keep, passkey_error, sentence, signed_in, take,
 };
+use super::sign_ins::{self, Signing};
 use super::{answer, body, entry, kind, people, person_ref, sessions};
 use crate::app::App;
 use crate::authn::Caller;
-use crate::conditional_access;
+use crate::conditional_access::Judged;
 use crate::http::{self as web, Peer};
 use crate::resources::authorization::assignment;
 use crate::routes::{Operation, Routes};
@@ -340,7 +342,8 @@ async fn enrol(
     };
     let address = peer.0.ip();
     let agent = web::header(headers, "user-agent").unwrap_or_default();
-    let signing_in = Caller::signing_in(&setup.person, &methods, address);
+    let country = app.countries.of(address);
+    let signing_in = Caller::signing_in(&setup.person, &methods, address, RiskLevel::None);
     let (session, token, device) = app
         .store
         .write::<_, ArmError, _>(move |tx| {
@@ -376,7 +379,16 @@ async fn enrol(
                     }
                 }
                 write_document(tx, kind::RECOVERY, &person.id.to_string(), &kept_codes).await?;
-                let begun = people::begin_session(tx, &person, &methods, address, &agent).await?;
+                let begun =
+                    people::begin_session(tx, &person, &methods, address, (&agent, RiskLevel::None)).await?;
+                let signing = Signing {
+                    person: &person,
+                    methods: &methods,
+                    address,
+                    agent: &agent,
+                    risk: Risk::default(),
+                };
+                sign_ins::note(tx, country, &signing, None, None).await?;
                 let what = if setup.new { "people/firstRun/action" } else { "people/enrol/action" };
                 tx.audit(entry(
                     what,
@@ -392,7 +404,7 @@ async fn enrol(
         .await?;
     app.access.refresh(&app.store).await?;
     // Whoever is blocked is told so by the next request; the recovery codes are theirs in any case.
-    let missing = conditional_access::at_sign_in(app, &signing_in, headers).1.unwrap_or_default();
+    let missing = Judged::of(app, &signing_in, headers).missing().unwrap_or_default();
     let done = SetupDone {
         recovery_codes: codes.into_iter().map(Exposed).collect(),
         session: sessions::describe(app, &session, missing).await?,

@@ -5,26 +5,24 @@
 //! administration: it needs `Microsoft.Authorization/principals/write` at the root, which Contributor's role leaves out
 //! like every other `Microsoft.Authorization/*/write`, because who can reset a credential can become its owner.
 
+mod credentials;
 mod groups;
 mod preview;
 mod programs;
+mod table;
 mod users;
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use http::{Method, Uri};
-use schemars::JsonSchema;
 use sekisho_arm::engine::Answer;
 use sekisho_arm::filter::{Filter, lookup};
 use sekisho_arm::resource::typed;
-use sekisho_arm::{ArmError, Outcome, Scope, Write};
-use sekisho_identity::person::User;
-use sekisho_identity::service_principal::{ShownApplication, ShownCredential, ShownServicePrincipal};
+use sekisho_arm::{ArmError, Outcome, PrincipalKind, Scope, Write};
 use sekisho_rbac::{PrincipalId, Snapshot, guard};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -35,13 +33,9 @@ use crate::arm::Undone;
 use crate::authn::Caller;
 use crate::desired::WhatIf;
 use crate::http as web;
-use crate::routes::{List, Operation};
+use table::{Task, WantedObjects, find};
 
-use groups::{Group, GroupIds, NewGroup, Reference};
-use programs::{
-    ApplicationChange, NewApplication, NewSecret, NewServicePrincipal, OldSecret, ServicePrincipalChange,
-};
-use users::{Invitation, NewUser, UserChange};
+pub(super) use table::operations;
 
 /// The right to read the directory beyond what everybody with a role may.
 pub(super) const READ: &str = "Microsoft.Authorization/principals/read";
@@ -49,236 +43,6 @@ pub(super) const READ: &str = "Microsoft.Authorization/principals/read";
 pub(super) const WRITE: &str = "Microsoft.Authorization/principals/write";
 /// The right to remove from it.
 pub(super) const DELETE: &str = "Microsoft.Authorization/principals/delete";
-
-/// What a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Task {
-    Me,
-    Users,
-    AddUser,
-    User,
-    ChangeUser,
-    RemoveUser,
-    Invite,
-    Groups,
-    AddGroup,
-    Group,
-    RemoveGroup,
-    Members,
-    AddMember,
-    RemoveMember,
-    CheckMemberGroups,
-    ServicePrincipals,
-    AddServicePrincipal,
-    ServicePrincipal,
-    ChangeServicePrincipal,
-    RemoveServicePrincipal,
-    AddPrincipalPassword,
-    RemovePrincipalPassword,
-    Applications,
-    AddApplication,
-    Application,
-    ChangeApplication,
-    RemoveApplication,
-    AddPassword,
-    RemovePassword,
-    ByIds,
-    Object,
-}
-
-/// Everything that is served: what finds a request's task and what the document describes.
-static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
-    let (get, post, patch, delete) = (Operation::get, Operation::post, Operation::patch, Operation::delete);
-    let list = |o: Operation| o.query("$filter");
-    let previewed = |o: Operation| o.query("whatIf").answers::<WhatIf>(200);
-    let groups_of = |path| {
-        post(path, "Which of the groups somebody is in").takes::<GroupIds>().answers::<List<String>>(200)
-    };
-    vec![
-        (get("/v1.0/me", "Oneself").answers::<User>(200), Task::Me),
-        (list(get("/v1.0/users", "All people")).answers::<List<User>>(200), Task::Users),
-        (
-            previewed(post("/v1.0/users", "Adds a person").takes::<NewUser>().answers::<User>(201)),
-            Task::AddUser,
-        ),
-        (get("/v1.0/users/{id}", "A person").answers::<User>(200), Task::User),
-        (
-            previewed(patch("/v1.0/users/{id}", "Changes a person").takes::<UserChange>().ends(204)),
-            Task::ChangeUser,
-        ),
-        (previewed(delete("/v1.0/users/{id}", "Removes a person").ends(204)), Task::RemoveUser),
-        (
-            post("/v1.0/users/{id}/sekisho.invite", "Makes a one-time link for a person to enrol with")
-                .query("whatIf")
-                .answers::<Either<Invitation>>(200),
-            Task::Invite,
-        ),
-        (list(get("/v1.0/groups", "All groups")).answers::<List<Group>>(200), Task::Groups),
-        (
-            previewed(post("/v1.0/groups", "Adds a group").takes::<NewGroup>().answers::<Group>(201)),
-            Task::AddGroup,
-        ),
-        (get("/v1.0/groups/{id}", "A group").answers::<Group>(200), Task::Group),
-        (previewed(delete("/v1.0/groups/{id}", "Removes a group").ends(204)), Task::RemoveGroup),
-        (
-            get("/v1.0/groups/{id}/members", "Who is in a group").answers::<List<DirectoryObject>>(200),
-            Task::Members,
-        ),
-        (
-            previewed(post("/v1.0/groups/{id}/members/$ref", "Adds a member").takes::<Reference>().ends(204)),
-            Task::AddMember,
-        ),
-        (
-            previewed(delete("/v1.0/groups/{id}/members/{memberId}/$ref", "Removes a member").ends(204)),
-            Task::RemoveMember,
-        ),
-        (groups_of("/v1.0/groups/{id}/checkMemberGroups"), Task::CheckMemberGroups),
-        (groups_of("/v1.0/users/{id}/checkMemberGroups"), Task::CheckMemberGroups),
-        (groups_of("/v1.0/directoryObjects/{id}/checkMemberGroups"), Task::CheckMemberGroups),
-        (groups_of("/v1.0/servicePrincipals/{id}/checkMemberGroups"), Task::CheckMemberGroups),
-        (
-            list(get("/v1.0/servicePrincipals", "All service principals"))
-                .answers::<List<ShownServicePrincipal>>(200),
-            Task::ServicePrincipals,
-        ),
-        (
-            previewed(
-                post("/v1.0/servicePrincipals", "Adds the service principal of an application")
-                    .takes::<NewServicePrincipal>()
-                    .answers::<ShownServicePrincipal>(201),
-            ),
-            Task::AddServicePrincipal,
-        ),
-        (
-            get("/v1.0/servicePrincipals/{id}", "A service principal").answers::<ShownServicePrincipal>(200),
-            Task::ServicePrincipal,
-        ),
-        (
-            previewed(
-                patch("/v1.0/servicePrincipals/{id}", "Changes a service principal")
-                    .takes::<ServicePrincipalChange>()
-                    .ends(204),
-            ),
-            Task::ChangeServicePrincipal,
-        ),
-        (
-            previewed(delete("/v1.0/servicePrincipals/{id}", "Removes a service principal").ends(204)),
-            Task::RemoveServicePrincipal,
-        ),
-        (
-            post("/v1.0/servicePrincipals/{id}/addPassword", "Makes a secret")
-                .takes::<NewSecret>()
-                .query("whatIf")
-                .answers::<Either<ShownCredential>>(200),
-            Task::AddPrincipalPassword,
-        ),
-        (
-            previewed(
-                post("/v1.0/servicePrincipals/{id}/removePassword", "Removes a secret")
-                    .takes::<OldSecret>()
-                    .ends(204),
-            ),
-            Task::RemovePrincipalPassword,
-        ),
-        (
-            list(get("/v1.0/applications", "All applications")).answers::<List<ShownApplication>>(200),
-            Task::Applications,
-        ),
-        (
-            previewed(
-                post("/v1.0/applications", "Adds an application")
-                    .takes::<NewApplication>()
-                    .answers::<ShownApplication>(201),
-            ),
-            Task::AddApplication,
-        ),
-        (
-            get("/v1.0/applications/{id}", "An application").answers::<ShownApplication>(200),
-            Task::Application,
-        ),
-        (
-            previewed(
-                patch("/v1.0/applications/{id}", "Changes an application")
-                    .takes::<ApplicationChange>()
-                    .ends(204),
-            ),
-            Task::ChangeApplication,
-        ),
-        (
-            previewed(delete("/v1.0/applications/{id}", "Removes an application").ends(204)),
-            Task::RemoveApplication,
-        ),
-        (
-            post("/v1.0/applications/{id}/addPassword", "Makes a secret")
-                .takes::<NewSecret>()
-                .query("whatIf")
-                .answers::<Either<ShownCredential>>(200),
-            Task::AddPassword,
-        ),
-        (
-            previewed(
-                post("/v1.0/applications/{id}/removePassword", "Removes a secret")
-                    .takes::<OldSecret>()
-                    .ends(204),
-            ),
-            Task::RemovePassword,
-        ),
-        (
-            post("/v1.0/directoryObjects/getByIds", "Whoever has one of the ids")
-                .takes::<WantedObjects>()
-                .answers::<List<DirectoryObject>>(200),
-            Task::ByIds,
-        ),
-        (
-            get("/v1.0/directoryObjects/{id}", "Whoever has the id").answers::<DirectoryObject>(200),
-            Task::Object,
-        ),
-    ]
-});
-
-/// What the document says of it.
-pub(super) fn operations() -> Vec<Operation> {
-    TABLE.iter().map(|(operation, _)| operation.clone()).collect()
-}
-
-/// The task of a request, with what stands for the names in its path.
-fn find<'w>(method: &Method, words: &[&'w str]) -> Option<(Task, Vec<&'w str>)> {
-    TABLE.iter().filter(|(operation, _)| operation.method == *method).find_map(|(operation, task)| {
-        let pattern: Vec<&str> = operation.path.split('/').skip(2).collect();
-        let fits = |(pattern, word): (&&str, &&str)| pattern.starts_with('{') || pattern == word;
-        let all = pattern.len() == words.len() && pattern.iter().zip(words).all(fits);
-        let named = pattern.iter().zip(words).filter(|(p, _)| p.starts_with('{')).map(|(_, word)| *word);
-        all.then(|| (*task, named.collect()))
-    })
-}
-
-/// Whoever can be a member: a person, a group or a service principal.
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "only its schema is used: each kind makes its own part of the list")]
-#[serde(untagged)]
-enum DirectoryObject {
-    User(User),
-    Group(Group),
-    ServicePrincipal(ShownServicePrincipal),
-}
-
-/// The answer of a write, or with `whatIf=true` of what it would do.
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "only its schema is used")]
-#[serde(untagged)]
-enum Either<T> {
-    Done(T),
-    Preview(WhatIf),
-}
-
-/// Whom `getByIds` is asked for.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(default)]
-struct WantedObjects {
-    ids: Option<Vec<String>>,
-    /// `user`, `group`, `servicePrincipal`; all when absent.
-    types: Option<Vec<String>>,
-}
 
 /// A body as what the request takes; clients that have nothing to say leave it out.
 fn given<T: DeserializeOwned + Default>(body: &Value) -> Result<T, ArmError> {
@@ -307,10 +71,10 @@ pub(super) async fn dispatch(State(app): State<Arc<App>>, caller: Caller, reques
     }
 }
 
-/// Whether somebody may read the directory: people in the portal, and whoever holds any role.
+/// Whether somebody may read the directory: people, and whoever holds any role.
 pub(crate) fn may_read(app: &App, caller: &Caller) -> bool {
     let who = [PrincipalId(caller.principal)];
-    caller.session.is_some() || !app.access.snapshot().readable_scopes(&who).is_empty()
+    caller.kind == PrincipalKind::User || !app.access.snapshot().readable_scopes(&who).is_empty()
 }
 
 struct Graph<'a> {
@@ -322,7 +86,7 @@ struct Graph<'a> {
     preview: OnceLock<WhatIf>,
 }
 
-fn asks_what_if(uri: &Uri) -> bool {
+pub(crate) fn asks_what_if(uri: &Uri) -> bool {
     uri.query().unwrap_or_default().split('&').any(|pair| pair.eq_ignore_ascii_case("whatIf=true"))
 }
 
@@ -359,7 +123,8 @@ impl Graph<'_> {
             let text = "This part of Microsoft Graph is not served.";
             return Err(ArmError::new(404, "Request_ResourceNotFound", text));
         };
-        let id = names.first().copied().unwrap_or_default();
+        let place = |n: usize| names.get(n).copied().unwrap_or_default();
+        let (id, second) = (place(0), place(1));
         match task {
             Task::Me => self.me().await,
             Task::Users => self.list(uri, self.users().await?),
@@ -374,8 +139,9 @@ impl Graph<'_> {
             Task::RemoveGroup => self.remove_group(id).await,
             Task::Members => self.members(id).await,
             Task::AddMember => self.add_member(id, body).await,
-            Task::RemoveMember => self.remove_member(id, names.get(1).copied().unwrap_or_default()).await,
+            Task::RemoveMember => self.remove_member(id, second).await,
             Task::CheckMemberGroups => self.check_members(id, body).await,
+            Task::MemberGroups => self.member_groups(id).await,
             Task::ServicePrincipals => self.list(uri, self.service_principals().await?),
             Task::AddServicePrincipal => self.add_service_principal(body).await,
             Task::ServicePrincipal => self.one(self.service_principals().await?, id),
@@ -393,6 +159,11 @@ impl Graph<'_> {
             Task::RemoveApplication => self.remove_application(id).await,
             Task::AddPassword => self.add_password(id, body).await,
             Task::RemovePassword => self.remove_password(id, body).await,
+            Task::Federations => self.list(uri, self.federations(id).await?),
+            Task::AddFederation => self.add_federation(id, body).await,
+            Task::Federation => self.federation(id, second).await,
+            Task::ChangeFederation => self.change_federation(id, second, body).await,
+            Task::RemoveFederation => self.remove_federation(id, second).await,
             Task::ByIds => self.by_ids(body).await,
             Task::Object => {
                 let found = self.everything().await?.into_iter().find(|o| o["id"] == *id);

@@ -7,14 +7,18 @@ mod ceremony;
 mod directory;
 mod enrol;
 pub(crate) mod graph;
+mod issuers;
 mod oauth;
 pub(crate) mod people;
 mod prove;
 mod sessions;
+mod sign_ins;
+pub(crate) mod signing;
+pub(crate) mod sweep;
 pub(crate) mod throttle;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -23,6 +27,7 @@ use schemars::JsonSchema;
 use sekisho_arm::{ArmError, AuditEntry, CallerRef, Outcome, PrincipalKind, Scope};
 use sekisho_identity::oauth::{Authority, Layout, Metadata};
 use sekisho_identity::passkey::{PasskeyError, Passkeys};
+use sekisho_identity::seal::SealingKey;
 use sekisho_identity::throttle::Keyed;
 use sekisho_identity::token::{SigningKey, TokenError, Tokens};
 use serde::Serialize;
@@ -35,9 +40,11 @@ use crate::authn;
 use crate::config::Config;
 use crate::http as web;
 use crate::routes::{Operation, Routes};
+use issuers::Issuers;
 
 pub use directory::{create_service_principal, setup_link};
 pub(crate) use directory::{is_first_run, local_root};
+pub(crate) use oauth::form_policy;
 
 /// The rights over people, groups and service principals.
 pub fn directory_rights() -> [&'static str; 3] {
@@ -60,6 +67,12 @@ pub mod kind {
     pub const RECOVERY: &str = "recovery";
     /// Sessions by the digest of their token.
     pub const SESSION: &str = "session";
+    /// What people's command lines and programs hold, by id.
+    pub const GRANT: &str = "grant";
+    /// Authorization codes by their digest.
+    pub const AUTHORIZATION_CODE: &str = "authorizationCode";
+    /// Device codes by their digest.
+    pub const DEVICE_CODE: &str = "deviceCode";
     /// Browsers in which somebody has signed in.
     pub const DEVICE: &str = "device";
     /// One-time links by the digest of their token.
@@ -70,8 +83,16 @@ pub mod kind {
     pub const THROTTLE: &str = "throttle";
     /// Applications by object id.
     pub const APPLICATION: &str = "application";
+    /// Sign-ins by instant and id.
+    pub const SIGN_IN: &str = "signIn";
+    /// What is remembered of sign-ins, by person.
+    pub const SIGN_IN_HISTORY: &str = "signInHistory";
     /// Service principals by object id.
     pub const SERVICE_PRINCIPAL: &str = "servicePrincipal";
+    /// Client assertions that were taken, by a digest of their ids.
+    pub const ASSERTION: &str = "assertion";
+    /// Key rings by purpose.
+    pub const KEY_RING: &str = "keyRing";
 }
 
 /// Argon2 hashes computed at once: each takes 19 MiB and 25 ms of a core.
@@ -79,12 +100,15 @@ const HASHES: usize = 4;
 
 /// The shared parts of signing in.
 pub struct Identity {
-    /// Issues and verifies access tokens.
-    pub tokens: Tokens,
+    tokens: RwLock<Arc<Tokens>>,
+    /// Seals what is secret and kept in the database.
+    pub sealing: SealingKey,
     /// The passkey ceremonies, or why there can be none.
     pub passkeys: Result<Passkeys, PasskeyError>,
     /// Keys of the failure counters.
     pub keyed: Keyed,
+    /// Providers that applications trust.
+    issuers: Issuers,
     /// Bounds concurrent hashing.
     pub hashing: Semaphore,
     tenant: Uuid,
@@ -96,24 +120,44 @@ impl Identity {
     /// Puts the parts together.
     ///
     /// # Errors
-    /// When the signing key cannot be used.
+    /// When the signing keys cannot be used.
     pub fn new(
         config: &Config,
         tenant: Uuid,
-        key: SigningKey,
+        (keys, sealing): (Vec<SigningKey>, SealingKey),
         throttle: &[u8; 32],
     ) -> Result<Identity, TokenError> {
         let base = public_base(config);
         let authority = Authority::new(&base, tenant, &config.host, &config.cloud_name);
         Ok(Identity {
-            tokens: Tokens::new(vec![key], &authority.issuer(), tenant)?,
+            tokens: RwLock::new(Arc::new(Tokens::new(keys, &authority.issuer(), tenant)?)),
+            sealing,
             passkeys: Passkeys::new(&config.host, &base, &config.organization),
             keyed: Keyed::new(throttle),
+            issuers: Issuers::new(config),
             hashing: Semaphore::new(HASHES),
             tenant,
             domain: config.host.clone(),
             cloud: config.cloud_name.clone(),
         })
+    }
+
+    /// Issues and verifies tokens, with the keys that are trusted at this moment.
+    pub fn tokens(&self) -> Arc<Tokens> {
+        match self.tokens.read() {
+            Ok(guard) => guard.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        }
+    }
+
+    /// Puts other signing keys in place.
+    fn trust(&self, keys: Vec<SigningKey>) -> Result<(), TokenError> {
+        let fresh = Arc::new(self.tokens().with_keys(keys)?);
+        match self.tokens.write() {
+            Ok(mut guard) => *guard = fresh,
+            Err(poisoned) => *poisoned.into_inner() = fresh,
+        }
+        Ok(())
     }
 
     /// The passkey ceremonies.
@@ -159,6 +203,7 @@ pub fn routes() -> Routes {
         .merge(enrol::routes())
         .merge(prove::routes())
         .merge(sessions::routes())
+        .merge(sign_ins::routes())
         .family(&["/v1.0/{*rest}"], graph::dispatch, graph::operations())
 }
 
@@ -242,6 +287,8 @@ pub(crate) fn entry(
         correlation_id: Uuid::new_v4().to_string(),
         authorization: None,
         http: Some(json!({ "clientIpAddress": address })),
+        phase: None,
+        properties: None,
     }
 }
 

@@ -1,23 +1,37 @@
-//! The token endpoint and its discovery documents.
+//! The OAuth 2.0 endpoints of the tenant, in Entra ID's dialect: discovery, tokens for programs and for people's clients,
+//! and what a person answers in the portal when a client asks to act as them.
+
+mod authorize;
+mod device;
+mod grants;
+mod person;
+mod program;
+
+pub(crate) use authorize::form_policy;
+pub(super) use program::Used;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Path, Request, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use sekisho_arm::traits::read_documents;
-use sekisho_arm::{CallerRef, Outcome, PrincipalKind, StoreError};
+use sekisho_arm::{ArmError, Read, StoreError};
+use sekisho_identity::conditional_access::Flow;
+use sekisho_identity::grant::Approval;
 use sekisho_identity::oauth::{
-    ClientProof, OAuthError, OAuthRefusal, OpenIdConfiguration, TokenAnswer, TokenForm, TokenRequest,
+    OAuthError, OAuthRefusal, OpenIdConfiguration, TokenAnswer, TokenForm, TokenRequest, client,
 };
-use sekisho_identity::service_principal::{Application, SecretError, ServicePrincipal};
-use sekisho_identity::token::{Claims, KeySet, TokenKind};
+use sekisho_identity::service_principal::Application;
+use sekisho_identity::token::KeySet;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{entry, kind, nobody, throttle};
+use super::{kind, sessions};
 use crate::app::App;
+use crate::authn::{self, Through};
+use crate::conditional_access::{self, Ask};
 use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
@@ -33,7 +47,7 @@ pub(super) fn routes() -> Routes {
             .refuses::<OAuthRefusal>()
     };
     let token_at = |path| {
-        Operation::post(path, "Gives a program a token for its secret")
+        Operation::post(path, "Gives a token for a credential, a code or a refresh token")
             .anybody()
             .takes_as::<TokenForm>("application/x-www-form-urlencoded")
             .answers::<TokenAnswer>(200)
@@ -50,10 +64,25 @@ pub(super) fn routes() -> Routes {
         )
         .on(token_at("/{tenant}/oauth2/v2.0/token"), token)
         .on(token_at("/{tenant}/oauth2/token"), token)
+        .merge(authorize::routes())
+        .merge(device::routes())
+        .merge(grants::routes())
+}
+
+/// Whoever sends a request that names nobody yet.
+struct Asker {
+    address: IpAddr,
+    user_agent: String,
+}
+
+impl Asker {
+    fn of(peer: Peer, headers: &HeaderMap) -> Asker {
+        Asker { address: peer.0.ip(), user_agent: web::header(headers, "user-agent").unwrap_or_default() }
+    }
 }
 
 /// `GET /{tenant}/v2.0/.well-known/openid-configuration`.
-pub(super) async fn configuration(
+async fn configuration(
     State(app): State<Arc<App>>,
     Path(tenant): Path<String>,
     headers: HeaderMap,
@@ -66,12 +95,12 @@ pub(super) async fn configuration(
 }
 
 /// `GET /{tenant}/discovery/v2.0/keys`.
-pub(super) async fn keys(State(app): State<Arc<App>>) -> Response {
-    web::json(StatusCode::OK, &app.identity.tokens.jwks())
+async fn keys(State(app): State<Arc<App>>) -> Response {
+    web::json(StatusCode::OK, &app.identity.tokens().jwks())
 }
 
 /// `POST /{tenant}/oauth2/v2.0/token`.
-pub(super) async fn token(
+async fn token(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
     Path(tenant): Path<String>,
@@ -82,8 +111,20 @@ pub(super) async fn token(
         let bytes = web::read_body(body, MAX_FORM).await.map_err(|_| OAuthError::malformed("body"))?;
         let form = form(&bytes)?;
         let authority = app.identity.authority(&web::base_url(&parts.headers, &app.config));
-        let request = TokenRequest::read(&authority, &tenant, &form)?;
-        grant(&app, peer.0.ip(), &tenant, request).await
+        let asker = Asker::of(peer, &parts.headers);
+        match TokenRequest::read(&authority, &tenant, &form)? {
+            TokenRequest::Program { client_id, proof, audience, capabilities } => {
+                let asked = program::Asked { client_id, proof, audience, capabilities };
+                program::token(&app, (&authority, &tenant), asker.address, asked).await
+            }
+            TokenRequest::Code { client, code, redirect, verifier } => {
+                person::by_code(&app, asker, client, code, redirect, verifier).await
+            }
+            TokenRequest::Refresh { client, token, wish } => {
+                person::by_refresh_token(&app, asker, client, token, wish).await
+            }
+            TokenRequest::Device { client, code } => person::by_device_code(&app, asker, client, code).await,
+        }
     };
     match result.await {
         Ok(body) => web::json(StatusCode::OK, &body),
@@ -97,6 +138,12 @@ fn refuse(error: &OAuthError, headers: &HeaderMap) -> Response {
         .unwrap_or_else(Uuid::new_v4);
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
     web::json(status, &error.body(Uuid::new_v4(), correlation, OffsetDateTime::now_utc()))
+}
+
+/// What a client is told when the database fails; the log has the cause.
+fn failed(error: StoreError) -> OAuthError {
+    tracing::error!(%error, "a token could not be issued");
+    OAuthError::server_error()
 }
 
 /// `application/x-www-form-urlencoded` pairs.
@@ -116,77 +163,27 @@ fn form(bytes: &[u8]) -> Result<Vec<(String, String)>, OAuthError> {
         .collect()
 }
 
-async fn grant(
-    app: &Arc<App>,
-    address: IpAddr,
-    tenant: &str,
-    request: TokenRequest,
-) -> Result<TokenAnswer, OAuthError> {
-    let failed = |error: StoreError| {
-        tracing::error!(%error, "a token could not be issued");
-        OAuthError::server_error()
-    };
-    let mut read = app.store.read().await.map_err(failed)?;
-    // Only where a guess comes from is counted, never the program it is aimed at: an application id is no secret, and
-    // whoever knows one must not be able to lock its owner out.
-    let places = app.identity.keyed.origins("token", address);
-    let now = OffsetDateTime::now_utc();
-    if throttle::check(&mut read, &places, now).await.map_err(failed)?.is_err() {
-        return Err(OAuthError::locked());
+/// The yes of whoever is signed in, to a client. Conditional access is asked about the person in the portal, and about
+/// the client that they let in: what would be refused to it afterwards is not given.
+async fn approve(
+    app: &App,
+    headers: &HeaderMap,
+    peer: Peer,
+    contexts: &[String],
+    (client, flow): (Uuid, Flow),
+) -> Result<Approval, ArmError> {
+    let mut caller = authn::caller(app, &Method::POST, headers, peer).await?;
+    let session = caller.session.take().ok_or_else(sessions::only_people)?;
+    caller.through = Through::client(client, flow, session.risk);
+    conditional_access::admit(app, &caller, headers, Ask::Anything)?;
+    Approval::by(&session, contexts, OffsetDateTime::now_utc()).ok_or_else(sessions::too_old)
+}
+
+/// What a public client is called: by Microsoft, or in this directory. `None` is one that nobody knows.
+async fn client_name(read: &mut (dyn Read + '_), id: Uuid) -> Result<Option<String>, StoreError> {
+    if let Some(name) = client::known(id) {
+        return Ok(Some(name.to_owned()));
     }
-    let unknown = || OAuthError::unknown_client(&request.client_id, tenant);
-    let app_id = Uuid::try_parse(&request.client_id).map_err(|_| unknown())?;
-    let applications: Vec<(String, Application)> =
-        read_documents(&mut read, kind::APPLICATION).await.map_err(failed)?;
-    let principals: Vec<(String, ServicePrincipal)> =
-        read_documents(&mut read, kind::SERVICE_PRINCIPAL).await.map_err(failed)?;
-    drop(read);
-    let application =
-        applications.into_iter().map(|(_, a)| a).find(|a| a.app_id == app_id).ok_or_else(unknown)?;
-    let principal =
-        principals.into_iter().map(|(_, p)| p).find(|p| p.app_id == app_id).ok_or_else(unknown)?;
-    let ClientProof::Secret(secret) = &request.proof else {
-        return Err(OAuthError::unsupported_grant("client_assertion"));
-    };
-    let verdict = application.verify(secret, now);
-    let who = CallerRef {
-        object_id: principal.id.to_string(),
-        kind: PrincipalKind::ServicePrincipal,
-        name: principal.app_id.to_string(),
-    };
-    let error = match verdict {
-        Ok(_) if principal.enabled => None,
-        Ok(_) => Some(OAuthError::disabled_client(&request.client_id)),
-        Err(SecretError::Expired { .. }) => Some(OAuthError::expired_secret(&request.client_id)),
-        Err(_) => Some(OAuthError::invalid_secret(&request.client_id)),
-    };
-    let outcome = if error.is_none() { Outcome::Succeeded } else { Outcome::Denied };
-    let detail = error.as_ref().map_or("OK", |e| e.error).to_owned();
-    let name = if error.is_none() { who } else { nobody(&request.client_id) };
-    let record = entry("servicePrincipals/signIn/action", name, outcome, &detail, &address.to_string());
-    app.store
-        .write::<_, StoreError, _>(move |tx| {
-            Box::pin(async move {
-                if outcome == Outcome::Denied {
-                    throttle::failed(tx, &places, None, now).await?;
-                }
-                tx.audit(record).await
-            })
-        })
-        .await
-        .map_err(failed)?;
-    if let Some(error) = error {
-        return Err(error);
-    }
-    let mut claims = Claims::new(
-        TokenKind::App,
-        principal.id,
-        &principal.app_id.to_string(),
-        &request.audience,
-        principal.generation,
-        now,
-    );
-    claims.xms_cc = request.capabilities;
-    let token = app.identity.tokens.mint(claims).map_err(|_| OAuthError::server_error())?;
-    Ok(TokenAnswer::new(token))
+    let all: Vec<(String, Application)> = read_documents(read, kind::APPLICATION).await?;
+    Ok(all.into_iter().find(|(_, a)| a.app_id == id).map(|(_, a)| a.display_name))
 }

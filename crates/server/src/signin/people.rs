@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_arm::{ArmError, Read, StoreError, Write};
+use sekisho_identity::conditional_access::RiskLevel;
+use sekisho_identity::grant::Grant;
 use sekisho_identity::passkey::StoredPasskey;
 use sekisho_identity::session::{Method, Session};
 use sekisho_identity::throttle::KnownDevice;
@@ -63,28 +65,49 @@ pub(super) async fn sessions(
     Ok(all.into_iter().map(|(_, s)| s).filter(own).collect())
 }
 
+/// A person's live grants.
+pub(super) async fn grants(read: &mut (dyn Read + '_), person: &Person) -> Result<Vec<Grant>, StoreError> {
+    let now = read.now();
+    let all: Vec<(String, Grant)> = read_documents(read, kind::GRANT).await?;
+    let own = |g: &Grant| g.person == person.id && g.generation == person.generation && g.alive(now).is_ok();
+    Ok(all.into_iter().map(|(_, g)| g).filter(own).collect())
+}
+
 /// Begins a session in a browser that is then known: the session, its token, and the browser's own cookie.
 pub(super) async fn begin_session(
     tx: &mut (dyn Write + '_),
     person: &Person,
     methods: &[Method],
     address: IpAddr,
-    user_agent: &str,
+    (user_agent, risk): (&str, RiskLevel),
 ) -> Result<(Session, Secret, Secret), ArmError> {
     let now = tx.now();
-    let (session, token) =
+    let (mut session, token) =
         Session::new(person, methods, address, user_agent, now).map_err(|_| ArmError::internal())?;
+    session.risk = risk;
     write_document(tx, kind::SESSION, &session.key(), &session).await?;
     let (device, cookie) = KnownDevice::issue(person.id, now).map_err(|_| ArmError::internal())?;
     write_document(tx, kind::DEVICE, &device.key(), &device).await?;
     Ok((session, token, cookie))
 }
 
-/// Ends a person's sessions, also those that a new generation ended already.
+/// Ends a person's sessions and grants, also those that a new generation ended already.
 pub(super) async fn end_sessions(tx: &mut (dyn Write + '_), person: Uuid) -> Result<(), StoreError> {
     let all: Vec<(String, Session)> = read_documents(tx.as_read(), kind::SESSION).await?;
     for (key, _) in all.iter().filter(|(_, s)| s.person == person) {
         tx.remove_document(kind::SESSION, key).await?;
+    }
+    end_grants(tx, |g| g.person == person).await
+}
+
+/// Ends grants.
+pub(super) async fn end_grants(
+    tx: &mut (dyn Write + '_),
+    which: impl Fn(&Grant) -> bool + Send,
+) -> Result<(), StoreError> {
+    let all: Vec<(String, Grant)> = read_documents(tx.as_read(), kind::GRANT).await?;
+    for (key, _) in all.iter().filter(|(_, g)| which(g)) {
+        tx.remove_document(kind::GRANT, key).await?;
     }
     Ok(())
 }
@@ -100,7 +123,7 @@ pub(super) async fn remove(tx: &mut (dyn Write + '_), person: &Person) -> Result
         tx.remove_document(kind::PASSKEY, &passkey.id).await?;
     }
     end_sessions(tx, person.id).await?;
-    for what in [kind::PASSWORD, kind::TOTP, kind::RECOVERY, kind::PERSON] {
+    for what in [kind::PASSWORD, kind::TOTP, kind::RECOVERY, kind::SIGN_IN_HISTORY, kind::PERSON] {
         tx.remove_document(what, &person.id.to_string()).await?;
     }
     tx.remove_document(kind::PERSON_NAME, &Person::name_key(&person.user_principal_name)).await?;

@@ -7,7 +7,8 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use sekisho_arm::traits::{read_document, write_document};
-use sekisho_arm::{ArmError, Outcome, Write};
+use sekisho_arm::{ArmError, Outcome, Read, Write};
+use sekisho_identity::conditional_access::Risk;
 use sekisho_identity::passkey::{Answer, Authentication, PasskeyError, Prompt, Purpose, StoredPasskey};
 use sekisho_identity::password::PasswordHash;
 use sekisho_identity::recovery::RecoveryCodes;
@@ -17,14 +18,16 @@ use sekisho_identity::totp::Authenticator;
 use sekisho_identity::{Person, Secret, password};
 use serde::Deserialize;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::ceremony::{
-    DEVICE_COOKIE, Finish, PasskeyCeremony, keep, passkey_error, sentence, signed_in, take,
+    DEVICE_COOKIE, Finish, PasskeyCeremony, keep, passkey_error, signed_in, take, too_many,
 };
+use super::sign_ins::{self, Signing};
 use super::{answer, body, entry, kind, nobody, people, person_ref, sessions, throttle};
 use crate::app::App;
 use crate::authn::{self, COOKIE, Caller};
-use crate::conditional_access;
+use crate::conditional_access::{self, Judged};
 use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
@@ -124,6 +127,17 @@ pub(super) async fn passkey_finish(
     answer(run.await)
 }
 
+/// Whether the person has signed in with this browser before.
+async fn is_familiar(
+    read: &mut (dyn Read + '_),
+    headers: &HeaderMap,
+    person: Uuid,
+) -> Result<bool, ArmError> {
+    let Some(cookie) = authn::cookie(headers, DEVICE_COOKIE) else { return Ok(false) };
+    let device: Option<KnownDevice> = read_document(read, kind::DEVICE, &cookie.digest().key()).await?;
+    Ok(device.is_some_and(|d| d.is_familiar(&cookie, person, read.now())))
+}
+
 async fn begin_session(
     app: &Arc<App>,
     peer: Peer,
@@ -133,9 +147,11 @@ async fn begin_session(
 ) -> Result<Response, ArmError> {
     let agent = web::header(headers, "user-agent").unwrap_or_default();
     let address = peer.0.ip();
-    let signing_in = Caller::signing_in(&person, &methods, address);
-    let (_, missing) = conditional_access::at_sign_in(app, &signing_in, headers);
-    let missing = match missing {
+    let familiar = is_familiar(&mut app.store.read().await?, headers, person.id).await?;
+    let risk = sign_ins::risk(app, person.id, address, familiar).await?;
+    let country = app.countries.of(address);
+    let judged = Judged::of(app, &Caller::signing_in(&person, &methods, address, risk.level), headers);
+    let missing = match judged.missing() {
         Ok(missing) => missing,
         Err(refusal) => {
             let denied = entry(
@@ -146,7 +162,16 @@ async fn begin_session(
                 &address.to_string(),
             );
             app.store
-                .write::<_, ArmError, _>(move |tx| Box::pin(async move { Ok(tx.audit(denied).await?) }))
+                .write::<_, ArmError, _>(move |tx| {
+                    Box::pin(async move {
+                        let signing =
+                            Signing { person: &person, methods: &methods, address, agent: &agent, risk };
+                        let why = "Access has been blocked by Conditional Access policies.";
+                        sign_ins::note(tx, country, &signing, Some((53003, why)), Some(&judged)).await?;
+                        tx.audit(denied).await?;
+                        Ok(())
+                    })
+                })
                 .await?;
             return Err(refusal);
         }
@@ -161,7 +186,10 @@ async fn begin_session(
                 if let Some(earlier) = earlier {
                     tx.remove_document(kind::SESSION, &earlier).await?;
                 }
-                let begun = people::begin_session(tx, &person, &methods, address, &agent).await?;
+                let begun =
+                    people::begin_session(tx, &person, &methods, address, (&agent, risk.level)).await?;
+                let signing = Signing { person: &person, methods: &methods, address, agent: &agent, risk };
+                sign_ins::note(tx, country, &signing, None, Some(&judged)).await?;
                 tx.audit(entry(
                     "people/signIn/action",
                     person_ref(&person),
@@ -208,20 +236,12 @@ pub(super) async fn password(
         let mut read = app.store.read().await?;
         let person = people::by_name(&mut read, &name).await?.filter(|p| p.enabled);
         let now = OffsetDateTime::now_utc();
-        let familiar = match (authn::cookie(&headers, DEVICE_COOKIE), &person) {
-            (Some(cookie), Some(person)) => {
-                let device: Option<KnownDevice> =
-                    read_document(&mut read, kind::DEVICE, &cookie.digest().key()).await?;
-                device.is_some_and(|d| d.is_familiar(&cookie, person.id, now))
-            }
-            _ => false,
+        let familiar = match &person {
+            Some(person) => is_familiar(&mut read, &headers, person.id).await?,
+            None => false,
         };
         let places = app.identity.keyed.places(&name, familiar, address);
-        throttle::check(&mut read, &places, now).await?.map_err(|locked| {
-            let mut error = ArmError::new(429, "TooManyAttempts", sentence(&locked.to_string()));
-            error.retry_after = Some(locked.seconds(now));
-            error
-        })?;
+        throttle::check(&mut read, &places, now).await?.map_err(|locked| too_many(locked, now))?;
         let hash: Option<PasswordHash> = match &person {
             Some(person) => read_document(&mut read, kind::PASSWORD, &person.id.to_string()).await?,
             None => None,
@@ -240,6 +260,8 @@ pub(super) async fn password(
         .await
         .map_err(|_| ArmError::internal())?;
         drop(permit);
+        let agent = web::header(&headers, "user-agent").unwrap_or_default();
+        let country = app.countries.of(address);
         let wrong = (!right).then(|| app.identity.keyed.password(&name, &given.password));
         let outcome: Result<(Person, Vec<Method>), ArmError> = app
             .store
@@ -261,6 +283,14 @@ pub(super) async fn password(
                         }
                         (person, _) => {
                             let who = person.as_ref().map_or_else(|| nobody("unknown name"), person_ref);
+                            if let Some(person) = &person {
+                                let methods = [Method::Password];
+                                let risk = Risk::default();
+                                let signing =
+                                    Signing { person, methods: &methods, address, agent: &agent, risk };
+                                let why = "Invalid username or password or code.";
+                                sign_ins::note(tx, country, &signing, Some((50126, why)), None).await?;
+                            }
                             tx.audit(entry(
                                 "people/signIn/action",
                                 who,

@@ -12,7 +12,7 @@ use sekisho_arm::{ArmError, Listing, Outcome, Read, Scope, StoreError, TypeName}
 use sekisho_identity::Person;
 use sekisho_identity::person::CredentialKind;
 use sekisho_identity::recovery::RecoveryCodes;
-use sekisho_identity::session::{Method, Session};
+use sekisho_identity::session::{Method, Proof, Session};
 use serde::Serialize;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
@@ -74,8 +74,8 @@ impl From<Method> for AuthMethod {
     }
 }
 
-fn methods(session: &Session) -> Vec<AuthMethod> {
-    session.proofs.iter().map(|p| p.method.into()).collect()
+pub(super) fn methods(proofs: &[Proof]) -> Vec<AuthMethod> {
+    proofs.iter().map(|p| p.method.into()).collect()
 }
 
 /// A session as the portal reads it.
@@ -180,14 +180,19 @@ impl Credential {
 }
 
 /// The signed-in person with their session.
-async fn own(app: &App, verb: &Verb, headers: &HeaderMap, peer: Peer) -> Result<(Person, Session), ArmError> {
+pub(super) async fn own(
+    app: &App,
+    verb: &Verb,
+    headers: &HeaderMap,
+    peer: Peer,
+) -> Result<(Person, Session), ArmError> {
     let caller = authn::identified(app, verb, headers, peer).await?;
     let session = caller.session.ok_or_else(only_people)?;
     let person = people::by_id(&mut app.store.read().await?, caller.principal).await?;
     Ok((person.ok_or_else(ArmError::internal)?, *session))
 }
 
-fn only_people() -> ArmError {
+pub(super) fn only_people() -> ArmError {
     ArmError::new(403, "SessionRequired", "This is only for people in the portal.")
 }
 
@@ -208,8 +213,13 @@ pub(super) async fn fresh(
     if session.proofs.iter().any(|p| now - p.at <= FRESH) {
         return Ok((person, session));
     }
+    Err(too_old())
+}
+
+/// The refusal of a sign-in that is older than ten minutes.
+pub(super) fn too_old() -> ArmError {
     let text = "For this, sign in again: your sign-in is older than ten minutes.";
-    Err(ArmError::new(403, "FreshSignInRequired", text))
+    ArmError::new(403, "FreshSignInRequired", text)
 }
 
 /// Shows a session.
@@ -244,7 +254,7 @@ pub(super) async fn describe(
         session_id: session.id.to_string(),
         tenant_id: app.tenant.to_string(),
         subscriptions,
-        auth: ShownProof { methods: methods(session), at: instant(last) },
+        auth: ShownProof { methods: methods(&session.proofs), at: instant(last) },
         missing,
         idle_expires_at: instant(session.seen + Duration::seconds(session.idle)),
         absolute_expires_at: instant(session.ends()),
@@ -320,7 +330,7 @@ pub(super) async fn list(
             last_seen_at: instant(s.seen),
             ip_address: s.ip.to_string(),
             user_agent: s.user_agent.clone(),
-            methods: methods(s),
+            methods: methods(&s.proofs),
             absolute_expires_at: instant(s.ends()),
         });
         Ok(web::json(StatusCode::OK, &List::of(value.collect())))
@@ -342,6 +352,8 @@ async fn end(
                 let mut ended = 0;
                 for session in people::sessions(tx.as_read(), &person).await?.into_iter().filter(&which) {
                     tx.remove_document(kind::SESSION, &session.key()).await?;
+                    // Whoever had the session may have let a program in with it.
+                    people::end_grants(tx, |g| g.session == session.id).await?;
                     ended += 1;
                 }
                 if ended > 0 {

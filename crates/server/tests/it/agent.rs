@@ -8,9 +8,11 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use sekisho_audit::note::Verifier;
+use sekisho_audit::witness::Memory;
 use sekisho_link::duplicate::Lineage;
 use sekisho_link::join::JoinString;
-use sekisho_link::message::{JoinAnswer, RenewAnswer, Report, ReportOutcome, ToAgent, ToServer};
+use sekisho_link::message::{JoinAnswer, Remembered, RenewAnswer, Report, ReportOutcome, ToAgent, ToServer};
 use sekisho_link::pki::Identity;
 use sekisho_link::{CommandKey, pki, tls};
 use serde_json::{Value, json};
@@ -32,6 +34,8 @@ pub(crate) struct Agent {
     /// The machine's ARM id.
     pub(crate) machine: String,
     pub(crate) command_key: CommandKey,
+    /// The log's key.
+    pub(crate) log_key: Verifier,
 }
 
 /// Joins with a join string; on refusal the status and body.
@@ -74,6 +78,7 @@ pub(crate) async fn join_as(
         id: answer.agent_id,
         machine: answer.machine,
         command_key: CommandKey::parse(&answer.command_key).unwrap(),
+        log_key: answer.log_key.unwrap().parse().unwrap(),
         ca: answer.ca,
     })
 }
@@ -89,6 +94,7 @@ impl Agent {
             id: self.id.clone(),
             machine: self.machine.clone(),
             command_key: self.command_key.clone(),
+            log_key: self.log_key.clone(),
         }
     }
 
@@ -118,7 +124,7 @@ impl Agent {
         let stream = self.dial().await.map_err(|_| 0u16)?;
         let url = format!("wss://{}/link/agent", pki::LINK_NAME);
         match soon("the upgrade", tokio_tungstenite::client_async(url, stream)).await {
-            Ok((socket, _)) => Ok(Link(socket)),
+            Ok((socket, _)) => Ok(Link { socket, log: Memory::of(self.log_key.clone()) }),
             Err(tokio_tungstenite::tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             // TLS 1.3 tells the client of a refused certificate only with the first read.
             Err(_) => Err(0),
@@ -154,11 +160,11 @@ impl Agent {
         connections: u64,
     ) -> (Link, Option<ToAgent>) {
         let mut link = self.open().await.unwrap();
-        let ToServer::Hello { version, boot_id, generation, report, facts_hash, .. } = hello(0) else {
+        let ToServer::Hello { version, boot_id, generation, report, facts_hash, log, .. } = hello(0) else {
             unreachable!()
         };
         let lineage = Lineage { hostname: hostname.into(), process: process.into(), connections };
-        link.say(&ToServer::Hello { version, boot_id, generation, report, facts_hash, lineage }).await;
+        link.say(&ToServer::Hello { version, boot_id, generation, report, facts_hash, lineage, log }).await;
         let first = link.hear().await;
         (link, first)
     }
@@ -181,6 +187,7 @@ pub(crate) fn hello(generation: u64) -> ToServer {
         report: None,
         facts_hash: None,
         lineage: Lineage::default(),
+        log: Remembered::default(),
     }
 }
 
@@ -188,19 +195,32 @@ pub(crate) fn applied(generation: u64) -> ToServer {
     ToServer::Report(Report { generation, outcome: ReportOutcome::Applied, message: String::new() })
 }
 
-/// The open link.
-pub(crate) struct Link(WebSocketStream<TlsStream<TcpStream>>);
+/// The open link, and what was seen of the log on it.
+pub(crate) struct Link {
+    socket: WebSocketStream<TlsStream<TcpStream>>,
+    pub(crate) log: Memory,
+}
 
 impl Link {
     pub(crate) async fn say(&mut self, message: &ToServer) {
         let bytes = serde_json::to_vec(message).unwrap();
-        self.0.send(Message::Binary(bytes.into())).await.unwrap();
+        self.socket.send(Message::Binary(bytes.into())).await.unwrap();
     }
 
-    /// The next message; `None` when the server hung up.
+    /// The next message; `None` when the server hung up. Of the log only good news is taken, and nothing said.
     pub(crate) async fn hear(&mut self) -> Option<ToAgent> {
         loop {
-            match soon("a message of the server", self.0.next()).await {
+            match self.hear_all().await {
+                Some(ToAgent::Checkpoint(offered)) => self.log = self.log.advance(&offered).unwrap(),
+                other => return other,
+            }
+        }
+    }
+
+    /// The next message, checkpoints among them.
+    pub(crate) async fn hear_all(&mut self) -> Option<ToAgent> {
+        loop {
+            match soon("a message of the server", self.socket.next()).await {
                 None | Some(Ok(Message::Close(_)) | Err(_)) => return None,
                 Some(Ok(Message::Binary(bytes))) => return Some(serde_json::from_slice(&bytes).unwrap()),
                 Some(Ok(_)) => {}
@@ -228,8 +248,9 @@ impl Link {
     ) -> (u64, Value) {
         loop {
             match self.hear().await {
-                Some(ToAgent::Desired(signed)) => {
-                    let opened = agent.command_key.open(&signed, &agent.machine, known).unwrap();
+                Some(ToAgent::Desired(command)) => {
+                    self.log = self.log.advance(&command.proof.as_ref().unwrap().advance).unwrap();
+                    let opened = command.open(&self.log, &agent.command_key, &agent.machine, known).unwrap();
                     known = opened.generation;
                     let parts = serde_json::to_value(&opened.parts).unwrap();
                     if good(&parts) {

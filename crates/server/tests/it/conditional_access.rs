@@ -131,6 +131,15 @@ async fn what_would_lock_every_administrator_out_is_refused_with_the_proof() {
     let told = &refused.json()["error"]["additionalInfo"][0]["info"][0];
     assert_eq!(told, &json!({"administrator": "jo@contoso.test", "policies": ["Nobody"], "why": "blocked"}),);
     assert_eq!(names(&page).await, before);
+    // Trying it says the same, and what is possible is shown and undone.
+    let try_out = format!("{POLICIES}?whatIf=true");
+    page.post(&try_out, block("Nobody", &json!({"includeUsers": ["All"]})))
+        .await
+        .refused(409, "PolicyLocksEveryoneOut");
+    let effect = page.post(&try_out, block("One", &json!({"includeUsers": [world.group()]}))).await;
+    let change = &effect.expect(200).json()["changes"][0];
+    assert_eq!((&change["changeType"], &change["after"]["displayName"]), (&json!("Create"), &json!("One")));
+    assert_eq!(names(&page).await, before);
     // A place that administrators are not in is no way around it.
     let location = json!({"@odata.type": "#microsoft.graph.countryNamedLocation", "displayName": "Japan",
         "countriesAndRegions": ["JP"]});
@@ -263,4 +272,43 @@ async fn only_who_may_change_policies_does_and_what_they_refer_to_must_exist() {
         page.patch(&format!("{POLICIES}/{gone}"), json!({})).await.expect(404);
         page.delete(&format!("{POLICIES}/{gone}")).await.expect(404);
     }
+}
+
+#[tokio::test]
+async fn a_strange_sign_in_is_judged_by_rules_that_the_log_of_sign_ins_tells() {
+    let world = World::new().await;
+    let page = world.page();
+    let (jun, mut passkey, cookies) = person(&world, "jun@contoso.test").await;
+    let of_jun = format!("/v1.0/auditLogs/signIns?$filter=userId%20eq%20'{jun}'");
+    let log = async || page.get(&of_jun).await.expect(200).json()["value"].as_array().unwrap().clone();
+    let first = log().await;
+    assert_eq!((first.len(), &first[0]["riskLevelDuringSignIn"]), (1, &json!("none")), "everything was new");
+    assert_eq!(first[0]["authenticationMethodsUsed"], json!(["fido2"]));
+
+    // A browser that nobody knows, and then the known one.
+    with_passkey(&browser(&world.server), &mut passkey).await.expect(200);
+    let strange = log().await.remove(0);
+    assert_eq!(
+        (&strange["riskLevelDuringSignIn"], &strange["riskEventTypes_v2"]),
+        (&json!("low"), &json!(["newDevice"])),
+    );
+    assert_eq!(strange["conditionalAccessStatus"], "success");
+    with_passkey(&world.server.http().page(&cookies), &mut passkey).await.expect(200);
+    assert_eq!(log().await[0]["riskLevelDuringSignIn"], "none");
+
+    let mut policy = block("Nothing strange", &json!({"includeUsers": [jun]}));
+    policy["conditions"]["signInRiskLevels"] = json!(["low", "medium", "high"]);
+    make(&page, policy).await;
+    with_passkey(&browser(&world.server), &mut passkey).await.refused(403, "ConditionalAccessBlocked");
+    let refused = log().await.remove(0);
+    assert_eq!(
+        (&refused["status"]["errorCode"], &refused["conditionalAccessStatus"]),
+        (&json!(53003), &json!("failure"))
+    );
+    let policies = refused["appliedConditionalAccessPolicies"].as_array().unwrap();
+    let said = policies.iter().find(|p| p["displayName"] == "Nothing strange").unwrap();
+    assert_eq!(said["result"], "failure");
+    let usual = with_passkey(&world.server.http().page(&cookies), &mut passkey).await.expect(200).cookies();
+    world.server.http().page(&usual).get("/v1.0/me").await.expect(200);
+    world.server.http().page(&usual).get(&of_jun).await.refused(403, "Authorization_RequestDenied");
 }

@@ -42,7 +42,8 @@ impl Thing {
             "{what}: {answer:?}"
         );
         // The log grows with what the tests do.
-        if self.usual.status == 200 && self.kind.path != "eventtypes/values" {
+        let grows = self.kind.path == "eventtypes/values" || self.kind.namespace == "Sekisho.Audit";
+        if self.usual.status == 200 && !grows {
             assert_eq!(answer.json(), self.usual.json(), "{what}");
         }
     }

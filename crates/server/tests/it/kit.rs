@@ -86,6 +86,11 @@ impl Data {
             ("SEKISHO_DATA_DIR".to_owned(), self.path().display().to_string()),
             ("SEKISHO_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
             ("SEKISHO_ORGANIZATION".to_owned(), "Contoso".to_owned()),
+            // Read when a provider is first asked; a test that has one writes the file.
+            (
+                "SEKISHO_FEDERATION_CA_FILE".to_owned(),
+                self.path().join("federation.pem").display().to_string(),
+            ),
         ]);
         if let Some(postgres) = &self.postgres {
             environment.insert("SEKISHO_DATABASE".to_owned(), postgres.url());

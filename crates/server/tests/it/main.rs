@@ -7,6 +7,7 @@
 
 mod agent;
 mod arm;
+mod asvs;
 mod conditional_access;
 mod coverage;
 mod device;
@@ -17,7 +18,10 @@ mod hierarchy;
 mod kit;
 mod link;
 mod locks;
+mod log;
 mod matrix;
+mod oauth;
+mod programs;
 mod renewal;
 mod seed;
 mod signin;

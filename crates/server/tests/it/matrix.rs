@@ -65,6 +65,10 @@ const OTHER: &[(Method, &str, &str)] = &[
     (Method::GET, "/{tenant}/discovery/v2.0/keys", ""),
     (Method::POST, "/{tenant}/oauth2/v2.0/token", "grant_type=client_credentials"),
     (Method::POST, "/{tenant}/oauth2/token", "grant_type=client_credentials"),
+    (Method::POST, "/{tenant}/oauth2/v2.0/devicecode", "client_id=x"),
+    (Method::POST, "/{tenant}/oauth2/devicecode", "client_id=x"),
+    (Method::GET, "/{tenant}/oauth2/v2.0/authorize", ""),
+    (Method::GET, "/{tenant}/oauth2/authorize", ""),
     (Method::POST, "/link/join", r#"{"secret": "AAAA", "csr": "", "hostname": "m"}"#),
     (Method::GET, "/link/install", ""),
     (Method::GET, "/link/agent/{file}", ""),
@@ -74,6 +78,12 @@ const OTHER: &[(Method, &str, &str)] = &[
     (Method::GET, "/auth/session", ""),
     (Method::GET, "/auth/sessions", ""),
     (Method::GET, "/auth/credentials", ""),
+    (Method::GET, "/auth/grants", ""),
+    (Method::POST, "/auth/authorize/inspect", r#"{"query": "client_id=x"}"#),
+    (Method::POST, "/auth/authorize", r#"{"query": "client_id=x", "allow": true}"#),
+    (Method::POST, "/auth/device/inspect", r#"{"userCode": "BCDF-GHJK"}"#),
+    (Method::POST, "/auth/device", r#"{"userCode": "BCDF-GHJK", "allow": true}"#),
+    (Method::DELETE, "/auth/grants/{id}", ""),
     (Method::POST, "/auth/setup/inspect", r#"{"token": "x"}"#),
     (
         Method::POST,
@@ -98,6 +108,12 @@ const OTHER: &[(Method, &str, &str)] = &[
     (Method::POST, "/auth/signout", "{}"),
 ];
 
+/// A policy that holds for nobody.
+const POLICY: &str = r#"{"displayName": "New", "state": "disabled", "conditions": {"users": {"includeUsers": ["None"]},
+    "applications": {"includeApplications": ["All"]}}, "grantControls": {"builtInControls": ["mfa"]}}"#;
+const LOCATION: &str = r##"{"@odata.type": "#microsoft.graph.ipNamedLocation", "displayName": "New",
+    "ipRanges": [{"cidrAddress": "192.0.2.0/24"}]}"##;
+
 /// The part of Microsoft Graph, reading first and removing last.
 const GRAPH: &[(Method, &str, &str)] = &[
     (Method::GET, "/me", ""),
@@ -116,6 +132,40 @@ const GRAPH: &[(Method, &str, &str)] = &[
     (Method::POST, "/users/{sp}/checkMemberGroups", r#"{"groupIds": []}"#),
     (Method::POST, "/directoryObjects/{sp}/checkMemberGroups", r#"{"groupIds": []}"#),
     (Method::POST, "/servicePrincipals/{sp}/checkMemberGroups", r#"{"groupIds": []}"#),
+    (Method::POST, "/groups/{group}/getMemberGroups", "{}"),
+    (Method::POST, "/users/{person}/getMemberGroups", "{}"),
+    (Method::POST, "/servicePrincipals/{sp}/getMemberGroups", "{}"),
+    (Method::GET, "/applications/{app}/federatedIdentityCredentials", ""),
+    (
+        Method::POST,
+        "/applications/{app}/federatedIdentityCredentials",
+        r#"{"name": "ci-main", "issuer": "https://idp.test", "subject": "s", "audiences": ["a"]}"#,
+    ),
+    (Method::GET, "/applications/{app}/federatedIdentityCredentials/ci-main", ""),
+    (Method::PATCH, "/applications/{app}/federatedIdentityCredentials/ci-main", r#"{"subject": "t"}"#),
+    (Method::DELETE, "/applications/{app}/federatedIdentityCredentials/ci-main", ""),
+    (Method::GET, "/identity/conditionalAccess/policies", ""),
+    (Method::POST, "/identity/conditionalAccess/policies", POLICY),
+    (Method::GET, "/identity/conditionalAccess/policies/{id}", ""),
+    (Method::PATCH, "/identity/conditionalAccess/policies/{id}", r#"{"state": "disabled"}"#),
+    (Method::POST, "/identity/conditionalAccess/policies/{id}/sekisho.confirm", "{}"),
+    (Method::DELETE, "/identity/conditionalAccess/policies/{id}", ""),
+    (Method::POST, "/identity/conditionalAccess/policies/sekisho.backtest", r#"{"policy": {}}"#),
+    (Method::POST, "/identity/conditionalAccess/evaluate", r#"{"signInIdentity": {"userId": "{person}"}}"#),
+    (Method::GET, "/identity/conditionalAccess/namedLocations", ""),
+    (Method::POST, "/identity/conditionalAccess/namedLocations", LOCATION),
+    (Method::GET, "/identity/conditionalAccess/namedLocations/{id}", ""),
+    (Method::PATCH, "/identity/conditionalAccess/namedLocations/{id}", r#"{"isTrusted": false}"#),
+    (Method::DELETE, "/identity/conditionalAccess/namedLocations/{id}", ""),
+    (Method::GET, "/auditLogs/signIns", ""),
+    (Method::GET, "/policies/authenticationStrengthPolicies", ""),
+    (
+        Method::POST,
+        "/policies/authenticationStrengthPolicies",
+        r#"{"displayName": "Keys", "allowedCombinations": ["fido2"]}"#,
+    ),
+    (Method::GET, "/policies/authenticationStrengthPolicies/{id}", ""),
+    (Method::DELETE, "/policies/authenticationStrengthPolicies/{id}", ""),
     (Method::POST, "/users", r#"{"userPrincipalName": "new@contoso.test", "displayName": "New"}"#),
     (Method::POST, "/users/{person}/sekisho.invite", "{}"),
     (Method::PATCH, "/users/{person}", r#"{"displayName": "Renamed"}"#),

@@ -284,7 +284,9 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
         let point = JoinPoint { address: "localhost:1".to_owned(), pin: [0; 32], served: Arc::new(served) };
         let place = Place::Directory(dir.path().join("lake"));
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
-        let registry: Registry = sekisho_server::registry(Uuid::nil(), &store, &lake, point).0;
+        let log = sekisho_audit::note::Signer::generate().unwrap();
+        let log = Arc::new(sekisho_server::log::Log::new(Uuid::nil(), &log).unwrap());
+        let registry: Registry = sekisho_server::registry(Uuid::nil(), (&store, &log), &lake, point).0;
         let kind = |spec: &TypeSpec| Kind {
             namespace: spec.namespace,
             path: spec.path,
@@ -399,6 +401,9 @@ fn name(kind: &str, at: ScopeKind) -> String {
         "Sekisho.Network/serviceTags" => "Office",
         "Microsoft.Insights/eventtypes" => "management",
         "Microsoft.Insights/eventcategories" => "Administrative",
+        "Sekisho.Audit/logs" => "activity",
+        // The first entry: the first run, outside of every subscription.
+        "Sekisho.Audit/logs/proofs" => "1",
         "Microsoft.Authorization/providerOperations" => "Microsoft.Network",
         "Microsoft.Authorization/roleDefinitions" => {
             return format!("aaaaaaaa-0000-4000-8000-00000000000{}", at as u8);

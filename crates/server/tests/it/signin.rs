@@ -436,7 +436,7 @@ async fn hear(body: &mut Incoming, wanted: &str) {
 }
 
 /// Reads events until there are no more.
-async fn ends(mut body: Incoming) {
+pub(crate) async fn ends(mut body: Incoming) {
     soon("the end of the stream", async { while let Some(Ok(_)) = body.frame().await {} }).await;
 }
 

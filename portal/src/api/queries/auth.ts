@@ -2,7 +2,20 @@ import { queryOptions } from '@tanstack/react-query'
 import { call, get } from '../client.ts'
 import { types } from '../keys.ts'
 import { createPasskey, getPasskey, type PasskeyBegin } from '../passkey.ts'
-import type { AuthState, Credential, List, PasswordSetup, Session, SessionRow, SetupDone, SetupLink } from '../types.ts'
+import type {
+  AuthorizationAnswer,
+  AuthorizationRequest,
+  AuthState,
+  Credential,
+  DeviceRequest,
+  GrantRow,
+  List,
+  PasswordSetup,
+  Session,
+  SessionRow,
+  SetupDone,
+  SetupLink,
+} from '../types.ts'
 import type { ResourceChange, Write } from '../writes.ts'
 
 export const authQueries = {
@@ -19,6 +32,11 @@ export const authQueries = {
     queryOptions({
       queryKey: [types.session, 'list'],
       queryFn: async () => (await get<List<SessionRow>>('/auth/sessions')).value,
+    }),
+  grants: () =>
+    queryOptions({
+      queryKey: [types.grant],
+      queryFn: async () => (await get<List<GrantRow>>('/auth/grants')).value,
     }),
   credentials: () =>
     queryOptions({
@@ -39,6 +57,15 @@ export const signInWithPassword = (userPrincipalName: string, password: string, 
   post<Session>('/auth/password', { userPrincipalName, code, password })
 
 export const signOut = () => post<void>('/auth/signout')
+
+/** What a client asks for that sent the browser here; `query` is the page's own. */
+export const inspectAuthorization = (query: string) => post<AuthorizationRequest>('/auth/authorize/inspect', { query })
+export const decideAuthorization = (query: string, allow: boolean) =>
+  post<AuthorizationAnswer>('/auth/authorize', { query, allow })
+
+/** Who waits for a code that was typed. */
+export const inspectDevice = (userCode: string) => post<DeviceRequest>('/auth/device/inspect', { userCode })
+export const decideDevice = (userCode: string, allow: boolean) => post<void>('/auth/device', { userCode, allow })
 
 const gone = (id: string, before: unknown): ResourceChange => ({
   resourceId: id,
@@ -67,6 +94,18 @@ export const revokeOtherSessions = (): Write<void> => ({
   operation: 'sekisho.identity/people/sessions/delete',
   target: { name: '' },
   foresee: endedSessions((session) => !session.current),
+})
+export const revokeGrant = ({ id, clientName, clientId }: GrantRow): Write<void> => ({
+  method: 'DELETE',
+  url: `/auth/grants/${encodeURIComponent(id)}`,
+  operation: 'sekisho.identity/grants/delete',
+  target: { name: clientName ?? clientId },
+  foresee: async () =>
+    (await get<List<GrantRow>>('/auth/grants')).value
+      .filter((grant) => grant.id === id)
+      .map(({ ipAddress, userAgent, lastUsedAt }) =>
+        gone(id, { displayName: clientName ?? clientId, ipAddress, userAgent, lastUsedAt }),
+      ),
 })
 export const deleteCredential = ({ id, label, kind }: Credential): Write<void> => ({
   method: 'DELETE',

@@ -11,12 +11,13 @@ import { Page } from '../../ui/Page.tsx'
 import { SearchField } from '../../ui/SearchField.tsx'
 import { Segments } from '../../ui/Segments.tsx'
 import { Select } from '../../ui/Select.tsx'
+import { LogStanding } from './LogStanding.tsx'
 
 const m = messages({
   title: { en: 'Activity log', ja: 'アクティビティ ログ' },
   subtitle: {
-    en: 'Who did what, when and from where. Entries are sealed one to the next.',
-    ja: 'だれが、いつ、どこから、何をしたか。各エントリは直前のエントリを封印します。',
+    en: 'Who did what, when and from where. Machines witness that nothing is rewritten.',
+    ja: 'だれが、いつ、どこから、何をしたか。履歴が書き換えられていないことをマシンが証人として確認します。',
   },
   find: { en: 'Filter by operation, person, resource', ja: '操作・実行者・リソースで絞り込み' },
   time: { en: 'Time', ja: '期間' },
@@ -68,6 +69,7 @@ export default function AuditPage() {
   return (
     <Page title={m.title} subtitle={m.subtitle}>
       <Card flush>
+        <LogStanding />
         <div className="flex flex-wrap items-center gap-2 border-b border-line px-3 py-2.5">
           <SearchField label={m.find} value={query} onChange={changeQuery} className="w-80" />
           <Select

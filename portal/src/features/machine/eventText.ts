@@ -29,6 +29,11 @@ const names = messages({
   'rules.failed': { en: 'Rules failed', ja: '規則の適用に失敗' },
   'rules.reverted': { en: 'Rules reverted', ja: '規則を元に戻した' },
   'rules.repaired': { en: 'Rules repaired', ja: '規則を修復' },
+  'audit.inconsistent': {
+    en: 'Log was rewritten: obeys nothing new',
+    ja: 'ログの書き換えを検出 (新しい指示に従わない)',
+  },
+  'audit.trusted': { en: 'Log trusted again', ja: 'ログを再び信用' },
   'facts.changed': { en: 'System changed', ja: 'システムの変更' },
   gap: { en: 'Events lost', ja: 'イベントの欠落' },
 })
@@ -51,6 +56,8 @@ const tones: Partial<Record<Kind, Tone>> = {
   'rules.repaired': 'high',
   'rules.reverted': 'high',
   'rules.failed': 'crit',
+  'audit.inconsistent': 'crit',
+  'audit.trusted': 'high',
   gap: 'med',
 }
 export const eventTone = (kind: string): Tone => (isKind(kind) ? (tones[kind] ?? 'info') : 'low')
@@ -138,6 +145,7 @@ export function eventDetails(kind: string, data: Data): string[] {
       case 'agent.connected':
         return [data.version ? d.version(text(data.version)) : '']
       case 'agent.disconnected':
+      case 'audit.inconsistent':
         return [text(data.reason)]
       case 'rules.applied':
       case 'rules.failed':

@@ -1,20 +1,17 @@
 import { useQuery } from '@tanstack/react-query'
 import { Fingerprint, KeyRound, LifeBuoy, type LucideIcon, Plus, Smartphone } from 'lucide-react'
 import { useState } from 'react'
-import { Form } from 'react-aria-components'
-import { passkeysSupported, wasDismissed } from '../../api/passkey.ts'
-import { authQueries, beginPasskey, deleteCredential, finishPasskey } from '../../api/queries/auth.ts'
+import { passkeysSupported } from '../../api/passkey.ts'
+import { authQueries, deleteCredential } from '../../api/queries/auth.ts'
 import type { Credential } from '../../api/types.ts'
 import { ago, num } from '../../app/format.ts'
-import { useUnsaved } from '../../app/unsaved.ts'
+import { AddPasskey } from '../../parts/AddPasskey.tsx'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
-import { Dialog } from '../../ui/Dialog.tsx'
 import { Table } from '../../ui/Table.tsx'
-import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
 
 const icons: Record<Credential['kind'], LucideIcon> = {
@@ -123,52 +120,5 @@ function CredentialTable({
         },
       ]}
     />
-  )
-}
-
-function AddPasskey({ onClose }: { onClose: () => void }) {
-  const [label, setLabel] = useState('')
-  const [review, setReview] = useState(false)
-  const close = useUnsaved(label !== '', onClose)
-  const begin = beginPasskey(label.trim())
-  return (
-    <Dialog title={m.addTitle} onClose={close}>
-      <Form
-        className="flex flex-col gap-4"
-        onSubmit={(event) => {
-          event.preventDefault()
-          setReview(true)
-        }}
-      >
-        <TextField
-          label={m.addLabel}
-          value={label}
-          onChange={setLabel}
-          hint={m.addHint}
-          isRequired
-          autoFocus
-          maxLength={64}
-        />
-        <div className="flex justify-end gap-2">
-          <Button onPress={close}>{m.cancel}</Button>
-          <Button type="submit" variant="primary">
-            {m.review}
-          </Button>
-        </div>
-      </Form>
-      {review && (
-        <ReviewDialog
-          title={m.addTitle}
-          writes={[begin]}
-          follows={[m.addThen]}
-          run={async (send) => send(await finishPasskey(label.trim(), await send(begin)))}
-          confirm={m.create}
-          done={m.addDone}
-          isNoError={wasDismissed}
-          onClose={() => setReview(false)}
-          onDone={onClose}
-        />
-      )}
-    </Dialog>
   )
 }

@@ -3,8 +3,8 @@ import { messages } from '../../app/i18n.ts'
 export const m = messages({
   title: { en: 'My sign-ins', ja: '自分のサインイン' },
   subtitle: {
-    en: 'Where you are signed in, and what you can sign in with.',
-    ja: 'サインイン中の場所と、サインインに使用できる資格情報。',
+    en: 'Where you are signed in, what acts as you, and what you can sign in with.',
+    ja: 'サインイン中の場所、あなたとして動作するプログラム、サインインに使用できる資格情報。',
   },
   sessions: { en: 'Sessions', ja: 'セッション' },
   browser: { en: 'Browser', ja: 'ブラウザー' },
@@ -40,18 +40,18 @@ export const m = messages({
   left: { en: (n: string) => `${n} left`, ja: (n: string) => `残り ${n}` },
   synced: { en: 'synced', ja: '同期済み' },
   add: { en: 'Add a passkey', ja: 'パスキーを追加' },
-  addTitle: { en: 'Add a passkey', ja: 'パスキーの追加' },
-  addLabel: { en: 'Name of the passkey', ja: 'パスキーの名前' },
-  addHint: {
-    en: 'So that you recognise it later: the device it is on.',
-    ja: '後で区別できるように、保存先のデバイスなどを入力します。',
+  grants: { en: 'Command lines and programs', ja: 'コマンド ラインとプログラム' },
+  noGrants: {
+    en: 'None acts as you. They appear here after az login or a similar sign-in.',
+    ja: 'あなたとして動作しているものはありません。az login などでサインインすると表示されます。',
   },
-  addDone: { en: 'The passkey was added.', ja: 'パスキーを追加しました。' },
-  review: { en: 'Review the effect', ja: '影響を確認' },
-  addThen: {
-    en: 'Your browser asks you to make the passkey. From then on it signs you in.',
-    ja: 'ブラウザーの指示に従ってパスキーを作成します。以後、このパスキーでサインインできます。',
+  program: { en: 'Program', ja: 'プログラム' },
+  allowed: { en: 'Allowed', ja: '許可日時' },
+  end: { en: 'End', ja: '終了' },
+  endTitle: { en: (name: string) => `End ${name}?`, ja: (name: string) => `${name} を終了しますか?` },
+  endWhy: {
+    en: 'What it holds is refused from the next request on. It has to be allowed again.',
+    ja: '次の要求から拒否されます。再度使用するには、もう一度許可が必要です。',
   },
-  create: { en: 'Create the passkey', ja: 'パスキーを作成' },
-  cancel: { en: 'Cancel', ja: 'キャンセル' },
+  ended: { en: 'Ended.', ja: '終了しました。' },
 })

@@ -5,12 +5,10 @@ import { authQueries } from '../../api/queries/auth.ts'
 import type { Session } from '../../api/types.ts'
 import { Frame } from './Frame.tsx'
 import { m } from './messages.ts'
+import { safeReturn } from './safeReturn.ts'
 import { SignInForm } from './SignInForm.tsx'
 
 const route = getRouteApi('/signin')
-
-/** Only paths of this portal: a crafted ?return= must not send anybody elsewhere. */
-const safeReturn = (target: string | undefined) => (target?.startsWith('/') && !/^\/[/\\]/.test(target) ? target : '/')
 
 export default function SignInPage() {
   const client = useQueryClient()

@@ -7,6 +7,22 @@ export const m = messages({
     en: 'Your session has ended. What you were doing is still here.',
     ja: 'セッションが終了しました。作業中の内容はそのまま残っています。',
   },
+  stepUp: { en: 'One more proof', ja: '追加の本人確認' },
+  stepUpHere: {
+    en: 'What you were doing is still here.',
+    ja: '作業中の内容はそのまま残っています。',
+  },
+  stepUpRegister: {
+    en: 'You have no passkey yet. Create one, then sign in with it.',
+    ja: 'パスキーがまだありません。作成してから、そのパスキーでサインインしてください。',
+  },
+  missingPasskey: { en: 'A passkey is asked for', ja: 'パスキーが求められています' },
+  missingFresh: { en: 'A new sign-in is asked for', ja: '新しいサインインが求められています' },
+  missingWhy: {
+    en: (policies: string) => `By conditional access: ${policies}`,
+    ja: (policies: string) => `条件付きアクセス: ${policies}`,
+  },
+  signOut: { en: 'Sign out', ja: 'サインアウト' },
   user: { en: 'User name', ja: 'ユーザー名' },
   displayName: { en: 'Display name', ja: '表示名' },
   passkey: { en: 'Sign in with a passkey', ja: 'パスキーでサインイン' },

@@ -119,6 +119,17 @@ impl Graph<'_> {
         .await
     }
 
+    pub(super) async fn member_groups(&self, id: &str) -> Result<Answer, ArmError> {
+        // People are named by either.
+        let who = match Uuid::try_parse(id) {
+            Ok(id) => id,
+            Err(_) => self.person(id).await?.id,
+        };
+        let groups = self.app.access.snapshot().groups_of(PrincipalId(who));
+        let value: Vec<String> = groups.iter().map(ToString::to_string).collect();
+        Ok(Answer::json(200, json!({ "value": value })))
+    }
+
     pub(super) async fn check_members(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
         let who = Uuid::try_parse(id).map_err(|_| not_found(id))?;
         let groups = self.app.access.snapshot().groups_of(PrincipalId(who));
@@ -154,6 +165,14 @@ pub(super) struct Reference {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct GroupIds {
     group_ids: Option<Vec<String>>,
+}
+
+/// Which groups are wanted: all of ours are security groups.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(dead_code, reason = "only its schema is used: the answer is the same")]
+pub(super) struct WhichGroups {
+    security_enabled_only: Option<bool>,
 }
 
 /// A group as Graph shows it.

@@ -7,6 +7,7 @@ use sekisho_arm::resource::instant;
 use sekisho_arm::traits::read_documents;
 use sekisho_arm::{Read, StoreError};
 use sekisho_identity::Person;
+use sekisho_identity::key_credential::KeyCredential;
 use sekisho_identity::link::Link;
 use sekisho_identity::passkey::StoredPasskey;
 use sekisho_identity::service_principal::{Application, ServicePrincipal};
@@ -45,11 +46,12 @@ pub(super) async fn directory(
     let now = read.now();
     for (_, person) in &people {
         let sessions = people::sessions(read, person).await?.len();
+        let grants = people::grants(read, person).await?.len();
         let open =
             |l: &&(String, Link)| l.1.person == Some(person.id) && l.1.used.is_none() && l.1.expires > now;
         let shown = json!({
             "displayName": person.display_name, "userPrincipalName": person.user_principal_name,
-            "accountEnabled": person.enabled, "sessions": sessions,
+            "accountEnabled": person.enabled, "sessions": sessions, "grants": grants,
             "passkeys": passkeys.iter().filter(|(_, p)| p.person == person.id).count(),
             "signInLinks": links.iter().filter(open).count(),
         });
@@ -67,8 +69,14 @@ pub(super) async fn directory(
     }
     let applications: Vec<(String, Application)> = read_documents(read, kind::APPLICATION).await?;
     for (_, application) in &applications {
-        let shown =
-            json!({"displayName": application.display_name, "passwordCredentials": secrets(application)});
+        let keys: Vec<String> = application.keys.iter().map(KeyCredential::thumbprint).collect();
+        let federated = application.federated.iter().map(
+            |f| json!({"name": f.name, "issuer": f.issuer, "subject": f.subject, "audiences": f.audiences}),
+        );
+        let shown = json!({
+            "displayName": application.display_name, "passwordCredentials": secrets(application),
+            "keyCredentials": keys, "federatedIdentityCredentials": federated.collect::<Vec<_>>(),
+        });
         out.insert(format!("/v1.0/applications/{}", application.id), shown);
     }
     for assignment in living_facts(read, universe).await?.assignments {

@@ -1,4 +1,4 @@
-//! `applications` with their secrets, and `servicePrincipals`.
+//! `applications` with their secrets and certificates, and `servicePrincipals`.
 
 use schemars::JsonSchema;
 use sekisho_arm::ArmError;
@@ -9,9 +9,9 @@ use sekisho_identity::service_principal::{Application, SecretError, ServicePrinc
 use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
+use super::credentials::{GivenKey, at, end_tokens, keys};
 use super::{DELETE, Graph, WRITE, bad, given, not_found};
 use crate::signin::kind;
 
@@ -20,6 +20,7 @@ use crate::signin::kind;
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct NewApplication {
     display_name: Option<String>,
+    key_credentials: Option<Vec<GivenKey>>,
 }
 
 /// What changes about an application.
@@ -27,8 +28,8 @@ pub(super) struct NewApplication {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ApplicationChange {
     display_name: Option<String>,
-    /// Only empty: certificates are not supported.
-    key_credentials: Option<Vec<Value>>,
+    /// All that it is to have.
+    key_credentials: Option<Vec<GivenKey>>,
     /// Only empty: secrets are made with `addPassword`.
     password_credentials: Option<Vec<Value>>,
 }
@@ -78,7 +79,9 @@ impl Graph<'_> {
             let mut seen = principal.to_graph(self.app.tenant);
             let own = applications.iter().find(|(_, a)| a.app_id == principal.app_id);
             if let Some((_, application)) = own {
-                seen.password_credentials = application.to_graph().password_credentials;
+                let application = application.to_graph();
+                seen.password_credentials = application.password_credentials;
+                seen.key_credentials = application.key_credentials;
             }
             shown(&seen)
         });
@@ -97,7 +100,10 @@ impl Graph<'_> {
         if name.is_empty() {
             return Err(bad("Property displayName is required.").target("displayName"));
         }
-        let application = Application::new(name, OffsetDateTime::now_utc());
+        let now = OffsetDateTime::now_utc();
+        let mut application = Application::new(name, now);
+        let keys = keys(&wanted.key_credentials.unwrap_or_default(), &[], now)?;
+        application.replace_keys(keys).map_err(|e| bad(format!("{e}.")).target("keyCredentials"))?;
         let shown = shown(&application.to_graph())?;
         self.change(WRITE, move |tx| {
             Box::pin(async move {
@@ -183,31 +189,11 @@ impl Graph<'_> {
     }
 
     pub(super) async fn change_application(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
-        let application = self.application(id).await?;
         let change: ApplicationChange = given(&body)?;
-        let sent = |list: Option<Vec<Value>>| list.is_some_and(|l| !l.is_empty());
-        if sent(change.key_credentials) {
-            let text = "Certificates as credentials are not supported: use a secret.";
-            return Err(bad(text).target("keyCredentials"));
-        }
-        if sent(change.password_credentials) {
+        if change.password_credentials.is_some_and(|l| !l.is_empty()) {
             return Err(bad("Secrets are made with addPassword.").target("passwordCredentials"));
         }
-        let name = change.display_name;
-        self.change(WRITE, move |tx| {
-            Box::pin(async move {
-                let key = application.id.to_string();
-                let mut fresh: Application = read_document(tx.as_read(), kind::APPLICATION, &key)
-                    .await?
-                    .ok_or_else(|| not_found(&key))?;
-                if let Some(name) = name {
-                    fresh.rename(&name);
-                }
-                Ok(write_document(tx, kind::APPLICATION, &key, &fresh).await?)
-            })
-        })
-        .await?;
-        Ok(Answer::empty(204))
+        self.replace_application(id, change.display_name, change.key_credentials).await
     }
 
     pub(super) async fn remove_application(&self, id: &str) -> Result<Answer, ArmError> {
@@ -230,14 +216,10 @@ impl Graph<'_> {
     pub(super) async fn add_password(&self, id: &str, body: Value) -> Result<Answer, ArmError> {
         let application = self.application(id).await?;
         let wanted = given::<NewSecret>(&body)?.password_credential.unwrap_or_default();
-        let at = |field: &str, text: Option<String>| match text {
-            None => Ok(None),
-            Some(text) => OffsetDateTime::parse(&text, &Rfc3339)
-                .map(Some)
-                .map_err(|_| bad(format!("'{text}' is no instant.")).target(field)),
-        };
-        let (start, end) =
-            (at("startDateTime", wanted.start_date_time)?, at("endDateTime", wanted.end_date_time)?);
+        let (start, end) = (
+            at("startDateTime", wanted.start_date_time.as_deref())?,
+            at("endDateTime", wanted.end_date_time.as_deref())?,
+        );
         let name = wanted.display_name;
         let made = self
             .change(WRITE, move |tx| {
@@ -273,14 +255,7 @@ impl Graph<'_> {
                     return Err(bad("No password credential found with keyId."));
                 }
                 write_document(tx, kind::APPLICATION, &key, &fresh).await?;
-                // Tokens that the removed secret obtained end with it.
-                let all: Vec<(String, ServicePrincipal)> =
-                    read_documents(tx.as_read(), kind::SERVICE_PRINCIPAL).await?;
-                for (key, mut principal) in all.into_iter().filter(|(_, p)| p.app_id == fresh.app_id) {
-                    principal.generation += 1;
-                    write_document(tx, kind::SERVICE_PRINCIPAL, &key, &principal).await?;
-                }
-                Ok(())
+                end_tokens(tx, &fresh).await
             })
         })
         .await?;
