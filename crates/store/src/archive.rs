@@ -263,8 +263,8 @@ async fn go_on(connection: &mut AnyConnection, entry: Option<AuditEntry>) -> Res
     let position = writer::position(connection, None).await?;
     let mut tx = WriteTransaction::new(connection, position);
     tx.audit(entry).await?;
-    let nodes = std::mem::take(&mut tx.nodes);
-    log::insert_nodes(connection, &nodes).await
+    let made = std::mem::take(&mut tx.made);
+    made.insert(connection).await
 }
 
 async fn fill<E: From<StoreError>>(

@@ -9,10 +9,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
-use crate::rows::{failed, from_ms, to_ms};
+use crate::rows::{INSERTED, failed, from_ms, insertion, to_ms};
 
-/// Rows of one `INSERT`: far below both databases' limit of parameters, and enough that more gain nothing.
-const ROWS: usize = 200;
 /// Bits of an arrival number that count within one batch; those above are the batch's place in the change feed, which
 /// is never given out twice.
 const BATCH_BITS: u32 = 20;
@@ -151,9 +149,8 @@ pub(crate) async fn insert(
     events: &[Event],
 ) -> Result<(), StoreError> {
     let mut arrival = place << BATCH_BITS;
-    for chunk in events.chunks(ROWS) {
-        // Only the statement of a full chunk is worth keeping prepared.
-        let mut query = sqlx::query(AssertSqlSafe(statement(chunk.len()))).persistent(chunk.len() == ROWS);
+    for chunk in events.chunks(INSERTED) {
+        let mut query = insertion("event", &COLUMNS, chunk.len());
         for event in chunk {
             query = query
                 .bind(arrival)
@@ -170,14 +167,4 @@ pub(crate) async fn insert(
         query.execute(&mut *connection).await.map_err(failed)?;
     }
     Ok(())
-}
-
-fn statement(rows: usize) -> String {
-    let width = COLUMNS.len();
-    let row = |r: usize| {
-        let places: Vec<String> = (1..=width).map(|c| format!("${}", r * width + c)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
-    format!("INSERT INTO event ({}) VALUES {}", COLUMNS.join(", "), rows.join(", "))
 }

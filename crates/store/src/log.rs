@@ -11,7 +11,7 @@ use sekisho_audit::{Frontier, Hash, Leaf, legacy};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _};
 
-use crate::rows::{failed, to_ms};
+use crate::rows::{INSERTED, failed, insertion, to_ms};
 use crate::transaction::ReadTransaction;
 use crate::{Recorded, Store};
 
@@ -98,22 +98,28 @@ pub(crate) async fn page(pool: &AnyPool, from: i64, limit: i64) -> Result<Vec<Re
     Ok(page)
 }
 
-/// Keeps one entry.
-pub(crate) async fn insert(
-    connection: &mut AnyConnection,
-    leaf: &Leaf,
-    hash: &Hash,
-    text: String,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO audit (sequence, hash, leaf, at_ms) VALUES ($1, $2, $3, $4)")
-        .bind(leaf.sequence)
-        .bind(hash.to_string())
-        .bind(text)
-        .bind(to_ms(leaf.at))
-        .execute(connection)
-        .await
-        .map(|_| ())
-        .map_err(failed)
+/// An entry that is to be kept.
+pub(crate) struct Written {
+    pub(crate) sequence: i64,
+    pub(crate) hash: Hash,
+    pub(crate) leaf: String,
+    pub(crate) at_ms: i64,
+}
+
+/// Keeps entries.
+pub(crate) async fn insert(connection: &mut AnyConnection, entries: &[Written]) -> Result<(), StoreError> {
+    for chunk in entries.chunks(INSERTED) {
+        let mut query = insertion("audit", &["sequence", "hash", "leaf", "at_ms"], chunk.len());
+        for entry in chunk {
+            query = query
+                .bind(entry.sequence)
+                .bind(entry.hash.to_string())
+                .bind(entry.leaf.clone())
+                .bind(entry.at_ms);
+        }
+        query.execute(&mut *connection).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Keeps nodes.
@@ -121,11 +127,8 @@ pub(crate) async fn insert_nodes(
     connection: &mut AnyConnection,
     nodes: &[(Node, Hash)],
 ) -> Result<(), StoreError> {
-    for chunk in nodes.chunks(ROWS) {
-        let places: Vec<String> =
-            (0..chunk.len()).map(|r| format!("(${}, ${}, ${})", 3 * r + 1, 3 * r + 2, 3 * r + 3)).collect();
-        let sql = format!("INSERT INTO audit_node (level, idx, hash) VALUES {}", places.join(", "));
-        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() < 8 || chunk.len() == ROWS);
+    for chunk in nodes.chunks(INSERTED) {
+        let mut query = insertion("audit_node", &["level", "idx", "hash"], chunk.len());
         for (node, hash) in chunk {
             query = query.bind(i64::from(node.level)).bind(number(node.index)).bind(hash.to_string());
         }

@@ -3,7 +3,8 @@
 use sekisho_arm::{Document, Listing, Resource, Scope, StoreError, TypeName};
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Database, Row};
 use time::OffsetDateTime;
 
 use crate::feed::{Change, Verb};
@@ -38,6 +39,26 @@ fn of_code(code: &str) -> Option<StoreError> {
         },
         _ => None,
     }
+}
+
+/// Most rows of one [`insertion`]: far below both databases' limit of parameters, and enough that more gain nothing.
+pub(crate) const INSERTED: usize = 200;
+
+/// A statement that inserts so many rows; their values are to be bound, row by row.
+pub(crate) fn insertion(
+    table: &str,
+    columns: &[&str],
+    rows: usize,
+) -> Query<'static, Any, <Any as Database>::Arguments> {
+    let width = columns.len();
+    let row = |r: usize| {
+        let places: Vec<String> = (1..=width).map(|c| format!("${}", r * width + c)).collect();
+        format!("({})", places.join(", "))
+    };
+    let values: Vec<String> = (0..rows).map(row).collect();
+    let statement = format!("INSERT INTO {table} ({}) VALUES {}", columns.join(", "), values.join(", "));
+    // Few rows and full statements come often enough to be kept prepared.
+    sqlx::query(AssertSqlSafe(statement)).persistent(rows < 8 || rows == INSERTED)
 }
 
 /// Milliseconds since 1970 in UTC.

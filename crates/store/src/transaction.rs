@@ -16,7 +16,7 @@ use crate::events::{self, HotEvent};
 use crate::feed::{Change, Verb};
 use crate::log;
 use crate::manifest::{self, Segment};
-use crate::rows::{self, failed, interval, to_ms};
+use crate::rows::{self, INSERTED, failed, insertion, interval, to_ms};
 use crate::writer::Position;
 
 /// One consistent state of the database, from the first read until it is dropped.
@@ -110,42 +110,59 @@ impl Read for ReadTransaction {
 pub(crate) struct WriteTransaction<'c> {
     pub(crate) connection: &'c mut AnyConnection,
     pub(crate) position: Position,
-    pub(crate) changes: Vec<Change>,
-    /// Nodes of the log's tree that it completes; the writer keeps them with those of the whole group.
-    pub(crate) nodes: Vec<(Node, Hash)>,
+    pub(crate) made: Made,
     pub(crate) now: OffsetDateTime,
+}
+
+/// What a write, or a group of them, adds to the feed and to the log. Nothing reads it before it is committed, so that
+/// the writer inserts all of a group at once.
+#[derive(Default)]
+pub(crate) struct Made {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) entries: Vec<log::Written>,
+    /// Nodes of the log's tree that are completed.
+    pub(crate) nodes: Vec<(Node, Hash)>,
+}
+
+impl Made {
+    pub(crate) fn extend(&mut self, later: Made) {
+        self.changes.extend(later.changes);
+        self.entries.extend(later.entries);
+        self.nodes.extend(later.nodes);
+    }
+
+    pub(crate) async fn insert(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+        let now = to_ms(OffsetDateTime::now_utc());
+        for chunk in self.changes.chunks(INSERTED) {
+            let columns = ["sequence", "kind", "key", "verb", "etag", "at_ms"];
+            let mut query = insertion("change", &columns, chunk.len());
+            for change in chunk {
+                query = query
+                    .bind(change.sequence)
+                    .bind(change.kind.clone())
+                    .bind(change.key.clone())
+                    .bind(change.verb.word())
+                    .bind(change.etag.clone())
+                    .bind(now);
+            }
+            query.execute(&mut *connection).await.map_err(failed)?;
+        }
+        log::insert(connection, &self.entries).await?;
+        log::insert_nodes(connection, &self.nodes).await
+    }
 }
 
 impl<'c> WriteTransaction<'c> {
     /// A write that begins now. Milliseconds are what the database keeps; finer instants would not read back equal.
     pub(crate) fn new(connection: &'c mut AnyConnection, position: Position) -> Self {
         let now = rows::from_ms(to_ms(OffsetDateTime::now_utc()));
-        Self { connection, position, changes: Vec::new(), nodes: Vec::new(), now }
+        Self { connection, position, made: Made::default(), now }
     }
 
-    async fn changed(
-        &mut self,
-        kind: String,
-        key: String,
-        verb: Verb,
-        etag: String,
-    ) -> Result<i64, StoreError> {
+    fn changed(&mut self, kind: String, key: String, verb: Verb, etag: String) -> i64 {
         self.position.sequence += 1;
-        let change = Change { sequence: self.position.sequence, kind, key, verb, etag };
-        sqlx::query(
-            "INSERT INTO change (sequence, kind, key, verb, etag, at_ms) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(change.sequence)
-        .bind(change.kind.clone())
-        .bind(change.key.clone())
-        .bind(change.verb.word())
-        .bind(change.etag.clone())
-        .bind(to_ms(self.now))
-        .execute(&mut *self.connection)
-        .await
-        .map_err(failed)?;
-        self.changes.push(change);
-        Ok(self.position.sequence)
+        self.made.changes.push(Change { sequence: self.position.sequence, kind, key, verb, etag });
+        self.position.sequence
     }
 }
 
@@ -187,7 +204,7 @@ impl Write for WriteTransaction<'_> {
         }
         let (key, type_key) = (resource.id.key(), resource.type_name.key());
         let etag = resource.etag.clone();
-        resource.sequence = self.changed(type_key.clone(), key.clone(), Verb::Put, etag).await?;
+        resource.sequence = self.changed(type_key.clone(), key.clone(), Verb::Put, etag);
         resource.changed_at = self.now;
         let json = |value: &serde_json::Map<String, Value>| Value::Object(value.clone()).to_string();
         sqlx::query(
@@ -232,7 +249,7 @@ impl Write for WriteTransaction<'_> {
                 .execute(&mut *self.connection)
                 .await
                 .map_err(failed)?;
-            self.changed(kind, key, Verb::Delete, String::new()).await?;
+            self.changed(kind, key, Verb::Delete, String::new());
             removed.push(Scope::parse(&text).map_err(|e| StoreError::Corrupt(format!("{text}: {e}")))?);
         }
         Ok(removed)
@@ -250,7 +267,7 @@ impl Write for WriteTransaction<'_> {
         .execute(&mut *self.connection)
         .await
         .map_err(failed)?;
-        self.changed(kind.to_owned(), key.to_owned(), Verb::Put, String::new()).await?;
+        self.changed(kind.to_owned(), key.to_owned(), Verb::Put, String::new());
         Ok(())
     }
 
@@ -264,7 +281,7 @@ impl Write for WriteTransaction<'_> {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        self.changed(kind.to_owned(), key.to_owned(), Verb::Delete, String::new()).await?;
+        self.changed(kind.to_owned(), key.to_owned(), Verb::Delete, String::new());
         Ok(true)
     }
 
@@ -276,8 +293,7 @@ impl Write for WriteTransaction<'_> {
         }
         for (machine, events) in machines {
             for batch in events.chunks(events::BATCH) {
-                let place =
-                    self.changed("event".to_owned(), machine.clone(), Verb::Put, String::new()).await?;
+                let place = self.changed("event".to_owned(), machine.clone(), Verb::Put, String::new());
                 events::insert(self.connection, place, self.now, batch).await?;
             }
         }
@@ -290,10 +306,11 @@ impl Write for WriteTransaction<'_> {
         let bytes = leaf.bytes().map_err(|e| StoreError::Corrupt(e.to_string()))?;
         let hash = leaf_hash(&bytes);
         let text = String::from_utf8(bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        log::insert(self.connection, &leaf, &hash, text.clone()).await?;
-        self.nodes.extend(self.position.log.append(hash));
+        let (at_ms, kept) = (to_ms(leaf.at), text.clone());
+        self.made.entries.push(log::Written { sequence, hash, leaf: kept, at_ms });
+        self.made.nodes.extend(self.position.log.append(hash));
         self.position.last = Some(hash);
-        self.changed("audit".to_owned(), sequence.to_string(), Verb::Put, String::new()).await?;
+        self.changed("audit".to_owned(), sequence.to_string(), Verb::Put, String::new());
         Ok(Logged { sequence, leaf: text })
     }
 

@@ -7,17 +7,16 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sekisho_arm::StoreError;
-use sekisho_audit::tree::Node;
 use sekisho_audit::{Frontier, Hash};
 use sqlx::{AnyConnection, Row};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::Database;
-use crate::feed::{Change, Publisher};
+use crate::feed::Publisher;
 use crate::log;
 use crate::rows::failed;
 use crate::standing::Tally;
-use crate::transaction::WriteTransaction;
+use crate::transaction::{Made, WriteTransaction};
 
 /// Most writes that share one commit.
 const GROUP: usize = 256;
@@ -31,13 +30,6 @@ pub(crate) struct Position {
     pub(crate) log: Frontier,
     /// The hash of the last entry, by which it is known whether somebody else has written.
     pub(crate) last: Option<Hash>,
-}
-
-/// What a write, or a group of them, leaves to be done before the commit and to be told after it.
-#[derive(Default)]
-struct Made {
-    changes: Vec<Change>,
-    nodes: Vec<(Node, Hash)>,
 }
 
 /// Called with the fate of the commit; hands the answer to the caller.
@@ -173,8 +165,7 @@ impl Writer {
                 Ok((kept, settle)) => {
                     if let Some((after, own)) = kept {
                         position = after;
-                        made.changes.extend(own.changes);
-                        made.nodes.extend(own.nodes);
+                        made.extend(own);
                     }
                     settles.push(settle);
                 }
@@ -187,8 +178,7 @@ impl Writer {
             next = if settles.len() < GROUP && fate.is_ok() { jobs.try_recv().ok() } else { None };
         }
         if fate.is_ok() {
-            fate = finish(&self.database, &mut connection, (before.sequence, position.sequence), &made.nodes)
-                .await;
+            fate = finish(&self.database, &mut connection, (before.sequence, position.sequence), &made).await;
         }
         match &fate {
             Ok(()) => {
@@ -208,14 +198,14 @@ impl Writer {
     }
 }
 
-/// Ends a group: keeps the log's new nodes, drops what the feed no longer keeps, wakes other servers, commits.
+/// Ends a group: keeps what it adds to the feed and to the log, drops what the feed no longer keeps, wakes other servers, commits.
 async fn finish(
     database: &Database,
     connection: &mut AnyConnection,
     (before, after): (i64, i64),
-    nodes: &[(Node, Hash)],
+    made: &Made,
 ) -> Result<(), StoreError> {
-    log::insert_nodes(connection, nodes).await?;
+    made.insert(connection).await?;
     if before / 1000 != after / 1000 {
         sqlx::query("DELETE FROM change WHERE sequence <= $1")
             .bind(after - FEED)
@@ -239,7 +229,7 @@ async fn run(connection: &mut AnyConnection, position: &Position, work: Work) ->
     }
     let mut tx = WriteTransaction::new(connection, position.clone());
     let (keep, settle) = work(Ok(&mut tx)).await;
-    let WriteTransaction { position, changes, nodes, .. } = tx;
+    let WriteTransaction { position, made, .. } = tx;
     let statements: &[&'static str] =
         if keep { &["RELEASE one"] } else { &["ROLLBACK TO one", "RELEASE one"] };
     for statement in statements {
@@ -247,7 +237,7 @@ async fn run(connection: &mut AnyConnection, position: &Position, work: Work) ->
             return Err((error, settle));
         }
     }
-    Ok((keep.then_some((position, Made { changes, nodes })), settle))
+    Ok((keep.then_some((position, made)), settle))
 }
 
 async fn execute(connection: &mut AnyConnection, statement: &'static str) -> Result<(), StoreError> {
