@@ -19,7 +19,7 @@ test('a policy is tried on the past, reviewed, in force, and gone again', async 
   await expect(policies(portal).getByRole('button', { name: 'Second factor for everyone', exact: true })).toBeVisible()
   await portal.getByRole('button', { name: 'New policy' }).click()
   const editor = panel(portal, 'New policy').first()
-  await editor.getByLabel('Name').fill('No sign-in by device code')
+  await editor.getByLabel('Name').fill('Nobody on the bastion')
   await editor.getByRole('radiogroup', { name: 'State' }).getByText('On', { exact: true }).click()
   await editor.getByRole('radiogroup', { name: 'Grant' }).getByText('Block').click()
 
@@ -33,21 +33,22 @@ test('a policy is tried on the past, reviewed, in force, and gone again', async 
   await expect(refused).toContainText('owner@example.com')
   await portal.keyboard.press('Escape')
 
-  await editor.getByText('Only sign-ins by device code').click()
+  await editor.getByRole('button', { name: /Application/ }).click()
+  await portal.getByRole('option', { name: 'Bastion' }).click()
   await editor.getByRole('button', { name: 'Try on the last 7 days' }).click()
   await expect(editor.getByText('Nobody would have been stopped.')).toBeVisible()
   await editor.getByRole('button', { name: 'Review' }).click()
   await portal.getByRole('button', { name: 'Save the policy' }).click()
-  const row = policies(portal).getByRole('row', { name: /No sign-in by device code/ })
+  const row = policies(portal).getByRole('row', { name: /Nobody on the bastion/ })
   await expect(row.getByText('On', { exact: true })).toBeVisible()
 
-  await row.getByRole('button', { name: 'No sign-in by device code', exact: true }).click()
-  const again = panel(portal, 'Policy No sign-in by device code').first()
-  await expect(again.getByLabel('Name')).toHaveValue('No sign-in by device code')
-  await expect(again.getByRole('checkbox', { name: 'Only sign-ins by device code' })).toBeChecked()
+  await row.getByRole('button', { name: 'Nobody on the bastion', exact: true }).click()
+  const again = panel(portal, 'Policy Nobody on the bastion').first()
+  await expect(again.getByLabel('Name')).toHaveValue('Nobody on the bastion')
+  await expect(again.getByRole('button', { name: /Application/ })).toContainText('Bastion')
   await portal.keyboard.press('Escape')
 
-  await row.getByRole('button', { name: 'Remove No sign-in by device code' }).click()
+  await row.getByRole('button', { name: 'Remove Nobody on the bastion' }).click()
   await portal.getByRole('alertdialog').or(portal.getByRole('dialog')).getByRole('button', { name: 'Remove' }).click()
   await expect(row).toBeHidden()
 })
@@ -89,6 +90,7 @@ test('whoever becomes privileged is asked for a passkey, makes one, and is in', 
   const app = new AuthenticatorApp(await key.innerText())
   await newcomer.getByLabel('Six-digit code').fill(await app.next())
   await newcomer.getByRole('button', { name: 'Finish' }).click()
+  await expect(newcomer.getByRole('heading', { level: 1, name: 'Keep your recovery codes' })).toBeVisible()
   const owner = '8e3af657-a8ff-443c-a75c-2fe8c4bcb635'
   await send(
     'PUT',
