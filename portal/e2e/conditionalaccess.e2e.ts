@@ -55,8 +55,11 @@ test('a policy is tried on the past, reviewed, in force, and gone again', async 
 
 test('What If says which policies would apply, and why others would not', async ({ portal }) => {
   await open(portal, '?tab=whatIf')
-  await portal.getByRole('combobox', { name: 'Person' }).fill('Owner')
-  await portal.getByRole('option', { name: /Owner/ }).first().click()
+  // The people come after the page, and with them the field is another one.
+  await expect(async () => {
+    await portal.getByRole('combobox', { name: 'Person' }).fill('Owner')
+    await portal.getByRole('option', { name: /Owner/ }).first().click({ timeout: 1_000 })
+  }).toPass()
   await portal.getByRole('button', { name: 'Evaluate' }).click()
   const row = (name: string) => policies(portal).getByRole('row', { name: new RegExp(name) })
   await expect(row('Passkey for privileged roles').getByText('applies', { exact: true })).toBeVisible()
