@@ -2,7 +2,7 @@ import { expect, type Page } from '@playwright/test'
 import { Authenticator } from './authenticator.ts'
 import { expectAccessible, test } from './fixtures.ts'
 import { ready } from './ready.ts'
-import { setLanguage } from './signIn.ts'
+import { answerSignIn, setLanguage } from './signIn.ts'
 import { AuthenticatorApp } from './totp.ts'
 
 const policies = (page: Page) => page.getByRole('region', { name: 'Policies' })
@@ -116,7 +116,7 @@ test('whoever becomes privileged is asked for a passkey, makes one, and is in', 
   await newcomer.getByLabel('Name').fill('Laptop')
   await newcomer.getByRole('button', { name: 'Review' }).click()
   await newcomer.getByRole('button', { name: 'Create the passkey' }).click()
-  await newcomer.getByRole('button', { name: 'Sign in with a passkey' }).click()
+  await answerSignIn(newcomer)
   await expect(newcomer.getByRole('heading', { level: 1, name: 'Overview' })).toBeVisible()
   await passkeys.setPresent(true)
 })
