@@ -53,7 +53,7 @@ test("a machine's timeline tells what happened, and can be narrowed", async ({ p
   await expectAccessible(portal)
 
   await portal.getByRole('button', { name: /Kind/ }).click()
-  await portal.getByRole('option', { name: 'Machine joined' }).click()
+  await portal.getByRole('option', { name: 'Machine joined', exact: true }).click()
   await expect(timeline.getByText('Rules applied', { exact: true })).toHaveCount(0)
   await expect(timeline.getByText('Machine joined', { exact: true })).toBeVisible()
   expect(new URL(portal.url()).searchParams.get('kind')).toBe('machine.joined')

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BOOK = Path(__file__).resolve().parents[2] / "docs"
-FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Languages that are shown and not run.
 SHOWN = {"text", "toml", "yaml", "json", "ini"}
 

@@ -216,6 +216,11 @@ pub trait ResourceType: Send + Sync {
         Ok(())
     }
 
+    /// Whether its list can be asked for some of the fields only, by `$select`. Elsewhere that is not looked at.
+    fn selects(&self) -> bool {
+        false
+    }
+
     /// Whether a PUT has a body. Without, it is the same as an empty object.
     fn needs_body(&self) -> bool {
         true

@@ -142,6 +142,12 @@ fn kind_word(kind: PrincipalKind) -> String {
     word.as_str().unwrap_or_default().to_owned()
 }
 
+/// Azure's clients take the properties of an event for texts, and end with an error where one is not.
+fn texts(fields: Map<String, Value>) -> Map<String, Value> {
+    let text = |value: Value| if value.is_string() { value } else { value.to_string().into() };
+    fields.into_iter().map(|(name, value)| (name, text(value))).collect()
+}
+
 /// Shows a leaf; `hash` is its own, by which a reader finds it in the tree.
 pub fn event(leaf: &Leaf, hash: &Hash) -> ActivityEvent {
     let entry = &leaf.entry;
@@ -192,7 +198,7 @@ pub fn event(leaf: &Leaf, hash: &Hash) -> ActivityEvent {
         properties: EventProperties {
             status_code: entry.detail.clone(),
             outcome: entry.outcome,
-            particulars: recorded(&entry.properties),
+            particulars: texts(recorded(&entry.properties)),
             sequence: leaf.sequence.to_string(),
             hash: hash.to_string(),
         },

@@ -466,7 +466,7 @@ impl Asker<'_> {
                 // The next pages of an action's answer are links, and clients follow links by GET.
                 self.act(scope, type_name, request).await
             }
-            Method::GET => self.select(self.list(scope, type_name).await?),
+            Method::GET => self.list(scope, type_name).await,
             Method::POST => self.act(scope, type_name, request).await,
             _ => Err(ArmError::method_not_allowed(self.method.as_str(), &type_name.to_string())),
         }
@@ -534,7 +534,8 @@ impl Asker<'_> {
                     *rows = order.sort(std::mem::take(rows));
                 }
             }
-            return Ok(Answer::json(200, body));
+            let answer = Answer::json(200, body);
+            return if kind.selects() { self.select(answer) } else { Ok(answer) };
         }
         let filter = self.call.filter()?;
         let top = core::top(self.call)?.map_or(PAGE, |n| n.min(PAGE));
@@ -794,7 +795,7 @@ pub fn operations() -> Vec<Operation> {
             .query("$skipToken")
             .query("$orderby")
             .query("$select")
-            .answers::<List<core::ResourceRow>>(200),
+            .answers::<List<core::SelectedRow>>(200),
         Operation::get("/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/resources", "The resources of a group")
             .query("$filter")
             .query("$expand")
@@ -802,7 +803,7 @@ pub fn operations() -> Vec<Operation> {
             .query("$skipToken")
             .query("$orderby")
             .query("$select")
-            .answers::<List<core::ResourceRow>>(200),
+            .answers::<List<core::SelectedRow>>(200),
         Operation::get(
             "/subscriptions/{subscriptionId}/providers/{namespace}/locations/{location}/operations/{operationId}",
             "How a long-running operation is doing",

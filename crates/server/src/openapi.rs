@@ -201,15 +201,21 @@ impl Writer {
 
     fn list(&mut self, kind: &dyn ResourceType, scope: ScopeKind, body: &Value) {
         let (path, _, mut parameters) = place(kind.spec(), scope);
+        // With `$select`, rows have the fields only that it names.
+        let row = match kind.selects() {
+            true => json!({"anyOf": [body, {"type": "object"}]}),
+            false => body.clone(),
+        };
         let list = if kind.is_singleton() {
             body.clone()
         } else {
             json!({"type": "object", "required": ["value"], "properties": {
-                "value": {"type": "array", "items": body}, "nextLink": {"type": "string"}}})
+                "value": {"type": "array", "items": row}, "nextLink": {"type": "string"}}})
         };
-        parameters.extend(
-            ["$filter", "$top", "$skiptoken", "$expand", "$orderby", "$select"].map(|n| query(n, false)),
-        );
+        parameters.extend(["$filter", "$top", "$skiptoken", "$expand", "$orderby"].map(|n| query(n, false)));
+        if kind.selects() {
+            parameters.push(query("$select", false));
+        }
         let error = error();
         self.add(
             &path,

@@ -58,6 +58,10 @@ impl ResourceType for Events {
         &SPEC
     }
 
+    fn selects(&self) -> bool {
+        true
+    }
+
     async fn computed(
         &self,
         _: &mut dyn Read,

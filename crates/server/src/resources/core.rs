@@ -454,6 +454,18 @@ pub struct ResourceRow {
     provisioning_state: Option<&'static str>,
 }
 
+/// A resource in the generic list, or with `$select` the fields that it names.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+#[serde(untagged)]
+#[schemars(rename = "SelectedResource")]
+pub enum SelectedRow {
+    /// All of it.
+    Whole(Box<ResourceRow>),
+    /// What was named.
+    Part(BTreeMap<String, Value>),
+}
+
 /// The most items that the client wants in one page.
 ///
 /// # Errors

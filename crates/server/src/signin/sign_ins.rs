@@ -1,6 +1,7 @@
 //! The log of people's sign-ins in the portal (Graph's `auditLogs/signIns`), and what is remembered of each person's to
 //! see when one is strange. What a client was let in with stands in the list of grants.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -233,24 +234,23 @@ pub(super) async fn old(read: &mut (dyn Read + '_)) -> Result<Vec<String>, Store
     Ok(all.into_iter().map(|d| d.key).collect())
 }
 
-#[derive(Deserialize)]
-struct Asked {
-    #[serde(rename = "$filter")]
-    filter: Option<String>,
-    #[serde(rename = "$top")]
-    top: Option<usize>,
-}
-
 /// The newest first.
-async fn list(State(app): State<Arc<App>>, Query(asked): Query<Asked>, caller: Caller) -> Response {
+async fn list(
+    State(app): State<Arc<App>>,
+    Query(asked): Query<HashMap<String, String>>,
+    caller: Caller,
+) -> Response {
     let run = async {
         conditional_access::may_read(&app, &caller).await?;
         let filter =
-            asked.filter.as_deref().filter(|f| !f.trim().is_empty()).map(Filter::parse).transpose()?;
+            asked.get("$filter").filter(|f| !f.trim().is_empty()).map(|f| Filter::parse(f)).transpose()?;
         let all = app.store.read().await?.documents(kind::SIGN_IN).await?;
         let fits =
             |body: &serde_json::Value| filter.as_ref().is_none_or(|f| f.matches(&|path| lookup(body, path)));
-        let top = asked.top.unwrap_or(100).clamp(1, MOST);
+        let top = asked.get("$top").map_or(Ok(100), |text| text.parse::<usize>()).map_err(|_| {
+            ArmError::bad("Request_BadRequest", "The value of $top is a number of sign-ins.").target("$top")
+        })?;
+        let top = top.clamp(1, MOST);
         let value: Vec<SignIn> = all
             .into_iter()
             .rev()

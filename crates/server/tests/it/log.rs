@@ -199,7 +199,7 @@ async fn what_is_decided_for_a_machine_is_an_intent_in_the_log_and_its_end_a_res
         (&begun["status"]["value"], &begun["eventName"]["value"]),
         (&json!("Started"), &json!("BeginRequest"))
     );
-    assert_eq!(begun["properties"]["generation"], generation);
+    assert_eq!(begun["properties"]["generation"], generation.to_string());
     link.say(&applied(generation)).await;
     let ended = until("the result", async || {
         let newest = own().await[0].clone();
@@ -212,7 +212,7 @@ async fn what_is_decided_for_a_machine_is_an_intent_in_the_log_and_its_end_a_res
     );
     assert_eq!(
         (&ended["correlationId"], &ended["properties"]["generation"]),
-        (&begun["correlationId"], &json!(generation))
+        (&begun["correlationId"], &json!(generation.to_string()))
     );
     // The same again is no other end.
     link.say(&applied(generation)).await;
@@ -232,7 +232,12 @@ async fn what_is_decided_for_a_machine_is_an_intent_in_the_log_and_its_end_a_res
     let told: Vec<(&str, u64)> = all
         .iter()
         .filter(|e| e["eventName"]["value"] == "EndRequest")
-        .map(|e| (e["subStatus"]["value"].as_str().unwrap(), e["properties"]["generation"].as_u64().unwrap()))
+        .map(|e| {
+            (
+                e["subStatus"]["value"].as_str().unwrap(),
+                e["properties"]["generation"].as_str().unwrap().parse().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(told[0], ("Reverted", third));
     assert_eq!(told.iter().filter(|(what, _)| *what == "Applied").count(), 1);
