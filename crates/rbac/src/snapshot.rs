@@ -263,6 +263,8 @@ struct Entry {
 struct Place {
     number: u32,
     denies: Range<u32>,
+    /// The [`mark`]s of all who have something here: most of those who have nothing need not be looked up.
+    marks: u64,
 }
 
 /// A place and a principal, both as numbers, in one.
@@ -366,10 +368,14 @@ impl Snapshot {
             forbidden.entry(&deny.key).or_default().push(i);
         }
         let keys: HashSet<&str> = held.keys().map(|(key, _)| *key).chain(forbidden.keys().copied()).collect();
+        let mut marks: HashMap<&str, u64> = HashMap::new();
+        for (key, principal) in held.keys() {
+            *marks.entry(key).or_default() |= mark(*principal);
+        }
         let mut forbidding = Vec::new();
         let place = |(number, key): (u32, &str)| {
             let denies = append(&mut forbidding, forbidden.remove(key).unwrap_or_default());
-            (key.into(), Place { number, denies })
+            (key.into(), Place { number, denies, marks: marks.get(key).copied().unwrap_or(0) })
         };
         let places: HashMap<Box<str>, Place, RandomState> = (0u32..).zip(keys).map(place).collect();
         let mut entries = Vec::with_capacity(grants.len());
@@ -511,21 +517,25 @@ impl Snapshot {
             }
             // What is theirs directly is named before what they have through a group.
             let groups = me.closure.iter().filter(|p| !me.direct.contains(p));
-            allowed = self.entries_of(place, me.direct.iter().chain(groups)).find(|entry| {
-                if !self.compiled[entry.role as usize].any.has(op) {
-                    return false;
+            'granted: for principal in me.direct.iter().chain(groups) {
+                for entry in self.entries_of(place, *principal) {
+                    if !self.compiled[entry.role as usize].any.has(op) {
+                        continue;
+                    }
+                    let grant = &self.grants[entry.grant as usize];
+                    match grant.grants(op, lower, attributes) {
+                        Some(true) => {
+                            allowed = Some(grant);
+                            break 'granted;
+                        }
+                        Some(false) => {}
+                        None => condition_unmet = condition_unmet.or(Some(grant.name)),
+                    }
                 }
-                let grant = &self.grants[entry.grant as usize];
-                let met = grant.grants(op, lower, attributes);
-                if met.is_none() {
-                    condition_unmet = condition_unmet.or(Some(grant.name));
-                }
-                met == Some(true)
-            });
+            }
         }
         match allowed {
-            Some(entry) => {
-                let grant = &self.grants[entry.grant as usize];
+            Some(grant) => {
                 let direct = me.direct.contains(&grant.principal);
                 Decision::Allowed {
                     assignment: grant.name,
@@ -542,7 +552,7 @@ impl Snapshot {
     pub(crate) fn rights(&self, me: &Identity<'_>, key: &str, attributes: &Attributes) -> Bits {
         let mut bits = Bits::empty(self.universe.len());
         for (_, place) in self.places_above(key) {
-            for entry in self.entries_of(place, me.closure.iter()) {
+            for entry in me.closure.iter().flat_map(|p| self.entries_of(place, *p)) {
                 self.grants[entry.grant as usize].collect(&self.universe, attributes, &mut bits);
             }
         }
@@ -600,12 +610,11 @@ impl Snapshot {
         self.tree.upward(key).filter_map(|at| self.places.get(at).map(|place| (at, place)))
     }
 
-    fn entries_of<'a>(
-        &'a self,
-        place: &'a Place,
-        who: impl Iterator<Item = &'a u32>,
-    ) -> impl Iterator<Item = &'a Entry> {
-        who.filter_map(|p| self.held.get(&holding(place, *p))).flat_map(|at| part(&self.entries, at))
+    fn entries_of(&self, place: &Place, principal: u32) -> &[Entry] {
+        if place.marks & mark(principal) == 0 {
+            return &[];
+        }
+        self.held.get(&holding(place, principal)).map_or(&[], |at| part(&self.entries, at))
     }
 
     fn denies_of(&self, place: &Place) -> impl Iterator<Item = &Deny> {
@@ -620,6 +629,11 @@ impl Snapshot {
     fn principal(&self, number: u32) -> PrincipalId {
         self.principals[number as usize]
     }
+}
+
+/// One of 64 bits.
+fn mark(principal: u32) -> u64 {
+    1 << (principal % u64::BITS)
 }
 
 fn holding(place: &Place, principal: u32) -> Holding {
