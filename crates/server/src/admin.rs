@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use sekisho_arm::registry::Call;
-use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Outcome, Scope, engine};
+use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Outcome, Scope, SignIn, engine};
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
@@ -192,6 +192,7 @@ async fn make_token(app: &Arc<App>, body: Value) -> Result<Value, ArmError> {
         base_url: signin::public_base(&app.config),
         query: std::collections::HashMap::new(),
         correlation_id: Uuid::new_v4().to_string(),
+        sign_in: SignIn::default(),
     };
     let owner = app.clone();
     let properties = json!({"ttlSeconds": body["ttlSeconds"], "maxUses": body["maxUses"]});

@@ -21,6 +21,7 @@ mod locks;
 mod log;
 mod matrix;
 mod oauth;
+mod pim;
 mod programs;
 mod renewal;
 mod seed;
