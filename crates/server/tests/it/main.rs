@@ -25,4 +25,5 @@ mod programs;
 mod renewal;
 mod seed;
 mod signin;
+mod step_up;
 mod tags;
