@@ -26,7 +26,7 @@ export function onStepUp(ask: Confirm) {
 export const askToConfirm = (asked: Asking) => confirm?.(asked)
 
 /** What is sent to prove it. */
-export async function proofBy(asked: Asking, typed: { password: string; code: string }) {
+export async function proofBy(asked: Asking, typed: { password: string; code: string }, signal: AbortSignal) {
   const { ceremony, publicKey } = asked
-  return publicKey ? { ceremony, credential: await getPasskey(publicKey) } : { ceremony, ...typed }
+  return publicKey ? { ceremony, credential: await getPasskey(publicKey, { signal }) } : { ceremony, ...typed }
 }

@@ -59,8 +59,8 @@ export const signInWithPassword = (userPrincipalName: string, password: string, 
   post<Session>('/auth/password', { userPrincipalName, code, password })
 
 /** Proves that a request which waits is the person's own. */
-export const confirmOperation = async (asked: Asking, typed: { password: string; code: string }) =>
-  post<StepUpApproval>('/auth/stepup', await proofBy(asked, typed))
+export const confirmOperation = async (asked: Asking, typed: { password: string; code: string }, signal: AbortSignal) =>
+  post<StepUpApproval>('/auth/stepup', await proofBy(asked, typed, signal))
 
 export const signOut = () => post<void>('/auth/signout')
 

@@ -1,6 +1,6 @@
 import { useMutation } from '@tanstack/react-query'
 import { Fingerprint } from 'lucide-react'
-import { useEffect, useEffectEvent, useState } from 'react'
+import { useEffect, useEffectEvent, useRef, useState } from 'react'
 import { Form } from 'react-aria-components'
 import { ApiError } from '../../api/errors.ts'
 import { wasDismissed } from '../../api/passkey.ts'
@@ -21,13 +21,22 @@ export default function StepUpDialog({ question: { asked, approve, refuse } }: {
   const [password, setPassword] = useState('')
   const [code, setCode] = useState('')
   const byPasskey = asked.method === 'passkey'
+  // A browser answers one request at a time: the one before must not go on waiting.
+  const waiting = useRef<AbortController>(null)
   const confirm = useMutation({
-    mutationFn: () => confirmOperation(asked, { password, code: code.trim() }),
+    mutationFn: () => {
+      waiting.current?.abort()
+      waiting.current = new AbortController()
+      return confirmOperation(asked, { password, code: code.trim() }, waiting.current.signal)
+    },
     onSuccess: ({ approval }) => approve(approval),
   })
   // The browser's own dialog comes at once; the button is for whoever closed it.
   const start = useEffectEvent(() => byPasskey && confirm.mutate())
-  useEffect(() => void start(), [])
+  useEffect(() => {
+    start()
+    return () => waiting.current?.abort()
+  }, [])
 
   const stop = () => refuse(new ApiError(401, { error: { code: 'NotConfirmed', message: '' } }))
   const over = spent(confirm.error, byPasskey)
