@@ -3,7 +3,7 @@
 //! Everything here is a value or a function over values: [`person`] and [`service_principal`] say who exists;
 //! [`passkey`], [`password`], [`totp`], [`recovery`] and [`assertion`] check one proof each; [`throttle`] slows guessing
 //! down; [`session`], [`grant`] and [`token`] are what a proof is exchanged for; [`conditional_access`] says whether that
-//! is enough; [`link`] lets somebody in for the first time; and
+//! is enough; [`step_up`] binds a proof to one operation; [`link`] lets somebody in for the first time; and
 //! [`oauth`] speaks the dialect of Microsoft Entra ID that `az` and the Azure SDKs expect (research 09 §1).
 //! The server stores these values as documents and runs the ceremonies.
 //!
@@ -31,6 +31,7 @@ pub mod seal;
 pub mod secret;
 pub mod service_principal;
 pub mod session;
+pub mod step_up;
 pub mod throttle;
 pub mod token;
 pub mod totp;

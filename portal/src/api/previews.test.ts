@@ -134,6 +134,7 @@ test('only the review can send a write', () => {
     '/auth/passkey/begin',
     '/auth/passkey/finish',
     '/auth/password',
+    '/auth/stepup',
     '/auth/signout',
     '/auth/authorize/inspect',
     '/auth/authorize',
@@ -151,7 +152,7 @@ test('whoever makes a write has it reviewed', () => {
   expect(unseen).toEqual(['features/nsg/targets.ts'])
 })
 
-test('nothing else has an effect: mutations are the review, signing in, and questions', () => {
+test('nothing else has an effect: mutations are the review, signing in, confirming, and questions', () => {
   const mutating = sources.filter(({ text }) => text.includes('useMutation(')).map(({ file }) => file)
   expect(mutating.toSorted()).toEqual([
     'features/conditionalaccess/BacktestAnswer.tsx',
@@ -162,6 +163,7 @@ test('nothing else has an effect: mutations are the review, signing in, and ques
     'features/signin/DeviceLoginPage.tsx',
     'features/signin/SetupForm.tsx',
     'features/signin/SignInForm.tsx',
+    'features/signin/StepUpDialog.tsx',
     'parts/ReviewDialog.tsx',
   ])
 })

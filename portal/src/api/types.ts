@@ -34,6 +34,7 @@ export type AuthorizationRequest = Schema<'AuthorizationRequest'>
 export type AuthorizationAnswer = Narrowed<Schema<'AuthorizationAnswer'>, { fields?: Record<string, string> | null }>
 export type DeviceRequest = Schema<'DeviceRequest'>
 export type Credential = Schema<'Credential'>
+export type StepUpApproval = Schema<'StepUpApproval'>
 
 // === directory ===
 

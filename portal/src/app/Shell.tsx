@@ -16,12 +16,14 @@ import { PagePending } from './PagePending.tsx'
 import { useScope } from './scope.ts'
 import { useShortcuts } from './shortcuts.ts'
 import { SideNav } from './SideNav.tsx'
+import { useStepUp } from './stepUp.ts'
 import { TopBar } from './TopBar.tsx'
 import { mayLeave, useIsEdited, useLeaveQuestion } from './unsaved.ts'
 
 const Palette = lazy(() => import('./Palette.tsx'))
 const ShortcutHelp = lazy(() => import('./ShortcutHelp.tsx'))
 const LeaveDialog = lazy(() => import('./LeaveDialog.tsx'))
+const StepUpDialog = lazy(() => import('../features/signin/StepUpDialog.tsx'))
 const SignInAgain = lazy(() => import('../features/signin/SignInAgain.tsx'))
 
 const mustStay = async () => !(await mayLeave())
@@ -38,6 +40,7 @@ export function Shell() {
   const [help, setHelp] = useState(false)
   const [signedOut, setSignedOut] = useState(false)
   const answerLeave = useLeaveQuestion()
+  const stepUp = useStepUp()
 
   useBlocker({ shouldBlockFn: mustStay, enableBeforeUnload: false, disabled: !useIsEdited() })
 
@@ -83,6 +86,7 @@ export function Shell() {
         {palette && <Palette onClose={() => setPalette(false)} />}
         {help && <ShortcutHelp onClose={() => setHelp(false)} />}
         {answerLeave && <LeaveDialog answer={answerLeave} />}
+        {stepUp && <StepUpDialog key={stepUp.asked.ceremony} question={stepUp} />}
         {signedOut && <SignInAgain onSignedIn={() => void checkSession()} />}
       </Suspense>
       <Toasts />

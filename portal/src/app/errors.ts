@@ -41,6 +41,14 @@ const byCode = messages({
     en: 'This passkey is suspended, because a copy of it seems to exist.',
     ja: 'このパスキーは複製された可能性があるため、停止されています。',
   },
+  NotConfirmed: {
+    en: 'This was not confirmed, so nothing has changed.',
+    ja: '確認されなかったため、何も変更していません。',
+  },
+  StrongerProofRequired: {
+    en: 'A policy asks for more than a password and a code. Add a passkey first.',
+    ja: 'ポリシーにより、パスワードとコードでは不十分です。先にパスキーを追加してください。',
+  },
   LastCredential: {
     en: 'This is your last way to sign in, so it stays.',
     ja: '最後のサインイン方法のため、削除できません。',

@@ -14,6 +14,7 @@ mod prove;
 mod sessions;
 mod sign_ins;
 pub(crate) mod signing;
+pub(crate) mod step_up;
 pub(crate) mod sweep;
 pub(crate) mod throttle;
 
@@ -79,6 +80,8 @@ pub mod kind {
     pub const LINK: &str = "link";
     /// Ceremonies by id.
     pub const CEREMONY: &str = "ceremony";
+    /// Confirmations of one operation, by the digest of their token.
+    pub const APPROVAL: &str = "approval";
     /// Counters of failed sign-ins.
     pub const THROTTLE: &str = "throttle";
     /// Applications by object id.
@@ -203,6 +206,7 @@ pub fn routes() -> Routes {
         .merge(enrol::routes())
         .merge(prove::routes())
         .merge(sessions::routes())
+        .merge(step_up::routes())
         .merge(sign_ins::routes())
         .family(&["/v1.0/{*rest}"], graph::dispatch, graph::operations())
 }

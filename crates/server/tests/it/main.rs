@@ -26,4 +26,5 @@ mod programs;
 mod renewal;
 mod seed;
 mod signin;
+mod step_up;
 mod tags;

@@ -100,6 +100,7 @@ const OTHER: &[(Method, &str, &str)] = &[
     (Method::POST, "/auth/passkey/begin", "{}"),
     (Method::POST, "/auth/passkey/finish", r#"{"ceremony": "x", "credential": {}}"#),
     (Method::POST, "/auth/password", r#"{"userPrincipalName": "a@b.test", "code": "0", "password": "x"}"#),
+    (Method::POST, "/auth/stepup", r#"{"ceremony": "x"}"#),
     (Method::POST, "/auth/credentials/passkey/begin", "{}"),
     (Method::POST, "/auth/credentials/passkey/finish", r#"{"ceremony": "x"}"#),
     (Method::DELETE, "/auth/credentials/{id}", ""),

@@ -2,6 +2,7 @@ import { queryOptions } from '@tanstack/react-query'
 import { call, get } from '../client.ts'
 import { types } from '../keys.ts'
 import { createPasskey, getPasskey, type PasskeyBegin } from '../passkey.ts'
+import { type Asking, proofBy } from '../stepUp.ts'
 import type {
   AuthorizationAnswer,
   AuthorizationRequest,
@@ -15,6 +16,7 @@ import type {
   SessionRow,
   SetupDone,
   SetupLink,
+  StepUpApproval,
 } from '../types.ts'
 import type { ResourceChange, Write } from '../writes.ts'
 
@@ -55,6 +57,10 @@ export async function signInWithPasskey(options: { conditional?: boolean; signal
 
 export const signInWithPassword = (userPrincipalName: string, password: string, code: string) =>
   post<Session>('/auth/password', { userPrincipalName, code, password })
+
+/** Proves that a request which waits is the person's own. */
+export const confirmOperation = async (asked: Asking, typed: { password: string; code: string }, signal: AbortSignal) =>
+  post<StepUpApproval>('/auth/stepup', await proofBy(asked, typed, signal))
 
 export const signOut = () => post<void>('/auth/signout')
 
