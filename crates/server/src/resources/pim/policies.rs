@@ -233,9 +233,9 @@ impl ResourceType for PolicyAssignments {
         scope: &Scope,
         name: Option<&str>,
     ) -> Result<Value, ArmError> {
-        if *scope != Scope::Tenant && read.get(scope).await?.is_none() {
-            return Err(ArmError::not_found(scope));
-        }
+        let kept = read.get(scope).await?.map(|r| r.id);
+        let kept = kept.or_else(|| (*scope == Scope::Tenant).then_some(Scope::Tenant));
+        let scope = &kept.ok_or_else(|| ArmError::not_found(scope))?;
         let all = rights(read, &self.universe).await?;
         let named = name.map(|n| {
             let (policy, role) = n.split_once('_')?;
