@@ -77,7 +77,7 @@ export function Shell() {
             className={cx('min-h-0 flex-1 overflow-auto outline-none', offline && 'grayscale-75')}
           >
             <Suspense fallback={<PagePending />}>
-              {subscription || path === '/sessions' ? <Outlet /> : <NoSubscription />}
+              {subscription || path === '/sessions' || path === '/my-roles' ? <Outlet /> : <NoSubscription />}
             </Suspense>
           </main>
         </div>

@@ -9,6 +9,7 @@ import {
   ShieldCheck,
   Ticket,
   UserCog,
+  UserRoundCheck,
   Users,
 } from 'lucide-react'
 import { messages } from './i18n.ts'
@@ -25,6 +26,7 @@ export const navText = messages({
   people: { en: 'People and groups', ja: 'ユーザーとグループ' },
   servicePrincipals: { en: 'Service principals', ja: 'サービス プリンシパル' },
   conditionalAccess: { en: 'Conditional access', ja: '条件付きアクセス' },
+  myRoles: { en: 'My roles', ja: '自分のロール' },
   record: { en: 'Record', ja: '記録' },
   audit: { en: 'Activity log', ja: 'アクティビティ ログ' },
   sessions: { en: 'My sign-ins', ja: '自分のサインイン' },
@@ -41,6 +43,7 @@ export type NavPath =
   | '/conditional-access'
   | '/audit'
   | '/sessions'
+  | '/my-roles'
 export type NavItem = {
   to: NavPath
   text: keyof typeof navText
@@ -118,6 +121,13 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
         text: 'conditionalAccess',
         icon: ShieldCheck,
         aliases: 'conditional access policy mfa じょうけんつき joukentsuki ぽりしー porishii 多要素',
+      },
+      {
+        to: '/my-roles',
+        key: 'e',
+        text: 'myRoles',
+        icon: UserRoundCheck,
+        aliases: 'my roles pim activate approve eligible ろーる rooru ゆうこうか yuukouka 有効化 承認',
       },
     ],
   },

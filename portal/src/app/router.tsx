@@ -138,6 +138,12 @@ const sessions = createRoute({
   component: lazyRouteComponent(() => import('../features/sessions/SessionsPage.tsx')),
 })
 
+const myRoles = createRoute({
+  getParentRoute: () => shell,
+  path: '/my-roles',
+  component: lazyRouteComponent(() => import('../features/myroles/MyRolesPage.tsx')),
+})
+
 const audit = createRoute({
   getParentRoute: () => shell,
   path: '/audit',
@@ -170,6 +176,7 @@ export const router = createRouter({
       servicePrincipals,
       conditionalAccess,
       sessions,
+      myRoles,
       audit,
       resource,
     ]),

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Storage, any_schema, properties_schema};
 use sekisho_arm::resource::{instant, shown, typed};
-use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, TypeSpec, Write};
+use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, SignIn, TypeSpec, Write};
 use sekisho_rbac::condition::Source;
 use sekisho_rbac::pim::settings::Demands;
 use sekisho_rbac::pim::{
@@ -331,8 +331,11 @@ impl Work<'_> {
     }
 
     fn admit(&self, window: Window, demands: &Demands, now: time::OffsetDateTime) -> Result<(), ArmError> {
-        let brought = Brought { request: &self.asked, window, sign_in: &self.call.sign_in };
-        Ok(admit(&brought, demands, now)?)
+        // What is only tried is proved when it is sent.
+        let tried = self.call.query("whatif").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        let proved = SignIn { multi_factor: Some(now), phishing_resistant: Some(now), ids: Vec::new() };
+        let sign_in = if tried { &proved } else { &self.call.sign_in };
+        Ok(admit(&Brought { request: &self.asked, window, sign_in }, demands, now)?)
     }
 
     /// The schedule that a request is about: named by it, or the one of this principal with this role here.
@@ -346,7 +349,9 @@ impl Work<'_> {
         Ok(all.into_iter().find(|s| {
             let same =
                 s.principal == self.principal && s.role == self.role && s.scope.key() == self.scope.key();
-            same && s.sign_in.is_none() && s.linked.is_none() && named.is_none_or(|n| n == s.name)
+            // What somebody activated is ended by its name only: it may be one of several.
+            let activated = s.sign_in.is_some() || s.linked.is_some();
+            same && named.map_or(!activated, |n| n == s.name)
         }))
     }
 
