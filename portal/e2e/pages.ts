@@ -22,6 +22,7 @@ export const pages: PageUnderTest[] = [
   { name: 'sign-ins', path: '/conditional-access?tab=signIns', en: 'Conditional access', ja: '条件付きアクセス' },
   { name: 'audit', path: '/audit', en: 'Activity log', ja: 'アクティビティ ログ' },
   { name: 'sessions', path: '/sessions', en: 'My sign-ins', ja: '自分のサインイン' },
+  { name: 'everyone', path: '/everyone', en: 'Sign-ins of everyone', ja: '全員のサインイン' },
   ...(machine
     ? ['', '/network', '/facts', '/timeline', '/activity', '/json'].map((tab) => ({
         name: `machine${tab.replace('/', '-')}`,

@@ -1,6 +1,7 @@
 import {
   Gauge,
   Laptop,
+  LogOut,
   type LucideIcon,
   MonitorCog,
   ScrollText,
@@ -25,6 +26,7 @@ export const navText = messages({
   people: { en: 'People and groups', ja: 'ユーザーとグループ' },
   servicePrincipals: { en: 'Service principals', ja: 'サービス プリンシパル' },
   conditionalAccess: { en: 'Conditional access', ja: '条件付きアクセス' },
+  everyone: { en: 'Sign-ins of everyone', ja: '全員のサインイン' },
   record: { en: 'Record', ja: '記録' },
   audit: { en: 'Activity log', ja: 'アクティビティ ログ' },
   sessions: { en: 'My sign-ins', ja: '自分のサインイン' },
@@ -39,6 +41,7 @@ export type NavPath =
   | '/people'
   | '/service-principals'
   | '/conditional-access'
+  | '/everyone'
   | '/audit'
   | '/sessions'
 export type NavItem = {
@@ -118,6 +121,13 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
         text: 'conditionalAccess',
         icon: ShieldCheck,
         aliases: 'conditional access policy mfa じょうけんつき joukentsuki ぽりしー porishii 多要素',
+      },
+      {
+        to: '/everyone',
+        key: 'e',
+        text: 'everyone',
+        icon: LogOut,
+        aliases: 'sessions of everyone sign out revoke せっしょん sesshon ぜんいん zenin さいんあうと セッション',
       },
     ],
   },

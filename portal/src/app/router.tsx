@@ -138,6 +138,12 @@ const sessions = createRoute({
   component: lazyRouteComponent(() => import('../features/sessions/SessionsPage.tsx')),
 })
 
+const everyone = createRoute({
+  getParentRoute: () => shell,
+  path: '/everyone',
+  component: lazyRouteComponent(() => import('../features/sessions/EveryonePage.tsx')),
+})
+
 const audit = createRoute({
   getParentRoute: () => shell,
   path: '/audit',
@@ -170,6 +176,7 @@ export const router = createRouter({
       servicePrincipals,
       conditionalAccess,
       sessions,
+      everyone,
       audit,
       resource,
     ]),
