@@ -23,6 +23,7 @@ export const pages: PageUnderTest[] = [
   { name: 'audit', path: '/audit', en: 'Activity log', ja: 'アクティビティ ログ' },
   { name: 'my-roles', path: '/my-roles', en: 'My roles', ja: '自分のロール' },
   { name: 'sessions', path: '/sessions', en: 'My sign-ins', ja: '自分のサインイン' },
+  { name: 'everyone', path: '/everyone', en: 'Sign-ins of everyone', ja: '全員のサインイン' },
   ...(machine
     ? ['', '/network', '/facts', '/timeline', '/activity', '/json'].map((tab) => ({
         name: `machine${tab.replace('/', '-')}`,

@@ -92,6 +92,7 @@ pub(crate) async fn serve(app: Arc<App>) -> std::io::Result<()> {
         .route("/keys/rotate", post(rotate_keys))
         .route("/audit-verify", post(audit_verify))
         .route("/emergency-account", post(emergency_account))
+        .route("/recover", post(recover))
         .with_state(app);
     loop {
         let (stream, _) = listener.accept().await?;
@@ -162,6 +163,10 @@ async fn emergency_account(State(app): State<Arc<App>>, Json(body): Json<Value>)
         (name, Value::Null) => change(name, true).await,
         (_, name) => change(name, false).await,
     })
+}
+
+async fn recover(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
+    answer(signin::recovery_link(&app, body["name"].as_str().unwrap_or_default()).await)
 }
 
 async fn audit_verify(State(app): State<Arc<App>>) -> Response {

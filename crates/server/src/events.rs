@@ -25,8 +25,8 @@ use crate::signin::graph;
 /// What can end a stream before its time.
 const MAY_END: [&str; 4] = ["session", "grant", "person", "servicePrincipal"];
 /// What the directory and the log tell: only that there is something new to read.
-const DIRECTORY: [&str; 7] =
-    ["person", "group", "servicePrincipal", "session", "grant", "credential", "audit"];
+const DIRECTORY: [&str; 8] =
+    ["person", "group", "servicePrincipal", "session", "grant", "credential", "notice", "audit"];
 /// Most changes replayed after a reconnect.
 const REPLAY: i64 = 500;
 

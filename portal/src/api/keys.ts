@@ -2,6 +2,7 @@
 export const types = {
   session: 'session',
   grant: 'grant',
+  notice: 'notice',
   user: 'user',
   group: 'group',
   servicePrincipal: 'serviceprincipal',

@@ -9,7 +9,7 @@ import * as directory from './queries/directory.ts'
 import * as fleet from './queries/fleet.ts'
 import * as network from './queries/network.ts'
 import * as pim from './queries/pim.ts'
-import type { Application, Credential, GrantRow, Group, ResourceGroup, SessionRow, User } from './types.ts'
+import type { Application, Credential, GrantRow, Group, LiveSession, ResourceGroup, SessionRow, User } from './types.ts'
 import { resourceWrite, type Write } from './writes.ts'
 
 /**
@@ -73,6 +73,9 @@ const writes: Record<string, Write> = {
   inviteUser: directory.inviteUser(user),
   setUserEnabled: directory.setUserEnabled(user, false),
   deleteUser: directory.deleteUser(user),
+  issuePass: directory.issuePass(user, 60),
+  endLiveSession: directory.endLiveSession({ id: 's', userDisplayName: 'Eve' } as LiveSession),
+  revokeSignIns: directory.revokeSignIns({ userId: 'u', userDisplayName: 'Eve' } as LiveSession),
   createGroup: directory.createGroup('Team'),
   addMember: directory.addMember(team, 'u'),
   removeMember: directory.removeMember(team, 'u'),
@@ -157,6 +160,7 @@ test('only the review can send a write', () => {
     '/auth/passkey/finish',
     '/auth/password',
     '/auth/stepup',
+    '/auth/accesspass',
     '/auth/signout',
     '/auth/authorize/inspect',
     '/auth/authorize',
@@ -177,9 +181,11 @@ test('whoever makes a write has it reviewed', () => {
 test('nothing else has an effect: mutations are the review, the dialogs that are one, signing in, confirming, and questions', () => {
   const mutating = sources.filter(({ text }) => text.includes('useMutation(')).map(({ file }) => file)
   expect(mutating.toSorted()).toEqual([
+    'app/Notices.tsx',
     'features/conditionalaccess/BacktestAnswer.tsx',
     'features/conditionalaccess/WhatIfTab.tsx',
     'features/rbac/CheckTab.tsx',
+    'features/signin/AccessPassForm.tsx',
     'features/signin/AuthenticatorStep.tsx',
     'features/signin/AuthorizePage.tsx',
     'features/signin/DeviceLoginPage.tsx',

@@ -22,6 +22,7 @@ import { mayLeave, useIsEdited, useLeaveQuestion } from './unsaved.ts'
 
 const Palette = lazy(() => import('./Palette.tsx'))
 const ShortcutHelp = lazy(() => import('./ShortcutHelp.tsx'))
+const Notices = lazy(() => import('./Notices.tsx'))
 const LeaveDialog = lazy(() => import('./LeaveDialog.tsx'))
 const StepUpDialog = lazy(() => import('../features/signin/StepUpDialog.tsx'))
 const SignInAgain = lazy(() => import('../features/signin/SignInAgain.tsx'))
@@ -29,6 +30,9 @@ const SignInAgain = lazy(() => import('../features/signin/SignInAgain.tsx'))
 const mustStay = async () => !(await mayLeave())
 
 const m = messages({ skip: { en: 'Skip to content', ja: '本文へ移動' } })
+
+/** Pages that have something to show to whoever may not see a single subscription. */
+const alone = ['/sessions', '/everyone', '/my-roles']
 
 export function Shell() {
   const client = useQueryClient()
@@ -71,13 +75,16 @@ export function Shell() {
         <TopBar onSearch={() => setPalette(true)} onHelp={() => setHelp(true)} />
         <div className="flex min-h-0 min-w-0 flex-col">
           <LiveBanner />
+          <Suspense>
+            <Notices />
+          </Suspense>
           <main
             id="main"
             tabIndex={-1}
             className={cx('min-h-0 flex-1 overflow-auto outline-none', offline && 'grayscale-75')}
           >
             <Suspense fallback={<PagePending />}>
-              {subscription || path === '/sessions' || path === '/my-roles' ? <Outlet /> : <NoSubscription />}
+              {subscription || alone.includes(path) ? <Outlet /> : <NoSubscription />}
             </Suspense>
           </main>
         </div>

@@ -1,6 +1,7 @@
 import {
   Gauge,
   Laptop,
+  LogOut,
   type LucideIcon,
   MonitorCog,
   ScrollText,
@@ -27,6 +28,7 @@ export const navText = messages({
   servicePrincipals: { en: 'Service principals', ja: 'サービス プリンシパル' },
   conditionalAccess: { en: 'Conditional access', ja: '条件付きアクセス' },
   myRoles: { en: 'My roles', ja: '自分のロール' },
+  everyone: { en: 'Sign-ins of everyone', ja: '全員のサインイン' },
   record: { en: 'Record', ja: '記録' },
   audit: { en: 'Activity log', ja: 'アクティビティ ログ' },
   sessions: { en: 'My sign-ins', ja: '自分のサインイン' },
@@ -41,6 +43,7 @@ export type NavPath =
   | '/people'
   | '/service-principals'
   | '/conditional-access'
+  | '/everyone'
   | '/audit'
   | '/sessions'
   | '/my-roles'
@@ -124,10 +127,17 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
       },
       {
         to: '/my-roles',
-        key: 'e',
+        key: 'l',
         text: 'myRoles',
         icon: UserRoundCheck,
         aliases: 'my roles pim activate approve eligible ろーる rooru ゆうこうか yuukouka 有効化 承認',
+      },
+      {
+        to: '/everyone',
+        key: 'e',
+        text: 'everyone',
+        icon: LogOut,
+        aliases: 'sessions of everyone sign out revoke せっしょん sesshon ぜんいん zenin さいんあうと セッション',
       },
     ],
   },

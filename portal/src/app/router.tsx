@@ -144,6 +144,12 @@ const myRoles = createRoute({
   component: lazyRouteComponent(() => import('../features/myroles/MyRolesPage.tsx')),
 })
 
+const everyone = createRoute({
+  getParentRoute: () => shell,
+  path: '/everyone',
+  component: lazyRouteComponent(() => import('../features/sessions/EveryonePage.tsx')),
+})
+
 const audit = createRoute({
   getParentRoute: () => shell,
   path: '/audit',
@@ -177,6 +183,7 @@ export const router = createRouter({
       conditionalAccess,
       sessions,
       myRoles,
+      everyone,
       audit,
       resource,
     ]),

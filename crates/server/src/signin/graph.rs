@@ -7,8 +7,10 @@
 
 mod credentials;
 mod groups;
+mod passes;
 mod preview;
 mod programs;
+mod sessions;
 mod table;
 mod users;
 
@@ -77,6 +79,12 @@ pub(crate) fn may_read(app: &App, caller: &Caller) -> bool {
     caller.kind == PrincipalKind::User || !app.access.snapshot().readable_scopes(&who).is_empty()
 }
 
+/// Whether somebody administers the directory.
+pub(super) fn administers(app: &App, caller: &Caller) -> bool {
+    let who = [PrincipalId(caller.principal)];
+    app.access.snapshot().decide(&who, WRITE, &Scope::Tenant).is_allowed()
+}
+
 struct Graph<'a> {
     app: &'a Arc<App>,
     caller: &'a Caller,
@@ -133,6 +141,12 @@ impl Graph<'_> {
             Task::ChangeUser => self.change_user(id, body).await,
             Task::RemoveUser => self.remove_user(id).await,
             Task::Invite => self.invite(id).await,
+            Task::Passes => self.passes(id).await,
+            Task::AddPass => self.add_pass(id, body).await,
+            Task::RemovePass => self.remove_pass(id, second).await,
+            Task::RevokeSessions => self.revoke_sessions(id).await,
+            Task::Sessions => self.list(uri, self.live_sessions().await?),
+            Task::EndSession => self.end_session(id).await,
             Task::Groups => self.list(uri, self.groups().await?),
             Task::AddGroup => self.add_group(body).await,
             Task::Group => self.one(self.groups().await?, id),

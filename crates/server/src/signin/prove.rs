@@ -128,7 +128,7 @@ pub(super) async fn passkey_finish(
 }
 
 /// Whether the person has signed in with this browser before.
-async fn is_familiar(
+pub(super) async fn is_familiar(
     read: &mut (dyn Read + '_),
     headers: &HeaderMap,
     person: Uuid,

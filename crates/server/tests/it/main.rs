@@ -28,3 +28,4 @@ mod seed;
 mod signin;
 mod step_up;
 mod tags;
+mod ways_back;

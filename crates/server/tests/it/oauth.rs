@@ -42,7 +42,7 @@ async fn decide(page: &Http, query: &str, allow: bool) -> Answer {
 }
 
 /// The code that the person of the page gives.
-async fn code(server: &Server, page: &Http) -> String {
+pub(crate) async fn code(server: &Server, page: &Http) -> String {
     let given = decide(page, &query(server, &[]), true).await.expect(200).json();
     given["fields"]["code"].as_str().unwrap().to_owned()
 }
@@ -56,7 +56,7 @@ async fn ask(server: &Server, fields: &[(&str, &str)], changes: &[(&str, &str)])
     server.http().form("/organizations/oauth2/v2.0/token", &all).await
 }
 
-async fn redeem(server: &Server, code: &str, changes: &[(&str, &str)]) -> Answer {
+pub(crate) async fn redeem(server: &Server, code: &str, changes: &[(&str, &str)]) -> Answer {
     let fields = [
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -64,6 +64,12 @@ async fn redeem(server: &Server, code: &str, changes: &[(&str, &str)]) -> Answer
         ("code_verifier", VERIFIER),
     ];
     ask(server, &fields, changes).await
+}
+
+/// An access token of az, whom the person of the page lets in.
+pub(crate) async fn access_of(server: &Server, page: &Http) -> String {
+    let code = code(server, page).await;
+    text(&redeem(server, &code, &[]).await.expect(200).json(), "access_token")
 }
 
 async fn refresh(server: &Server, token: &str, changes: &[(&str, &str)]) -> Answer {

@@ -4,6 +4,7 @@ import { types } from '../keys.ts'
 import { createPasskey, getPasskey, type PasskeyBegin } from '../passkey.ts'
 import { type Asking, proofBy } from '../stepUp.ts'
 import type {
+  AccessPassOpened,
   AuthorizationAnswer,
   AuthorizationRequest,
   AuthState,
@@ -11,6 +12,7 @@ import type {
   DeviceRequest,
   GrantRow,
   List,
+  Notice,
   PasswordSetup,
   Session,
   SessionRow,
@@ -40,6 +42,11 @@ export const authQueries = {
       queryKey: [types.grant],
       queryFn: async () => (await get<List<GrantRow>>('/auth/grants')).value,
     }),
+  notices: () =>
+    queryOptions({
+      queryKey: [types.notice],
+      queryFn: async () => (await get<List<Notice>>('/auth/notices')).value,
+    }),
   credentials: () =>
     queryOptions({
       queryKey: [types.session, 'credentials'],
@@ -61,6 +68,13 @@ export const signInWithPassword = (userPrincipalName: string, password: string, 
 /** Proves that a request which waits is the person's own. */
 export const confirmOperation = async (asked: Asking, typed: { password: string; code: string }, signal: AbortSignal) =>
   post<StepUpApproval>('/auth/stepup', await proofBy(asked, typed, signal))
+
+/** The way to registering something of one's own: the token of a set-up link. */
+export const openAccessPass = (userPrincipalName: string, accessPass: string) =>
+  post<AccessPassOpened>('/auth/accesspass', { userPrincipalName, accessPass })
+
+/** Nothing is lost by it: what it told is in the log. */
+export const putNoticeAway = (id: string) => call<void>('DELETE', `/auth/notices/${encodeURIComponent(id)}`)
 
 export const signOut = () => post<void>('/auth/signout')
 
