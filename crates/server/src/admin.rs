@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::conditional_access::emergency;
+use crate::keys::rotate::{self, Rotation};
 use crate::process::Process;
 use crate::{http as web, signin};
 
@@ -138,19 +139,12 @@ async fn service_principal(State(app): State<Arc<App>>, Json(body): Json<Value>)
 }
 
 async fn keys(State(app): State<Arc<App>>) -> Response {
-    answer(signin::signing::states(&app).await)
+    answer(rotate::list(&app).await)
 }
 
 async fn rotate_keys(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
-    if body["purpose"] != signin::signing::PURPOSE {
-        let text = format!("There are no keys for '{}'.", body["purpose"].as_str().unwrap_or_default());
-        return answer(Err(ArmError::bad("InvalidPurpose", text)));
-    }
-    let asked = signin::signing::Rotation {
-        at_once: body["atOnce"] == true,
-        destroy_old: body["destroyOld"] == true,
-    };
-    answer(signin::signing::rotate(&app, asked).await)
+    let asked = Rotation { at_once: body["atOnce"] == true, destroy_old: body["destroyOld"] == true };
+    answer(rotate::rotate(&app, body["purpose"].as_str().unwrap_or_default(), asked).await)
 }
 
 async fn emergency_account(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
