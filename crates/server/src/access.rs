@@ -255,23 +255,36 @@ async fn standing_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> 
 /// # Errors
 /// Those of the database.
 pub async fn living_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Facts, StoreError> {
+    let mut facts = standing_facts(read, universe).await?;
+    only_living(read, &mut facts, []).await?;
+    Ok(facts)
+}
+
+/// Takes the assignments and memberships of removed and disabled principals out. `sign_ins` count as living.
+///
+/// # Errors
+/// Those of the database.
+pub async fn only_living(
+    read: &mut (dyn Read + '_),
+    facts: &mut Facts,
+    sign_ins: impl IntoIterator<Item = PrincipalId>,
+) -> Result<(), StoreError> {
     #[derive(Deserialize)]
     struct Account {
         id: Uuid,
         enabled: bool,
     }
-    let mut living: HashSet<PrincipalId> = HashSet::new();
+    let mut living: HashSet<PrincipalId> = sign_ins.into_iter().collect();
     for what in [kind::PERSON, kind::SERVICE_PRINCIPAL] {
         let all: Vec<(String, Account)> = read_documents(read, what).await?;
         living.extend(all.into_iter().filter(|(_, a)| a.enabled).map(|(_, a)| PrincipalId(a.id)));
     }
-    let mut facts = standing_facts(read, universe).await?;
     living.extend(facts.groups.iter().map(|g| g.id));
     facts.assignments.retain(|a| living.contains(&a.principal));
     for group in &mut facts.groups {
         group.members.retain(|m| living.contains(m));
     }
-    Ok(facts)
+    Ok(())
 }
 
 /// The scope an extension resource is at.

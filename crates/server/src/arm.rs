@@ -29,7 +29,7 @@ use crate::desired::WhatIf;
 use crate::resources::locks::{Deed, Guard};
 use crate::resources::{core, tag_names, tags};
 use crate::routes::{Anything, List, Operation};
-use crate::{desired, http as web};
+use crate::{desired, http as web, rights};
 
 /// Largest request body, in bytes (ARM: 4 MiB).
 pub const MAX_BODY_BYTES: usize = 4 << 20;
@@ -469,6 +469,9 @@ impl Asker<'_> {
                     id.is_ok_and(|id| self.decide(read, &id, &Attributes::none()).is_allowed())
                 });
                 effect.other_machines = all - effect.machines.len();
+                rights::show(&mut effect, |scope| {
+                    self.decide(rights::READ, scope, &Attributes::none()).is_allowed()
+                });
                 answered(&effect)
             }
             Err(Undone::Error(error)) => {

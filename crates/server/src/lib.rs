@@ -37,6 +37,7 @@ pub mod openapi;
 pub mod portal;
 mod process;
 pub mod resources;
+mod rights;
 pub mod routes;
 pub mod signin;
 

@@ -2,7 +2,7 @@
 //! fixed id; what a scope does not say itself it has from the nearest scope above that says it, and in the end from the
 //! product.
 //!
-//! Four things are ours: `ticketPattern` on the rule about tickets, `approvalsRequired` and
+//! Notifications are kept for the clients that write them; nothing is sent by mail. Four things are ours: `ticketPattern` on the rule about tickets, `approvalsRequired` and
 //! `approvalStageTimeOutInMinutes` on an approval's stage, and `boundToSignIn` on the rule about an activation's end.
 
 use std::collections::BTreeMap;
@@ -80,16 +80,28 @@ const APPROVAL: &str = "RoleManagementPolicyApprovalRule";
 const CONTEXT: &str = "RoleManagementPolicyAuthenticationContextRule";
 const NOTIFICATION: &str = "RoleManagementPolicyNotificationRule";
 
-/// What holds where nobody said anything else. Eligibilities may be for ever, since they give nothing by themselves;
+/// What holds where nobody said anything else, in Azure's order. Eligibilities may be for ever, since they give nothing by themselves;
 /// an activation takes a second factor and a reason, and lasts eight hours.
 static DEFAULTS: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     let expires =
         |required: bool, most: &str| json!({"isExpirationRequired": required, "maximumDuration": most});
-    let mut all = vec![
-        rule("Expiration_Admin_Eligibility", EXPIRATION, expires(false, "P365D")),
+    let mail = |told: &str, about: &str| {
+        let body = json!({
+            "notificationType": "Email", "recipientType": told, "isDefaultRecipientsEnabled": true,
+            "notificationLevel": "All", "notificationRecipients": null,
+        });
+        rule(&format!("Notification_{told}_{about}"), NOTIFICATION, body)
+    };
+    let mails = |about| ["Admin", "Requestor", "Approver"].map(|told| mail(told, about));
+    let mut all = vec![rule("Expiration_Admin_Eligibility", EXPIRATION, expires(false, "P365D"))];
+    all.extend(mails("Admin_Eligibility"));
+    all.extend([
         rule("Enablement_Admin_Eligibility", ENABLEMENT, json!({"enabledRules": []})),
         rule("Expiration_Admin_Assignment", EXPIRATION, expires(false, "P180D")),
         rule("Enablement_Admin_Assignment", ENABLEMENT, json!({"enabledRules": ["Justification"]})),
+    ]);
+    all.extend(mails("Admin_Assignment"));
+    all.extend([
         rule(
             "Expiration_EndUser_Assignment",
             EXPIRATION,
@@ -118,16 +130,8 @@ static DEFAULTS: LazyLock<Vec<Rule>> = LazyLock::new(|| {
             CONTEXT,
             json!({"isEnabled": false, "claimValue": ""}),
         ),
-    ];
-    for told in ["Admin", "Requestor", "Approver"] {
-        for about in ["Admin_Eligibility", "Admin_Assignment", "EndUser_Assignment"] {
-            let body = json!({
-                "notificationType": "Email", "recipientType": told, "isDefaultRecipientsEnabled": true,
-                "notificationLevel": "All", "notificationRecipients": null,
-            });
-            all.push(rule(&format!("Notification_{told}_{about}"), NOTIFICATION, body));
-        }
-    }
+    ]);
+    all.extend(mails("EndUser_Assignment"));
     all
 });
 

@@ -142,7 +142,7 @@ where
                 if what_if {
                     let after = subject.shown(tx.as_read()).await?;
                     let changes = vec![ResourceChange::between(subject.path(), before, after)];
-                    return Err(Undone::Preview(WhatIf { changes, machines: Vec::new(), other_machines: 0 }));
+                    return Err(Undone::Preview(WhatIf::of(changes)));
                 }
                 tx.audit(entry).await?;
                 Ok(out)

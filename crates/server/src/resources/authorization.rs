@@ -1,7 +1,7 @@
 //! `Microsoft.Authorization`: role definitions, role assignments, deny assignments, and the questions people ask about
 //! them. The meaning is `rbac`'s; here it meets the database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -120,7 +120,7 @@ fn role_id(name: &str) -> Scope {
 
 /// A role's id as it looks from a scope. Role assignments name roles by the subscription, and clients compare the two as
 /// texts; subscription ids are kept in lower case.
-fn role_seen_from(asked: &Scope, name: &str) -> Scope {
+pub(crate) fn role_seen_from(asked: &Scope, name: &str) -> Scope {
     let at = match asked.subscription_scope() {
         Some(Scope::Subscription(id)) => Scope::Subscription(id.to_ascii_lowercase()),
         _ => Scope::Tenant,
@@ -613,7 +613,7 @@ struct Grantee {
 }
 
 /// What a principal is, as far as the directory knows it.
-#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub(crate) enum KnownPrincipal {
     User,
     Group,
@@ -722,10 +722,11 @@ fn role_name(all: &Snapshot, role: RoleId) -> String {
 }
 
 /// Kind and name of every principal.
-pub(crate) async fn names(
-    read: &mut dyn Read,
-) -> Result<std::collections::HashMap<Uuid, (KnownPrincipal, String)>, ArmError> {
-    let mut out = std::collections::HashMap::new();
+pub(crate) type Names = HashMap<Uuid, (KnownPrincipal, String)>;
+
+/// Reads them.
+pub(crate) async fn names(read: &mut (dyn Read + '_)) -> Result<Names, ArmError> {
+    let mut out = Names::new();
     for (_, group) in read_documents::<GroupRecord>(read, GROUP).await? {
         out.insert(group.id, (KnownPrincipal::Group, group.display_name));
     }

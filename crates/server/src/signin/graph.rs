@@ -35,6 +35,7 @@ use crate::arm::Undone;
 use crate::authn::Caller;
 use crate::desired::WhatIf;
 use crate::http as web;
+use crate::rights;
 use table::{Task, WantedObjects, find};
 
 pub(super) use table::operations;
@@ -224,9 +225,12 @@ impl Graph<'_> {
                 Box::pin(async move {
                     if let Some(universe) = what_if {
                         let before = preview::directory(tx.as_read(), universe.clone()).await?;
+                        let had = rights::state(tx.as_read(), universe.clone()).await?;
                         work(tx).await?;
-                        let after = preview::directory(tx.as_read(), universe).await?;
-                        return Err(Undone::Preview(preview::between(before, after)));
+                        let after = preview::directory(tx.as_read(), universe.clone()).await?;
+                        let rights = rights::between(had, rights::state(tx.as_read(), universe).await?);
+                        let effect = preview::between(before, after);
+                        return Err(Undone::Preview(WhatIf { rights, ..effect }));
                     }
                     let out = work(tx).await?;
                     tx.audit(record).await?;
@@ -236,7 +240,9 @@ impl Graph<'_> {
             .await;
         done.map_err(|undone| match undone {
             Undone::Error(error) => error,
-            Undone::Preview(effect) => {
+            Undone::Preview(mut effect) => {
+                let (held, who) = (self.app.access.snapshot(), self.app.access.acting(self.caller));
+                rights::show(&mut effect, |scope| held.decide(&who, rights::READ, scope).is_allowed());
                 self.preview.get_or_init(|| effect);
                 ArmError::internal()
             }

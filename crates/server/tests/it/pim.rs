@@ -84,6 +84,19 @@ async fn a_role_is_taken_for_some_hours_in_the_sign_in_that_proved_it_and_given_
     // Nobody takes what they are not eligible for, and nobody is told more by trying.
     own(&jun_page, &group, CONTRIBUTOR, &jun, "SelfActivate", 1).await.expect(404);
 
+    // What is tried says what would be gained, and by whom: nothing until it is activated.
+    let request = path(&group, "roleEligibilityScheduleRequests", &Uuid::new_v4().to_string());
+    let properties =
+        json!({"principalId": jun, "roleDefinitionId": role(CONTRIBUTOR), "requestType": "AdminAssign"});
+    let tried = page.put(&format!("{request}&whatIf=true"), json!({ "properties": properties })).await;
+    let rights = tried.expect(200).json()["rights"].clone();
+    assert_eq!(rights.as_array().unwrap().len(), 1, "{rights}");
+    assert_eq!((&rights[0]["gained"], &rights[0]["ifActivated"]), (&json!(true), &json!(true)));
+    assert_eq!((&rights[0]["scope"], &rights[0]["principals"][0]["id"]), (&json!(group), &json!(jun)));
+    let operations = rights[0]["operations"].as_array().unwrap();
+    assert!(operations.contains(&json!("Microsoft.Network/networkSecurityGroups/write")));
+    assert!(!operations.contains(&json!("Microsoft.Authorization/roleAssignments/write")));
+
     let made = eligible(&page, &group, CONTRIBUTOR, &jun, forever()).await.expect(201);
     assert_eq!(status(&made), "Provisioned");
     let words = &made.json()["properties"]["expandedProperties"];
@@ -106,6 +119,13 @@ async fn a_role_is_taken_for_some_hours_in_the_sign_in_that_proved_it_and_given_
     let silent =
         json!({"principalId": jun, "roleDefinitionId": role(CONTRIBUTOR), "requestType": "SelfActivate"});
     ask(&jun_page, &group, "roleAssignmentScheduleRequests", silent).await.refused(400, policy);
+    let request = path(&group, "roleAssignmentScheduleRequests", &Uuid::new_v4().to_string());
+    let properties = json!({"principalId": jun, "roleDefinitionId": role(CONTRIBUTOR),
+        "requestType": "SelfActivate", "justification": "Why"});
+    let tried = jun_page.put(&format!("{request}&whatIf=true"), json!({ "properties": properties })).await;
+    // Who may not read who has which roles is told how much changes, and no more.
+    let tried = tried.expect(200).json();
+    assert_eq!((&tried["rights"], &tried["otherRights"]), (&json!([]), &json!(1)));
     let done = own(&jun_page, &group, CONTRIBUTOR, &jun, "SelfActivate", 2).await.expect(201);
     assert_eq!(status(&done), "Provisioned");
     jun_page.get(&read).await.expect(200);

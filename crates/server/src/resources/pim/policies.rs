@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
-use super::{Kind, rights, schedules, spec};
+use super::{Kind, rights, schedules, spec, words};
 use crate::access;
-use crate::resources::authorization::LateUniverse;
+use crate::resources::authorization::{self, LateUniverse};
 use crate::resources::management;
 use crate::routes::List;
 
@@ -56,6 +56,9 @@ struct PolicyProperties {
 struct ModifiedBy {
     id: Option<String>,
     display_name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    email: Option<String>,
 }
 
 fn policy_id(scope: &Scope, role: RoleId) -> Result<Scope, ArmError> {
@@ -173,6 +176,7 @@ impl ResourceType for Policies {
             last_modified_by: Some(ModifiedBy {
                 id: Some(call.caller.object_id.clone()),
                 display_name: Some(call.caller.name.clone()),
+                ..ModifiedBy::default()
             }),
         };
         draft.rest.insert("properties".into(), shown(&kept)?);
@@ -198,8 +202,11 @@ impl ResourceType for Policies {
         let mut body = self.render(resource);
         let scope = access::scope_of(resource);
         if let Some(role) = RoleId::parse(resource.id.name()) {
-            body["properties"]["rules"] = shown(&rules(read, role, &scope).await?)?;
+            let all = shown(&rules(read, role, &scope).await?)?;
+            body["properties"]["rules"] = all.clone();
+            body["properties"]["effectiveRules"] = all;
         }
+        body["properties"]["policyProperties"] = json!({"scope": words::scope(read, &scope).await?});
         body["properties"]["scope"] = scope.to_string().into();
         Ok(body)
     }
@@ -218,6 +225,7 @@ struct Holds {
     role_definition_id: String,
     policy_id: String,
     effective_rules: Vec<Rule>,
+    policy_assignment_properties: Value,
 }
 
 #[async_trait]
@@ -252,11 +260,23 @@ impl ResourceType for PolicyAssignments {
             let id = scope
                 .resource_in("Microsoft.Authorization", "roleManagementPolicyAssignments", &title)
                 .map_err(|_| ArmError::internal())?;
+            let policy = policy_id(scope, role)?;
+            let kept = read.get(&policy).await?.map(|r| r.properties()).unwrap_or_default();
+            let role_definition_id = authorization::role_seen_from(scope, &role.to_string()).to_string();
             let holds = Holds {
                 scope: scope.to_string(),
-                role_definition_id: role.resource_id(),
-                policy_id: policy_id(scope, role)?.to_string(),
+                policy_id: policy.to_string(),
                 effective_rules: rules(read, role, scope).await?,
+                policy_assignment_properties: json!({
+                    "scope": words::scope(read, scope).await?,
+                    "roleDefinition": words::role(&all, role, &role_definition_id),
+                    "policy": {
+                        "id": policy.to_string(),
+                        "lastModifiedBy": kept.get("lastModifiedBy"),
+                        "lastModifiedDateTime": kept.get("lastModifiedDateTime"),
+                    },
+                }),
+                role_definition_id,
             };
             rows.push(json!({
                 "id": id.to_string(), "name": title, "type": self.spec().name().to_string(),

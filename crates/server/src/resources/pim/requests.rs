@@ -162,6 +162,7 @@ impl ResourceType for Requests {
         asked.scope = Some(scope.to_string());
         asked.requestor_id = Some(call.caller.object_id.clone());
         asked.created_on = Some(instant(tx.now()));
+        asked.ticket_info.get_or_insert_default();
         let asker = Asker::of(call, &all);
         let mut work =
             Work { kind: self.kind, call, id: draft.id.clone(), scope, role, principal, all, asker, asked };
@@ -469,8 +470,8 @@ impl Work<'_> {
                 return Err(ArmError::new(409, "RoleAssignmentExists", text));
             }
         }
-        self.asked.linked_role_eligibility_schedule_id =
-            Some(schedules::id(Kind::Eligibility, &eligibility).to_string());
+        let used = schedules::id(Kind::Eligibility, &eligibility).to_string();
+        self.asked.linked_role_eligibility_schedule_id.get_or_insert(used);
         if settings.bound {
             let sign_in = self.call.sign_in.ids.first().copied().ok_or_else(|| {
                 let text = "A role is activated by a person who has signed in, not by a program.";

@@ -161,7 +161,7 @@ pub(super) async fn expanded(
     let words = Words::read(read).await?;
     let all = rights(read, universe).await?;
     for row in &mut rows {
-        words.expand(read, Some(&all), &mut row["properties"]).await?;
+        words.expand(read, &all, &mut row["properties"]).await?;
     }
     Ok(rows)
 }
@@ -306,6 +306,15 @@ impl Instances {
             Kind::Assignment => "roleAssignmentScheduleId",
         };
         properties[of] = resource.id.to_string().into();
+        let linked =
+            properties["linkedRoleEligibilityScheduleId"].as_str().and_then(|id| Scope::parse(id).ok());
+        if let Some(linked) = linked.as_ref().and_then(Scope::resource) {
+            let instances = &ELIGIBILITY_NOW.name().path;
+            let instance =
+                linked.base_scope().resource_in("Microsoft.Authorization", instances, linked.name());
+            let instance = instance.map_err(|_| ArmError::internal())?;
+            properties["linkedRoleEligibilityScheduleInstanceId"] = instance.to_string().into();
+        }
         self.row(&access::scope_of(resource), resource.id.name(), properties)
     }
 

@@ -115,5 +115,5 @@ pub(super) fn between(mut before: Directory, mut after: Directory) -> WhatIf {
         let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
         differs.then(|| ResourceChange::between(address, old, new))
     });
-    WhatIf { changes: changes.collect(), machines: Vec::new(), other_machines: 0 }
+    WhatIf::of(changes.collect())
 }
