@@ -83,14 +83,24 @@ def signed(key, claims, header, salted=False):
     return f"{text}.{part(key.sign(text.encode(), how, hashes.SHA256()))}"
 
 
+def authority(ready):
+    """The authority of identity providers, which the demo's server reads when it first asks one: made once."""
+    kept = Path(ready.data["dataDir"]) / "federation.pem"
+    key = kept.with_suffix(".key")
+    if not kept.exists():
+        made = certificate(kept.parent, "federation-authority")
+        key.write_bytes(made.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        kept.write_bytes(made.certificate.public_bytes(serialization.Encoding.PEM))
+    return (x509.load_pem_x509_certificate(kept.read_bytes()),
+            serialization.load_pem_private_key(key.read_bytes(), None))
+
+
 class Provider:
-    """An identity provider on the loopback, whose certificate is of the demo's own authority."""
+    """An identity provider on the loopback, with a certificate of an authority that the server knows."""
 
     def __init__(self, ready, folder):
-        keys = Path(ready.data["dataDir"]) / "server" / "keys"
-        authority = x509.load_pem_x509_certificate((keys / "ca.pem").read_bytes())
-        own = certificate(folder, "idp", (authority, serialization.load_pem_private_key(
-            (keys / "ca.key").read_bytes(), None)))
+        own = certificate(folder, "idp", authority(ready))
         self.key = own.key
         provider = self
 

@@ -75,7 +75,7 @@ enum Command {
         #[command(subcommand)]
         command: ServicePrincipal,
     },
-    /// The keys that the server makes for itself and replaces.
+    /// The keys of the installation: one root key, and the ring of all others in the database.
     Keys {
         #[command(subcommand)]
         command: Keys,
@@ -87,8 +87,8 @@ enum Command {
     },
     /// Writes the whole installation, keys and database, into one file. The server may be running.
     ///
-    /// The file holds the installation's private keys: keep it where only administrators can read it, or encrypt it on
-    /// its way, as in 'sekisho backup - | age -r KEY > FILE'.
+    /// The file holds the root key, and with it all others: keep it where only administrators can read it, or encrypt it
+    /// on its way, as in 'sekisho backup - | age -r KEY > FILE'. A root key that systemd keeps is not in it.
     ///
     /// Events of the last hour are in it, and the list of the segments that hold the older ones. The segments are files
     /// of their own ('lake', by default the directory of that name in the data directory): copy them after the backup.
@@ -212,12 +212,12 @@ enum Db {
 
 #[derive(Subcommand)]
 enum Keys {
-    /// Shows the keys and where they are in their lives: pending, active or retiring.
+    /// Shows the keys and where they are in their lives: pending, active, retiring or destroyed.
     List,
-    /// Replaces a key. The server does the same every 90 days.
+    /// Replaces a key. The server replaces the one that signs tokens every 90 days by itself.
     ///
-    /// The new key is published for an hour before it is used, and the old one is trusted for two hours after, so that no
-    /// client notices. All servers of one database change over at the same moment.
+    /// A new key that signs tokens is published for an hour before it is used, and the old one is trusted for two hours
+    /// after, so that no client notices. All servers of one database change over at the same moment.
     Rotate {
         /// What the key is for.
         purpose: Purpose,
@@ -236,13 +236,25 @@ enum Keys {
 enum Purpose {
     /// Signs access tokens and id tokens.
     TokenSigning,
+    /// Proves to whoever connects that this is the server.
+    ServerTls,
+    /// Seals all other keys: every one is sealed anew with the new root key.
+    Root,
+    /// Signs the certificates of agents; it cannot be replaced yet.
+    AgentCa,
+    /// Signs what machines are told; it cannot be replaced yet.
+    CommandSigning,
+    /// Signs checkpoints of the activity log; it cannot be replaced yet.
+    LogSigning,
+    /// Seals what else is secret in the database; it cannot be replaced yet.
+    Sealing,
+    /// Keys the counters of failed sign-ins; it cannot be replaced yet.
+    Throttle,
 }
 
 impl Purpose {
-    fn word(self) -> &'static str {
-        match self {
-            Purpose::TokenSigning => "token-signing",
-        }
+    fn word(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).map(|v| v.get_name().to_owned()).unwrap_or_default()
     }
 }
 

@@ -225,8 +225,8 @@ impl Site {
             ("SEKISHO_NAMES", "127.0.0.1".to_owned()),
             ("SEKISHO_JOIN_ADDRESS", format!("10.77.0.1:{}", self.port)),
             ("SEKISHO_ORGANIZATION", "Sekisho Demo".to_owned()),
-            // The identity providers of tests show certificates of the installation's own authority.
-            ("SEKISHO_FEDERATION_CA_FILE", self.dir.join("server/keys/ca.pem").display().to_string()),
+            // Read when a provider is first asked; whoever stands up one for a test writes its authority there.
+            ("SEKISHO_FEDERATION_CA_FILE", self.dir.join("federation.pem").display().to_string()),
         ];
         all.extend(self.settings.iter().cloned());
         all

@@ -14,13 +14,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use sekisho_arm::registry::Call;
-use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Outcome, Scope, engine};
+use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Outcome, Scope, SignIn, engine};
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::conditional_access::emergency;
+use crate::keys::rotate::{self, Rotation};
 use crate::process::Process;
 use crate::{http as web, signin};
 
@@ -138,19 +139,12 @@ async fn service_principal(State(app): State<Arc<App>>, Json(body): Json<Value>)
 }
 
 async fn keys(State(app): State<Arc<App>>) -> Response {
-    answer(signin::signing::states(&app).await)
+    answer(rotate::list(&app).await)
 }
 
 async fn rotate_keys(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
-    if body["purpose"] != signin::signing::PURPOSE {
-        let text = format!("There are no keys for '{}'.", body["purpose"].as_str().unwrap_or_default());
-        return answer(Err(ArmError::bad("InvalidPurpose", text)));
-    }
-    let asked = signin::signing::Rotation {
-        at_once: body["atOnce"] == true,
-        destroy_old: body["destroyOld"] == true,
-    };
-    answer(signin::signing::rotate(&app, asked).await)
+    let asked = Rotation { at_once: body["atOnce"] == true, destroy_old: body["destroyOld"] == true };
+    answer(rotate::rotate(&app, body["purpose"].as_str().unwrap_or_default(), asked).await)
 }
 
 async fn emergency_account(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
@@ -197,6 +191,7 @@ async fn make_token(app: &Arc<App>, body: Value) -> Result<Value, ArmError> {
         base_url: signin::public_base(&app.config),
         query: std::collections::HashMap::new(),
         correlation_id: Uuid::new_v4().to_string(),
+        sign_in: SignIn::default(),
     };
     let owner = app.clone();
     let properties = json!({"ttlSeconds": body["ttlSeconds"], "maxUses": body["maxUses"]});

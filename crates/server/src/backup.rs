@@ -2,8 +2,10 @@
 //!
 //! The file is zstd over lines of JSON: a header, the key files, the rows of the database as they were at one moment,
 //! and an end with a digest of all that came before. A file that was cut short, or changed, is found out before
-//! anything of it is kept. It holds the installation's private keys, so whoever can read it *is* the installation.
+//! anything of it is kept. It holds the root key, unless systemd keeps that, and with it all others: whoever can read it
+//! *is* the installation.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -80,13 +82,9 @@ pub async fn write(config: &Config, out: impl Write) -> Result<Summary, ServerEr
         version: env!("CARGO_PKG_VERSION").to_owned(),
         created_at: OffsetDateTime::now_utc().unix_timestamp(),
     })?;
-    let mut keys = 0;
-    for path in key_files(&config.data_dir)? {
-        let failed = |e| ServerError::File(path.display().to_string(), e);
-        let bytes = Zeroizing::new(fs::read(&path).map_err(failed)?);
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        writer.line(&Line::Key { name, bytes: STANDARD.encode(&*bytes) })?;
-        keys += 1;
+    let files = key_files(&config.data_dir)?;
+    for (name, bytes) in &files {
+        writer.line(&Line::Key { name: name.clone(), bytes: STANDARD.encode(&**bytes) })?;
     }
     let mut records = std::pin::pin!(sekisho_store::records(&database::url(config)?));
     let mut rows = 0;
@@ -94,10 +92,14 @@ pub async fn write(config: &Config, out: impl Write) -> Result<Summary, ServerEr
         writer.line(&Line::Row(record))?;
         rows += 1;
     }
+    // With an older root key than that of the rows it would open nothing.
+    if key_files(&config.data_dir)? != files {
+        return Err(ServerError::Rotated);
+    }
     let sha256 = hex(writer.digest.clone().finish().as_ref());
     writer.line(&Line::End { sha256 })?;
     writer.out.finish()?.flush()?;
-    Ok(Summary { keys, rows })
+    Ok(Summary { keys: files.len() as u64, rows })
 }
 
 /// Writes a backup into a file that only its owner can read; it appears there whole or not at all.
@@ -131,14 +133,23 @@ pub async fn to_file(config: &Config, path: &Path) -> Result<Summary, ServerErro
     Ok(summary)
 }
 
-fn key_files(data_dir: &Path) -> Result<Vec<PathBuf>, ServerError> {
+/// The key files by name; none where systemd has the root key and the server was never started.
+fn key_files(data_dir: &Path) -> Result<BTreeMap<String, Zeroizing<Vec<u8>>>, ServerError> {
     let dir = data_dir.join("keys");
-    let failed = |e| ServerError::File(dir.display().to_string(), e);
-    let entries: Vec<_> = fs::read_dir(&dir).map_err(failed)?.collect::<io::Result<_>>().map_err(failed)?;
-    let named = |e: &fs::DirEntry| e.file_name().to_str().is_some_and(is_key_name);
-    let mut files: Vec<PathBuf> =
-        entries.into_iter().filter(named).map(|e| e.path()).filter(|p| p.is_file()).collect();
-    files.sort();
+    let failed = |path: &Path, e| ServerError::File(path.display().to_string(), e);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        entries => entries.map_err(|e| failed(&dir, e))?,
+    };
+    let mut files = BTreeMap::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| failed(&dir, e))?;
+        let (path, name) = (entry.path(), entry.file_name());
+        if let Some(name) = name.to_str().filter(|name| is_key_name(name) && path.is_file()) {
+            let bytes = fs::read(&path).map_err(|e| failed(&path, e))?;
+            files.insert(name.to_owned(), Zeroizing::new(bytes));
+        }
+    }
     Ok(files)
 }
 

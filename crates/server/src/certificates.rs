@@ -93,7 +93,7 @@ impl Certificates {
                 _ = asked.recv() => told = None,
             }
             // An error is told once, not every minute.
-            let failed = self.renew(&app).err().map(|e| e.to_string());
+            let failed = self.renew(&app).await.err().map(|e| e.to_string());
             if let Some(error) = failed.as_ref().filter(|_| failed != told) {
                 tracing::error!(%error, "the certificate stays as it is");
             }
@@ -101,9 +101,9 @@ impl Certificates {
         }
     }
 
-    fn renew(&self, app: &App) -> Result<(), CertificateError> {
+    async fn renew(&self, app: &App) -> Result<(), CertificateError> {
         let config = &app.config;
-        let own = keys::current_server(&config.data_dir, &app.authority, &config.certificate_names())?;
+        let own = keys::current_server(&app.store, config, &app.authority).await?;
         exchange(&self.own, &own, &config.data_dir.join("keys/server.pem"))?;
         match &config.certificate {
             Some(files) => exchange(&self.clients, &read(files)?, &files.chain),

@@ -12,6 +12,8 @@ use sekisho_lake::Place;
 
 /// The environment variables begin with this.
 pub const PREFIX: &str = "SEKISHO_";
+/// The variable by which systemd says where the credentials of the service are.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +119,8 @@ pub struct Config {
     pub client_step_up: Option<time::Duration>,
     /// Log lines as JSON.
     pub log_json: bool,
+    /// Where systemd puts the credentials of the service, `systemd.exec(5)`.
+    pub credentials_dir: Option<PathBuf>,
     sources: BTreeMap<&'static str, (String, Source)>,
 }
 
@@ -209,7 +213,8 @@ impl Config {
                 values.insert(name, (value.clone(), Source::Environment(variable.clone())));
             }
         }
-        Self::from_values(values)
+        let credentials_dir = environment.get(CREDENTIALS).map(PathBuf::from);
+        Ok(Config { credentials_dir, ..Self::from_values(values)? })
     }
 
     fn from_values(values: BTreeMap<&'static str, (String, Source)>) -> Result<Config, ConfigError> {
@@ -309,6 +314,7 @@ impl Config {
             organization: text("organization"),
             location: text("location"),
             log_json,
+            credentials_dir: None,
             sources: values,
         })
     }

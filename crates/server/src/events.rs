@@ -12,7 +12,6 @@ use futures_util::stream;
 use http::HeaderMap;
 use schemars::JsonSchema;
 use sekisho_arm::Scope;
-use sekisho_rbac::PrincipalId;
 use sekisho_store::{Change, News};
 use serde::Serialize;
 use serde_json::json;
@@ -107,7 +106,7 @@ pub async fn stream(State(app): State<Arc<App>>, caller: Caller, headers: Header
 
 fn shown(app: &App, caller: &Caller, changes: &[Change]) -> Vec<sse::Event> {
     let snapshot = app.access.snapshot();
-    let who = [PrincipalId(caller.principal)];
+    let who = app.access.acting(caller);
     changes
         .iter()
         .filter_map(|change| {

@@ -85,6 +85,9 @@ pub enum ServerError {
     /// A backup cannot be read, or does not fit.
     #[error("the backup cannot be restored: {0}. Nothing was changed")]
     Backup(String),
+    /// The root key was replaced while a backup was written.
+    #[error("the root key was replaced in the meantime: begin the backup again")]
+    Rotated,
     /// There are no such entries.
     #[error("the log has {0} entries; choose some of them")]
     Export(u64),
@@ -143,6 +146,7 @@ pub fn registry(
         .add(resources::events::Events { lake: lake.clone() });
     resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
+    resources::pim::register(&mut registry, &late_universe);
     sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
     sekisho_nsg::provider::register(&mut registry);
     registry.add(resources::locks::Locks);
@@ -197,11 +201,11 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     let inherited = listen::inherited()?;
     let dir = config.data_dir.clone();
     let _lock = database::take(&dir)?;
-    let keys = keys::load(&dir, &config.certificate_names(), &config.organization)?;
     if let Some(upgrade) = database::migrate(&config).await? {
         tracing::info!(from = upgrade.from, to = upgrade.to, backup = %upgrade.backup.display(), "the database was brought up to date");
     }
     let store = Store::open(&database::url(&config)?).await?;
+    let keys = keys::load(&config, &store).await?;
     let key = |e: &dyn std::fmt::Display| ServerError::Key(e.to_string());
     let authority = Authority::load(&keys.ca).map_err(|e| key(&e))?;
     let certificates = Certificates::load(&config, &keys)?;
@@ -220,7 +224,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     let tls = certificates.tls(&keys.ca.certificate).map_err(|e| key(&e))?;
     let sealing =
         SealingKey::new(&keys.sealing).ok_or_else(|| ServerError::Key("no sealing key".to_owned()))?;
-    let signing = signin::signing::load(&store, &sealing).await?;
+    let signing = signin::signing::load(&store, &config).await?;
     let identity =
         Identity::new(&config, keys.tenant, (signing, sealing), &keys.throttle).map_err(|e| key(&e))?;
     if let Err(error) = &identity.passkeys {
@@ -269,6 +273,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(lake::keep(app.clone()));
     tasks.spawn(signin::sweep::keep(app.clone()));
     tasks.spawn(signin::signing::follow(app.clone()));
+    tasks.spawn(resources::pim::clock::keep(app.clone()));
     tasks.spawn(log::keep(app.clone()));
     tasks.spawn(certificates.keep(app.clone()));
     let router = http::router(app.clone());

@@ -15,6 +15,8 @@ export class ApiError extends Error {
   /** The action that is missing, when authorization refused. */
   readonly missingAction?: string
   readonly missingScope?: string
+  /** The role that would allow it, if the person activated it. */
+  readonly activatableRole?: string
   /** How to confirm the request, when that is all that is missing. */
   readonly stepUp?: StepUp
 
@@ -33,6 +35,7 @@ export class ApiError extends Error {
     this.stepUp = info('StepUp') as StepUp | undefined
     this.missingAction = decision?.action
     this.missingScope = decision?.scope
+    this.activatableRole = decision?.activatable?.roleName
   }
 }
 

@@ -31,6 +31,9 @@ const mustStay = async () => !(await mayLeave())
 
 const m = messages({ skip: { en: 'Skip to content', ja: '本文へ移動' } })
 
+/** Pages that have something to show to whoever may not see a single subscription. */
+const alone = ['/sessions', '/everyone', '/my-roles']
+
 export function Shell() {
   const client = useQueryClient()
   const path = useRouterState({ select: (state) => state.location.pathname })
@@ -81,7 +84,7 @@ export function Shell() {
             className={cx('min-h-0 flex-1 overflow-auto outline-none', offline && 'grayscale-75')}
           >
             <Suspense fallback={<PagePending />}>
-              {subscription || path === '/sessions' || path === '/everyone' ? <Outlet /> : <NoSubscription />}
+              {subscription || alone.includes(path) ? <Outlet /> : <NoSubscription />}
             </Suspense>
           </main>
         </div>

@@ -93,16 +93,18 @@ export type ShownError = {
   requestId?: string
   missingAction?: string
   missingScope?: string
+  activatableRole?: string
   retryAfterSec?: number
 }
 
 export function shownError(error: unknown): ShownError {
   if (error instanceof ApiError) {
-    const { code, requestId, missingAction, missingScope, retryAfterSec } = error
+    const { code, requestId, missingAction, missingScope, activatableRole, retryAfterSec } = error
     const details = error.details.map((detail) => detail.message)
     const text = hasText(code) ? byCode[code] : error.message
     const detail = [...(hasText(code) && error.status !== 0 ? [error.message] : []), ...details].join(' ')
-    return { title: text, detail: detail || undefined, code, requestId, missingAction, missingScope, retryAfterSec }
+    const shown = { title: text, detail: detail || undefined, code, requestId }
+    return { ...shown, missingAction, missingScope, activatableRole, retryAfterSec }
   }
   if (error instanceof DOMException) return { title: other.passkey, detail: error.message, code: error.name }
   return { title: other.unknown, detail: error instanceof Error ? error.message : String(error), code: 'PortalError' }

@@ -138,6 +138,12 @@ const sessions = createRoute({
   component: lazyRouteComponent(() => import('../features/sessions/SessionsPage.tsx')),
 })
 
+const myRoles = createRoute({
+  getParentRoute: () => shell,
+  path: '/my-roles',
+  component: lazyRouteComponent(() => import('../features/myroles/MyRolesPage.tsx')),
+})
+
 const everyone = createRoute({
   getParentRoute: () => shell,
   path: '/everyone',
@@ -176,6 +182,7 @@ export const router = createRouter({
       servicePrincipals,
       conditionalAccess,
       sessions,
+      myRoles,
       everyone,
       audit,
       resource,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sekisho_link::pki::{self, Identity};
+use sekisho_link::pki;
 use sekisho_link::served::Served;
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
@@ -24,30 +24,46 @@ pub(super) async fn look(config: &Config, running: bool) -> Vec<Finding> {
     };
     let now = OffsetDateTime::now_utc();
     let mut all = vec![ending("the authority", pki::not_after(&authority), now)];
-    let shown = match &config.certificate {
-        Some(files) => certificates::read(files).map_err(|e| e.to_string()),
-        None => keys::kept_server(&config.data_dir)
-            .map_err(|e| e.to_string())
-            .and_then(|kept| kept.ok_or_else(|| "there is none yet".to_owned())),
-    };
-    let served = shown.and_then(|identity| {
-        let served = Served::new(&identity).map_err(|e| e.to_string())?;
-        Ok((served, identity))
-    });
-    match served {
+    match shown(config) {
         Err(error) => {
             let remedy = "See 'certificate_file' and 'certificate_key_file'";
             all.push(Finding::bad(AREA, format!("the certificate cannot be shown: {error}"), remedy));
         }
-        Ok((served, identity)) => {
-            all.push(ending("the certificate for browsers and az", served.not_after(), now));
-            all.push(named(&identity, &config.host));
+        Ok(Shown { chain, pin }) => {
+            all.push(ending("the certificate for browsers and az", pki::not_after(&chain), now));
+            all.push(named(&chain, &config.host));
             if running {
-                all.extend(seen_outside(config, &served).await);
+                all.extend(seen_outside(config, pin).await);
             }
         }
     }
     all
+}
+
+/// What browsers and `az` see.
+struct Shown {
+    chain: String,
+    /// Of its public key.
+    pin: [u8; 32],
+}
+
+/// Of a certificate that the operator brought, the key has to fit, too; the server's own is opened by the server alone.
+fn shown(config: &Config) -> Result<Shown, String> {
+    let text = |e: pki::PkiError| e.to_string();
+    let chain = match &config.certificate {
+        Some(files) => {
+            let identity = certificates::read(files).map_err(|e| e.to_string())?;
+            Served::new(&identity).map_err(text)?;
+            identity.certificate
+        }
+        None => {
+            let kept = keys::kept_server(config).map_err(|e| e.to_string())?;
+            kept.ok_or_else(|| "there is none yet".to_owned())?
+        }
+    };
+    let ders = pki::certificates(&chain).map_err(text)?;
+    let pin = pki::spki_pin(ders.first().ok_or("it is empty")?).map_err(text)?;
+    Ok(Shown { chain, pin })
 }
 
 fn ending(what: &str, end: Result<OffsetDateTime, pki::PkiError>, now: OffsetDateTime) -> Finding {
@@ -63,8 +79,8 @@ fn ending(what: &str, end: Result<OffsetDateTime, pki::PkiError>, now: OffsetDat
 }
 
 /// Whether the certificate is for the name that people use.
-fn named(identity: &Identity, host: &str) -> Finding {
-    let ders = pki::certificates(&identity.certificate).unwrap_or_default();
+fn named(chain: &str, host: &str) -> Finding {
+    let ders = pki::certificates(chain).unwrap_or_default();
     let names: Vec<String> = ders
         .first()
         .and_then(|der| X509Certificate::from_der(der).ok())
@@ -93,7 +109,7 @@ fn dns<'a>(name: &'a GeneralName<'a>) -> Option<&'a str> {
 }
 
 /// Whether whoever connects sees the certificate that stands in the files.
-async fn seen_outside(config: &Config, served: &Served) -> Option<Finding> {
+async fn seen_outside(config: &Config, pin: [u8; 32]) -> Option<Finding> {
     let mut address = config.listen;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
@@ -103,7 +119,7 @@ async fn seen_outside(config: &Config, served: &Served) -> Option<Finding> {
         });
     }
     let tried = async {
-        let config = sekisho_link::tls::looking(served.pin()).map_err(|e| e.to_string())?;
+        let config = sekisho_link::tls::looking(pin).map_err(|e| e.to_string())?;
         let name =
             rustls::pki_types::ServerName::try_from(address.ip().to_string()).map_err(|e| e.to_string())?;
         let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;

@@ -4,7 +4,7 @@ use sekisho_store::Store;
 
 use super::Finding;
 use crate::config::Config;
-use crate::log::{self, Log, Standing};
+use crate::log::{self, Standing};
 use crate::{ServerError, database, keys};
 
 const AREA: &str = "log";
@@ -22,12 +22,11 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
 }
 
 async fn seen(config: &Config) -> Result<Seen, ServerError> {
-    let (tenant, key) = keys::kept_log(&config.data_dir)?;
-    let log = Log::new(tenant, &key).map_err(|e| ServerError::Key(e.to_string()))?;
     let store = Store::open(&database::url(config)?).await?;
     let mut read = store.read().await?;
+    let key = keys::kept_log(config, &mut read).await?.verifier;
     let signed = match log::kept(&mut read).await? {
-        Some(kept) => kept.still_holds(&mut read, &log.key()).await?,
+        Some(kept) => kept.still_holds(&mut read, &key).await?,
         None => Ok(()),
     };
     Ok((log::standing(&mut read).await?, signed))

@@ -5,11 +5,12 @@ use std::io::Write;
 use sekisho_audit::export::Line;
 use sekisho_audit::tree::Plan;
 use sekisho_link::witnesses;
-use sekisho_store::Store;
+use sekisho_store::{ReadTransaction, Store};
 
-use super::{Log, Signed};
+use super::{Kept, Signed, kept};
 use crate::config::Config;
-use crate::{ServerError, database, keys};
+use crate::keys::{self, KeptLog};
+use crate::{ServerError, database};
 
 /// Entries read at once.
 const PAGE: i64 = 1000;
@@ -34,11 +35,15 @@ pub async fn export(
     to: Option<u64>,
     out: &mut impl Write,
 ) -> Result<Exported, ServerError> {
-    let (tenant, key) = keys::kept_log(&config.data_dir)?;
-    let log = Log::new(tenant, &key).map_err(|e| ServerError::Key(e.to_string()))?;
     let store = Store::open(&database::url(config)?).await?;
     let mut read = store.read().await?;
-    let size = read.log_size().await?;
+    let KeptLog { verifier, log } = keys::kept_log(config, &mut read).await?;
+    let signed = match &log {
+        Some(log) => log.checkpoint(&mut read, 0).await?,
+        None => newest(&mut read).await?,
+    };
+    // What is signed can be checked; only the running server signs when the root key is its credential.
+    let size = signed.size;
     let to = to.unwrap_or(size);
     if from < 1 || to < from || to > size {
         return Err(ServerError::Export(size));
@@ -48,7 +53,7 @@ pub async fn export(
         Ok(out.write_all(b"\n")?)
     };
     let before = read.log_at(from - 1).await?;
-    line(&Line::Log { key: log.key(), after: from - 1, frontier: before.hashes().to_vec() })?;
+    line(&Line::Log { key: verifier, after: from - 1, frontier: before.hashes().to_vec() })?;
     let mut last = from - 1;
     while last < to {
         let after = i64::try_from(last).unwrap_or(i64::MAX);
@@ -60,7 +65,7 @@ pub async fn export(
             }
         }
     }
-    let Signed { size, note } = log.checkpoint(&mut read, size).await?;
+    let Signed { note, .. } = signed;
     let consistency = match Plan::consistency(to, size) {
         Some(plan) => read.log_proof(&plan).await?,
         None => Vec::new(),
@@ -75,4 +80,10 @@ pub async fn export(
     }
     out.flush()?;
     Ok(Exported { entries: to + 1 - from, cosignatures })
+}
+
+/// The newest checkpoint that the server has kept.
+async fn newest(read: &mut ReadTransaction) -> Result<Signed, ServerError> {
+    let Some(Kept { size, note }) = kept(read).await? else { return Err(ServerError::Export(0)) };
+    Ok(Signed { size, note })
 }

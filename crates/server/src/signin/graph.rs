@@ -75,7 +75,7 @@ pub(super) async fn dispatch(State(app): State<Arc<App>>, caller: Caller, reques
 
 /// Whether somebody may read the directory: people, and whoever holds any role.
 pub(crate) fn may_read(app: &App, caller: &Caller) -> bool {
-    let who = [PrincipalId(caller.principal)];
+    let who = app.access.acting(caller);
     caller.kind == PrincipalKind::User || !app.access.snapshot().readable_scopes(&who).is_empty()
 }
 
@@ -189,7 +189,8 @@ impl Graph<'_> {
     /// Refuses unless the caller has the right at the root; the refusal is audited.
     async fn require(&self, action: &str) -> Result<(), ArmError> {
         let who = PrincipalId(self.caller.principal);
-        let decision = self.app.access.snapshot().decide(&[who], action, &Scope::Tenant);
+        let decision =
+            self.app.access.snapshot().decide(&self.app.access.acting(self.caller), action, &Scope::Tenant);
         let Err(error) = decision.into_result(&self.caller.name, who, action, &Scope::Tenant) else {
             return Ok(());
         };

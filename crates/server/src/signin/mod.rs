@@ -100,8 +100,6 @@ pub mod kind {
     pub const SERVICE_PRINCIPAL: &str = "servicePrincipal";
     /// Client assertions that were taken, by a digest of their ids.
     pub const ASSERTION: &str = "assertion";
-    /// Key rings by purpose.
-    pub const KEY_RING: &str = "keyRing";
 }
 
 /// Argon2 hashes computed at once: each takes 19 MiB and 25 ms of a core.

@@ -1,117 +1,76 @@
-//! The keys that sign tokens: kept in the database, sealed, so that all servers on it have the same, and replaced by
+//! The keys that sign tokens: of the key ring in the database, so that all servers on it have the same, and replaced by
 //! command or with age.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sekisho_arm::resource::instant;
-use sekisho_arm::traits::{read_document, write_document};
-use sekisho_arm::{ArmError, CallerRef, Outcome, PrincipalKind, Read, StoreError};
-use sekisho_identity::ring::{KeyRing, PENDING, SealedKey};
-use sekisho_identity::seal::SealingKey;
+use sekisho_arm::{ArmError, CallerRef, Outcome, Read as _, StoreError};
+use sekisho_identity::ring::{Key, KeyRing, PENDING, Purpose, RootKey};
 use sekisho_identity::token::SigningKey;
 use sekisho_store::{News, Store};
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::directory::local_root;
-use super::{entry, kind};
+use super::entry;
 use crate::ServerError;
 use crate::app::App;
+use crate::config::Config;
+use crate::keys::rotate::{Rotation, shown};
+use crate::keys::{self, KeyError, Roots, rows};
 
-/// What the ring is for.
-pub(crate) const PURPOSE: &str = "token-signing";
+const PURPOSE: Purpose = Purpose::TokenSigning;
 /// How often it is looked whether a key is due.
 const EVERY: Duration = Duration::from_secs(600);
 
-/// How a key is replaced.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Rotation {
-    /// Without a time in which it is only published.
-    pub(crate) at_once: bool,
-    /// What was signed before is refused from now on.
-    pub(crate) destroy_old: bool,
+fn make(root: &RootKey, active: OffsetDateTime, now: OffsetDateTime) -> Result<Key, KeyError> {
+    let key = SigningKey::generate(active).map_err(|e| KeyError::Make(PURPOSE, e.to_string()))?;
+    let (label, secret) = keys::token_label(&key)?;
+    keys::sealed(root, label, &secret, now)
 }
 
-fn place(id: &str) -> String {
-    format!("{PURPOSE}/{id}")
-}
-
-fn make(sealing: &SealingKey, active: OffsetDateTime) -> Result<SealedKey, StoreError> {
-    let failed = |what: &str| StoreError::Unavailable(format!("a signing key could not be made: {what}"));
-    let key = SigningKey::generate(active).map_err(|e| failed(&e.to_string()))?;
-    let bytes = Zeroizing::new(serde_json::to_vec(&key).map_err(|e| failed(&e.to_string()))?);
-    let sealed = sealing.seal(&place(key.kid()), &bytes).map_err(|e| failed(&e.to_string()))?;
-    Ok(SealedKey { id: key.kid().to_owned(), active, sealed })
-}
-
-fn open(sealing: &SealingKey, ring: &KeyRing) -> Result<Vec<SigningKey>, ServerError> {
-    let keys = ring.keys().iter().map(|key| {
-        let bytes = sealing.open(&place(&key.id), &key.sealed).map_err(|_| {
-            ServerError::Key(
-                "the database's signing keys were sealed by another installation: copy keys/sealing.key from the data \
-                 directory of the server that made them"
-                    .to_owned(),
-            )
-        })?;
-        serde_json::from_slice(&bytes).map_err(|e| ServerError::Key(e.to_string()))
-    });
+fn open(roots: &Roots, ring: &KeyRing) -> Result<Vec<SigningKey>, KeyError> {
+    let keys = ring
+        .living()
+        .map(|key| serde_json::from_slice(&roots.open(key)?).map_err(|_| KeyError::Unusable(PURPOSE)));
     keys.collect()
-}
-
-async fn ring(read: &mut (dyn Read + '_)) -> Result<KeyRing, StoreError> {
-    Ok(read_document(read, kind::KEY_RING, PURPOSE).await?.unwrap_or_default())
 }
 
 /// The keys, and the first one when there is none.
 ///
 /// # Errors
-/// Those of the database, or when the keys were sealed with another key.
-pub(crate) async fn load(store: &Store, sealing: &SealingKey) -> Result<Vec<SigningKey>, ServerError> {
-    let mut kept = ring(&mut store.read().await?).await?;
-    if kept.keys().is_empty() {
-        let first = make(sealing, OffsetDateTime::now_utc())?;
+/// Those of the database, or when the keys were sealed with another root key.
+pub(crate) async fn load(store: &Store, config: &Config) -> Result<Vec<SigningKey>, ServerError> {
+    let roots = Arc::new(Roots::read(config)?);
+    let mut kept = rows::of(&mut store.read().await?, PURPOSE).await?;
+    if kept.living().next().is_none() {
+        let sealing = roots.clone();
         kept = store
-            .write::<_, StoreError, _>(move |tx| {
+            .write::<_, KeyError, _>(move |tx| {
                 Box::pin(async move {
-                    let mut kept = ring(tx.as_read()).await?;
+                    let now = tx.now();
+                    let before = rows::of(tx.as_read(), PURPOSE).await?;
+                    let mut kept = before.clone();
                     // Another server may have been faster.
-                    if kept.keys().is_empty() {
-                        kept.add(first);
-                        write_document(tx, kind::KEY_RING, PURPOSE, &kept).await?;
+                    if kept.living().next().is_none() {
+                        let root = rows::root(tx.as_read()).await?;
+                        kept.add(make(sealing.named(&root)?, now, now)?, now);
+                        rows::keep(tx, &before, &kept).await?;
                     }
                     Ok(kept)
                 })
             })
             .await?;
     }
-    open(sealing, &kept)
+    Ok(open(&roots, &kept)?)
 }
 
 /// Puts the keys of the database in place.
 async fn reload(app: &App) -> Result<(), ServerError> {
-    let kept = ring(&mut app.store.read().await?).await?;
-    let keys = open(&app.identity.sealing, &kept)?;
+    let kept = rows::of(&mut app.store.read().await?, PURPOSE).await?;
+    let keys = open(&Roots::read(&app.config)?, &kept)?;
     app.identity.trust(keys).map_err(|e| ServerError::Key(e.to_string()))
-}
-
-/// Where the keys are in their lives.
-///
-/// # Errors
-/// Those of the database.
-pub(crate) async fn states(app: &App) -> Result<Value, ArmError> {
-    let mut read = app.store.read().await?;
-    Ok(shown(&ring(&mut read).await?, read.now()))
-}
-
-fn shown(ring: &KeyRing, now: OffsetDateTime) -> Value {
-    let keys = ring.states(now).into_iter().map(|(key, state)| {
-        json!({"purpose": PURPOSE, "id": key.id, "state": state, "activeFrom": instant(key.active)})
-    });
-    Value::Array(keys.collect())
 }
 
 /// Replaces the key, for whoever is root on the server.
@@ -132,27 +91,27 @@ async fn change(
     asked: Rotation,
     who: CallerRef,
     wanted: fn(&KeyRing, OffsetDateTime) -> bool,
-) -> Result<Value, StoreError> {
-    let owner = app.clone();
+) -> Result<Value, KeyError> {
+    let roots = Roots::read(&app.config)?;
     app.store
-        .write::<_, StoreError, _>(move |tx| {
+        .write::<_, KeyError, _>(move |tx| {
             Box::pin(async move {
                 let now = tx.now();
-                let mut kept = ring(tx.as_read()).await?;
-                let pruned = kept.prune(now);
-                let rotates = wanted(&kept, now);
-                if rotates {
+                let before = rows::of(tx.as_read(), PURPOSE).await?;
+                let mut kept = before.clone();
+                kept.prune(now);
+                if wanted(&kept, now) {
                     let active = if asked.at_once { now } else { now + PENDING };
-                    kept.add(make(&owner.identity.sealing, active)?);
+                    let root = rows::root(tx.as_read()).await?;
+                    kept.add(make(roots.named(&root)?, active, now)?, now);
                     if asked.destroy_old {
-                        kept.destroy_old();
+                        kept.destroy_old(now);
                     }
-                    tx.audit(entry("keys/rotate/action", who, Outcome::Succeeded, PURPOSE, "")).await?;
+                    let detail = PURPOSE.word();
+                    tx.audit(entry("keys/rotate/action", who, Outcome::Succeeded, detail, "")).await?;
                 }
-                if rotates || pruned {
-                    write_document(tx, kind::KEY_RING, PURPOSE, &kept).await?;
-                }
-                Ok(shown(&kept, now))
+                rows::keep(tx, &before, &kept).await?;
+                Ok(Value::Array(shown(&kept, now)))
             })
         })
         .await
@@ -166,18 +125,13 @@ pub(crate) async fn follow(app: Arc<App>) {
     loop {
         let changed = tokio::select! {
             news = feed.next() => match news {
-                Some(News::Changes(changes)) => changes.iter().any(|c| c.kind == kind::KEY_RING),
+                Some(News::Changes(changes)) => changes.iter().any(|c| c.kind == rows::KIND),
                 Some(News::Missed) => true,
                 None => return,
             },
             _ = ticks.tick() => {
-                let itself = CallerRef {
-                    object_id: Uuid::nil().to_string(),
-                    kind: PrincipalKind::System,
-                    name: "the server itself".to_owned(),
-                };
                 let due = needs_change(&app).await;
-                if due && let Err(error) = change(&app, Rotation::default(), itself, KeyRing::due).await {
+                if due && let Err(error) = change(&app, Rotation::default(), keys::itself(), KeyRing::due).await {
                     tracing::error!(%error, "the signing key could not be replaced");
                 }
                 false
@@ -193,7 +147,7 @@ pub(crate) async fn follow(app: Arc<App>) {
 async fn needs_change(app: &App) -> bool {
     let look = async {
         let mut read = app.store.read().await?;
-        let (mut kept, now) = (ring(&mut read).await?, read.now());
+        let (mut kept, now) = (rows::of(&mut read, PURPOSE).await?, read.now());
         Ok::<_, StoreError>(kept.due(now) || kept.prune(now))
     };
     look.await.unwrap_or_default()

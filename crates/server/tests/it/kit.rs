@@ -13,10 +13,13 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use sekisho_arm::traits::read_documents;
+use sekisho_identity::ring::{Key, Purpose, RootKey};
 use sekisho_lab::postgres::{self, Postgres};
-use sekisho_link::pki;
+use sekisho_link::pki::{self, Identity};
 use sekisho_server::config::Config;
 use sekisho_server::{ServerError, admin, run_until};
+use sekisho_store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -83,7 +86,38 @@ impl Data {
         self.postgres.as_ref().map_or_else(sqlite, Postgres::url)
     }
 
-    fn config(&self, port: u16) -> Config {
+    /// The rows of the key ring.
+    pub(crate) async fn ring(&self) -> Vec<Key> {
+        let store = Store::open(&self.url()).await.unwrap();
+        let rows = read_documents(&mut store.read().await.unwrap(), "keyring").await.unwrap();
+        rows.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// The root key in the file.
+    pub(crate) fn root(&self) -> RootKey {
+        let bytes = std::fs::read(self.path().join("keys/root.key")).unwrap();
+        RootKey::new(bytes.as_slice().try_into().unwrap()).unwrap()
+    }
+
+    /// The one living key of a purpose: its public part and the key.
+    pub(crate) async fn key(&self, purpose: Purpose) -> (String, Vec<u8>) {
+        let ring = self.ring().await;
+        let key = ring.iter().rfind(|key| key.purpose == purpose && key.lives()).unwrap();
+        (key.public.clone(), key.open(&[self.root()]).unwrap().to_vec())
+    }
+
+    /// The authority or the server's certificate, with its key.
+    pub(crate) async fn identity(&self, purpose: Purpose) -> Identity {
+        let (certificate, key) = self.key(purpose).await;
+        Identity { certificate, key: String::from_utf8(key).unwrap().into() }
+    }
+
+    /// Why a server does not start on this.
+    pub(crate) async fn refusal(&self) -> ServerError {
+        soon("the refusal", run_until(self.config(free_port()), std::future::pending())).await.unwrap_err()
+    }
+
+    pub(crate) fn config(&self, port: u16) -> Config {
         let mut environment = BTreeMap::from([
             ("SEKISHO_DATA_DIR".to_owned(), self.path().display().to_string()),
             ("SEKISHO_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
@@ -96,6 +130,11 @@ impl Data {
         ]);
         if let Some(postgres) = &self.postgres {
             environment.insert("SEKISHO_DATABASE".to_owned(), postgres.url());
+        }
+        // As systemd hands them over; a test that has some makes the directory.
+        let credentials = self.path().join("credentials");
+        if credentials.exists() {
+            environment.insert("CREDENTIALS_DIRECTORY".to_owned(), credentials.display().to_string());
         }
         Config::load(None, &environment).unwrap()
     }

@@ -1,6 +1,7 @@
 //! The link without a kernel: machines join, hold a connection, are told what they should be, and are sent away.
 
 use http::Method;
+use sekisho_identity::ring::Purpose;
 use sekisho_link::facts::facts_hash;
 use sekisho_link::join::JoinString;
 use sekisho_link::message::{ToAgent, ToServer};
@@ -309,14 +310,11 @@ async fn only_this_authoritys_certificates_get_through_tls() {
     let foreign = pki::Authority::load(&pki::Authority::generate("Contoso", now).unwrap()).unwrap();
     assert_eq!(agent.signed_by(&foreign).open().await.err(), Some(0));
     // The server's own certificate is none of an agent, though the same authority signed it.
-    let read =
-        |name: &str| std::fs::read_to_string(world.server.data.path().join("keys").join(name)).unwrap();
-    let server = agent.renewed(read("server.pem"), read("server.key").into());
+    let shown = world.server.data.identity(Purpose::ServerTls).await;
+    let server = agent.renewed(shown.certificate, shown.key);
     assert_eq!(server.open().await.err(), Some(0));
     // One of this authority for an agent that does not exist gets through TLS and no further.
-    let own =
-        pki::Authority::load(&pki::Identity { certificate: world.server.ca(), key: read("ca.key").into() })
-            .unwrap();
+    let own = pki::Authority::load(&world.server.data.identity(Purpose::AgentCa).await).unwrap();
     let (key, csr) = pki::request().unwrap();
     let nobody = own.agent(&csr, uuid::Uuid::new_v4(), now).unwrap();
     assert_eq!(agent.renewed(nobody.certificate, key).open().await.err(), Some(403));

@@ -413,7 +413,7 @@ async fn signing_keys_rotate_without_anybody_noticing() {
     // In use at once, in place of the one that was to follow; the old one is trusted.
     let keys = rotate(json!({"purpose": "token-signing", "atOnce": true})).await;
     let states: Vec<&Value> = keys.as_array().unwrap().iter().map(|k| &k["state"]).collect();
-    assert_eq!(states, [&json!("retiring"), &json!("active")]);
+    assert_eq!(states, [&json!("retiring"), &json!("active"), &json!("destroyed")]);
     let second = crate::seed::token(server, root).await.expect(200);
     assert_ne!(kid(&second), kid(&first));
     assert_eq!(works(&old).await, 200);

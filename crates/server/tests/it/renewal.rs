@@ -1,6 +1,7 @@
 //! Certificates whose time is over, and clocks that are wrong.
 
-use sekisho_link::pki::{Authority, Identity, RENEWABLE};
+use sekisho_identity::ring::Purpose;
+use sekisho_link::pki::{Authority, RENEWABLE};
 use time::{Duration, OffsetDateTime};
 
 use crate::agent::{Agent, join};
@@ -8,10 +9,8 @@ use crate::kit::{COMPUTE, at};
 use crate::seed::World;
 
 /// The server's own authority, to make certificates of other times with.
-fn authority(world: &World) -> Authority {
-    let read =
-        |name: &str| std::fs::read_to_string(world.server.data.path().join("keys").join(name)).unwrap();
-    Authority::load(&Identity { certificate: world.server.ca(), key: read("ca.key").into() }).unwrap()
+async fn authority(world: &World) -> Authority {
+    Authority::load(&world.server.data.identity(Purpose::AgentCa).await).unwrap()
 }
 
 async fn joined(world: &World) -> Agent {
@@ -21,7 +20,7 @@ async fn joined(world: &World) -> Agent {
 #[tokio::test]
 async fn a_certificate_that_is_over_gets_another_one_and_nothing_else() {
     let world = World::new().await;
-    let (agent, own, now) = (joined(&world).await, authority(&world), OffsetDateTime::now_utc());
+    let (agent, own, now) = (joined(&world).await, authority(&world).await, OffsetDateTime::now_utc());
     for age in [Duration::hours(25), Duration::days(2), RENEWABLE] {
         let late = agent.signed_at(&own, now - age);
         assert_eq!(late.open().await.err(), Some(401), "{age}");
@@ -43,7 +42,7 @@ async fn a_certificate_that_is_over_gets_another_one_and_nothing_else() {
 #[tokio::test]
 async fn a_certificate_is_not_renewed_for_ever_nor_for_a_key_that_is_not_known() {
     let world = World::new().await;
-    let (agent, own, now) = (joined(&world).await, authority(&world), OffsetDateTime::now_utc());
+    let (agent, own, now) = (joined(&world).await, authority(&world).await, OffsetDateTime::now_utc());
     for at in [now - RENEWABLE - Duration::days(2), now + RENEWABLE + Duration::days(2)] {
         let dated = agent.signed_at(&own, at);
         assert_eq!((dated.open().await.err(), dated.renew().await.err()), (Some(0), Some(0)), "not even TLS");

@@ -266,6 +266,8 @@ pub(crate) struct Kind {
     pub(crate) path: &'static str,
     pub(crate) scopes: &'static [ScopeKind],
     pub(crate) actions: Vec<&'static str>,
+    /// Whether clients may remove one.
+    pub(crate) removable: bool,
     /// Whether its resources are kept, rather than computed or given.
     pub(crate) kept: bool,
     versions: &'static [&'static str],
@@ -299,7 +301,8 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
         let log = sekisho_audit::note::Signer::generate().unwrap();
         let log = Arc::new(sekisho_server::log::Log::new(Uuid::nil(), &log).unwrap());
         let registry: Registry = sekisho_server::registry(Uuid::nil(), (&store, &log), &lake, point).0;
-        let kind = |spec: &TypeSpec| Kind {
+        let kind = |spec: &TypeSpec, removable| Kind {
+            removable,
             namespace: spec.namespace,
             path: spec.path,
             scopes: spec.scopes,
@@ -307,7 +310,7 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
             actions: spec.actions.iter().map(|a| a.verb).collect(),
             kept: spec.storage != Storage::Computed && spec.put != PutStyle::Refused,
         };
-        let kinds = registry.types().map(|k| kind(k.spec())).collect();
+        let kinds = registry.types().map(|k| kind(k.spec(), k.is_removable())).collect();
         let actions = registry.scope_actions();
         let actions = actions.map(|a| format!("{}/{}", a.namespace(), a.action().verb)).collect();
         (kinds, actions)
@@ -385,6 +388,10 @@ impl Kind {
                 "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{READER}"),
                 "principalId": NOBODY, "principalType": "ServicePrincipal",
             }),
+            "roleEligibilityScheduleRequests" | "roleAssignmentScheduleRequests" => json!({
+                "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{READER}"),
+                "principalId": NOBODY, "requestType": "AdminAssign", "justification": "The world has some",
+            }),
             "locks" => json!({"level": "CanNotDelete"}),
             "denyAssignments" => json!({
                 "denyAssignmentName": format!("World {at:?}"), "principals": [{"id": NOBODY, "type": "ServicePrincipal"}],
@@ -426,6 +433,18 @@ fn name(kind: &str, at: ScopeKind) -> String {
         "Microsoft.Authorization/denyAssignments" => {
             return format!("cccccccc-0000-4000-8000-00000000000{}", at as u8);
         }
+        "Microsoft.Authorization/roleEligibilityScheduleRequests"
+        | "Microsoft.Authorization/roleEligibilitySchedules"
+        | "Microsoft.Authorization/roleEligibilityScheduleInstances" => {
+            return format!("eeeeeeee-0000-4000-8000-00000000000{}", at as u8);
+        }
+        "Microsoft.Authorization/roleAssignmentScheduleRequests"
+        | "Microsoft.Authorization/roleAssignmentSchedules"
+        | "Microsoft.Authorization/roleAssignmentScheduleInstances" => {
+            return format!("ffffffff-0000-4000-8000-00000000000{}", at as u8);
+        }
+        "Microsoft.Authorization/roleManagementPolicies" => READER,
+        "Microsoft.Authorization/roleManagementPolicyAssignments" => return format!("{READER}_{READER}"),
         _ => "x1",
     };
     known.to_owned()
