@@ -38,8 +38,9 @@ export default function StepUpDialog({ question: { asked, approve, refuse } }: {
     return () => waiting.current?.abort()
   }, [])
 
-  const stop = () => refuse(new ApiError(401, { error: { code: 'NotConfirmed', message: '' } }))
+  const stop = () => refuse(new ApiError(403, { error: { code: 'NotConfirmed', message: '' } }))
   const over = spent(confirm.error, byPasskey)
+  const asking = byPasskey && confirm.isPending
   return (
     <Dialog
       title={byPasskey ? m.withPasskey : m.withPassword}
@@ -49,7 +50,7 @@ export default function StepUpDialog({ question: { asked, approve, refuse } }: {
       footer={
         <>
           <Button onPress={stop}>{m.cancel}</Button>
-          {!over && (
+          {!over && !asking && (
             <Button
               variant="primary"
               isPending={confirm.isPending}
@@ -65,6 +66,11 @@ export default function StepUpDialog({ question: { asked, approve, refuse } }: {
       <div className="flex flex-col gap-4">
         <p className="text-sm font-medium">{reasons[asked.reason]}</p>
         <p className="font-mono text-xs break-all text-ink-2">{asked.target}</p>
+        {asking && (
+          <p role="status" className="text-sm text-ink-2">
+            {m.waiting}
+          </p>
+        )}
         {!byPasskey && (
           <Form
             id="step-up"

@@ -7,6 +7,7 @@ export const m = messages({
     en: 'This is asked for every time, and is good for this one change only.',
     ja: '毎回確認が必要です。確認はこの変更にのみ有効です。',
   },
+  waiting: { en: 'Your browser asks for your passkey…', ja: 'ブラウザーでパスキーの確認を待っています…' },
   confirm: { en: 'Confirm', ja: '確認' },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
   password: { en: 'Password', ja: 'パスワード' },

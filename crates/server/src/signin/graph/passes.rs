@@ -1,6 +1,8 @@
 //! `users/{id}/authentication/temporaryAccessPassMethods`: passes for people who can sign in with nothing, and who may
 //! make a way into somebody's account at all.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use sekisho_arm::engine::Answer;
 use sekisho_arm::resource::shown;
@@ -65,16 +67,20 @@ impl ShownPass {
     }
 }
 
-/// Whether everything that somebody may do is something that another may do as well, wherever it is. A role under a
-/// condition counts for nothing here, unless it grants roles.
-fn reaches(rights: &Snapshot, other: PrincipalId, somebody: PrincipalId) -> bool {
+/// Whether everything that somebody may do, or could after activating a role, is something that another may do as well,
+/// wherever it is. A role under a condition counts for nothing here, unless it grants roles.
+fn reaches(all: &[&Snapshot], other: PrincipalId, somebody: PrincipalId) -> bool {
     let (other, somebody) = ([other], [somebody]);
-    if rights.is_privileged(&somebody) && !rights.is_privileged(&other) {
+    let privileged = |who: &[PrincipalId]| all.iter().any(|rights| rights.is_privileged(who));
+    if privileged(&somebody) && !privileged(&other) {
         return false;
     }
-    rights.readable_scopes(&somebody).iter().all(|scope| {
-        let own = rights.effective(&other, scope);
-        rights.effective(&somebody, scope).iter().all(|op| own.binary_search(op).is_ok())
+    let scopes = all.iter().flat_map(|rights| rights.readable_scopes(&somebody));
+    scopes.into_iter().all(|scope| {
+        let of = |who: &[PrincipalId]| -> HashSet<&str> {
+            all.iter().flat_map(|rights| rights.effective(who, &scope)).collect()
+        };
+        of(&somebody).is_subset(&of(&other))
     })
 }
 
@@ -83,7 +89,8 @@ impl Graph<'_> {
     /// the log.
     pub(super) async fn may_reset(&self, person: &Person) -> Result<(), ArmError> {
         let (caller, target) = (PrincipalId(self.caller.principal), PrincipalId(person.id));
-        if reaches(&self.app.access.snapshot(), caller, target) {
+        let (held, eligible) = (self.app.access.snapshot(), self.app.access.eligible());
+        if reaches(&[&held, &eligible], caller, target) {
             return Ok(());
         }
         let address = self.caller.address.to_string();
