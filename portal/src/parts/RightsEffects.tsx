@@ -34,7 +34,10 @@ export function RightsEffects({ preview: { rights, otherRights } }: { preview: P
     <section aria-label={m.rights} className="flex flex-col gap-2">
       <h3 className="text-xs font-medium text-ink-2">{m.rights}</h3>
       {rights.map((row) => (
-        <RightsRow key={JSON.stringify([row.gained, row.ifActivated, row.scope, row.reach, row.principals])} row={row} />
+        <RightsRow
+          key={JSON.stringify([row.gained, row.ifActivated, row.scope, row.reach, row.principals])}
+          row={row}
+        />
       ))}
       {otherRights > 0 && (
         <p className="flex items-center gap-2 text-sm text-ink-2">
