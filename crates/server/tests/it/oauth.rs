@@ -42,7 +42,7 @@ async fn decide(page: &Http, query: &str, allow: bool) -> Answer {
 }
 
 /// The code that the person of the page gives.
-async fn code(server: &Server, page: &Http) -> String {
+pub(crate) async fn code(server: &Server, page: &Http) -> String {
     let given = decide(page, &query(server, &[]), true).await.expect(200).json();
     given["fields"]["code"].as_str().unwrap().to_owned()
 }
@@ -56,7 +56,7 @@ async fn ask(server: &Server, fields: &[(&str, &str)], changes: &[(&str, &str)])
     server.http().form("/organizations/oauth2/v2.0/token", &all).await
 }
 
-async fn redeem(server: &Server, code: &str, changes: &[(&str, &str)]) -> Answer {
+pub(crate) async fn redeem(server: &Server, code: &str, changes: &[(&str, &str)]) -> Answer {
     let fields = [
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -66,7 +66,7 @@ async fn redeem(server: &Server, code: &str, changes: &[(&str, &str)]) -> Answer
     ask(server, &fields, changes).await
 }
 
-async fn refresh(server: &Server, token: &str, changes: &[(&str, &str)]) -> Answer {
+pub(crate) async fn refresh(server: &Server, token: &str, changes: &[(&str, &str)]) -> Answer {
     ask(server, &[("grant_type", "refresh_token"), ("refresh_token", token)], changes).await
 }
 
