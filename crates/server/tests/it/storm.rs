@@ -147,7 +147,7 @@ async fn people_sign_in_while_somebody_guesses_and_refused_guesses_cost_nothing(
     let world = World::new().await;
     let mut workers = vec![worker(&world, 1).await, worker(&world, 2).await];
     let (_, mut passkey, _) = person(&world, "eve@contoso.test").await;
-    let targets: Vec<String> = (1..=4).map(|n| account(n)).chain(["eve@contoso.test".to_owned()]).collect();
+    let targets: Vec<String> = (1..=4).map(account).chain(["eve@contoso.test".to_owned()]).collect();
     let mut looked_at: HashMap<&str, u32> = HashMap::new();
     let mut refused_in = std::time::Duration::ZERO;
     let mut refused = 0u32;
