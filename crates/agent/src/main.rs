@@ -74,6 +74,9 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     sekisho_logging::start("info", false);
+    if let Err(error) = sekisho_logging::keep_memory() {
+        return fail(&anyhow::Error::from(error).context("core dumps cannot be turned off"));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::from(error)),

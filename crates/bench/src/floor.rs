@@ -16,6 +16,9 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sekisho_arm::traits::read_documents;
+use sekisho_identity::ring::{Key as Row, Purpose, RootKey};
+use sekisho_store::Store;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::any::{AnyPoolOptions, AnyRow};
@@ -33,11 +36,9 @@ pub(crate) struct Options {
     writes: String,
     #[arg(long)]
     listen: SocketAddr,
-    /// The server's own certificate and key, PEM.
+    /// The installation's root key: the floor shows the server's own certificate.
     #[arg(long)]
-    certificate: PathBuf,
-    #[arg(long)]
-    key: PathBuf,
+    root: PathBuf,
 }
 
 struct Floor {
@@ -66,8 +67,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Value> {
         .route("/machine", routing::get(machine))
         .route("/item", routing::put(put))
         .with_state(Arc::new(floor));
-    let certificates = CertificateDer::pem_file_iter(&options.certificate)?.collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(&options.key)?;
+    let (certificates, key) = identity(&options).await?;
     let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -84,6 +84,21 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Value> {
             let _ = builder.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
         });
     }
+}
+
+/// The server's own certificate and its key, out of the key ring.
+async fn identity(
+    options: &Options,
+) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let root = std::fs::read(&options.root)?;
+    let root = <&[u8; 32]>::try_from(root.as_slice()).ok().and_then(RootKey::new).context("the root key")?;
+    let store = Store::open(&options.database).await?;
+    let ring: Vec<(String, Row)> = read_documents(&mut store.read().await?, "keyring").await?;
+    let own = ring.iter().rfind(|(_, key)| key.purpose == Purpose::ServerTls && key.lives());
+    let (_, own) = own.context("the server has no certificate yet")?;
+    let certificates =
+        CertificateDer::pem_slice_iter(own.public.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    Ok((certificates, PrivateKeyDer::from_pem_slice(&own.open(&[root])?)?))
 }
 
 async fn pool(url: &str, most: u32) -> anyhow::Result<AnyPool> {

@@ -86,7 +86,7 @@ fn median(values: Vec<f64>) -> f64 {
 }
 
 /// Microseconds of one of many.
-fn each(times: u32, mut work: impl FnMut(u32)) -> f64 {
+pub(crate) fn each(times: u32, mut work: impl FnMut(u32)) -> f64 {
     let began = Instant::now();
     (0..times).for_each(&mut work);
     began.elapsed().as_secs_f64() * 1e6 / f64::from(times)

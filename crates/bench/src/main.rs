@@ -5,6 +5,7 @@
 mod decide;
 mod events;
 mod floor;
+mod identity;
 mod load;
 mod log;
 mod start;
@@ -35,6 +36,8 @@ enum Command {
     Events(events::Options),
     /// The audit log on a database: entries, proofs, and what hashing and signing alone cost.
     Log(log::Options),
+    /// Signing in and what every request asks, beside the cryptography alone that is in it.
+    Identity(identity::Options),
     /// Starts a program several times and waits each time until it answers.
     Start {
         /// The server's CA, PEM; made by the program itself.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
                 Command::Floor(options) => runtime.block_on(floor::run(options)),
                 Command::Events(options) => runtime.block_on(events::run(&options)),
                 Command::Log(options) => runtime.block_on(log::run(&options)),
+                Command::Identity(options) => identity::run(&options),
                 Command::Start { ca, url, times, program } => {
                     runtime.block_on(start::run(&ca, &url, times, &program))
                 }

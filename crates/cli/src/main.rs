@@ -290,6 +290,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    sekisho_logging::keep_memory().context("core dumps cannot be turned off")?;
     let environment: BTreeMap<String, String> = std::env::vars().collect();
     let usual = Path::new("/etc/sekisho/sekisho.toml");
     let file = arguments.config.as_deref().or_else(|| usual.exists().then_some(usual));

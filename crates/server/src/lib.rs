@@ -42,6 +42,7 @@ pub mod routes;
 pub mod signin;
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::sync::{Arc, OnceLock};
 
 use sekisho_arm::{ArmError, Registry, Resource, Scope, StoreError};
@@ -261,8 +262,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         config,
     });
     if signin::is_first_run(&app).await? {
-        let link = signin::setup_link(&app).await?;
-        announce(&app, &link);
+        announce(&app).await?;
     }
     // Dropped, and with that ended, whichever way this function returns.
     let mut tasks = tokio::task::JoinSet::new();
@@ -324,9 +324,16 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     clippy::print_stdout,
     reason = "the one-time link is for the person who started the server, not for the log"
 )]
-fn announce(app: &App, link: &str) {
-    println!("Nobody has signed in yet. Open this one-time link and register yourself:\n  {link}");
-    println!("Browsers and az must trust {}", app.config.data_dir.join("keys/ca.pem").display());
+async fn announce(app: &Arc<App>) -> Result<(), ServerError> {
+    // Where nobody looks, as under a service manager, what is printed is kept like a log.
+    if std::io::stdout().is_terminal() {
+        let link = signin::setup_link(app).await?;
+        println!("Nobody has signed in yet. Open this one-time link and register yourself:\n  {link}");
+        println!("Browsers and az must trust {}", app.config.data_dir.join("keys/ca.pem").display());
+    } else {
+        tracing::info!("nobody has signed in yet; 'sekisho setup-link' prints a one-time link");
+    }
+    Ok(())
 }
 
 /// Makes the first subscription when there is none.

@@ -7,6 +7,8 @@ const answer = (machines: string[], otherMachines: number): WhatIf => ({
   changes: [],
   machines: machines.map(machine),
   otherMachines,
+  rights: [],
+  otherRights: 0,
 })
 
 test('a machine that two writes touch appears once', () => {

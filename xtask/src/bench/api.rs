@@ -106,10 +106,8 @@ fn serve_floor(bench: &Bench, installation: &Installation, port: u16) -> anyhow:
         .args(["--pdeathsig", "KILL"])
         .arg(bench.programs.join("sekisho-bench"))
         .args(["floor", "--database", &database, "--writes", &writes])
-        .args(["--listen", &format!("127.0.0.1:{port}"), "--certificate"])
-        .arg(installation.key("server.pem"))
-        .arg("--key")
-        .arg(installation.key("server.key"))
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--root"])
+        .arg(installation.key("root.key"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()?;

@@ -13,6 +13,7 @@ mod peers;
 mod process;
 mod rule;
 mod server;
+mod sign_in;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ pub(crate) struct Options {
     /// The area.
     #[arg(default_value = "foundation", value_parser = ["foundation", "identity"])]
     area: String,
-    /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log.
+    /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log or sign-in.
     #[arg(long)]
     only: Option<String>,
     /// Also prints the table of docs/reference/benchmarks.md at the end.
@@ -72,6 +73,10 @@ pub(crate) struct Sizes {
     pub(crate) az: usize,
     /// Entries of the log.
     pub(crate) entries: usize,
+    /// Sign-ins of a storm.
+    pub(crate) sign_ins: usize,
+    /// Rounds of what is measured without a server.
+    pub(crate) repeats: u32,
 }
 
 const FULL: Sizes = Sizes {
@@ -89,6 +94,8 @@ const FULL: Sizes = Sizes {
     changes: 100,
     az: 5,
     entries: 50_000,
+    sign_ins: 400,
+    repeats: 2_000,
 };
 
 const SMOKE: Sizes = Sizes {
@@ -106,6 +113,8 @@ const SMOKE: Sizes = Sizes {
     changes: 3,
     az: 0,
     entries: 500,
+    sign_ins: 6,
+    repeats: 20,
 };
 
 /// Everything a group needs to know.
@@ -146,7 +155,10 @@ const FOUNDATION: [Group; 6] = [
     Group { name: "rule", figures: rule::figures, measure: rule::measure },
 ];
 
-const IDENTITY: [Group; 1] = [Group { name: "log", figures: log::figures, measure: log::measure }];
+const IDENTITY: [Group; 2] = [
+    Group { name: "log", figures: log::figures, measure: log::measure },
+    Group { name: "sign-in", figures: sign_in::figures, measure: sign_in::measure },
+];
 
 /// Measures and prints. Whether figures hold does not change how this ends: it reports.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

@@ -47,14 +47,14 @@ fn programs(xtask: &Path) {
     assert!(build.status().unwrap().success(), "the programs do not build");
 }
 
-#[test]
-fn every_figure_of_the_foundation_can_be_measured() {
+/// Every figure of an area, each measured with tiny sizes.
+fn measured(area: &str, figures: usize) {
     if unable() {
         return;
     }
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     programs(xtask);
-    let output = Command::new(xtask).args(["bench", "foundation", "--smoke"]).output().unwrap();
+    let output = Command::new(xtask).args(["bench", area, "--smoke"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     let lines: Vec<Value> = String::from_utf8(output.stdout)
@@ -62,7 +62,7 @@ fn every_figure_of_the_foundation_can_be_measured() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(lines.len(), 23, "{lines:#?}");
+    assert_eq!(lines.len(), figures, "{lines:#?}");
     for line in &lines {
         let figure = line["figure"].as_str().unwrap();
         assert_eq!(line.get("error").is_some(), WITHOUT_PEERS.contains(&figure), "{line}\n{said}");
@@ -72,4 +72,14 @@ fn every_figure_of_the_foundation_can_be_measured() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn every_figure_of_the_foundation_can_be_measured() {
+    measured("foundation", 23);
+}
+
+#[test]
+fn every_figure_of_identity_can_be_measured() {
+    measured("identity", 12);
 }

@@ -2,7 +2,7 @@
 //! one, or a file that only the server's user can read. While one root key takes the place of another there are two, and
 //! what is sealed with either opens.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use sekisho_identity::ring::{Key, OpenError, RootKey};
@@ -65,10 +65,10 @@ impl Roots {
         Ok(roots)
     }
 
-    fn take(&mut self, origin: Origin, path: &PathBuf, bytes: &[u8]) -> Result<(), KeyError> {
+    fn take(&mut self, origin: Origin, path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
         let key = <&[u8; 32]>::try_from(bytes).ok().and_then(RootKey::new);
         let key =
-            key.ok_or_else(|| KeyError::File(path.clone(), "32 random bytes are expected".to_owned()))?;
+            key.ok_or_else(|| KeyError::File(path.to_owned(), "32 random bytes are expected".to_owned()))?;
         self.keys.push(key);
         self.origins.push(origin);
         Ok(())

@@ -22,7 +22,7 @@ use sekisho_server::{ServerError, admin, run_until};
 use sekisho_store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -118,6 +118,10 @@ impl Data {
     }
 
     pub(crate) fn config(&self, port: u16) -> Config {
+        Config::load(None, &self.environment(port)).unwrap()
+    }
+
+    fn environment(&self, port: u16) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::from([
             ("SEKISHO_DATA_DIR".to_owned(), self.path().display().to_string()),
             ("SEKISHO_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
@@ -136,7 +140,7 @@ impl Data {
         if credentials.exists() {
             environment.insert("CREDENTIALS_DIRECTORY".to_owned(), credentials.display().to_string());
         }
-        Config::load(None, &environment).unwrap()
+        environment
     }
 }
 
@@ -165,14 +169,54 @@ impl Server {
 
     /// A server on what is in `data`.
     pub(crate) async fn on(data: Data) -> Server {
+        Server::started(data, |data, port, stopped| {
+            tokio::spawn(run_until(data.config(port), async move {
+                // A test that fails drops the sender; the server ends with it.
+                let _ = stopped.await;
+            }))
+        })
+        .await
+    }
+
+    /// The program itself, in a process of its own; everything that it says goes into a file.
+    pub(crate) async fn program(data: Data, said: &Path, variables: &[(&str, &str)]) -> (Server, u32) {
+        // Both are built by a run of the whole workspace.
+        let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("sekisho");
+        assert!(program.exists(), "{} is not built", program.display());
+        let mut pid = 0;
+        let server = Server::started(data, |data, port, stopped| {
+            let said = std::fs::File::options().create(true).append(true).open(said).unwrap();
+            let mut child = std::process::Command::new("setpriv")
+                .args(["--pdeathsig", "KILL", "--"])
+                .arg(&program)
+                .arg("server")
+                .envs(data.environment(port))
+                .envs(variables.iter().copied())
+                .stdin(std::process::Stdio::null())
+                .stdout(said.try_clone().unwrap())
+                .stderr(said)
+                .spawn()
+                .unwrap();
+            pid = child.id();
+            tokio::spawn(async move {
+                let _ = stopped.await;
+                child.kill()?;
+                child.wait()?;
+                Ok(())
+            })
+        })
+        .await;
+        (server, pid)
+    }
+
+    async fn started(
+        data: Data,
+        mut start: impl FnMut(&Data, u16, oneshot::Receiver<()>) -> JoinHandle<Result<(), ServerError>>,
+    ) -> Server {
         loop {
             let port = free_port();
             let (stop, stopped) = oneshot::channel::<()>();
-            let running = run_until(data.config(port), async move {
-                // A test that fails drops the sender; the server ends with it.
-                let _ = stopped.await;
-            });
-            let task = tokio::spawn(running);
+            let task = start(&data, port, stopped);
             let status = until("the server", async || {
                 if task.is_finished() {
                     return Some(None);
@@ -217,6 +261,7 @@ impl Server {
         Http {
             port: self.port,
             tls: self.tls.clone(),
+            source: Ipv4Addr::LOCALHOST,
             headers: Vec::new(),
             passkeys: self.passkeys.clone(),
             connection: Arc::default(),
@@ -262,7 +307,20 @@ pub(crate) async fn dial(
     tls: Arc<ClientConfig>,
     name: ServerName<'static>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    dial_from(Ipv4Addr::LOCALHOST, port, tls, name).await
+}
+
+async fn dial_from(
+    source: Ipv4Addr,
+    port: u16,
+    tls: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let socket = TcpSocket::new_v4()?;
+    if source != Ipv4Addr::LOCALHOST {
+        socket.bind((source, 0).into())?;
+    }
+    let stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?;
     stream.set_nodelay(true)?;
     TlsConnector::from(tls).connect(name, stream).await
 }
@@ -275,6 +333,7 @@ type Passkeys = Arc<std::sync::Mutex<BTreeMap<String, Passkey>>>;
 pub(crate) struct Http {
     port: u16,
     tls: Arc<ClientConfig>,
+    source: Ipv4Addr,
     headers: Vec<(String, String)>,
     passkeys: Passkeys,
     connection: Arc<Mutex<Option<Sender>>>,
@@ -294,6 +353,11 @@ impl Http {
         let mut passkey = passkey.clone();
         passkey.moved(&format!("https://localhost:{}", self.port));
         self.passkeys.lock().unwrap().insert(cookies.to_owned(), passkey);
+    }
+
+    /// The same client at another address, which is one of the loopback.
+    pub(crate) fn from(&self, source: Ipv4Addr) -> Http {
+        Http { source, connection: Arc::default(), ..self.clone() }
     }
 
     /// A header that goes along.
@@ -404,7 +468,7 @@ impl Http {
 
     async fn open(&self) -> Sender {
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = dial(self.port, self.tls.clone(), name).await.unwrap();
+        let stream = dial_from(self.source, self.port, self.tls.clone(), name).await.unwrap();
         let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
         // It ends when the sender is dropped or the server hangs up.
         tokio::spawn(connection);

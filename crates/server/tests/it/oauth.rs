@@ -72,7 +72,7 @@ pub(crate) async fn access_of(server: &Server, page: &Http) -> String {
     text(&redeem(server, &code, &[]).await.expect(200).json(), "access_token")
 }
 
-async fn refresh(server: &Server, token: &str, changes: &[(&str, &str)]) -> Answer {
+pub(crate) async fn refresh(server: &Server, token: &str, changes: &[(&str, &str)]) -> Answer {
     ask(server, &[("grant_type", "refresh_token"), ("refresh_token", token)], changes).await
 }
 
