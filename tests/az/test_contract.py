@@ -302,11 +302,11 @@ def seed_eligibility(world, operation):
         {"id": "Enablement_EndUser_Assignment", "ruleType": "RoleManagementPolicyEnablementRule", "enabledRules": []},
         {"id": "Expiration_EndUser_Assignment", "ruleType": "RoleManagementPolicyExpirationRule",
          "isExpirationRequired": True, "maximumDuration": "PT8H", "boundToSignIn": False}]}})
+    world.ending.append((kinds, "Eligibility", one))
     if operation == "RoleEligibilityScheduleRequests_Create":
         return
     request = f"{kinds}/roleEligibilityScheduleRequests/{world.eligible}"
     world.api.must("PUT", request, PIM_VERSION, {"properties": {**one, "requestType": "AdminAssign"}})
-    world.ending.append((kinds, "Eligibility", one))
     if operation.startswith("RoleAssignmentScheduleInstances"):
         hours = {"expiration": {"type": "AfterDuration", "duration": "PT1H"}}
         world.api.must("PUT", f"{kinds}/roleAssignmentScheduleRequests/{uuid.uuid4()}", PIM_VERSION, {

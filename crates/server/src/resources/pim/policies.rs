@@ -206,6 +206,8 @@ impl ResourceType for Policies {
             body["properties"]["rules"] = all.clone();
             body["properties"]["effectiveRules"] = all;
         }
+        body["properties"]["displayName"] = Value::Null;
+        body["properties"]["description"] = Value::Null;
         body["properties"]["policyProperties"] = json!({"scope": words::scope(read, &scope).await?});
         body["properties"]["scope"] = scope.to_string().into();
         Ok(body)

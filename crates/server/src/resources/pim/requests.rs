@@ -226,7 +226,22 @@ impl ResourceType for Requests {
         _: &Call,
         resources: &[Resource],
     ) -> Result<Vec<Value>, ArmError> {
-        schedules::expanded(read, &self.universe, resources.iter().map(|r| self.render(r)).collect()).await
+        let rendered = resources.iter().map(|r| {
+            let mut body = self.render(r);
+            let [schedule, instance] = match self.kind {
+                Kind::Eligibility => {
+                    ["targetRoleEligibilityScheduleId", "targetRoleEligibilityScheduleInstanceId"]
+                }
+                Kind::Assignment => {
+                    ["targetRoleAssignmentScheduleId", "targetRoleAssignmentScheduleInstanceId"]
+                }
+            };
+            let properties = &mut body["properties"];
+            let made = properties[schedule].as_str().and_then(|id| Scope::parse(id).ok());
+            properties[instance] = made.and_then(|id| schedules::instance_of(self.kind, &id)).into();
+            body
+        });
+        schedules::expanded(read, &self.universe, rendered.collect()).await
     }
 
     async fn act(

@@ -284,6 +284,17 @@ static ASSIGNMENT_NOW: TypeSpec = TypeSpec {
     ..spec("roleAssignmentScheduleInstances", PutStyle::Refused, Storage::Computed)
 };
 
+/// The id of a schedule's instance: it has the same name.
+pub(super) fn instance_of(kind: Kind, schedule: &Scope) -> Option<String> {
+    let spec = match kind {
+        Kind::Eligibility => &ELIGIBILITY_NOW,
+        Kind::Assignment => &ASSIGNMENT_NOW,
+    };
+    let schedule = schedule.resource()?;
+    let id = schedule.base_scope().resource_in(spec.namespace, spec.path, schedule.name());
+    id.ok().map(|id| id.to_string())
+}
+
 /// What the portal needs to ask for an activation.
 fn activation_needs(settings: &Settings) -> Value {
     let demands = &settings.activation;
@@ -308,12 +319,8 @@ impl Instances {
         properties[of] = resource.id.to_string().into();
         let linked =
             properties["linkedRoleEligibilityScheduleId"].as_str().and_then(|id| Scope::parse(id).ok());
-        if let Some(linked) = linked.as_ref().and_then(Scope::resource) {
-            let instances = &ELIGIBILITY_NOW.name().path;
-            let instance =
-                linked.base_scope().resource_in("Microsoft.Authorization", instances, linked.name());
-            let instance = instance.map_err(|_| ArmError::internal())?;
-            properties["linkedRoleEligibilityScheduleInstanceId"] = instance.to_string().into();
+        if let Some(instance) = linked.and_then(|id| instance_of(Kind::Eligibility, &id)) {
+            properties["linkedRoleEligibilityScheduleInstanceId"] = instance.into();
         }
         self.row(&access::scope_of(resource), resource.id.name(), properties)
     }
