@@ -1,6 +1,8 @@
 //! `users/{id}/authentication/temporaryAccessPassMethods`: passes for people who can sign in with nothing, and who may
 //! make a way into somebody's account at all.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use sekisho_arm::engine::Answer;
 use sekisho_arm::resource::shown;
@@ -65,16 +67,16 @@ impl ShownPass {
     }
 }
 
-/// Whether everything that somebody may do is something that another may do as well, wherever it is. A role under a
-/// condition counts for nothing here, unless it grants roles.
-fn reaches(rights: &Snapshot, other: PrincipalId, somebody: PrincipalId) -> bool {
-    let (other, somebody) = ([other], [somebody]);
-    if rights.is_privileged(&somebody) && !rights.is_privileged(&other) {
+/// Whether everything that somebody may do by these rights is something that a caller may do as well, wherever it is. A
+/// role under a condition counts for nothing here, unless it grants roles.
+fn reaches(held: &Snapshot, caller: &[PrincipalId], rights: &Snapshot, somebody: PrincipalId) -> bool {
+    let somebody = [somebody];
+    if rights.is_privileged(&somebody) && !held.is_privileged(caller) {
         return false;
     }
     rights.readable_scopes(&somebody).iter().all(|scope| {
-        let own = rights.effective(&other, scope);
-        rights.effective(&somebody, scope).iter().all(|op| own.binary_search(op).is_ok())
+        let own: HashSet<&str> = held.effective(caller, scope).into_iter().collect();
+        rights.effective(&somebody, scope).iter().all(|op| own.contains(op))
     })
 }
 
@@ -82,8 +84,10 @@ impl Graph<'_> {
     /// Refuses to make a way into the account of somebody who may do more: it could be used to climb. The refusal is in
     /// the log.
     pub(super) async fn may_reset(&self, person: &Person) -> Result<(), ArmError> {
-        let (caller, target) = (PrincipalId(self.caller.principal), PrincipalId(person.id));
-        if reaches(&self.app.access.snapshot(), caller, target) {
+        let access = &self.app.access;
+        let (held, caller, target) = (access.snapshot(), access.acting(self.caller), PrincipalId(person.id));
+        // Whoever has the account could also take what the person is eligible for.
+        if [&held, &access.eligible()].iter().all(|rights| reaches(&held, &caller, rights, target)) {
             return Ok(());
         }
         let address = self.caller.address.to_string();
