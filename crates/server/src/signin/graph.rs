@@ -82,8 +82,7 @@ pub(crate) fn may_read(app: &App, caller: &Caller) -> bool {
 
 /// Whether somebody administers the directory.
 pub(super) fn administers(app: &App, caller: &Caller) -> bool {
-    let who = [PrincipalId(caller.principal)];
-    app.access.snapshot().decide(&who, WRITE, &Scope::Tenant).is_allowed()
+    app.access.snapshot().decide(&app.access.acting(caller), WRITE, &Scope::Tenant).is_allowed()
 }
 
 struct Graph<'a> {

@@ -29,7 +29,13 @@ fn role(id: &str) -> String {
 }
 
 /// Makes somebody eligible.
-async fn eligible(page: &Http, scope: &str, role_id: &str, who: &str, expiration: Value) -> Answer {
+pub(crate) async fn eligible(
+    page: &Http,
+    scope: &str,
+    role_id: &str,
+    who: &str,
+    expiration: Value,
+) -> Answer {
     let properties = json!({"principalId": who, "roleDefinitionId": role(role_id), "requestType": "AdminAssign",
         "scheduleInfo": {"expiration": expiration}});
     ask(page, scope, "roleEligibilityScheduleRequests", properties).await
@@ -42,7 +48,7 @@ async fn own(page: &Http, scope: &str, role_id: &str, who: &str, kind: &str, hou
     ask(page, scope, "roleAssignmentScheduleRequests", properties).await
 }
 
-fn forever() -> Value {
+pub(crate) fn forever() -> Value {
     json!({"type": "NoExpiration"})
 }
 

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::device::Passkey;
 use crate::kit::{Answer, GROUPS, Http, ROLES, at};
-use crate::oauth;
 use crate::seed::{OWNER, READER, World, grant, program, set_up, sign_in};
 use crate::signin::{browser, ends, invite, person, with_passkey};
+use crate::{oauth, pim};
 
 /// User Access Administrator: gives roles, and has few.
 const ACCESS_ADMINISTRATOR: &str = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9";
@@ -158,6 +158,10 @@ async fn nobody_makes_a_way_into_the_account_of_somebody_who_may_do_more() {
     climbs(&jun).await;
     owner.delete(&at(&given, ROLES)).await.expect(200);
     make(&helpdesk, &jun).await;
+    // Also when they could only take it.
+    pim::eligible(&owner, "", OWNER, &jun, pim::forever()).await.expect(201);
+    climbs(&jun).await;
+    make(&owner, &jun).await;
     // Whoever may not change the directory makes none for anybody.
     let reader = world.client("reader").await;
     reader.post(&passes(&jun), json!({})).await.refused(403, refused);

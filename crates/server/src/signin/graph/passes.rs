@@ -67,20 +67,16 @@ impl ShownPass {
     }
 }
 
-/// Whether everything that somebody may do, or could after activating a role, is something that another may do as well,
-/// wherever it is. A role under a condition counts for nothing here, unless it grants roles.
-fn reaches(all: &[&Snapshot], other: PrincipalId, somebody: PrincipalId) -> bool {
-    let (other, somebody) = ([other], [somebody]);
-    let privileged = |who: &[PrincipalId]| all.iter().any(|rights| rights.is_privileged(who));
-    if privileged(&somebody) && !privileged(&other) {
+/// Whether everything that somebody may do by these rights is something that a caller may do as well, wherever it is. A
+/// role under a condition counts for nothing here, unless it grants roles.
+fn reaches(held: &Snapshot, caller: &[PrincipalId], rights: &Snapshot, somebody: PrincipalId) -> bool {
+    let somebody = [somebody];
+    if rights.is_privileged(&somebody) && !held.is_privileged(caller) {
         return false;
     }
-    let scopes = all.iter().flat_map(|rights| rights.readable_scopes(&somebody));
-    scopes.into_iter().all(|scope| {
-        let of = |who: &[PrincipalId]| -> HashSet<&str> {
-            all.iter().flat_map(|rights| rights.effective(who, &scope)).collect()
-        };
-        of(&somebody).is_subset(&of(&other))
+    rights.readable_scopes(&somebody).iter().all(|scope| {
+        let own: HashSet<&str> = held.effective(caller, scope).into_iter().collect();
+        rights.effective(&somebody, scope).iter().all(|op| own.contains(op))
     })
 }
 
@@ -88,9 +84,10 @@ impl Graph<'_> {
     /// Refuses to make a way into the account of somebody who may do more: it could be used to climb. The refusal is in
     /// the log.
     pub(super) async fn may_reset(&self, person: &Person) -> Result<(), ArmError> {
-        let (caller, target) = (PrincipalId(self.caller.principal), PrincipalId(person.id));
-        let (held, eligible) = (self.app.access.snapshot(), self.app.access.eligible());
-        if reaches(&[&held, &eligible], caller, target) {
+        let access = &self.app.access;
+        let (held, caller, target) = (access.snapshot(), access.acting(self.caller), PrincipalId(person.id));
+        // Whoever has the account could also take what the person is eligible for.
+        if [&held, &access.eligible()].iter().all(|rights| reaches(&held, &caller, rights, target)) {
             return Ok(());
         }
         let address = self.caller.address.to_string();
