@@ -16,7 +16,12 @@ const flags = [
 ]
 
 /** A browser writes every refused request to the console; these refusals are what the tests ask for. */
-const expectedUrls = [/\/auth\/session$/, /\/auth\/setup\/inspect$/]
+const expectedUrls = [
+  /\/auth\/session$/,
+  /\/auth\/setup\/inspect$/,
+  // What is dangerous is refused first, and confirmed.
+  /status of 401 .*\/(v1\.0|providers\/Microsoft\.Authorization)\//,
+]
 const refusedToNewcomers = [/\/auth\/setup\/password\/finish$/, /\/auth\/password$/]
 
 /** How a browser is started that trusts the server. */

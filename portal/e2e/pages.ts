@@ -21,7 +21,9 @@ export const pages: PageUnderTest[] = [
   { name: 'what-if', path: '/conditional-access?tab=whatIf', en: 'Conditional access', ja: '条件付きアクセス' },
   { name: 'sign-ins', path: '/conditional-access?tab=signIns', en: 'Conditional access', ja: '条件付きアクセス' },
   { name: 'audit', path: '/audit', en: 'Activity log', ja: 'アクティビティ ログ' },
+  { name: 'my-roles', path: '/my-roles', en: 'My roles', ja: '自分のロール' },
   { name: 'sessions', path: '/sessions', en: 'My sign-ins', ja: '自分のサインイン' },
+  { name: 'everyone', path: '/everyone', en: 'Sign-ins of everyone', ja: '全員のサインイン' },
   ...(machine
     ? ['', '/network', '/facts', '/timeline', '/activity', '/json'].map((tab) => ({
         name: `machine${tab.replace('/', '-')}`,

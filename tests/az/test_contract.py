@@ -48,6 +48,7 @@ OPTIONAL = {
     "publicIPAddress": "no such feature", "networkManager": "no such feature", "vnetEncryptionSupported": "no such feature",
     "locationMappings": "no such feature", "defaultApiVersion": "", "plan": "no such feature",
     "additionalCapabilities": "no such feature", "billingProfile": "no such feature",
+    "email": "people have one, programs have none",
     "availabilityZoneMappings": "no availability zones", "disableTcpStateTracking": "no such feature",
     "dscpConfiguration": "no such feature", "internalDomainNameSuffix": "no such feature",
     "evictionPolicy": "no such feature", "userAssignedIdentities": "no such feature", "identity": "no such feature",
@@ -55,6 +56,7 @@ OPTIONAL = {
 
 # Keys that may be missing in one example.
 OPTIONAL_AT = {
+    ("RoleAssignmentScheduleInstances_ListForScope", "value.0.properties.originRoleAssignmentId"): "what is active for a time is no role assignment",
     ("VirtualNetworks_Get", "properties.subnets.0.properties.ipConfigurations"): "there only while something is in the subnet",
     ("NetworkInterfaces_ListEffectiveNetworkSecurityGroups", "value.0.association.subnet"): "one association per entry, as Azure does",
     ("NetworkInterfaces_ListEffectiveNetworkSecurityGroups", "value.0.association.networkInterface"): "as above",
@@ -74,11 +76,17 @@ EMPTY = {
 
 # Request values that do not come back as sent.
 NOT_KEPT = {
+    "RoleEligibilityScheduleRequests_Create": {"properties.roleDefinitionId": "shown as from the subscription"},
+    "RoleAssignmentScheduleRequests_Create": {"properties.roleDefinitionId": "as above"},
     "VirtualMachines_Update": {"properties.hardwareProfile": "the machine says what it has",
                                "properties.storageProfile": "as above", "properties.osProfile": "as above",
                                "properties.networkProfile": "as above"},
     "RoleAssignments_Create": {"properties.roleDefinitionId": "shown by its full id"},
 }
+
+# Operations about roles that are taken for a time.
+PIM = ("RoleEligibility", "RoleAssignmentSchedule", "RoleManagementPolic", "EligibleChild")
+PIM_VERSION = "2020-10-01"
 
 # Objects whose keys are data.
 BAGS = {"tags", "claims", "additionalProperties"}
@@ -152,9 +160,13 @@ def test_the_types_that_the_first_release_promises_are_served():
 class World:
     """What stands in for the examples' placeholders, and what has to be there before an example."""
 
-    def __init__(self, ready, api, group):
+    def __init__(self, ready, api, group, own):
         self.ready, self.api, self.group = ready, api, group
         self.made = []
+        self.own = own
+        # The name of an eligibility, and what has to be ended by a request.
+        self.eligible = str(uuid.uuid4())
+        self.ending = []
 
     def bind(self, value):
         if isinstance(value, dict):
@@ -199,13 +211,16 @@ class World:
                     self.put(found, NETWORK, {"location": "home"})
 
     def leave(self):
+        for kinds, kind, body in self.ending:
+            self.api.must("PUT", f"{kinds}/role{kind}ScheduleRequests/{uuid.uuid4()}", PIM_VERSION, {
+                "properties": {**body, "requestType": "AdminRemove"}})
         for path, version in reversed(self.made):
             self.api.delete(path, version)
 
 
 @pytest.fixture
-def world(ready, api, group):
-    made = World(ready, api, group)
+def world(ready, api, group, own_object_id):
+    made = World(ready, api, group, own_object_id)
     yield made
     made.leave()
 
@@ -228,6 +243,16 @@ def parameters_of(row, example, world):
     }
     if row["operationId"].startswith("ManagementLocks_"):
         scopes[row["operationId"]] = world.group
+    if row["operationId"].startswith(PIM):
+        at_group = row["operationId"].endswith("Requests_Create") or "Policies" in row["operationId"]
+        scopes[row["operationId"]] = world.group if at_group else world.ready.subscription
+        given.update({
+            "roleEligibilityScheduleRequestName": str(uuid.uuid4()), "roleAssignmentScheduleRequestName": str(uuid.uuid4()),
+            "roleManagementPolicyName": READER})
+        if "$filter" in given:
+            given["$filter"] = f"assignedTo('{world.own}')"
+        if row["operationId"].startswith("EligibleChild"):
+            given["$filter"] = "resourceType eq 'resourcegroup'"
     if row["operationId"] in scopes:
         given["scope"] = scopes[row["operationId"]].removeprefix("/")
     if row["operationId"] == "RoleDefinitions_CreateOrUpdate":
@@ -249,16 +274,51 @@ def body_of(row, example, world):
         body["properties"]["assignableScopes"] = [world.ready.subscription]
         body["properties"]["permissions"][0]["actions"] = ["Microsoft.Network/networkSecurityGroups/read"]
         body["properties"]["permissions"][0]["dataActions"] = []
+    if row["operationId"].startswith(PIM) and "principalId" in body["properties"]:
+        body["properties"] |= {"principalId": world.own, "roleDefinitionId": role_of(world, READER)}
+        if "linkedRoleEligibilityScheduleId" in body["properties"]:
+            body["properties"]["linkedRoleEligibilityScheduleId"] = world.eligible
     if row["operationId"] == "RoleAssignments_Create":
         body["properties"]["roleDefinitionId"] = (
             f"{world.ready.subscription}/providers/Microsoft.Authorization/roleDefinitions/{READER}")
     return body
 
 
+def role_of(world, role):
+    return f"{world.ready.subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+
+
+def seed_eligibility(world, operation):
+    """Whoever asks is eligible, and programs may activate too: they have no sign-in and prove nothing anew."""
+    at_group = operation.endswith("Requests_Create") or "Policies" in operation
+    scope = world.group if at_group else world.ready.subscription
+    kinds = f"{scope}/providers/Microsoft.Authorization"
+    condition = {"condition": "@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:ContainerName] "
+                              "StringEqualsIgnoreCase 'foo_storage_container'", "conditionVersion": "1.0"}
+    one = {"principalId": world.own, "roleDefinitionId": role_of(world, READER), **condition,
+           "scheduleInfo": {"expiration": {"type": "AfterDuration", "duration": "P1D"}}}
+    policy = f"{kinds}/roleManagementPolicies/{READER}"
+    world.put(policy, PIM_VERSION, {"properties": {"rules": [
+        {"id": "Enablement_EndUser_Assignment", "ruleType": "RoleManagementPolicyEnablementRule", "enabledRules": []},
+        {"id": "Expiration_EndUser_Assignment", "ruleType": "RoleManagementPolicyExpirationRule",
+         "isExpirationRequired": True, "maximumDuration": "PT8H", "boundToSignIn": False}]}})
+    if operation == "RoleEligibilityScheduleRequests_Create":
+        return
+    request = f"{kinds}/roleEligibilityScheduleRequests/{world.eligible}"
+    world.api.must("PUT", request, PIM_VERSION, {"properties": {**one, "requestType": "AdminAssign"}})
+    world.ending.append((kinds, "Eligibility", one))
+    if operation.startswith("RoleAssignmentScheduleInstances"):
+        hours = {"expiration": {"type": "AfterDuration", "duration": "PT1H"}}
+        world.api.must("PUT", f"{kinds}/roleAssignmentScheduleRequests/{uuid.uuid4()}", PIM_VERSION, {
+            "properties": {**one, "scheduleInfo": hours, "requestType": "SelfActivate"}})
+
+
 def seed(row, example, world, path):
     """What must be there before the example is sent."""
     kind, action = type_of(row)
     method, operation = row["method"], row["operationId"]
+    if operation.startswith(PIM):
+        return seed_eligibility(world, operation)
     network = f"{world.group}/providers/Microsoft.Network"
     if operation.startswith("Tags_"):
         world.put(f"{network}/networkSecurityGroups/tagged", NETWORK, {"location": "home", "tags": {"tagKey1": "a", "tagKey2": "b"}})

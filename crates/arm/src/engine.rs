@@ -72,7 +72,10 @@ pub async fn load(
 ) -> Result<Option<Resource>, ArmError> {
     let Some(kind) = registry.get(&id.type_name()) else { return Ok(None) };
     match kind.spec().storage {
-        Storage::Row => Ok(read.get(&kind.stored_id(id)).await?.or_else(|| kind.built_in(id))),
+        Storage::Row => match read.get(&kind.stored_id(id)).await? {
+            Some(kept) => Ok(Some(kept)),
+            None => kind.built_in(as_dyn(read), id).await,
+        },
         Storage::Embedded { property, .. } => {
             let Some(parent_id) = id.parent() else { return Ok(None) };
             let Some(parent) = read.get(&parent_id).await? else { return Ok(None) };
@@ -169,13 +172,12 @@ pub async fn list(
         _ => return Err(missing(read, scope).await?),
     }
     if let Some(all) = kind.collection(as_dyn(read), call, scope).await? {
-        let mut items = Vec::with_capacity(all.len());
-        for resource in all {
-            let resource = kind.seen_from(resource, scope);
-            if !keep(&resource.id) {
-                continue;
-            }
-            let shown = show(registry, read, call, &resource).await?;
+        let seen = all.into_iter().map(|resource| kind.seen_from(resource, scope));
+        let kept: Vec<Resource> = seen.filter(|resource| keep(&resource.id)).collect();
+        let bodies = kind.present_all(as_dyn(read), call, &kept).await?;
+        let mut items = Vec::with_capacity(kept.len());
+        for (resource, body) in kept.into_iter().zip(bodies) {
+            let shown = with_children(registry, read, call, &resource, body).await?;
             items.push((resource.id, shown));
         }
         return Ok(Page { items, next: None });

@@ -8,6 +8,7 @@
 //! This crate must never do I/O: no socket, no file, no SQL, no clock of its own.
 
 pub mod api_version;
+pub mod duration;
 pub mod engine;
 pub mod error;
 pub mod filter;
@@ -22,7 +23,7 @@ pub mod traits;
 pub use api_version::ApiVersion;
 pub use error::{ArmError, ErrorDetail, ErrorInfo, ErrorResponse};
 pub use id::{IdError, ResourceId, Scope, TypeName};
-pub use registry::{Action, ActionStyle, Call, Registry, ResourceType, ScopeKind, Storage, TypeSpec};
+pub use registry::{Action, ActionStyle, Call, Registry, ResourceType, ScopeKind, SignIn, Storage, TypeSpec};
 pub use resource::{Body, Resource};
 pub use traits::{
     AuditEntry, CallerRef, Document, Event, Listing, Logged, Outcome, Phase, PrincipalKind, Read, StoreError,

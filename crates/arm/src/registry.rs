@@ -7,6 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::filter::Filter;
 use crate::resource::object_entry;
@@ -159,6 +161,20 @@ pub struct Call {
     pub query: HashMap<String, String>,
     /// One id for everything this request causes.
     pub correlation_id: String,
+    /// The sign-in that the request stands on.
+    pub sign_in: SignIn,
+}
+
+/// A sign-in of a person, as far as types look at it. Programs have none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignIn {
+    /// What it is known by, innermost first: what a client was let in with, and the portal's session. What is bound to
+    /// a sign-in is bound to one of these.
+    pub ids: Vec<Uuid>,
+    /// When two factors were last proved in it.
+    pub multi_factor: Option<OffsetDateTime>,
+    /// When something was last proved in it that cannot be phished.
+    pub phishing_resistant: Option<OffsetDateTime>,
 }
 
 impl Call {
@@ -233,9 +249,27 @@ pub trait ResourceType: Send + Sync {
         Ok(id.clone())
     }
 
-    /// Whether everybody who is signed in may PUT this, whatever their rights.
-    async fn is_open(&self, read: &mut dyn Read, id: &Scope, body: &Value) -> Result<bool, ArmError> {
-        let _ = (read, id, body);
+    /// Whether the caller may write this, whatever their rights.
+    async fn is_open(
+        &self,
+        read: &mut dyn Read,
+        call: &Call,
+        id: &Scope,
+        body: &Value,
+    ) -> Result<bool, ArmError> {
+        let _ = (read, call, id, body);
+        Ok(false)
+    }
+
+    /// Whether this is the caller's own, so that they may read it and act on it whatever their rights.
+    async fn is_own(&self, read: &mut dyn Read, call: &Call, id: &Scope) -> Result<bool, ArmError> {
+        let _ = (read, call, id);
+        Ok(false)
+    }
+
+    /// Whether a list is asked for that holds nothing but the caller's own, which needs no right.
+    fn lists_own(&self, call: &Call) -> Result<bool, ArmError> {
+        let _ = call;
         Ok(false)
     }
 
@@ -325,6 +359,11 @@ pub trait ResourceType: Send + Sync {
         false
     }
 
+    /// Whether clients may DELETE one. What they may not goes with what contains it.
+    fn is_removable(&self) -> bool {
+        true
+    }
+
     /// Whether DELETE answers with the body of what it removed.
     fn shows_removed(&self) -> bool {
         false
@@ -336,9 +375,9 @@ pub trait ResourceType: Send + Sync {
     }
 
     /// A resource that exists without being kept, such as a built-in role.
-    fn built_in(&self, id: &Scope) -> Option<Resource> {
-        let _ = id;
-        None
+    async fn built_in(&self, read: &mut dyn Read, id: &Scope) -> Result<Option<Resource>, ArmError> {
+        let _ = (read, id);
+        Ok(None)
     }
 
     /// All resources of a collection, for types whose lists are not "the rows inside the scope". `None` asks for the

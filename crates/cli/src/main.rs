@@ -60,6 +60,11 @@ enum Command {
         #[command(subcommand)]
         command: EmergencyAccount,
     },
+    /// What only root on the server may do for people.
+    Admin {
+        #[command(subcommand)]
+        command: Admin,
+    },
     /// Tokens that let machines in.
     AgentToken {
         #[command(subcommand)]
@@ -125,6 +130,17 @@ enum EmergencyAccount {
     },
     /// Makes it an ordinary one again.
     Remove {
+        /// The sign-in name.
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Admin {
+    /// Prints a one-time link with which a person who can sign in with nothing registers anew, good for 15 minutes.
+    ///
+    /// It is in the log, and all administrators are told in the portal.
+    Recover {
         /// The sign-in name.
         name: String,
     },
@@ -307,6 +323,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 EmergencyAccount::Remove { name } => serde_json::json!({ "remove": name }),
             };
             print(&pretty(&ask("/emergency-account", body).await?));
+        }
+        Command::Admin { command: Admin::Recover { name } } => {
+            print(&line(&ask("/recover", serde_json::json!({ "name": name })).await?, "link"));
         }
         Command::AgentToken {
             command: AgentToken::Create { resource_group, ttl, uses, install_command },

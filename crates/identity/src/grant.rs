@@ -193,6 +193,12 @@ impl Grant {
         Ok(())
     }
 
+    /// Whether it satisfies an authentication context now: the person was asked for it, within this time if any.
+    pub fn satisfies(&self, context: &str, within: Option<Duration>, now: OffsetDateTime) -> bool {
+        let fresh = within.is_none_or(|age| self.proofs.iter().any(|p| now - p.at <= age));
+        fresh && self.contexts.iter().any(|c| c == context)
+    }
+
     /// When it ends if it is not used again.
     pub fn lapses(&self) -> OffsetDateTime {
         (self.created + ABSOLUTE).min(self.used + IDLE)

@@ -3,7 +3,8 @@
 //! Everything here is a value or a function over values: [`person`] and [`service_principal`] say who exists;
 //! [`passkey`], [`password`], [`totp`], [`recovery`] and [`assertion`] check one proof each; [`throttle`] slows guessing
 //! down; [`session`], [`grant`] and [`token`] are what a proof is exchanged for; [`conditional_access`] says whether that
-//! is enough; [`link`] lets somebody in for the first time; and
+//! is enough; [`step_up`] binds a proof to one operation; [`link`] and [`access_pass`] let
+//! somebody in who has nothing to sign in with; and
 //! [`oauth`] speaks the dialect of Microsoft Entra ID that `az` and the Azure SDKs expect (research 09 §1).
 //! The server stores these values as documents and runs the ceremonies.
 //!
@@ -15,6 +16,7 @@
 //! - Whatever must be used once (a challenge, a link, a recovery code, a TOTP step) is marked used by the same call
 //!   that accepts it; the caller stores the change in the transaction that acts on it.
 
+pub mod access_pass;
 pub mod assertion;
 pub mod conditional_access;
 pub mod federation;
@@ -31,6 +33,8 @@ pub mod seal;
 pub mod secret;
 pub mod service_principal;
 pub mod session;
+mod slip;
+pub mod step_up;
 pub mod throttle;
 pub mod token;
 pub mod totp;

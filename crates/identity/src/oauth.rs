@@ -221,13 +221,18 @@ impl Authority {
     /// authentication context such as `c1`. `az network` and `az rest` do not act on it, so the body's message must say
     /// what to run (research 09 §1.6).
     pub fn step_up_challenge(&self, context: &str) -> String {
-        let claims = json!({"access_token": {"acrs": {"essential": true, "value": context}}}).to_string();
         format!(
             "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", error=\"insufficient_claims\", \
              claims=\"{}\"",
             self.base,
-            STANDARD.encode(claims)
+            self.step_up_claims(context)
         )
+    }
+
+    /// The claims of that challenge, as `az login --claims-challenge` takes them.
+    pub fn step_up_claims(&self, context: &str) -> String {
+        let claims = json!({"access_token": {"acrs": {"essential": true, "value": context}}});
+        STANDARD.encode(claims.to_string())
     }
 }
 

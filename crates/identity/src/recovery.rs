@@ -6,17 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
 use crate::password::{self, HashError, PasswordHash};
-use crate::secret::random;
-use crate::{NoEntropy, Secret};
+use crate::{NoEntropy, Secret, slip};
 
 /// How many codes a person gets.
 pub const COUNT: usize = 10;
-
-/// Letters and digits that are not mistaken for one another: Crockford's base 32 in lower case.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// Letters of a code.
+const LETTERS: usize = 20;
 
 /// Codes could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,10 +49,7 @@ impl RecoveryCodes {
         let mut shown = Vec::with_capacity(COUNT);
         let mut stored: Vec<Code> = Vec::with_capacity(COUNT);
         while stored.len() < COUNT {
-            let bytes = Zeroizing::new(random::<20>()?);
-            // 32 divides 256, so the remainder is as random as the byte.
-            let text: Zeroizing<String> =
-                bytes.iter().map(|b| char::from(ALPHABET[usize::from(b % 32)])).collect::<String>().into();
+            let text = slip::letters::<LETTERS>()?;
             let (lookup, rest) = text.split_at(4);
             if stored.iter().any(|c| c.lookup == lookup) {
                 continue;
@@ -65,8 +59,7 @@ impl RecoveryCodes {
                 hash: password::hash(&Secret::new(rest))?,
                 used: None,
             });
-            let groups: Vec<&str> = (0..20).step_by(4).map(|i| &text[i..i + 4]).collect();
-            shown.push(Secret::new(groups.join("-")));
+            shown.push(slip::grouped(&text));
         }
         Ok((shown, RecoveryCodes(stored)))
     }
@@ -74,14 +67,8 @@ impl RecoveryCodes {
     /// Takes a code and marks it used. Case, blanks and dashes do not matter, and neither do `o`, `i` and `l` for the
     /// digits they look like. Costs one password hash whether or not the code exists.
     pub fn redeem(&mut self, code: &str, now: OffsetDateTime) -> bool {
-        let read = |c: char| match c.to_ascii_lowercase() {
-            'o' => '0',
-            'i' | 'l' => '1',
-            other => other,
-        };
-        let kept = code.chars().filter(|c| c.is_ascii_alphanumeric()).take(21);
-        let text: Zeroizing<String> = kept.map(read).collect::<String>().into();
-        let (lookup, rest) = if text.len() == 20 { text.split_at(4) } else { ("", text.as_str()) };
+        let text = slip::read(code, LETTERS);
+        let (lookup, rest) = if text.len() == LETTERS { text.split_at(4) } else { ("", text.as_str()) };
         let rest = Secret::new(rest);
         match self.0.iter_mut().find(|c| c.lookup == lookup && c.used.is_none()) {
             Some(found) if password::verify(&found.hash, &rest) => {

@@ -44,6 +44,9 @@ pub struct Limit {
 }
 
 impl Place {
+    /// Every one.
+    pub const ALL: [Place; 4] = [Place::FamiliarDevice, Place::StrangeDevice, Place::Address, Place::Network];
+
     /// The limit in force.
     pub fn limit(self) -> Limit {
         let limit = |free, window, first, longest| Limit { free, window, first, longest };
@@ -186,9 +189,14 @@ impl KnownDevice {
         self.token.key()
     }
 
+    /// Whether it makes nobody familiar any more.
+    pub fn is_over(&self, now: OffsetDateTime) -> bool {
+        now - self.created >= KnownDevice::LIFETIME
+    }
+
     /// Whether this cookie makes the browser familiar for this person.
     pub fn is_familiar(&self, cookie: &Secret, person: uuid::Uuid, now: OffsetDateTime) -> bool {
-        self.token == cookie.digest() && self.person == person && now - self.created < KnownDevice::LIFETIME
+        self.token == cookie.digest() && self.person == person && !self.is_over(now)
     }
 }
 

@@ -7,7 +7,7 @@ use sekisho_arm::{ArmError, Scope};
 
 use crate::condition::Condition;
 use crate::scopes::is_management_group;
-use crate::{Assignment, Decision, PrincipalId, RoleDefinition, RoleType, Snapshot, builtin};
+use crate::{Assignment, Decision, PrincipalId, RoleDefinition, RoleId, RoleType, Snapshot, builtin};
 
 /// The operation that creates role assignments.
 pub const ASSIGNMENT_WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
@@ -40,29 +40,7 @@ pub fn may_define(snapshot: &Snapshot, who: &[PrincipalId], role: &RoleDefinitio
 /// - 409 `RoleAssignmentExists` when the principal has the role at that scope under another name
 /// - 400 `RoleAssignmentUpdateNotPermitted` when the name exists with another principal, role or scope
 pub fn check_assignment(snapshot: &Snapshot, assignment: &Assignment) -> Result<(), ArmError> {
-    let Some(role) = snapshot.role(assignment.role) else {
-        let text = format!("The specified role definition with ID '{}' does not exist.", assignment.role);
-        return Err(ArmError::bad("RoleDefinitionDoesNotExist", text).target("properties.roleDefinitionId"));
-    };
-    let key = assignment.scope.key();
-    if !role.assignable_at(snapshot.tree.upward(&key)) {
-        let text = format!(
-            "The scope '{}' is not at or below an assignable scope of the role '{}'.",
-            assignment.scope, role.properties.role_name
-        );
-        return Err(ArmError::bad("RoleAssignmentScopeNotAssignableToRoleDefinition", text));
-    }
-    let custom = role.properties.role_type == RoleType::CustomRole;
-    if custom && role.has_data_actions() && (is_management_group(&key) || key == "/") {
-        return Err(ArmError::bad(
-            "InvalidRoleAssignment",
-            "Custom roles with DataActions cannot be assigned at the management group scope.",
-        ));
-    }
-    if let Some(condition) = &assignment.condition {
-        Condition::parse(condition)
-            .map_err(|e| ArmError::invalid_content(format!("{e}.")).target("properties.condition"))?;
-    }
+    check_role(snapshot, assignment.role, &assignment.scope, assignment.condition.as_deref())?;
     for other in &snapshot.grants {
         let same = (snapshot.holder(other), other.role) == (assignment.principal, assignment.role)
             && *other.at == assignment.scope;
@@ -75,6 +53,42 @@ pub fn check_assignment(snapshot: &Snapshot, assignment: &Assignment) -> Result<
         if other.name != assignment.name && same {
             return Err(ArmError::new(409, "RoleAssignmentExists", "The role assignment already exists."));
         }
+    }
+    Ok(())
+}
+
+/// Checks that a role may be had at a scope, under a condition if there is one.
+///
+/// # Errors
+/// The first four of [`check_assignment`].
+pub fn check_role(
+    snapshot: &Snapshot,
+    role: RoleId,
+    scope: &Scope,
+    condition: Option<&str>,
+) -> Result<(), ArmError> {
+    let Some(role) = snapshot.role(role) else {
+        let text = format!("The specified role definition with ID '{role}' does not exist.");
+        return Err(ArmError::bad("RoleDefinitionDoesNotExist", text).target("properties.roleDefinitionId"));
+    };
+    let key = scope.key();
+    if !role.assignable_at(snapshot.tree.upward(&key)) {
+        let text = format!(
+            "The scope '{scope}' is not at or below an assignable scope of the role '{}'.",
+            role.properties.role_name
+        );
+        return Err(ArmError::bad("RoleAssignmentScopeNotAssignableToRoleDefinition", text));
+    }
+    let custom = role.properties.role_type == RoleType::CustomRole;
+    if custom && role.has_data_actions() && (is_management_group(&key) || key == "/") {
+        return Err(ArmError::bad(
+            "InvalidRoleAssignment",
+            "Custom roles with DataActions cannot be assigned at the management group scope.",
+        ));
+    }
+    if let Some(condition) = condition.filter(|c| !c.trim().is_empty()) {
+        Condition::parse(condition)
+            .map_err(|e| ArmError::invalid_content(format!("{e}.")).target("properties.condition"))?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ pub mod assignment;
 pub mod builtin;
 pub mod condition;
 pub mod guard;
+pub mod pim;
 pub mod query;
 pub mod role;
 mod scopes;

@@ -194,7 +194,7 @@ impl Snapshot {
         found
     }
 
-    /// Every operation a caller may do at a scope, sorted. Conditions are judged without attributes.
+    /// Every operation a caller may do at a scope, in the order of the universe. Conditions are judged without attributes.
     pub fn effective(&self, who: &[PrincipalId], scope: &Scope) -> Vec<&str> {
         let bits = self.rights(&self.identity(who), &scope.key(), &Attributes::none());
         bits.iter().map(|op| self.universe.name(op)).collect()

@@ -44,6 +44,11 @@ impl Tree {
         self.upward(&inner.key()).any(|at| at == outer)
     }
 
+    /// The keys of a scope and of everything above it, nearest first, the root last.
+    pub fn path(&self, scope: &Scope) -> Vec<String> {
+        self.upward(&scope.key()).map(str::to_owned).collect()
+    }
+
     /// The scope itself and everything above it, nearest first, the root last.
     pub(crate) fn upward<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.walk(key, parent_key)

@@ -3,19 +3,23 @@
 //! A write of a role fact is answered only after the new snapshot is in place, so a revoked right is gone with the
 //! answer that says so.
 
-use std::collections::HashSet;
-use std::sync::{Arc, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use sekisho_arm::traits::read_documents;
-use sekisho_arm::{ArmError, Listing, Read, Resource, Scope, StoreError, TypeName};
+use sekisho_arm::{ArmError, Listing, Read, Resource, Scope, SignIn, StoreError, TypeName};
+use sekisho_identity::session::Method;
+use sekisho_rbac::pim::Schedule;
 use sekisho_rbac::{
     Assignment, DenyAssignment, Facts, Group, PrincipalId, RoleDefinition, Snapshot, Universe,
 };
 use sekisho_store::{Change, Store};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::authn::Caller;
 use crate::resources::management;
 use crate::signin::kind;
 
@@ -37,16 +41,48 @@ pub struct GroupRecord {
 }
 
 /// The types whose resources are role facts.
-pub const ROLE_TYPES: [&str; 3] = [
+pub const ROLE_TYPES: [&str; 5] = [
     "microsoft.authorization/roleassignments",
     "microsoft.authorization/roledefinitions",
     "microsoft.authorization/denyassignments",
+    "microsoft.authorization/roleeligibilityschedules",
+    "microsoft.authorization/roleassignmentschedules",
 ];
 
-/// The current snapshot.
+/// What holds at one moment.
+#[derive(Clone)]
+struct Rights {
+    /// What people have.
+    held: Arc<Snapshot>,
+    /// What they could take: as if every eligibility were an assignment, and there were no others.
+    eligible: Arc<Snapshot>,
+    /// The sign-ins to which an activation is bound, and whose they are.
+    bound: Arc<HashMap<Uuid, PrincipalId>>,
+    /// When time alone changes it.
+    next: Option<OffsetDateTime>,
+}
+
+impl Rights {
+    async fn read(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Rights, StoreError> {
+        let now = read.now();
+        let eligible = schedules(read, ELIGIBILITIES).await?;
+        let active = schedules(read, ASSIGNMENTS).await?;
+        let facts = facts(read, universe).await?;
+        let could = eligible.iter().filter(|s| s.window.holds(now)).map(Schedule::assignment).collect();
+        let edges = eligible.iter().chain(&active).flat_map(|s| [Some(s.window.from), s.window.until]);
+        Ok(Rights {
+            next: edges.flatten().filter(|at| *at > now).min(),
+            bound: Arc::new(active.iter().filter_map(|s| Some((s.sign_in?, s.principal))).collect()),
+            eligible: Arc::new(Snapshot::compile(Facts { assignments: could, ..facts.clone() })),
+            held: Arc::new(Snapshot::compile(facts)),
+        })
+    }
+}
+
+/// The rights in force.
 pub struct Access {
     universe: Arc<Universe>,
-    current: RwLock<Arc<Snapshot>>,
+    current: RwLock<Rights>,
     /// Whoever began to read later replaces later.
     reading: tokio::sync::Mutex<()>,
     /// Tells live streams to ask again.
@@ -59,8 +95,7 @@ impl Access {
     /// # Errors
     /// Those of the database.
     pub async fn load(universe: Arc<Universe>, store: &Store) -> Result<Access, StoreError> {
-        let facts = facts(&mut store.read().await?, universe.clone()).await?;
-        let current = RwLock::new(Arc::new(Snapshot::compile(facts)));
+        let current = RwLock::new(Rights::read(&mut store.read().await?, universe.clone()).await?);
         Ok(Access {
             universe,
             current,
@@ -71,10 +106,25 @@ impl Access {
 
     /// The snapshot in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        match self.current.read() {
-            Ok(guard) => guard.clone(),
-            Err(poisoned) => poisoned.into_inner().clone(),
-        }
+        self.current.read().unwrap_or_else(PoisonError::into_inner).held.clone()
+    }
+
+    /// What everybody could take: a decision of it names the eligibility.
+    pub fn eligible(&self) -> Arc<Snapshot> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).eligible.clone()
+    }
+
+    /// When the snapshot is over by time alone.
+    pub fn next(&self) -> Option<OffsetDateTime> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).next
+    }
+
+    /// As whom a caller acts: as themselves, and as the sign-ins to which something is bound that they activated.
+    pub fn acting(&self, caller: &Caller) -> Vec<PrincipalId> {
+        let bound = self.current.read().unwrap_or_else(PoisonError::into_inner).bound.clone();
+        let mine = |id: &Uuid| bound.get(id).is_some_and(|p| p.0 == caller.principal);
+        let sign_ins = sign_in_ids(caller).into_iter().filter(mine).map(PrincipalId);
+        std::iter::once(PrincipalId(caller.principal)).chain(sign_ins).collect()
     }
 
     /// All operations.
@@ -88,12 +138,8 @@ impl Access {
     /// Those of the database; the old snapshot stays.
     pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
         let _turn = self.reading.lock().await;
-        let facts = facts(&mut store.read().await?, self.universe.clone()).await?;
-        let fresh = Arc::new(Snapshot::compile(facts));
-        match self.current.write() {
-            Ok(mut guard) => *guard = fresh,
-            Err(poisoned) => *poisoned.into_inner() = fresh,
-        }
+        let fresh = Rights::read(&mut store.read().await?, self.universe.clone()).await?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         self.replaced.send_replace(());
         Ok(())
     }
@@ -110,15 +156,58 @@ impl Access {
     }
 }
 
+/// The type of what people may activate.
+pub const ELIGIBILITIES: &str = "roleEligibilitySchedules";
+/// The type of what people have for a time.
+pub const ASSIGNMENTS: &str = "roleAssignmentSchedules";
+
 fn type_name(path: &str) -> TypeName {
     TypeName::new("Microsoft.Authorization", path)
 }
 
-/// Reads all role facts.
+fn sign_in_ids(caller: &Caller) -> Vec<Uuid> {
+    let granted = caller.grant.iter().flat_map(|g| [g.id, g.session]);
+    caller.session.iter().map(|s| s.id).chain(granted).collect()
+}
+
+/// The sign-in that a caller asks through, as types look at it.
+pub fn sign_in(caller: &Caller) -> SignIn {
+    let last =
+        |methods: &[Method]| caller.proofs.iter().filter(|p| methods.contains(&p.method)).map(|p| p.at).max();
+    let passkey = last(&[Method::Passkey]);
+    let password = last(&[Method::Password]);
+    let both = password.zip(last(&[Method::Totp, Method::RecoveryCode])).map(|(knows, has)| knows.min(has));
+    SignIn { ids: sign_in_ids(caller), multi_factor: passkey.max(both), phishing_resistant: passkey }
+}
+
+/// All schedules of a type.
+///
+/// # Errors
+/// Those of the database.
+pub async fn schedules(read: &mut (dyn Read + '_), path: &str) -> Result<Vec<Schedule>, StoreError> {
+    let all = read.list(&Listing::of(&Scope::Tenant, &type_name(path))).await?;
+    Ok(all.iter().filter_map(schedule_of).collect())
+}
+
+/// A schedule as decisions take it.
+pub fn schedule_of(resource: &Resource) -> Option<Schedule> {
+    Schedule::of(guid_name(resource).ok()?, scope_of(resource), resource.typed().ok()?)
+}
+
+/// Reads all role facts that hold now.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Facts, StoreError> {
+    let now = read.now();
+    let mut facts = standing_facts(read, universe).await?;
+    let active = schedules(read, ASSIGNMENTS).await?;
+    facts.assignments.extend(active.iter().filter(|s| s.window.holds(now)).map(Schedule::assignment));
+    Ok(facts)
+}
+
+/// Those of them that time does not end.
+async fn standing_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Facts, StoreError> {
     let list = async |read: &mut (dyn Read + '_), path: &str| {
         read.list(&Listing::of(&Scope::Tenant, &type_name(path))).await
     };
@@ -160,29 +249,42 @@ pub async fn facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Resul
     })
 }
 
-/// The role facts of those who exist and may sign in: without the assignments and memberships of removed and disabled
+/// The standing role facts of those who exist and may sign in: without what ends by itself, and without the assignments and memberships of removed and disabled
 /// principals, which decisions need not look at because such principals never get as far as asking.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn living_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Facts, StoreError> {
+    let mut facts = standing_facts(read, universe).await?;
+    only_living(read, &mut facts, []).await?;
+    Ok(facts)
+}
+
+/// Takes the assignments and memberships of removed and disabled principals out. `sign_ins` count as living.
+///
+/// # Errors
+/// Those of the database.
+pub async fn only_living(
+    read: &mut (dyn Read + '_),
+    facts: &mut Facts,
+    sign_ins: impl IntoIterator<Item = PrincipalId>,
+) -> Result<(), StoreError> {
     #[derive(Deserialize)]
     struct Account {
         id: Uuid,
         enabled: bool,
     }
-    let mut living: HashSet<PrincipalId> = HashSet::new();
+    let mut living: HashSet<PrincipalId> = sign_ins.into_iter().collect();
     for what in [kind::PERSON, kind::SERVICE_PRINCIPAL] {
         let all: Vec<(String, Account)> = read_documents(read, what).await?;
         living.extend(all.into_iter().filter(|(_, a)| a.enabled).map(|(_, a)| PrincipalId(a.id)));
     }
-    let mut facts = facts(read, universe).await?;
     living.extend(facts.groups.iter().map(|g| g.id));
     facts.assignments.retain(|a| living.contains(&a.principal));
     for group in &mut facts.groups {
         group.members.retain(|m| living.contains(m));
     }
-    Ok(facts)
+    Ok(())
 }
 
 /// The scope an extension resource is at.

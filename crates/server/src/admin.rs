@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use sekisho_arm::registry::Call;
-use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Outcome, Scope, engine};
+use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Outcome, Scope, SignIn, engine};
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
@@ -93,6 +93,7 @@ pub(crate) async fn serve(app: Arc<App>) -> std::io::Result<()> {
         .route("/keys/rotate", post(rotate_keys))
         .route("/audit-verify", post(audit_verify))
         .route("/emergency-account", post(emergency_account))
+        .route("/recover", post(recover))
         .with_state(app);
     loop {
         let (stream, _) = listener.accept().await?;
@@ -158,6 +159,10 @@ async fn emergency_account(State(app): State<Arc<App>>, Json(body): Json<Value>)
     })
 }
 
+async fn recover(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
+    answer(signin::recovery_link(&app, body["name"].as_str().unwrap_or_default()).await)
+}
+
 async fn audit_verify(State(app): State<Arc<App>>) -> Response {
     let checked = async { app.store.read().await?.log_verify().await };
     answer(match checked.await {
@@ -186,6 +191,7 @@ async fn make_token(app: &Arc<App>, body: Value) -> Result<Value, ArmError> {
         base_url: signin::public_base(&app.config),
         query: std::collections::HashMap::new(),
         correlation_id: Uuid::new_v4().to_string(),
+        sign_in: SignIn::default(),
     };
     let owner = app.clone();
     let properties = json!({"ttlSeconds": body["ttlSeconds"], "maxUses": body["maxUses"]});

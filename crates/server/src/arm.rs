@@ -22,14 +22,14 @@ use sekisho_store::News;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::access::Access;
+use crate::access::{self, Access};
 use crate::app::App;
 use crate::authn::Caller;
 use crate::desired::WhatIf;
 use crate::resources::locks::{Deed, Guard};
 use crate::resources::{core, tag_names, tags};
 use crate::routes::{Anything, List, Operation};
-use crate::{desired, http as web};
+use crate::{desired, http as web, rights};
 
 /// Largest request body, in bytes (ARM: 4 MiB).
 pub const MAX_BODY_BYTES: usize = 4 << 20;
@@ -98,6 +98,7 @@ async fn answer(
         base_url: web::base_url(&request.headers, &app.config),
         query,
         correlation_id: correlation.to_owned(),
+        sign_in: access::sign_in(caller),
     };
     let asker = Asker { app, caller, call: &call, method: &request.method };
     match route {
@@ -164,12 +165,29 @@ impl Asker<'_> {
     }
 
     fn decide(&self, action: &str, scope: &Scope, attributes: &Attributes) -> Decision {
-        self.app.access.snapshot().decide_with(
-            &[PrincipalId(self.caller.principal)],
-            action,
-            scope,
-            attributes,
-        )
+        self.app.access.snapshot().decide_with(&self.acting(), action, scope, attributes)
+    }
+
+    fn acting(&self) -> Vec<PrincipalId> {
+        self.app.access.acting(self.caller)
+    }
+
+    /// The role that the caller could activate to be allowed something.
+    fn activatable(&self, action: &str, scope: &Scope, attributes: &Attributes) -> Option<Activatable> {
+        let eligible = self.app.access.eligible();
+        let who = [PrincipalId(self.caller.principal)];
+        let Decision::Allowed { assignment, at, role, .. } =
+            eligible.decide_with(&who, action, scope, attributes)
+        else {
+            return None;
+        };
+        let role_name = eligible.role(role).map(|r| r.properties.role_name.clone()).unwrap_or_default();
+        Some(Activatable {
+            role_eligibility_schedule_id: assignment.to_string(),
+            role_id: role.to_string(),
+            role_name,
+            scope: at.to_string(),
+        })
     }
 
     /// Refuses unless the caller has the right; the refusal is audited. `read` is the right by which the caller may
@@ -187,7 +205,13 @@ impl Asker<'_> {
         }
         // A subscription is listed to everyone with a right somewhere in it, so to them it is no secret either.
         let listed = matches!(scope, Scope::Subscription(_)) && self.seen(scope).await.is_ok();
-        let known = listed || self.decide(read, scope, &Attributes::none()).is_allowed();
+        let activatable = match decision {
+            Decision::Missing { .. } => self.activatable(action, scope, attributes),
+            _ => None,
+        };
+        // Whoever is eligible for something here may know of the place.
+        let known =
+            listed || activatable.is_some() || self.decide(read, scope, &Attributes::none()).is_allowed();
         let mut error = match decision.clone().into_result(
             &self.caller.name,
             PrincipalId(self.caller.principal),
@@ -197,7 +221,10 @@ impl Asker<'_> {
             Err(error) => error,
             Ok(()) => ArmError::internal(),
         };
-        let decided = shown(&explain(&decision, action, scope))?;
+        if let Some(role) = &activatable {
+            error.message.push_str(&role.advice());
+        }
+        let decided = shown(&Explanation { activatable, ..explain(&decision, action, scope) })?;
         error.additional_info.push(("AuthorizationDecision".to_owned(), decided));
         let entry = self.entry(action, scope, Outcome::Denied, &error.code, None);
         self.app
@@ -210,7 +237,7 @@ impl Asker<'_> {
     /// What is said about a thing that the caller may not know of: the outermost part it cannot see is "not found".
     fn hidden(&self, scope: &Scope) -> ArmError {
         let snapshot = self.app.access.snapshot();
-        let reach = snapshot.may_list(&[PrincipalId(self.caller.principal)], core::GROUP_READ);
+        let reach = snapshot.may_list(&self.acting(), core::GROUP_READ);
         if let Some(subscription) = scope.subscription_scope()
             && !reach.touches(&subscription)
         {
@@ -224,9 +251,8 @@ impl Asker<'_> {
 
     /// Refuses a scope in and above which the caller has no right at all.
     async fn seen(&self, scope: &Scope) -> Result<(), ArmError> {
-        let who = [PrincipalId(self.caller.principal)];
         let snapshot = self.app.access.snapshot();
-        let any = snapshot.readable_scopes(&who);
+        let any = snapshot.readable_scopes(&self.acting());
         let tree = snapshot.tree();
         let touched = any.iter().any(|s| tree.contains(s, scope) || tree.contains(scope, s));
         if *scope == Scope::Tenant || touched { Ok(()) } else { Err(self.hidden(scope)) }
@@ -269,7 +295,9 @@ impl Asker<'_> {
         self.call.api_version.check(spec.versions, &spec.name(), &app.config.location)?;
         let read = spec.action("read");
         if matches!(*self.method, Method::GET | Method::HEAD) {
-            if !is_common_knowledge(spec) {
+            let open = is_common_knowledge(spec)
+                || kind.is_own(&mut app.store.read().await?, self.call, &scope).await?;
+            if !open {
                 self.require(&read, &read, &scope, &Attributes::none()).await?;
             }
             let mut answer =
@@ -284,7 +312,8 @@ impl Asker<'_> {
             Method::DELETE => "delete",
             _ => return Err(ArmError::method_not_allowed(self.method.as_str(), &spec.name().to_string())),
         };
-        if spec.storage == Storage::Computed {
+        let refused = *self.method == Method::DELETE && !kind.is_removable();
+        if spec.storage == Storage::Computed || refused {
             // There is no such right, so that asking for it would tell even an Owner to ask for more.
             return Err(ArmError::method_not_allowed(self.method.as_str(), &spec.name().to_string()));
         }
@@ -299,8 +328,8 @@ impl Asker<'_> {
             Method::PUT => kind.judged_at(&mut app.store.read().await?, &scope, &body).await?,
             _ => scope.clone(),
         };
-        let open =
-            *self.method == Method::PUT && kind.is_open(&mut app.store.read().await?, &scope, &body).await?;
+        let open = *self.method != Method::DELETE
+            && kind.is_open(&mut app.store.read().await?, self.call, &scope, &body).await?;
         let grant = match open {
             true => self.decide(&action, &at, &attributes),
             false => self.require(&action, &read, &at, &attributes).await?,
@@ -440,6 +469,9 @@ impl Asker<'_> {
                     id.is_ok_and(|id| self.decide(read, &id, &Attributes::none()).is_allowed())
                 });
                 effect.other_machines = all - effect.machines.len();
+                rights::show(&mut effect, |scope| {
+                    self.decide(rights::READ, scope, &Attributes::none()).is_allowed()
+                });
                 answered(&effect)
             }
             Err(Undone::Error(error)) => {
@@ -497,9 +529,10 @@ impl Asker<'_> {
             let mut tx = app.store.read().await?;
             return Ok(Answer::json(200, kind.computed(&mut tx, self.call, &scope, None).await?));
         }
-        let who = [PrincipalId(self.caller.principal)];
+        let who = self.acting();
         let snapshot = app.access.snapshot();
-        let here = snapshot.decide(&who, &read, &scope).is_allowed();
+        let own = kind.lists_own(self.call)?;
+        let here = own || snapshot.decide(&who, &read, &scope).is_allowed();
         let reach = snapshot.may_list(&who, &read);
         // What is computed hangs under a name of its own in the scope that it is about, unless it is about a resource.
         let about = match (spec.storage, scope.resource()) {
@@ -541,7 +574,7 @@ impl Asker<'_> {
         let top = core::top(self.call)?.map_or(PAGE, |n| n.min(PAGE));
         let after = self.call.query("$skiptoken").map(web::decode_token).transpose()?;
         let keep = |id: &Scope| {
-            reach.contains(id)
+            own || reach.contains(id)
                 || (here && id.resource().is_some_and(|r| snapshot.tree().contains(r.base_scope(), &scope)))
         };
         let order = self.call.order()?;
@@ -589,7 +622,11 @@ impl Asker<'_> {
             return Err(ArmError::method_not_allowed("POST", &type_name.to_string()));
         };
         let name = spec.action(&format!("{}/action", known.verb));
-        let grant = self.require(&name, &spec.action("read"), &scope, &Attributes::none()).await?;
+        let own = kind.is_own(&mut app.store.read().await?, self.call, &scope).await?;
+        let grant = match own {
+            true => self.decide(&name, &scope, &Attributes::none()),
+            false => self.require(&name, &spec.action("read"), &scope, &Attributes::none()).await?,
+        };
         let deed = if known.reads { Deed::Look } else { Deed::Write };
         self.write(&scope, &name, deed, &grant, move |registry, tx, call, scope| {
             Box::pin(async move { engine::act(registry, tx, call, scope, known.verb, body).await })
@@ -691,7 +728,7 @@ impl Asker<'_> {
             _ => {}
         }
         self.get_only()?;
-        let who = [PrincipalId(self.caller.principal)];
+        let who = self.acting();
         let snapshot = app.access.snapshot();
         let mut read = app.store.read().await?;
         let sees = |id: &Scope| {
@@ -866,6 +903,9 @@ pub struct Explanation {
     /// The role assignment that would grant it, if its condition held.
     #[serde(skip_serializing_if = "Option::is_none")]
     condition_unmet: Option<String>,
+    /// The role that the caller could activate for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activatable: Option<Activatable>,
     /// The same as a sentence; only in answers to `explain`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -877,6 +917,28 @@ enum Reason {
     Assignment,
     Deny,
     None,
+}
+
+/// A role that somebody is eligible for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Activatable {
+    /// The eligibility.
+    role_eligibility_schedule_id: String,
+    role_id: String,
+    role_name: String,
+    /// Where they are eligible.
+    scope: String,
+}
+
+impl Activatable {
+    fn advice(&self) -> String {
+        format!(
+            " You are eligible for the role '{}' at '{}', which allows it: activate it in the portal under My roles, \
+             or with a roleAssignmentScheduleRequests of the requestType SelfActivate.",
+            self.role_name, self.scope
+        )
+    }
 }
 
 /// The role assignment that grants something.
@@ -914,6 +976,7 @@ pub fn explain(decision: &Decision, action: &str, scope: &Scope) -> Explanation 
         assignment: None,
         deny: None,
         condition_unmet: None,
+        activatable: None,
         message: None,
     };
     match decision {

@@ -115,6 +115,8 @@ pub struct Config {
     pub organization: String,
     /// The location that new things are in.
     pub location: String,
+    /// How old the sign-in behind a person's client may be when it does something dangerous; `None` asks never.
+    pub client_step_up: Option<time::Duration>,
     /// Log lines as JSON.
     pub log_json: bool,
     /// Where systemd puts the credentials of the service, `systemd.exec(5)`.
@@ -168,6 +170,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("cloud_name", "Sekisho", "the name az and Terraform are told; some older clients insist on AzureCloud"),
     ("organization", "Sekisho", "what your organisation is called"),
     ("location", "home", "the location (site name) of new things"),
+    (
+        "client_step_up_minutes",
+        "15",
+        "minutes that a person's sign-in is good for when az or another client of theirs changes rights or secrets; 0 is for ever",
+    ),
     ("log_json", "false", "write log lines as JSON"),
 ];
 
@@ -262,6 +269,13 @@ impl Config {
                 invalid("audit_retention_days", "a number of days above 0 is expected".to_owned())
             })?),
         };
+        let client_step_up = match text("client_step_up_minutes").parse::<u32>() {
+            Ok(0) => None,
+            Ok(minutes) => Some(time::Duration::minutes(minutes.into())),
+            Err(_) => {
+                return Err(invalid("client_step_up_minutes", "a number of minutes is expected".to_owned()));
+            }
+        };
         let file = |key: &'static str| {
             Some(PathBuf::from(text(key))).filter(|path: &PathBuf| !path.as_os_str().is_empty())
         };
@@ -284,6 +298,7 @@ impl Config {
                 invalid("lake_retention_days", "a number of days above 0 is expected".to_owned())
             })?,
             audit_retention_days,
+            client_step_up,
             database,
             database_password_file: file("database_password_file"),
             listen,

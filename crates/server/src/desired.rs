@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::rights::{self, RightsChange};
 
 /// The parts of every machine, by the machine's lower-case id.
 type Parts = BTreeMap<String, BTreeMap<String, Value>>;
@@ -107,6 +108,17 @@ pub struct WhatIf {
     pub machines: Vec<MachineEffect>,
     /// How many more it changes something on.
     pub other_machines: usize,
+    /// What people gain and lose by it, as far as the caller may know of it.
+    pub rights: Vec<RightsChange>,
+    /// How many more such rows there are.
+    pub other_rights: usize,
+}
+
+impl WhatIf {
+    /// Of a write that concerns no machine and nobody's rights.
+    pub fn of(changes: Vec<ResourceChange>) -> WhatIf {
+        WhatIf { changes, machines: Vec::new(), other_machines: 0, rights: Vec::new(), other_rights: 0 }
+    }
 }
 
 /// A resource before and after a write; null where it does not exist.
@@ -189,6 +201,12 @@ where
     };
     let before = shown(tx).await?;
     let old = compile(tx.as_read(), &app.compilers).await?;
+    let concerned = rights::are_concerned(target);
+    let universe = app.access.universe();
+    let had = match concerned {
+        true => Some(rights::state(tx.as_read(), universe.clone()).await?),
+        false => None,
+    };
     work(&app.registry, tx, call, target).await?;
     let after = shown(tx).await?;
     let new = compile(tx.as_read(), &app.compilers).await?;
@@ -212,5 +230,9 @@ where
         machines.push(MachineEffect { id: id.to_string(), name, online, generation, changes });
     }
     let change = ResourceChange::between(target.to_string(), before, after);
-    Ok(WhatIf { changes: vec![change], machines, other_machines: 0 })
+    let rights = match had {
+        Some(had) => rights::between(had, rights::state(tx.as_read(), universe).await?),
+        None => Vec::new(),
+    };
+    Ok(WhatIf { machines, rights, ..WhatIf::of(vec![change]) })
 }

@@ -12,7 +12,6 @@ use futures_util::stream;
 use http::HeaderMap;
 use schemars::JsonSchema;
 use sekisho_arm::Scope;
-use sekisho_rbac::PrincipalId;
 use sekisho_store::{Change, News};
 use serde::Serialize;
 use serde_json::json;
@@ -26,8 +25,8 @@ use crate::signin::graph;
 /// What can end a stream before its time.
 const MAY_END: [&str; 4] = ["session", "grant", "person", "servicePrincipal"];
 /// What the directory and the log tell: only that there is something new to read.
-const DIRECTORY: [&str; 7] =
-    ["person", "group", "servicePrincipal", "session", "grant", "credential", "audit"];
+const DIRECTORY: [&str; 8] =
+    ["person", "group", "servicePrincipal", "session", "grant", "credential", "notice", "audit"];
 /// Most changes replayed after a reconnect.
 const REPLAY: i64 = 500;
 
@@ -107,7 +106,7 @@ pub async fn stream(State(app): State<Arc<App>>, caller: Caller, headers: Header
 
 fn shown(app: &App, caller: &Caller, changes: &[Change]) -> Vec<sse::Event> {
     let snapshot = app.access.snapshot();
-    let who = [PrincipalId(caller.principal)];
+    let who = app.access.acting(caller);
     changes
         .iter()
         .filter_map(|change| {

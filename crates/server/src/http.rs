@@ -88,6 +88,7 @@ pub fn router(app: Arc<App>) -> Router {
     routes()
         .router
         .fallback(portal_or_arm)
+        .layer(middleware::from_fn_with_state(app.clone(), signin::step_up::guard))
         .layer(middleware::from_fn_with_state(app.clone(), signin::not_from_elsewhere))
         .layer(middleware::from_fn_with_state(app.clone(), every_request))
         .layer(

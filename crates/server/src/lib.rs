@@ -37,6 +37,7 @@ pub mod openapi;
 pub mod portal;
 mod process;
 pub mod resources;
+mod rights;
 pub mod routes;
 pub mod signin;
 
@@ -147,6 +148,7 @@ pub fn registry(
         .add(resources::events::Events { lake: lake.clone() });
     resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
+    resources::pim::register(&mut registry, &late_universe);
     sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
     sekisho_nsg::provider::register(&mut registry);
     registry.add(resources::locks::Locks);
@@ -272,6 +274,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(lake::keep(app.clone()));
     tasks.spawn(signin::sweep::keep(app.clone()));
     tasks.spawn(signin::signing::follow(app.clone()));
+    tasks.spawn(resources::pim::clock::keep(app.clone()));
     tasks.spawn(log::keep(app.clone()));
     tasks.spawn(certificates.keep(app.clone()));
     let router = http::router(app.clone());

@@ -255,7 +255,7 @@ async fn text_of(app: &App) -> Response {
 /// `GET /metrics` where everybody connects: for whoever may read them. Prometheus gets a token by its `oauth2` setting.
 pub(crate) async fn scrape(State(app): State<Arc<App>>, caller: Caller) -> Response {
     let who = PrincipalId(caller.principal);
-    let decision = app.access.snapshot().decide(&[who], READ, &Scope::Tenant);
+    let decision = app.access.snapshot().decide(&app.access.acting(&caller), READ, &Scope::Tenant);
     match decision.into_result(&caller.name, who, READ, &Scope::Tenant) {
         Ok(()) => text_of(&app).await,
         Err(error) => web::arm_error(&error),

@@ -174,10 +174,12 @@ impl Writer {
                     "requestBody": content("application/json", &json!({"type": "object", "description": "A JSON merge patch (RFC 7396)"})),
                     "responses": {"200": written, "default": error},
                 }));
-                self.add(&item_path, "delete", json!({
+                if kind.is_removable() {
+                    self.add(&item_path, "delete", json!({
                     "operationId": id("delete"), "parameters": conditional,
                     "responses": {"200": written, "202": accepted(), "204": {"description": "It was not there"}, "default": error},
-                }));
+                    }));
+                }
             }
             for action in spec.actions {
                 let answered = (action.answers)(&mut self.answers).to_value();

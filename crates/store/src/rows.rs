@@ -144,11 +144,20 @@ fn document_of(kind: &str, row: &AnyRow) -> Result<Document, StoreError> {
     Ok(Document { key, body, changed_at: from_ms(row.try_get("changed_ms").map_err(failed)?) })
 }
 
+/// Whether nothing can be kept under a key. Keys come from requests too, and PostgreSQL answers with an error where it is
+/// asked for a text that it cannot hold.
+pub(crate) fn cannot_be_kept(key: &str) -> bool {
+    key.contains('\0')
+}
+
 pub(crate) async fn document(
     connection: &mut AnyConnection,
     kind: &str,
     key: &str,
 ) -> Result<Option<Document>, StoreError> {
+    if cannot_be_kept(key) {
+        return Ok(None);
+    }
     let row = sqlx::query("SELECT key, body, changed_ms FROM document WHERE kind = $1 AND key = $2")
         .bind(kind)
         .bind(key)

@@ -272,6 +272,9 @@ impl Write for WriteTransaction<'_> {
     }
 
     async fn remove_document(&mut self, kind: &str, key: &str) -> Result<bool, StoreError> {
+        if rows::cannot_be_kept(key) {
+            return Ok(false);
+        }
         let done = sqlx::query("DELETE FROM document WHERE kind = $1 AND key = $2")
             .bind(kind.to_owned())
             .bind(key.to_owned())

@@ -1,8 +1,11 @@
 import { ApiError } from './errors.ts'
+import { askToConfirm } from './stepUp.ts'
 import type { List, Session } from './types.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 type Options = { body?: unknown; etag?: string; signal?: AbortSignal }
+/** What the person has just confirmed, for exactly this request. */
+type Approved = Options & { approval?: string }
 
 function channel<T>() {
   const listeners = new Set<(news: T) => void>()
@@ -27,10 +30,12 @@ const reach = channel<boolean>()
 export const onSignedIn = signedIn.on
 export const onReach = reach.on
 
-async function send(method: Method, url: string, { body, etag, signal }: Options) {
+async function send(method: Method, url: string, options: Approved): Promise<Response> {
+  const { body, etag, signal, approval } = options
   const headers: Record<string, string> = { accept: 'application/json' }
   if (method === 'POST' || method === 'PUT' || method === 'PATCH') headers['content-type'] = 'application/json'
   if (etag) headers['if-match'] = etag
+  if (approval) headers['sekisho-approval'] = approval
   let response: Response
   try {
     response = await fetch(url, {
@@ -48,7 +53,10 @@ async function send(method: Method, url: string, { body, etag, signal }: Options
   reach.tell(true)
   if (response.ok) return response
   const error = new ApiError(response.status, await jsonOf(response), response.headers)
-  if (error.status === 401 && !url.startsWith('/auth/')) signedIn.tell(undefined)
+  if (error.stepUp) {
+    const confirmed = approval ? undefined : askToConfirm({ ...error.stepUp, target: `${method} ${decodeURI(url)}` })
+    if (confirmed) return send(method, url, { ...options, approval: await confirmed })
+  } else if (error.status === 401 && !url.startsWith('/auth/')) signedIn.tell(undefined)
   throw error
 }
 

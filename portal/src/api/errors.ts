@@ -1,3 +1,4 @@
+import type { StepUp } from './stepUp.ts'
 import type { ErrorDetail, ErrorResponse, Explanation } from './types.ts'
 
 export type { ErrorDetail }
@@ -14,6 +15,10 @@ export class ApiError extends Error {
   /** The action that is missing, when authorization refused. */
   readonly missingAction?: string
   readonly missingScope?: string
+  /** The role that would allow it, if the person activated it. */
+  readonly activatableRole?: string
+  /** How to confirm the request, when that is all that is missing. */
+  readonly stepUp?: StepUp
 
   constructor(status: number, body: unknown, headers?: Headers) {
     const error = errorOf(body)
@@ -25,11 +30,12 @@ export class ApiError extends Error {
     this.requestId = headers?.get('x-ms-request-id') ?? undefined
     const retryAfter = Number(headers?.get('retry-after'))
     this.retryAfterSec = Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : undefined
-    const decision = error?.additionalInfo?.find((info) => info.type === 'AuthorizationDecision')?.info as
-      | Partial<Explanation>
-      | undefined
+    const info = (type: string) => error?.additionalInfo?.find((item) => item.type === type)?.info
+    const decision = info('AuthorizationDecision') as Partial<Explanation> | undefined
+    this.stepUp = info('StepUp') as StepUp | undefined
     this.missingAction = decision?.action
     this.missingScope = decision?.scope
+    this.activatableRole = decision?.activatable?.roleName
   }
 }
 

@@ -2,6 +2,7 @@
 export const types = {
   session: 'session',
   grant: 'grant',
+  notice: 'notice',
   user: 'user',
   group: 'group',
   servicePrincipal: 'serviceprincipal',
@@ -22,6 +23,10 @@ export const types = {
   effectiveRules: 'effectiverules',
   roleDefinition: 'microsoft.authorization/roledefinitions',
   roleAssignment: 'microsoft.authorization/roleassignments',
+  eligibility: 'microsoft.authorization/roleeligibilityschedules',
+  activation: 'microsoft.authorization/roleassignmentschedules',
+  roleRequest: 'microsoft.authorization/roleassignmentschedulerequests',
+  roleSettings: 'microsoft.authorization/rolemanagementpolicies',
   activity: 'microsoft.insights/eventtypes',
   log: 'sekisho.audit/logs',
 } as const

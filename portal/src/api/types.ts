@@ -34,6 +34,9 @@ export type AuthorizationRequest = Schema<'AuthorizationRequest'>
 export type AuthorizationAnswer = Narrowed<Schema<'AuthorizationAnswer'>, { fields?: Record<string, string> | null }>
 export type DeviceRequest = Schema<'DeviceRequest'>
 export type Credential = Schema<'Credential'>
+export type Notice = Schema<'Notice'>
+export type AccessPassOpened = Schema<'AccessPassOpened'>
+export type StepUpApproval = Schema<'StepUpApproval'>
 
 // === directory ===
 
@@ -44,6 +47,8 @@ export type ServicePrincipal = Schema<'ServicePrincipal'>
 export type Application = Schema<'Application'>
 export type PasswordCredential = Schema<'PasswordCredential'>
 export type Invitation = Schema<'Invitation'>
+export type LiveSession = Schema<'LiveSession'>
+export type AccessPass = Schema<'TemporaryAccessPassAuthenticationMethod'>
 
 // === conditional access ===
 

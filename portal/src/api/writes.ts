@@ -33,7 +33,8 @@ export function resourceWrite<Answer = unknown>(
 }
 
 /** What several writes would do together. */
-export type Preview = Pick<WhatIf, 'changes' | 'machines' | 'otherMachines'>
+export type Preview = Pick<WhatIf, 'changes' | 'machines' | 'otherMachines' | 'rights' | 'otherRights'>
+export type RightsChange = WhatIf['rights'][number]
 
 /**
  * Writes together with their effect, and the only way to send any: nothing is sent whose effect was not asked for. A
@@ -43,7 +44,7 @@ export type Reviewed = { readonly writes: readonly Write[]; readonly preview: Pr
 export type Send = <Answer>(write: Write<Answer>) => Promise<Answer>
 
 async function tryOut({ method, url, body, etag, foresee }: Write): Promise<Preview> {
-  if (foresee) return { changes: await foresee(), machines: [], otherMachines: 0 }
+  if (foresee) return { changes: await foresee(), machines: [], otherMachines: 0, rights: [], otherRights: 0 }
   return call<WhatIf>(method, `${url}${url.includes('?') ? '&' : '?'}whatIf=true`, { body, etag })
 }
 
@@ -68,5 +69,7 @@ export function together(answers: Preview[]): Preview {
     changes: answers.flatMap((item) => item.changes),
     machines: [...machines.values()],
     otherMachines: Math.max(0, ...answers.map((item) => item.otherMachines)),
+    rights: answers.flatMap((item) => item.rights),
+    otherRights: answers.reduce((sum, item) => sum + item.otherRights, 0),
   }
 }

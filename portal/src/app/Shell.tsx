@@ -16,17 +16,23 @@ import { PagePending } from './PagePending.tsx'
 import { useScope } from './scope.ts'
 import { useShortcuts } from './shortcuts.ts'
 import { SideNav } from './SideNav.tsx'
+import { useStepUp } from './stepUp.ts'
 import { TopBar } from './TopBar.tsx'
 import { mayLeave, useIsEdited, useLeaveQuestion } from './unsaved.ts'
 
 const Palette = lazy(() => import('./Palette.tsx'))
 const ShortcutHelp = lazy(() => import('./ShortcutHelp.tsx'))
+const Notices = lazy(() => import('./Notices.tsx'))
 const LeaveDialog = lazy(() => import('./LeaveDialog.tsx'))
+const StepUpDialog = lazy(() => import('../features/signin/StepUpDialog.tsx'))
 const SignInAgain = lazy(() => import('../features/signin/SignInAgain.tsx'))
 
 const mustStay = async () => !(await mayLeave())
 
 const m = messages({ skip: { en: 'Skip to content', ja: '本文へ移動' } })
+
+/** Pages that have something to show to whoever may not see a single subscription. */
+const alone = ['/sessions', '/everyone', '/my-roles']
 
 export function Shell() {
   const client = useQueryClient()
@@ -38,6 +44,7 @@ export function Shell() {
   const [help, setHelp] = useState(false)
   const [signedOut, setSignedOut] = useState(false)
   const answerLeave = useLeaveQuestion()
+  const stepUp = useStepUp()
 
   useBlocker({ shouldBlockFn: mustStay, enableBeforeUnload: false, disabled: !useIsEdited() })
 
@@ -68,13 +75,16 @@ export function Shell() {
         <TopBar onSearch={() => setPalette(true)} onHelp={() => setHelp(true)} />
         <div className="flex min-h-0 min-w-0 flex-col">
           <LiveBanner />
+          <Suspense>
+            <Notices />
+          </Suspense>
           <main
             id="main"
             tabIndex={-1}
             className={cx('min-h-0 flex-1 overflow-auto outline-none', offline && 'grayscale-75')}
           >
             <Suspense fallback={<PagePending />}>
-              {subscription || path === '/sessions' ? <Outlet /> : <NoSubscription />}
+              {subscription || alone.includes(path) ? <Outlet /> : <NoSubscription />}
             </Suspense>
           </main>
         </div>
@@ -83,6 +93,7 @@ export function Shell() {
         {palette && <Palette onClose={() => setPalette(false)} />}
         {help && <ShortcutHelp onClose={() => setHelp(false)} />}
         {answerLeave && <LeaveDialog answer={answerLeave} />}
+        {stepUp && <StepUpDialog key={stepUp.asked.ceremony} question={stepUp} />}
         {signedOut && <SignInAgain onSignedIn={() => void checkSession()} />}
       </Suspense>
       <Toasts />

@@ -41,6 +41,14 @@ const byCode = messages({
     en: 'This passkey is suspended, because a copy of it seems to exist.',
     ja: 'このパスキーは複製された可能性があるため、停止されています。',
   },
+  NotConfirmed: {
+    en: 'This was not confirmed, so nothing has changed.',
+    ja: '確認されなかったため、何も変更していません。',
+  },
+  StrongerProofRequired: {
+    en: 'A policy asks for more than a password and a code. Add a passkey first.',
+    ja: 'ポリシーにより、パスワードとコードでは不十分です。先にパスキーを追加してください。',
+  },
   LastCredential: {
     en: 'This is your last way to sign in, so it stays.',
     ja: '最後のサインイン方法のため、削除できません。',
@@ -85,16 +93,18 @@ export type ShownError = {
   requestId?: string
   missingAction?: string
   missingScope?: string
+  activatableRole?: string
   retryAfterSec?: number
 }
 
 export function shownError(error: unknown): ShownError {
   if (error instanceof ApiError) {
-    const { code, requestId, missingAction, missingScope, retryAfterSec } = error
+    const { code, requestId, missingAction, missingScope, activatableRole, retryAfterSec } = error
     const details = error.details.map((detail) => detail.message)
     const text = hasText(code) ? byCode[code] : error.message
     const detail = [...(hasText(code) && error.status !== 0 ? [error.message] : []), ...details].join(' ')
-    return { title: text, detail: detail || undefined, code, requestId, missingAction, missingScope, retryAfterSec }
+    const shown = { title: text, detail: detail || undefined, code, requestId }
+    return { ...shown, missingAction, missingScope, activatableRole, retryAfterSec }
   }
   if (error instanceof DOMException) return { title: other.passkey, detail: error.message, code: error.name }
   return { title: other.unknown, detail: error instanceof Error ? error.message : String(error), code: 'PortalError' }

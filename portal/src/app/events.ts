@@ -32,6 +32,8 @@ const alsoChanged: Record<string, string[]> = {
   [types.nic]: [types.nsg, types.effectiveRules, types.machineRow],
   [types.vnet]: [types.nsg, types.effectiveRules, types.machineRow],
   [types.asg]: [types.effectiveRules],
+  [types.activation]: [types.eligibility],
+  [types.roleSettings]: [types.eligibility],
 }
 
 const live = createStore<Live>({ state: 'connecting', sinceMs: Date.now() })

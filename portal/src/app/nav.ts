@@ -1,6 +1,7 @@
 import {
   Gauge,
   Laptop,
+  LogOut,
   type LucideIcon,
   MonitorCog,
   ScrollText,
@@ -9,6 +10,7 @@ import {
   ShieldCheck,
   Ticket,
   UserCog,
+  UserRoundCheck,
   Users,
 } from 'lucide-react'
 import { messages } from './i18n.ts'
@@ -25,6 +27,8 @@ export const navText = messages({
   people: { en: 'People and groups', ja: 'ユーザーとグループ' },
   servicePrincipals: { en: 'Service principals', ja: 'サービス プリンシパル' },
   conditionalAccess: { en: 'Conditional access', ja: '条件付きアクセス' },
+  myRoles: { en: 'My roles', ja: '自分のロール' },
+  everyone: { en: 'Sign-ins of everyone', ja: '全員のサインイン' },
   record: { en: 'Record', ja: '記録' },
   audit: { en: 'Activity log', ja: 'アクティビティ ログ' },
   sessions: { en: 'My sign-ins', ja: '自分のサインイン' },
@@ -39,8 +43,10 @@ export type NavPath =
   | '/people'
   | '/service-principals'
   | '/conditional-access'
+  | '/everyone'
   | '/audit'
   | '/sessions'
+  | '/my-roles'
 export type NavItem = {
   to: NavPath
   text: keyof typeof navText
@@ -118,6 +124,20 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
         text: 'conditionalAccess',
         icon: ShieldCheck,
         aliases: 'conditional access policy mfa じょうけんつき joukentsuki ぽりしー porishii 多要素',
+      },
+      {
+        to: '/my-roles',
+        key: 'l',
+        text: 'myRoles',
+        icon: UserRoundCheck,
+        aliases: 'my roles pim activate approve eligible ろーる rooru ゆうこうか yuukouka 有効化 承認',
+      },
+      {
+        to: '/everyone',
+        key: 'e',
+        text: 'everyone',
+        icon: LogOut,
+        aliases: 'sessions of everyone sign out revoke せっしょん sesshon ぜんいん zenin さいんあうと セッション',
       },
     ],
   },

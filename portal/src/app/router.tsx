@@ -138,6 +138,18 @@ const sessions = createRoute({
   component: lazyRouteComponent(() => import('../features/sessions/SessionsPage.tsx')),
 })
 
+const myRoles = createRoute({
+  getParentRoute: () => shell,
+  path: '/my-roles',
+  component: lazyRouteComponent(() => import('../features/myroles/MyRolesPage.tsx')),
+})
+
+const everyone = createRoute({
+  getParentRoute: () => shell,
+  path: '/everyone',
+  component: lazyRouteComponent(() => import('../features/sessions/EveryonePage.tsx')),
+})
+
 const audit = createRoute({
   getParentRoute: () => shell,
   path: '/audit',
@@ -170,6 +182,8 @@ export const router = createRouter({
       servicePrincipals,
       conditionalAccess,
       sessions,
+      myRoles,
+      everyone,
       audit,
       resource,
     ]),

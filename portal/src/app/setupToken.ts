@@ -12,3 +12,8 @@ export function setupToken() {
   }
   return token
 }
+
+/** The same by a temporary access pass. */
+export function takeSetupToken(opened: string) {
+  token = opened
+}

@@ -10,6 +10,7 @@ import { groupEffects } from '../domain/effects.ts'
 import { Badge } from '../ui/Badge.tsx'
 import { Button } from '../ui/Button.tsx'
 import { cx } from '../ui/cx.ts'
+import { RightsEffects } from './RightsEffects.tsx'
 import { anyText, directionText, protocolText } from './ruleText.ts'
 import { accessText, accessTone } from './status.ts'
 import { useIdNames } from './useIdNames.ts'
@@ -83,6 +84,7 @@ export function ChangeReview({ preview, writes, follows }: Props) {
           </ol>
         </section>
       )}
+      <RightsEffects preview={preview} />
       {writes.some(concernsMachines) && <MachineEffects preview={preview} />}
     </div>
   )

@@ -1,3 +1,4 @@
+import { Link } from '@tanstack/react-router'
 import { CircleAlert } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { shownError } from '../app/errors.ts'
@@ -9,6 +10,7 @@ const m = messages({
   retry: { en: 'Try again', ja: '再試行' },
   needs: { en: (action: string) => `Needs the action ${action}`, ja: (action: string) => `必要な操作: ${action}` },
   at: { en: (scope: string) => `at ${scope}`, ja: (scope: string) => `スコープ: ${scope}` },
+  takeRole: { en: (role: string) => `Activate ${role}`, ja: (role: string) => `${role} を有効化する` },
   wait: { en: (sec: number) => `Try again in ${sec} s.`, ja: (sec: number) => `${sec} 秒後にやり直してください。` },
   request: { en: 'Request id', ja: '要求 ID' },
   copy: { en: 'Copy the error', ja: 'エラーをコピー' },
@@ -37,6 +39,11 @@ export function ErrorNote({
         )}
         {shown.detail && shown.detail !== shown.title && (
           <p className="mt-0.5 text-xs break-words text-ink-2">{shown.detail}</p>
+        )}
+        {shown.activatableRole && (
+          <Link to="/my-roles" className="mt-0.5 inline-block text-xs font-medium text-accent underline">
+            {m.takeRole(shown.activatableRole)}
+          </Link>
         )}
         {shown.retryAfterSec && <p className="mt-0.5 text-xs text-ink-2">{m.wait(shown.retryAfterSec)}</p>}
         <p className="mt-1 flex flex-wrap items-center gap-x-2 font-mono text-2xs text-ink-2">

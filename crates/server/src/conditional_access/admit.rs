@@ -28,15 +28,25 @@ pub(crate) enum Ask {
 
 /// Whoever asks, as policies see them.
 pub(super) fn subject(kind: PrincipalKind, id: Uuid, rights: &Snapshot, book: &Rulebook) -> Subject {
+    acting_subject(kind, id, &[PrincipalId(id)], rights, book)
+}
+
+/// Whoever asks, with what they have activated in this sign-in.
+fn acting_subject(
+    kind: PrincipalKind,
+    id: Uuid,
+    acting: &[PrincipalId],
+    rights: &Snapshot,
+    book: &Rulebook,
+) -> Subject {
     if kind != PrincipalKind::User {
         return Subject::Program { id };
     }
-    let who = PrincipalId(id);
     Subject::Person {
         id,
-        groups: rights.groups_of(who).into_iter().map(|g| g.0).collect(),
-        roles: rights.roles_of(&[who]).into_iter().map(|r| r.0).collect(),
-        privileged: rights.is_privileged(&[who]),
+        groups: rights.groups_of(PrincipalId(id)).into_iter().map(|g| g.0).collect(),
+        roles: rights.roles_of(acting).into_iter().map(|r| r.0).collect(),
+        privileged: rights.is_privileged(acting),
         break_glass: book.emergency.contains(&id),
     }
 }
@@ -45,7 +55,13 @@ pub(super) fn subject(kind: PrincipalKind, id: Uuid, rights: &Snapshot, book: &R
 fn signals(app: &App, caller: &Caller, headers: &HeaderMap, ask: Ask, book: &Rulebook) -> Signals {
     let agent = web::header(headers, "user-agent").unwrap_or_default();
     Signals {
-        subject: subject(caller.kind, caller.principal, &app.access.snapshot(), book),
+        subject: acting_subject(
+            caller.kind,
+            caller.principal,
+            &app.access.acting(caller),
+            &app.access.snapshot(),
+            book,
+        ),
         applications: caller.through.applications.clone(),
         registers_security_info: ask == Ask::SecurityInfo,
         context: None,

@@ -47,7 +47,7 @@ fn entry(caller: &Caller, action: &str, what: &str, outcome: Outcome, detail: &s
 /// 403 `Authorization_RequestDenied`.
 pub(super) async fn require(app: &App, caller: &Caller, action: &str) -> Result<(), ArmError> {
     let who = PrincipalId(caller.principal);
-    let decision = app.access.snapshot().decide(&[who], action, &Scope::Tenant);
+    let decision = app.access.snapshot().decide(&app.access.acting(caller), action, &Scope::Tenant);
     let Err(error) = decision.into_result(&caller.name, who, action, &Scope::Tenant) else { return Ok(()) };
     let entry = entry(caller, action, "/", Outcome::Denied, "AuthorizationFailed");
     app.store.write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(entry).await })).await?;
@@ -142,7 +142,7 @@ where
                 if what_if {
                     let after = subject.shown(tx.as_read()).await?;
                     let changes = vec![ResourceChange::between(subject.path(), before, after)];
-                    return Err(Undone::Preview(WhatIf { changes, machines: Vec::new(), other_machines: 0 }));
+                    return Err(Undone::Preview(WhatIf::of(changes)));
                 }
                 tx.audit(entry).await?;
                 Ok(out)

@@ -1,7 +1,7 @@
 //! `Microsoft.Authorization`: role definitions, role assignments, deny assignments, and the questions people ask about
 //! them. The meaning is `rbac`'s; here it meets the database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -99,6 +99,11 @@ pub fn asker(call: &Call) -> PrincipalId {
     PrincipalId(Uuid::try_parse(&call.caller.object_id).unwrap_or_default())
 }
 
+/// As whom they act: as themselves, and as the sign-ins that something may be bound to.
+pub fn acting(call: &Call) -> Vec<PrincipalId> {
+    std::iter::once(asker(call)).chain(call.sign_in.ids.iter().copied().map(PrincipalId)).collect()
+}
+
 struct RoleDefinitions {
     universe: LateUniverse,
 }
@@ -115,7 +120,7 @@ fn role_id(name: &str) -> Scope {
 
 /// A role's id as it looks from a scope. Role assignments name roles by the subscription, and clients compare the two as
 /// texts; subscription ids are kept in lower case.
-fn role_seen_from(asked: &Scope, name: &str) -> Scope {
+pub(crate) fn role_seen_from(asked: &Scope, name: &str) -> Scope {
     let at = match asked.subscription_scope() {
         Some(Scope::Subscription(id)) => Scope::Subscription(id.to_ascii_lowercase()),
         _ => Scope::Tenant,
@@ -166,8 +171,8 @@ impl ResourceType for RoleDefinitions {
         true
     }
 
-    fn built_in(&self, id: &Scope) -> Option<Resource> {
-        builtin::role(RoleId::parse(id.name())?).map(built_in)
+    async fn built_in(&self, _: &mut dyn Read, id: &Scope) -> Result<Option<Resource>, ArmError> {
+        Ok(RoleId::parse(id.name()).and_then(builtin::role).map(built_in))
     }
 
     async fn prepare(
@@ -191,7 +196,7 @@ impl ResourceType for RoleDefinitions {
         let all = snapshot(tx.as_read(), &self.universe).await?;
         let others: Vec<&RoleDefinition> = all.roles().filter(|r| r.name != role.name).collect();
         validate::custom_role(&role, others, all.universe())?;
-        let who = [asker(call)];
+        let who = acting(call);
         // Whoever writes a role changes what it grants wherever it is assigned: also where it applied until now.
         let before = old.map(role_of).transpose()?;
         if before.iter().chain([&role]).any(|r| !guard::may_define(&all, &who, r).is_allowed()) {
@@ -211,7 +216,7 @@ impl ResourceType for RoleDefinitions {
     async fn removing(&self, tx: &mut dyn Write, call: &Call, old: &Resource) -> Result<(), ArmError> {
         let all = snapshot(tx.as_read(), &self.universe).await?;
         let role = role_of(old)?;
-        let who = [asker(call)];
+        let who = acting(call);
         let may = |scope: &String| {
             let scope = Scope::parse(scope).ok();
             scope.is_some_and(|s| all.decide(&who, &ROLE_SPEC.action("delete"), &s).is_allowed())
@@ -262,7 +267,7 @@ impl ResourceType for RoleDefinitions {
 }
 
 /// The facts of a type that hold at a scope, and those inside it unless the filter says `atScope()`.
-async fn around(
+pub(crate) async fn around(
     read: &mut (dyn Read + '_),
     spec: &TypeSpec,
     scope: &Scope,
@@ -286,6 +291,11 @@ static ASSIGNMENT_SPEC: TypeSpec = TypeSpec {
     schema: properties_schema::<AssignmentProperties>,
     ..spec("roleAssignments", PutStyle::AlwaysCreated)
 };
+
+/// Role assignments as a type.
+pub(crate) fn assignments() -> &'static TypeSpec {
+    &ASSIGNMENT_SPEC
+}
 
 impl RoleAssignments {
     /// Refuses an edit of the facts that takes the last Owner of everything away.
@@ -603,8 +613,8 @@ struct Grantee {
 }
 
 /// What a principal is, as far as the directory knows it.
-#[derive(Clone, Copy, Serialize, JsonSchema)]
-enum KnownPrincipal {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub(crate) enum KnownPrincipal {
     User,
     Group,
     ServicePrincipal,
@@ -712,10 +722,11 @@ fn role_name(all: &Snapshot, role: RoleId) -> String {
 }
 
 /// Kind and name of every principal.
-async fn names(
-    read: &mut dyn Read,
-) -> Result<std::collections::HashMap<Uuid, (KnownPrincipal, String)>, ArmError> {
-    let mut out = std::collections::HashMap::new();
+pub(crate) type Names = HashMap<Uuid, (KnownPrincipal, String)>;
+
+/// Reads them.
+pub(crate) async fn names(read: &mut (dyn Read + '_)) -> Result<Names, ArmError> {
+    let mut out = Names::new();
     for (_, group) in read_documents::<GroupRecord>(read, GROUP).await? {
         out.insert(group.id, (KnownPrincipal::Group, group.display_name));
     }

@@ -14,7 +14,7 @@ use sekisho_arm::{
     ArmError, Call, CallerRef, Listing, PrincipalKind, Read, Resource, ResourceType, Scope, ScopeKind,
     StoreError, TypeName, TypeSpec, Write,
 };
-use sekisho_rbac::{PrincipalId, Tree, builtin, guard};
+use sekisho_rbac::{Tree, builtin, guard};
 use sekisho_store::Store;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -298,10 +298,10 @@ async fn may_move(
     steps: &[(&str, &Scope)],
 ) -> Result<(), ArmError> {
     let all = authorization::snapshot(tx.as_read(), universe).await?;
-    let who = authorization::asker(call);
+    let (asker, who) = (authorization::asker(call), authorization::acting(call));
     let needed = [(guard::ASSIGNMENT_WRITE, what)].into_iter().chain(steps.iter().copied());
     for (action, scope) in needed {
-        all.decide(&[who], action, scope).into_result(&call.caller.name, who, action, scope)?;
+        all.decide(&who, action, scope).into_result(&call.caller.name, asker, action, scope)?;
     }
     Ok(())
 }
@@ -337,7 +337,13 @@ impl ResourceType for Groups {
     }
 
     /// Where no right is needed to make a group, everybody may make one in the root group.
-    async fn is_open(&self, read: &mut dyn Read, id: &Scope, body: &Value) -> Result<bool, ArmError> {
+    async fn is_open(
+        &self,
+        read: &mut dyn Read,
+        _: &Call,
+        id: &Scope,
+        body: &Value,
+    ) -> Result<bool, ArmError> {
         let in_root =
             named_parent(body).is_none_or(|p| Scope::parse(p).is_ok_and(|p| p == root(self.tenant)));
         if !in_root || read.get(id).await?.is_some() {
@@ -352,7 +358,7 @@ impl ResourceType for Groups {
         let first = new.properties().get("details").is_some_and(|d| d["version"] == 1);
         let (who, all) =
             (authorization::asker(call), authorization::snapshot(tx.as_read(), &self.universe).await?);
-        if !first || all.decide(&[who], GROUP_WRITE, &new.id).is_allowed() {
+        if !first || all.decide(&authorization::acting(call), GROUP_WRITE, &new.id).is_allowed() {
             return Ok(());
         }
         let kind = match call.caller.kind {
@@ -671,7 +677,7 @@ impl ScopeAction for Entities {
         only_at_the_root(scope, "Microsoft.Management/getEntities")?;
         let rights = authorization::snapshot(read, &self.universe).await?;
         let all = Hierarchy::read(read).await?;
-        let who: [PrincipalId; 1] = [authorization::asker(call)];
+        let who = authorization::acting(call);
         let may = |action: &str, id: &Scope| rights.decide(&who, action, id).is_allowed();
         let sees = |id: &Scope| match id {
             Scope::ManagementGroup(_) => may("Microsoft.Management/managementGroups/read", id),

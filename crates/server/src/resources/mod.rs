@@ -10,5 +10,6 @@ mod hierarchy_settings;
 pub mod locks;
 pub mod log;
 pub mod management;
+pub mod pim;
 pub mod tag_names;
 pub mod tags;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sekisho_arm::resource::instant;
 use sekisho_arm::traits::write_document;
 use sekisho_arm::{ArmError, CallerRef, Outcome, PrincipalKind, Scope};
 use sekisho_identity::key_credential::KeyCredential;
@@ -13,6 +14,7 @@ use sekisho_rbac::{RoleId, builtin};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::notices::{self, What};
 use super::{entry, kind, people, public_base};
 use crate::app::App;
 use crate::resources::authorization::assignment;
@@ -41,6 +43,37 @@ pub async fn setup_link(app: &Arc<App>) -> Result<String, ArmError> {
                 tx.audit(entry("people/setupLink/action", local_root(), Outcome::Succeeded, "Created", ""))
                     .await?;
                 Ok(format!("{base}/setup#token={}", token.expose()))
+            })
+        })
+        .await
+}
+
+/// Makes a one-time link with which somebody who can sign in with nothing registers anew, and tells all administrators.
+///
+/// # Errors
+/// 404 when there is no such person; 409 when they are disabled; those of the database.
+pub(crate) async fn recovery_link(app: &Arc<App>, name: &str) -> Result<Value, ArmError> {
+    let (base, name) = (public_base(&app.config), name.to_owned());
+    app.store
+        .write::<_, ArmError, _>(move |tx| {
+            Box::pin(async move {
+                let person = people::by_name(tx.as_read(), &name).await?.ok_or_else(|| {
+                    ArmError::new(404, "PersonNotFound", format!("There is no person '{name}'."))
+                })?;
+                if !person.enabled {
+                    let text = format!("'{name}' is disabled; an administrator must enable them first.");
+                    return Err(ArmError::new(409, "PersonDisabled", text));
+                }
+                let life = LinkKind::Recovery.lifetime();
+                let (link, token) = Link::issue(LinkKind::Recovery, Some(person.id), life, tx.now())
+                    .map_err(|_| ArmError::internal())?;
+                write_document(tx, kind::LINK, &link.token.key(), &link).await?;
+                let root = local_root();
+                notices::tell(tx, What::RecoveryLink, &person, &root.name).await?;
+                let name = &person.user_principal_name;
+                tx.audit(entry("people/recover/action", root, Outcome::Succeeded, name, "")).await?;
+                let address = format!("{base}/setup#token={}", token.expose());
+                Ok(json!({"link": address, "expiresAt": instant(link.expires)}))
             })
         })
         .await

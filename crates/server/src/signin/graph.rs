@@ -7,8 +7,10 @@
 
 mod credentials;
 mod groups;
+mod passes;
 mod preview;
 mod programs;
+mod sessions;
 mod table;
 mod users;
 
@@ -33,6 +35,7 @@ use crate::arm::Undone;
 use crate::authn::Caller;
 use crate::desired::WhatIf;
 use crate::http as web;
+use crate::rights;
 use table::{Task, WantedObjects, find};
 
 pub(super) use table::operations;
@@ -73,8 +76,14 @@ pub(super) async fn dispatch(State(app): State<Arc<App>>, caller: Caller, reques
 
 /// Whether somebody may read the directory: people, and whoever holds any role.
 pub(crate) fn may_read(app: &App, caller: &Caller) -> bool {
-    let who = [PrincipalId(caller.principal)];
+    let who = app.access.acting(caller);
     caller.kind == PrincipalKind::User || !app.access.snapshot().readable_scopes(&who).is_empty()
+}
+
+/// Whether somebody administers the directory.
+pub(super) fn administers(app: &App, caller: &Caller) -> bool {
+    let who = [PrincipalId(caller.principal)];
+    app.access.snapshot().decide(&who, WRITE, &Scope::Tenant).is_allowed()
 }
 
 struct Graph<'a> {
@@ -133,6 +142,12 @@ impl Graph<'_> {
             Task::ChangeUser => self.change_user(id, body).await,
             Task::RemoveUser => self.remove_user(id).await,
             Task::Invite => self.invite(id).await,
+            Task::Passes => self.passes(id).await,
+            Task::AddPass => self.add_pass(id, body).await,
+            Task::RemovePass => self.remove_pass(id, second).await,
+            Task::RevokeSessions => self.revoke_sessions(id).await,
+            Task::Sessions => self.list(uri, self.live_sessions().await?),
+            Task::EndSession => self.end_session(id).await,
             Task::Groups => self.list(uri, self.groups().await?),
             Task::AddGroup => self.add_group(body).await,
             Task::Group => self.one(self.groups().await?, id),
@@ -175,7 +190,8 @@ impl Graph<'_> {
     /// Refuses unless the caller has the right at the root; the refusal is audited.
     async fn require(&self, action: &str) -> Result<(), ArmError> {
         let who = PrincipalId(self.caller.principal);
-        let decision = self.app.access.snapshot().decide(&[who], action, &Scope::Tenant);
+        let decision =
+            self.app.access.snapshot().decide(&self.app.access.acting(self.caller), action, &Scope::Tenant);
         let Err(error) = decision.into_result(&self.caller.name, who, action, &Scope::Tenant) else {
             return Ok(());
         };
@@ -209,9 +225,12 @@ impl Graph<'_> {
                 Box::pin(async move {
                     if let Some(universe) = what_if {
                         let before = preview::directory(tx.as_read(), universe.clone()).await?;
+                        let had = rights::state(tx.as_read(), universe.clone()).await?;
                         work(tx).await?;
-                        let after = preview::directory(tx.as_read(), universe).await?;
-                        return Err(Undone::Preview(preview::between(before, after)));
+                        let after = preview::directory(tx.as_read(), universe.clone()).await?;
+                        let rights = rights::between(had, rights::state(tx.as_read(), universe).await?);
+                        let effect = preview::between(before, after);
+                        return Err(Undone::Preview(WhatIf { rights, ..effect }));
                     }
                     let out = work(tx).await?;
                     tx.audit(record).await?;
@@ -221,7 +240,9 @@ impl Graph<'_> {
             .await;
         done.map_err(|undone| match undone {
             Undone::Error(error) => error,
-            Undone::Preview(effect) => {
+            Undone::Preview(mut effect) => {
+                let (held, who) = (self.app.access.snapshot(), self.app.access.acting(self.caller));
+                rights::show(&mut effect, |scope| held.decide(&who, rights::READ, scope).is_allowed());
                 self.preview.get_or_init(|| effect);
                 ArmError::internal()
             }

@@ -3,17 +3,20 @@
 //! `identity` decides; the code here keeps its values as documents, runs ceremonies, sets cookies and writes the audit
 //! log. A ceremony's state is deleted in the transaction that reads it.
 
+mod access_pass;
 mod ceremony;
 mod directory;
 mod enrol;
 pub(crate) mod graph;
 mod issuers;
+mod notices;
 mod oauth;
 pub(crate) mod people;
 mod prove;
 mod sessions;
 mod sign_ins;
 pub(crate) mod signing;
+pub(crate) mod step_up;
 pub(crate) mod sweep;
 pub(crate) mod throttle;
 
@@ -43,7 +46,7 @@ use crate::routes::{Operation, Routes};
 use issuers::Issuers;
 
 pub use directory::{create_service_principal, setup_link};
-pub(crate) use directory::{is_first_run, local_root};
+pub(crate) use directory::{is_first_run, local_root, recovery_link};
 pub(crate) use oauth::form_policy;
 
 /// The rights over people, groups and service principals.
@@ -79,6 +82,12 @@ pub mod kind {
     pub const LINK: &str = "link";
     /// Ceremonies by id.
     pub const CEREMONY: &str = "ceremony";
+    /// Confirmations of one operation, by the digest of their token.
+    pub const APPROVAL: &str = "approval";
+    /// Temporary access passes by person.
+    pub const ACCESS_PASS: &str = "accessPass";
+    /// Notices by id.
+    pub const NOTICE: &str = "notice";
     /// Counters of failed sign-ins.
     pub const THROTTLE: &str = "throttle";
     /// Applications by object id.
@@ -201,6 +210,9 @@ pub fn routes() -> Routes {
         .merge(enrol::routes())
         .merge(prove::routes())
         .merge(sessions::routes())
+        .merge(step_up::routes())
+        .merge(access_pass::routes())
+        .merge(notices::routes())
         .merge(sign_ins::routes())
         .family(&["/v1.0/{*rest}"], graph::dispatch, graph::operations())
 }

@@ -180,7 +180,7 @@ async fn approve(
 }
 
 /// What a public client is called: by Microsoft, or in this directory. `None` is one that nobody knows.
-async fn client_name(read: &mut (dyn Read + '_), id: Uuid) -> Result<Option<String>, StoreError> {
+pub(super) async fn client_name(read: &mut (dyn Read + '_), id: Uuid) -> Result<Option<String>, StoreError> {
     if let Some(name) = client::known(id) {
         return Ok(Some(name.to_owned()));
     }

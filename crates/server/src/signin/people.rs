@@ -123,7 +123,9 @@ pub(super) async fn remove(tx: &mut (dyn Write + '_), person: &Person) -> Result
         tx.remove_document(kind::PASSKEY, &passkey.id).await?;
     }
     end_sessions(tx, person.id).await?;
-    for what in [kind::PASSWORD, kind::TOTP, kind::RECOVERY, kind::SIGN_IN_HISTORY, kind::PERSON] {
+    let own =
+        [kind::PASSWORD, kind::TOTP, kind::RECOVERY, kind::ACCESS_PASS, kind::SIGN_IN_HISTORY, kind::PERSON];
+    for what in own {
         tx.remove_document(what, &person.id.to_string()).await?;
     }
     tx.remove_document(kind::PERSON_NAME, &Person::name_key(&person.user_principal_name)).await?;

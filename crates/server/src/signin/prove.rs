@@ -128,7 +128,7 @@ pub(super) async fn passkey_finish(
 }
 
 /// Whether the person has signed in with this browser before.
-async fn is_familiar(
+pub(super) async fn is_familiar(
     read: &mut (dyn Read + '_),
     headers: &HeaderMap,
     person: Uuid,
@@ -231,84 +231,86 @@ pub(super) async fn password(
 ) -> Response {
     let run = async {
         let given: PasswordSignIn = body(request).await?;
-        let name = given.user_principal_name.clone();
-        let address = peer.0.ip();
-        let mut read = app.store.read().await?;
-        let person = people::by_name(&mut read, &name).await?.filter(|p| p.enabled);
-        let now = OffsetDateTime::now_utc();
-        let familiar = match &person {
-            Some(person) => is_familiar(&mut read, &headers, person.id).await?,
-            None => false,
-        };
-        let places = app.identity.keyed.places(&name, familiar, address);
-        throttle::check(&mut read, &places, now).await?.map_err(|locked| too_many(locked, now))?;
-        let hash: Option<PasswordHash> = match &person {
-            Some(person) => read_document(&mut read, kind::PASSWORD, &person.id.to_string()).await?,
-            None => None,
-        };
-        drop(read);
-        // The password is checked in any case, so that time does not tell which part was wrong.
-        let permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
-        let secret = given.password.clone();
-        let right = tokio::task::spawn_blocking(move || match hash {
-            Some(hash) => password::verify(&hash, &secret),
-            None => {
-                password::verify_dummy(&secret);
-                false
-            }
-        })
-        .await
-        .map_err(|_| ArmError::internal())?;
-        drop(permit);
-        let agent = web::header(&headers, "user-agent").unwrap_or_default();
-        let country = app.countries.of(address);
-        let wrong = (!right).then(|| app.identity.keyed.password(&name, &given.password));
-        let outcome: Result<(Person, Vec<Method>), ArmError> = app
-            .store
-            .write::<_, ArmError, _>(move |tx| {
-                Box::pin(async move {
-                    let now = tx.now();
-                    let second = match &person {
-                        Some(person) => second_factor(tx, person, &given.code).await?,
-                        None => None,
-                    };
-                    let ok = right && second.is_some();
-                    match ok {
-                        true => throttle::succeeded(tx, &places).await?,
-                        false => throttle::failed(tx, &places, wrong, now).await?,
-                    }
-                    match (person, second) {
-                        (Some(person), Some(second)) if right => {
-                            Ok(Ok((person, vec![Method::Password, second])))
-                        }
-                        (person, _) => {
-                            let who = person.as_ref().map_or_else(|| nobody("unknown name"), person_ref);
-                            if let Some(person) = &person {
-                                let methods = [Method::Password];
-                                let risk = Risk::default();
-                                let signing =
-                                    Signing { person, methods: &methods, address, agent: &agent, risk };
-                                let why = "Invalid username or password or code.";
-                                sign_ins::note(tx, country, &signing, Some((50126, why)), None).await?;
-                            }
-                            tx.audit(entry(
-                                "people/signIn/action",
-                                who,
-                                Outcome::Denied,
-                                "InvalidCredentials",
-                                &address.to_string(),
-                            ))
-                            .await?;
-                            Ok(Err(invalid_credentials()))
-                        }
-                    }
-                })
-            })
-            .await?;
-        let (person, methods) = outcome?;
+        let typed = (given.user_principal_name.as_str(), given.code.as_str(), &given.password);
+        let (person, methods) = check_password(&app, &headers, peer, "people/signIn/action", typed).await?;
         begin_session(&app, peer, &headers, person, methods).await
     };
     answer(run.await)
+}
+
+/// Whose name, code and password these are. Guessing is slowed down, and every mistake is in the log as `operation`.
+pub(super) async fn check_password(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    peer: Peer,
+    operation: &'static str,
+    (name, code, typed): (&str, &str, &Secret),
+) -> Result<(Person, Vec<Method>), ArmError> {
+    let address = peer.0.ip();
+    let mut read = app.store.read().await?;
+    let person = people::by_name(&mut read, name).await?.filter(|p| p.enabled);
+    let now = OffsetDateTime::now_utc();
+    let familiar = match &person {
+        Some(person) => is_familiar(&mut read, headers, person.id).await?,
+        None => false,
+    };
+    let places = app.identity.keyed.places(name, familiar, address);
+    throttle::check(&mut read, &places, now).await?.map_err(|locked| too_many(locked, now))?;
+    let hash: Option<PasswordHash> = match &person {
+        Some(person) => read_document(&mut read, kind::PASSWORD, &person.id.to_string()).await?,
+        None => None,
+    };
+    drop(read);
+    // The password is checked in any case, so that time does not tell which part was wrong.
+    let permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
+    let secret = typed.clone();
+    let right = tokio::task::spawn_blocking(move || match hash {
+        Some(hash) => password::verify(&hash, &secret),
+        None => {
+            password::verify_dummy(&secret);
+            false
+        }
+    })
+    .await
+    .map_err(|_| ArmError::internal())?;
+    drop(permit);
+    let agent = web::header(headers, "user-agent").unwrap_or_default();
+    let country = app.countries.of(address);
+    let wrong = (!right).then(|| app.identity.keyed.password(name, typed));
+    let code = Secret::new(code);
+    app.store
+        .write::<_, ArmError, _>(move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                let second = match &person {
+                    Some(person) => second_factor(tx, person, code.expose()).await?,
+                    None => None,
+                };
+                let ok = right && second.is_some();
+                match ok {
+                    true => throttle::succeeded(tx, &places).await?,
+                    false => throttle::failed(tx, &places, wrong, now).await?,
+                }
+                match (person, second) {
+                    (Some(person), Some(second)) if right => Ok(Ok((person, vec![Method::Password, second]))),
+                    (person, _) => {
+                        let who = person.as_ref().map_or_else(|| nobody("unknown name"), person_ref);
+                        if let Some(person) = &person {
+                            let methods = [Method::Password];
+                            let risk = Risk::default();
+                            let signing = Signing { person, methods: &methods, address, agent: &agent, risk };
+                            let why = "Invalid username or password or code.";
+                            sign_ins::note(tx, country, &signing, Some((50126, why)), None).await?;
+                        }
+                        let address = address.to_string();
+                        tx.audit(entry(operation, who, Outcome::Denied, "InvalidCredentials", &address))
+                            .await?;
+                        Ok(Err(invalid_credentials()))
+                    }
+                }
+            })
+        })
+        .await?
 }
 
 /// Checks a TOTP code or a recovery code and marks it used.

@@ -1,5 +1,7 @@
 //! What people hold in their hands: passkeys and code generators.
 
+use std::sync::{Arc, Mutex};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
@@ -9,9 +11,10 @@ use webauthn_authenticator_rs::WebauthnAuthenticator as _;
 use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 use webauthn_rs::prelude::Url;
 
-/// A passkey in software, with the browser around it.
+/// A passkey in software, with the browser around it. Clones are the same passkey, with one counter.
+#[derive(Clone)]
 pub(crate) struct Passkey {
-    soft: SoftPasskey,
+    soft: Arc<Mutex<SoftPasskey>>,
     origin: Url,
     id: Value,
     person: String,
@@ -20,7 +23,7 @@ pub(crate) struct Passkey {
 impl Passkey {
     pub(crate) fn new(origin: &str) -> Passkey {
         Passkey {
-            soft: SoftPasskey::new(true),
+            soft: Arc::new(Mutex::new(SoftPasskey::new(true))),
             origin: Url::parse(origin).unwrap(),
             id: Value::Null,
             person: String::new(),
@@ -37,7 +40,7 @@ impl Passkey {
         let options = json!({"publicKey": begun["publicKey"]});
         self.person = begun["publicKey"]["user"]["id"].as_str().unwrap().to_owned();
         let options = serde_json::from_value(options).unwrap();
-        let made = self.soft.do_registration(self.origin.clone(), options).unwrap();
+        let made = self.soft.lock().unwrap().do_registration(self.origin.clone(), options).unwrap();
         let made = serde_json::to_value(made).unwrap();
         self.id = made["id"].clone();
         made
@@ -49,7 +52,7 @@ impl Passkey {
         let mut options = json!({"publicKey": begun["publicKey"]});
         options["publicKey"]["allowCredentials"] = json!([{"type": "public-key", "id": self.id}]);
         let options = serde_json::from_value(options).unwrap();
-        let given = self.soft.do_authentication(self.origin.clone(), options).unwrap();
+        let given = self.soft.lock().unwrap().do_authentication(self.origin.clone(), options).unwrap();
         let mut given = serde_json::to_value(given).unwrap();
         given["response"]["userHandle"] = json!(self.person);
         given

@@ -52,8 +52,15 @@ impl Thing {
 /// Every registered type in every scope it lives in, as `root` sees it.
 async fn things(world: &World, root: &Http, with_locks: bool) -> Vec<Thing> {
     let mut out = Vec::new();
-    // The settings of the hierarchy are in the root group alone, whose name differs from run to run; `hierarchy` asks them.
-    for kind in catalogue().iter().filter(|k| k.path != "managementGroups/settings") {
+    // The settings of the hierarchy are in the root group alone, whose name differs from run to run: `hierarchy` asks them.
+    // Approvals come and go with requests: `pim` makes some. Of eligible children there is a list only.
+    let elsewhere = [
+        "managementGroups/settings",
+        "roleAssignmentApprovals",
+        "roleAssignmentApprovals/stages",
+        "eligibleChildResources",
+    ];
+    for kind in catalogue().iter().filter(|k| !elsewhere.contains(&k.path)) {
         for place in kind.scopes {
             let (path, body) = (kind.item(&world.server.sub, *place), kind.body(&world.server.sub, *place));
             if kind.path == "locks" && with_locks {
@@ -83,7 +90,7 @@ async fn what_is_not_there_is_not_found_and_removing_it_is_no_error() {
         assert!(answer.code().ends_with("NotFound"), "{missing}: {answer:?}");
         if thing.is_written() {
             let answer = root.delete(&thing.at(&missing)).await;
-            assert_eq!(answer.status, 204, "{missing}: {answer:?}");
+            assert_eq!(answer.status, if thing.kind.removable { 204 } else { 405 }, "{missing}: {answer:?}");
             let answer = root.patch(&thing.at(&missing), json!({"tags": {}})).await;
             assert_eq!(answer.status, 404, "{missing}: {answer:?}");
         }
@@ -106,6 +113,9 @@ async fn a_precondition_that_does_not_hold_changes_nothing() {
             (&stale, Method::PATCH, Some(json!({"tags": {"a": "b"}}))),
             (&stale, Method::DELETE, None),
         ] {
+            if method == Method::DELETE && !thing.kind.removable {
+                continue;
+            }
             let answer = client.call(method.clone(), &thing.at(&thing.path), body).await;
             let locked = thing.path.starts_with(&world.server.sub) && method == Method::DELETE;
             if !(locked && answer.code() == "ScopeLocked") {

@@ -28,6 +28,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::device::Passkey;
+
 /// The longest a test waits for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -150,6 +152,7 @@ pub(crate) struct Server {
     /// `/subscriptions/{id}`.
     pub(crate) sub: String,
     tls: Arc<ClientConfig>,
+    passkeys: Passkeys,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), ServerError>>,
 }
@@ -235,6 +238,7 @@ impl Server {
                 tenant: text("tenantId"),
                 sub: format!("/subscriptions/{}", text("subscriptionId")),
                 tls: trusting(&ca),
+                passkeys: Passkeys::default(),
                 stop: Some(stop),
                 task,
                 data,
@@ -259,8 +263,14 @@ impl Server {
             tls: self.tls.clone(),
             source: Ipv4Addr::LOCALHOST,
             headers: Vec::new(),
+            passkeys: self.passkeys.clone(),
             connection: Arc::default(),
         }
+    }
+
+    /// The page of whoever has these cookies confirms with this passkey from now on, as the portal lets people do.
+    pub(crate) fn confirms(&self, cookies: &str, passkey: &Passkey) {
+        self.http().confirms(cookies, passkey);
     }
 
     /// Asks the administration socket.
@@ -316,6 +326,7 @@ async fn dial_from(
 }
 
 type Sender = SendRequest<Full<Bytes>>;
+type Passkeys = Arc<std::sync::Mutex<BTreeMap<String, Passkey>>>;
 
 /// A client: one connection, and headers that go along with every request.
 #[derive(Clone)]
@@ -324,6 +335,7 @@ pub(crate) struct Http {
     tls: Arc<ClientConfig>,
     source: Ipv4Addr,
     headers: Vec<(String, String)>,
+    passkeys: Passkeys,
     connection: Arc<Mutex<Option<Sender>>>,
 }
 
@@ -339,6 +351,13 @@ impl Http {
     /// The same client at another address, which is one of the loopback.
     pub(crate) fn from(&self, source: Ipv4Addr) -> Http {
         Http { source, connection: Arc::default(), ..self.clone() }
+    }
+
+    /// The page of whoever has these cookies confirms with this passkey from now on.
+    pub(crate) fn confirms(&self, cookies: &str, passkey: &Passkey) {
+        let mut passkey = passkey.clone();
+        passkey.moved(&format!("https://localhost:{}", self.port));
+        self.passkeys.lock().unwrap().insert(cookies.to_owned(), passkey);
     }
 
     /// A header that goes along.
@@ -386,7 +405,25 @@ impl Http {
         self.raw(method, path, body.map(|b| Bytes::from(b.to_string())).unwrap_or_default()).await
     }
 
+    /// A request; where it must be confirmed and the page has a passkey, it is, and comes again.
     pub(crate) async fn raw(&self, method: Method, path: &str, body: Bytes) -> Answer {
+        let answer = self.once(method.clone(), path, body.clone()).await;
+        let Some(asked) = answer.step_up() else { return answer };
+        let passkey = self.passkeys.lock().unwrap().get(self.header("cookie")).cloned();
+        let Some(mut passkey) = passkey else { return answer };
+        let approval = self.confirm(&asked, &mut passkey).await.expect(200).json();
+        let again = self.with("sekisho-approval", approval["approval"].as_str().unwrap());
+        again.once(method, path, body).await
+    }
+
+    /// Answers a challenge.
+    pub(crate) async fn confirm(&self, asked: &Value, passkey: &mut Passkey) -> Answer {
+        let body = json!({"ceremony": asked["ceremony"], "credential": passkey.get(asked)});
+        self.once(Method::POST, "/auth/stepup", body.to_string().into()).await
+    }
+
+    /// A request as it is.
+    pub(crate) async fn once(&self, method: Method, path: &str, body: Bytes) -> Answer {
         let shown = format!("{method} {path}");
         let (status, headers, mut incoming) = self.send(method, path, body).await;
         let mut bytes = Vec::new();
@@ -459,6 +496,12 @@ impl Answer {
         let body = self.json();
         let code = body.pointer("/error/code").or_else(|| body.get("error")).and_then(Value::as_str);
         code.unwrap_or_default().to_owned()
+    }
+
+    /// What must be confirmed, and how.
+    pub(crate) fn step_up(&self) -> Option<Value> {
+        let told = self.json().pointer("/error/additionalInfo/0").cloned()?;
+        (told["type"] == "StepUp").then(|| told["info"].clone())
     }
 
     /// The error's text.

@@ -66,6 +66,12 @@ pub(crate) async fn redeem(server: &Server, code: &str, changes: &[(&str, &str)]
     ask(server, &fields, changes).await
 }
 
+/// An access token of az, whom the person of the page lets in.
+pub(crate) async fn access_of(server: &Server, page: &Http) -> String {
+    let code = code(server, page).await;
+    text(&redeem(server, &code, &[]).await.expect(200).json(), "access_token")
+}
+
 pub(crate) async fn refresh(server: &Server, token: &str, changes: &[(&str, &str)]) -> Answer {
     ask(server, &[("grant_type", "refresh_token"), ("refresh_token", token)], changes).await
 }
@@ -274,6 +280,41 @@ async fn a_refresh_token_is_for_its_client_and_audiences_of_ours() {
     let given = decide(&world.page(), &hour, true).await.expect(200).json();
     let tokens = redeem(server, given["fields"]["code"].as_str().unwrap(), &[]).await.expect(200).json();
     assert!(tokens.get("refresh_token").is_none());
+}
+
+#[tokio::test]
+async fn a_client_whose_person_signed_in_long_ago_is_sent_to_sign_in_anew_before_it_changes_rights() {
+    let world = World::new().await;
+    let tokens = signed_in(&world).await;
+    let az = world.server.http().bearer(&text(&tokens, "access_token"));
+    grant(&az, "", READER, world.group(), "Group").await;
+
+    world.server.age("grant", "at", 16 * 60).await;
+    let path = format!("/v1.0/groups/{}/members/{}/$ref", world.group(), world.person());
+    let refused = az.delete(&path).await.refused(401, "StepUpRequired");
+    let challenge = refused.header("www-authenticate").unwrap().to_owned();
+    let claims = challenge.split("claims=\"").nth(1).unwrap().trim_end_matches('"');
+    assert!(challenge.contains("error=\"insufficient_claims\""), "{challenge}");
+    let told = refused.message();
+    assert!(told.contains(&format!("az login --claims-challenge \"{claims}\"")), "{told}");
+    // Everything else goes on, and what is only tried is not asked for.
+    az.get(&at("/subscriptions", GROUPS)).await.expect(200);
+    assert_ne!(az.delete(&format!("{path}?whatIf=true")).await.status, 401);
+
+    // The person signs in anew for the challenge; that is good for a quarter of an hour, not for as long as the grant.
+    let acrs = r#"{"access_token": {"acrs": {"essential": true, "value": "c1"}}}"#;
+    let asked = query(&world.server, &[("claims", acrs)]);
+    let given = decide(&world.page(), &asked, true).await.expect(200).json();
+    let tokens =
+        redeem(&world.server, given["fields"]["code"].as_str().unwrap(), &[]).await.expect(200).json();
+    let az = world.server.http().bearer(&text(&tokens, "access_token"));
+    assert_ne!(az.delete(&path).await.status, 401);
+    let again = [("claims", acrs)];
+    let tokens = refresh(&world.server, &text(&tokens, "refresh_token"), &again).await.expect(200).json();
+    world.server.age("grant", "at", 16 * 60).await;
+    let refused = refresh(&world.server, &text(&tokens, "refresh_token"), &again).await;
+    refused.refused(400, "interaction_required");
+    refresh(&world.server, &text(&tokens, "refresh_token"), &[]).await.expect(200);
 }
 
 async fn device(server: &Server) -> Value {

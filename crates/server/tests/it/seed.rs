@@ -42,6 +42,7 @@ struct Seed {
     files: Vec<(PathBuf, Vec<u8>)>,
     programs: BTreeMap<&'static str, Program>,
     cookies: String,
+    passkey: Passkey,
     person: String,
     group: String,
 }
@@ -72,7 +73,9 @@ impl World {
             std::fs::write(&path, bytes).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         }
-        World { server: Server::on(data.moved().await).await, seed }
+        let server = Server::on(data.moved().await).await;
+        server.confirms(&seed.cookies, &seed.passkey);
+        World { server, seed }
     }
 
     /// One of the programs.
@@ -88,6 +91,13 @@ impl World {
     /// The page of the person who set the server up and is Owner of everything.
     pub(crate) fn page(&self) -> Http {
         self.server.http().page(&self.seed.cookies)
+    }
+
+    /// That person's passkey, at this server.
+    pub(crate) fn passkey(&self) -> Passkey {
+        let mut passkey = self.seed.passkey.clone();
+        passkey.moved(&self.server.base());
+        passkey
     }
 
     /// That person's object id.
@@ -148,7 +158,9 @@ pub(crate) async fn set_up(
     let begun = page.post("/auth/setup/passkey/begin", body).await.expect(200).json();
     let credential = passkey.create(&begun);
     let body = json!({"ceremony": begun["ceremony"], "credential": credential});
-    page.post("/auth/setup/passkey/finish", body).await
+    let answer = page.post("/auth/setup/passkey/finish", body).await;
+    server.confirms(&answer.cookies(), passkey);
+    answer
 }
 
 /// Registers an application with a service principal and a secret, as `az ad sp create-for-rbac` does.
@@ -182,8 +194,8 @@ pub(crate) async fn grant(client: &Http, scope: &str, role: &str, principal: &st
 async fn make() -> Seed {
     let server = Server::on(Data::sqlite()).await;
     let link = server.admin("/setup-link", json!({})).await["link"].as_str().unwrap().to_owned();
-    let signed_in = set_up(&server, &link, "jo@contoso.test", &mut Passkey::new(&server.base())).await;
-    let signed_in = signed_in.expect(200);
+    let mut passkey = Passkey::new(&server.base());
+    let signed_in = set_up(&server, &link, "jo@contoso.test", &mut passkey).await.expect(200);
     let page = server.http().page(&signed_in.cookies());
     let person = signed_in.json()["session"]["person"]["id"].as_str().unwrap().to_owned();
     for group in ["rg1", "rg2"] {
@@ -221,7 +233,7 @@ async fn make() -> Seed {
     let data = server.stop().await;
     let mut files = Vec::new();
     collect(data.path(), data.path(), &mut files);
-    Seed { files, programs, cookies: signed_in.cookies(), person, group }
+    Seed { files, programs, cookies: signed_in.cookies(), passkey, person, group }
 }
 
 /// Lets `vm1` join `rg1` and tell of its interface.
@@ -254,6 +266,8 @@ pub(crate) struct Kind {
     pub(crate) path: &'static str,
     pub(crate) scopes: &'static [ScopeKind],
     pub(crate) actions: Vec<&'static str>,
+    /// Whether clients may remove one.
+    pub(crate) removable: bool,
     /// Whether its resources are kept, rather than computed or given.
     pub(crate) kept: bool,
     versions: &'static [&'static str],
@@ -287,7 +301,8 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
         let log = sekisho_audit::note::Signer::generate().unwrap();
         let log = Arc::new(sekisho_server::log::Log::new(Uuid::nil(), &log).unwrap());
         let registry: Registry = sekisho_server::registry(Uuid::nil(), (&store, &log), &lake, point).0;
-        let kind = |spec: &TypeSpec| Kind {
+        let kind = |spec: &TypeSpec, removable| Kind {
+            removable,
             namespace: spec.namespace,
             path: spec.path,
             scopes: spec.scopes,
@@ -295,7 +310,7 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
             actions: spec.actions.iter().map(|a| a.verb).collect(),
             kept: spec.storage != Storage::Computed && spec.put != PutStyle::Refused,
         };
-        let kinds = registry.types().map(|k| kind(k.spec())).collect();
+        let kinds = registry.types().map(|k| kind(k.spec(), k.is_removable())).collect();
         let actions = registry.scope_actions();
         let actions = actions.map(|a| format!("{}/{}", a.namespace(), a.action().verb)).collect();
         (kinds, actions)
@@ -373,6 +388,10 @@ impl Kind {
                 "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{READER}"),
                 "principalId": NOBODY, "principalType": "ServicePrincipal",
             }),
+            "roleEligibilityScheduleRequests" | "roleAssignmentScheduleRequests" => json!({
+                "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{READER}"),
+                "principalId": NOBODY, "requestType": "AdminAssign", "justification": "The world has some",
+            }),
             "locks" => json!({"level": "CanNotDelete"}),
             "denyAssignments" => json!({
                 "denyAssignmentName": format!("World {at:?}"), "principals": [{"id": NOBODY, "type": "ServicePrincipal"}],
@@ -414,6 +433,18 @@ fn name(kind: &str, at: ScopeKind) -> String {
         "Microsoft.Authorization/denyAssignments" => {
             return format!("cccccccc-0000-4000-8000-00000000000{}", at as u8);
         }
+        "Microsoft.Authorization/roleEligibilityScheduleRequests"
+        | "Microsoft.Authorization/roleEligibilitySchedules"
+        | "Microsoft.Authorization/roleEligibilityScheduleInstances" => {
+            return format!("eeeeeeee-0000-4000-8000-00000000000{}", at as u8);
+        }
+        "Microsoft.Authorization/roleAssignmentScheduleRequests"
+        | "Microsoft.Authorization/roleAssignmentSchedules"
+        | "Microsoft.Authorization/roleAssignmentScheduleInstances" => {
+            return format!("ffffffff-0000-4000-8000-00000000000{}", at as u8);
+        }
+        "Microsoft.Authorization/roleManagementPolicies" => READER,
+        "Microsoft.Authorization/roleManagementPolicyAssignments" => return format!("{READER}_{READER}"),
         _ => "x1",
     };
     known.to_owned()

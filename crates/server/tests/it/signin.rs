@@ -44,7 +44,9 @@ pub(crate) async fn with_password(page: &Http, name: &str, password: &str, code:
 pub(crate) async fn with_passkey(page: &Http, passkey: &mut Passkey) -> Answer {
     let begun = page.post("/auth/passkey/begin", json!({})).await.expect(200).json();
     let body = json!({"ceremony": begun["ceremony"], "credential": passkey.get(&begun)});
-    page.post("/auth/passkey/finish", body).await
+    let answer = page.post("/auth/passkey/finish", body).await;
+    page.confirms(&answer.cookies(), passkey);
+    answer
 }
 
 /// Adds a person and gives back an invitation.

@@ -322,6 +322,17 @@ async fn keys_are_ordered_by_their_bytes_whatever_the_language_of_the_database()
 }
 
 #[tokio::test]
+async fn nothing_is_found_under_a_key_that_no_database_could_hold() {
+    let place = Place::new();
+    let store = place.open().await;
+    let key = "a\0b";
+    assert_eq!(store.read().await.unwrap().document("kind", key).await.unwrap(), None);
+    let removed: Result<bool, StoreError> =
+        store.write(move |tx| Box::pin(async move { tx.remove_document("kind", key).await })).await;
+    assert!(!removed.unwrap());
+}
+
+#[tokio::test]
 async fn a_reader_sees_one_state_while_others_write() {
     let place = Place::new();
     let store = place.open().await;

@@ -2,7 +2,9 @@ import { queryOptions } from '@tanstack/react-query'
 import { call, get } from '../client.ts'
 import { types } from '../keys.ts'
 import { createPasskey, getPasskey, type PasskeyBegin } from '../passkey.ts'
+import { type Asking, proofBy } from '../stepUp.ts'
 import type {
+  AccessPassOpened,
   AuthorizationAnswer,
   AuthorizationRequest,
   AuthState,
@@ -10,11 +12,13 @@ import type {
   DeviceRequest,
   GrantRow,
   List,
+  Notice,
   PasswordSetup,
   Session,
   SessionRow,
   SetupDone,
   SetupLink,
+  StepUpApproval,
 } from '../types.ts'
 import type { ResourceChange, Write } from '../writes.ts'
 
@@ -38,6 +42,11 @@ export const authQueries = {
       queryKey: [types.grant],
       queryFn: async () => (await get<List<GrantRow>>('/auth/grants')).value,
     }),
+  notices: () =>
+    queryOptions({
+      queryKey: [types.notice],
+      queryFn: async () => (await get<List<Notice>>('/auth/notices')).value,
+    }),
   credentials: () =>
     queryOptions({
       queryKey: [types.session, 'credentials'],
@@ -55,6 +64,17 @@ export async function signInWithPasskey(options: { conditional?: boolean; signal
 
 export const signInWithPassword = (userPrincipalName: string, password: string, code: string) =>
   post<Session>('/auth/password', { userPrincipalName, code, password })
+
+/** Proves that a request which waits is the person's own. */
+export const confirmOperation = async (asked: Asking, typed: { password: string; code: string }, signal: AbortSignal) =>
+  post<StepUpApproval>('/auth/stepup', await proofBy(asked, typed, signal))
+
+/** The way to registering something of one's own: the token of a set-up link. */
+export const openAccessPass = (userPrincipalName: string, accessPass: string) =>
+  post<AccessPassOpened>('/auth/accesspass', { userPrincipalName, accessPass })
+
+/** Nothing is lost by it: what it told is in the log. */
+export const putNoticeAway = (id: string) => call<void>('DELETE', `/auth/notices/${encodeURIComponent(id)}`)
 
 export const signOut = () => post<void>('/auth/signout')
 

@@ -2,9 +2,11 @@ import { queryOptions } from '@tanstack/react-query'
 import { listAll } from '../client.ts'
 import { types } from '../keys.ts'
 import type {
+  AccessPass,
   Application,
   Group,
   Invitation,
+  LiveSession,
   Member,
   PasswordCredential,
   PrincipalType,
@@ -19,6 +21,12 @@ export type Principal = { id: string; type: PrincipalType; name: string; detail:
 
 export const directoryQueries = {
   users: () => queryOptions({ queryKey: [types.user], queryFn: ({ signal }) => listAll<User>('/v1.0/users', signal) }),
+  /** Of everybody: only for who administers the directory. */
+  liveSessions: () =>
+    queryOptions({
+      queryKey: [types.session, 'everyone'],
+      queryFn: ({ signal }) => listAll<LiveSession>('/v1.0/sekisho.sessions', signal),
+    }),
   groups: () =>
     queryOptions({ queryKey: [types.group], queryFn: ({ signal }) => listAll<Group>('/v1.0/groups', signal) }),
   members: (groupId: string) =>
@@ -85,6 +93,24 @@ export const createUser = (displayName: string, userPrincipalName: string) =>
   directoryWrite<User>('POST', 'people/write', '/v1.0/users', displayName, { displayName, userPrincipalName })
 export const inviteUser = ({ id, displayName }: User) =>
   directoryWrite<Invitation>('POST', 'people/setuplink/action', `/v1.0/users/${at(id)}/sekisho.invite`, displayName, {})
+export const issuePass = ({ id, displayName }: User, lifetimeInMinutes: number) =>
+  directoryWrite<AccessPass>(
+    'POST',
+    'people/accesspass/write',
+    `/v1.0/users/${at(id)}/authentication/temporaryAccessPassMethods`,
+    displayName,
+    { lifetimeInMinutes, isUsableOnce: true },
+  )
+export const endLiveSession = ({ id, userDisplayName }: LiveSession) =>
+  directoryWrite('DELETE', 'people/sessions/delete', `/v1.0/sekisho.sessions/${at(id)}`, userDisplayName)
+export const revokeSignIns = ({ userId, userDisplayName }: LiveSession) =>
+  directoryWrite(
+    'POST',
+    'people/sessions/delete',
+    `/v1.0/users/${at(userId)}/revokeSignInSessions`,
+    userDisplayName,
+    {},
+  )
 export const setUserEnabled = ({ id, displayName }: User, accountEnabled: boolean) =>
   directoryWrite('PATCH', 'people/write', `/v1.0/users/${at(id)}`, displayName, { accountEnabled })
 export const deleteUser = ({ id, displayName }: User) =>

@@ -7,6 +7,7 @@ import { num } from '../../app/format.ts'
 import { useUnsaved } from '../../app/unsaved.ts'
 import { draftOf, emptyDraft, isWhole, type PolicyDraft, policyOf } from '../../domain/policyDraft.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
+import { Several } from '../../parts/Several.tsx'
 import { usePrincipalNames } from '../../parts/usePrincipalNames.ts'
 import { Button } from '../../ui/Button.tsx'
 import { Checkbox } from '../../ui/Checkbox.tsx'
@@ -16,7 +17,6 @@ import { SidePanel } from '../../ui/SidePanel.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { BacktestAnswer } from './BacktestAnswer.tsx'
 import { m } from './messages.ts'
-import { Several } from './Several.tsx'
 
 const frequencies = ['1', '4', '12', '24', '168']
 const frequencyText = (hours: string) => {

@@ -32,8 +32,6 @@ export const m = messages({
   chosen: { en: 'Chosen', ja: '選択' },
   include: { en: 'Include', ja: '対象' },
   exclude: { en: 'Exclude', ja: '対象外' },
-  add: { en: 'Add', ja: '追加' },
-  take: { en: (name: string) => `Take out ${name}`, ja: (name: string) => `${name} を外す` },
   noOption: { en: 'Nothing found', ja: '見つかりません' },
   target: { en: 'Application', ja: 'アプリケーション' },
   all: { en: 'All', ja: 'すべて' },

@@ -85,7 +85,7 @@ export function InvitePanel({ user, onClose }: { user?: User; onClose: () => voi
           follows={'invite' in review ? [] : [m.thenLink(name)]}
           run={async (send) => {
             if ('invite' in review) return send(review.invite)
-            const person = await send(review.create)
+            const person = made ?? (await send(review.create))
             setMade(person)
             return send(inviteUser(person))
           }}

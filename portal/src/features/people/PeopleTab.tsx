@@ -16,8 +16,9 @@ import { SearchField } from '../../ui/SearchField.tsx'
 import { Table } from '../../ui/Table.tsx'
 import { InvitePanel } from './InvitePanel.tsx'
 import { m } from './messages.ts'
+import { PassPanel } from './PassPanel.tsx'
 
-type Doing = { kind: 'add' } | { kind: 'invite' | 'disable' | 'enable' | 'remove'; user: User }
+type Doing = { kind: 'add' } | { kind: 'invite' | 'pass' | 'disable' | 'enable' | 'remove'; user: User }
 
 export function PeopleTab() {
   const users = useQuery(directoryQueries.users())
@@ -44,6 +45,7 @@ export function PeopleTab() {
       </Section>
       {doing?.kind === 'add' && <InvitePanel onClose={close} />}
       {doing?.kind === 'invite' && <InvitePanel user={doing.user} onClose={close} />}
+      {doing?.kind === 'pass' && <PassPanel user={doing.user} onClose={close} />}
       {doing?.kind === 'enable' && (
         <ReviewDialog
           title={m.enableTitle(doing.user.displayName)}
@@ -90,14 +92,14 @@ function stateBadge({ accountEnabled, credentials }: User) {
 
 function PeopleTable({ users, onDo }: { users: User[]; onDo: (doing: Doing) => void }) {
   const actions = (user: User) => {
-    const item = (kind: 'invite' | 'disable' | 'enable' | 'remove') => ({
+    const item = (kind: 'invite' | 'pass' | 'disable' | 'enable' | 'remove') => ({
       id: kind,
       text: m[kind],
       label: m[kind],
       danger: kind === 'remove',
       onAction: () => onDo({ kind, user }),
     })
-    return [item('invite'), item(user.accountEnabled ? 'disable' : 'enable'), item('remove')]
+    return [item('invite'), item('pass'), item(user.accountEnabled ? 'disable' : 'enable'), item('remove')]
   }
   return (
     <Table

@@ -23,6 +23,23 @@ export const m = messages({
   actions: { en: 'Actions', ja: '操作' },
   more: { en: (name: string) => `Actions for ${name}`, ja: (name: string) => `${name} の操作` },
   invite: { en: 'Make a sign-in link', ja: 'サインイン用リンクを作成' },
+  pass: { en: 'Give a temporary access pass', ja: '一時アクセス パスを発行' },
+  passTitle: { en: 'Temporary access pass', ja: '一時アクセス パス' },
+  passLives: { en: 'Good for', ja: '有効期間' },
+  minutes10: { en: '10 minutes', ja: '10 分' },
+  hour1: { en: '1 hour', ja: '1 時間' },
+  hours8: { en: '8 hours', ja: '8 時間' },
+  hours24: { en: '24 hours', ja: '24 時間' },
+  passMake: { en: 'Make the pass', ja: 'パスを作成' },
+  passThen: {
+    en: (name: string) => `${name} can set up a new way to sign in with it, once. They are told in the portal.`,
+    ja: (name: string) =>
+      `${name} は、このパスで 1 回だけ新しいサインイン方法を設定できます。本人にはポータルで通知されます。`,
+  },
+  passWhy: {
+    en: (name: string) => `Read this out to ${name}, after you are sure that it is them. It is shown only now.`,
+    ja: (name: string) => `本人であることを確認してから ${name} に伝えてください。表示されるのは今だけです。`,
+  },
   disable: { en: 'Disable', ja: '無効化' },
   enable: { en: 'Enable', ja: '有効化' },
   remove: { en: 'Delete', ja: '削除' },

@@ -4,11 +4,12 @@ import { tabClass } from '../../parts/tabClass.ts'
 import { Page } from '../../ui/Page.tsx'
 import { AssignmentsTab } from './AssignmentsTab.tsx'
 import { CheckTab } from './CheckTab.tsx'
+import { EligibleTab } from './EligibleTab.tsx'
 import { m } from './messages.ts'
 import { RolesTab } from './RolesTab.tsx'
 
 const route = getRouteApi('/shell/rbac')
-const tabs = ['assignments', 'roles', 'check'] as const
+const tabs = ['assignments', 'eligible', 'roles', 'check'] as const
 
 export default function RbacPage() {
   const { tab } = route.useSearch()
@@ -33,6 +34,7 @@ export default function RbacPage() {
       }
     >
       {current === 'assignments' && <AssignmentsTab />}
+      {current === 'eligible' && <EligibleTab />}
       {current === 'roles' && <RolesTab />}
       {current === 'check' && <CheckTab />}
     </Page>

@@ -76,8 +76,8 @@ export function CreatePanel({ onClose }: { onClose: () => void }) {
           follows={'create' in review ? [m.thenPrincipal(name), m.thenSecret(draft.name, draft.days)] : []}
           run={async (send) => {
             if ('secret' in review) return { application: review.application, secret: await send(review.secret) }
-            const fresh = await send(review.create)
-            await send(createServicePrincipal(fresh))
+            const fresh = application ?? (await send(review.create))
+            if (!application) await send(createServicePrincipal(fresh))
             setApplication(fresh)
             return { application: fresh, secret: await send(secretOf(fresh)) }
           }}

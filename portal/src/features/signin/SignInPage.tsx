@@ -1,8 +1,12 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, useRouter } from '@tanstack/react-router'
 import { Flag } from 'lucide-react'
+import { useState } from 'react'
 import { authQueries } from '../../api/queries/auth.ts'
 import type { Session } from '../../api/types.ts'
+import { takeSetupToken } from '../../app/setupToken.ts'
+import { Button } from '../../ui/Button.tsx'
+import { AccessPassForm } from './AccessPassForm.tsx'
 import { Frame } from './Frame.tsx'
 import { m } from './messages.ts'
 import { safeReturn } from './safeReturn.ts'
@@ -16,6 +20,14 @@ export default function SignInPage() {
   const search = route.useSearch()
   const { data: state } = useQuery(authQueries.state())
 
+  const [byPass, setByPass] = useState(false)
+
+  const onOpened = (token: string) => {
+    takeSetupToken(token)
+    // Of an earlier link, perhaps.
+    client.removeQueries({ queryKey: ['setup-link'] })
+    void router.navigate({ to: '/setup' })
+  }
   const onSignedIn = (session: Session) => {
     client.setQueryData(authQueries.session().queryKey, session)
     router.history.push(safeReturn(search.return))
@@ -33,7 +45,12 @@ export default function SignInPage() {
           </div>
         </div>
       ) : (
-        <SignInForm onSignedIn={onSignedIn} />
+        <div className="flex flex-col gap-4">
+          {byPass ? <AccessPassForm onOpened={onOpened} /> : <SignInForm onSignedIn={onSignedIn} />}
+          <Button variant="ghost" onPress={() => setByPass(!byPass)}>
+            {byPass ? m.passNot : m.passUse}
+          </Button>
+        </div>
       )}
     </Frame>
   )

@@ -38,6 +38,14 @@ export const m = messages({
     en: 'Six digits from your authenticator app, or a recovery code',
     ja: '認証アプリの 6 桁の数字、または回復コード',
   },
+  pass: { en: 'Temporary access pass', ja: '一時アクセス パス' },
+  passUse: { en: 'Use a temporary access pass', ja: '一時アクセス パスを使用' },
+  passWhy: {
+    en: 'An administrator gave it to you. With it you set up a new way to sign in.',
+    ja: '管理者から受け取ったパスで、新しいサインイン方法を設定します。',
+  },
+  passOpen: { en: 'Go on', ja: '続行' },
+  passNot: { en: 'Sign in instead', ja: 'サインインに戻る' },
   signIn: { en: 'Sign in', ja: 'サインイン' },
   firstRun: { en: 'This server has no owner yet.', ja: 'このサーバーにはまだ所有者がいません。' },
   firstRunHow: {

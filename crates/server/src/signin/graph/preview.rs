@@ -7,6 +7,7 @@ use sekisho_arm::resource::instant;
 use sekisho_arm::traits::read_documents;
 use sekisho_arm::{Read, StoreError};
 use sekisho_identity::Person;
+use sekisho_identity::access_pass::AccessPass;
 use sekisho_identity::key_credential::KeyCredential;
 use sekisho_identity::link::Link;
 use sekisho_identity::passkey::StoredPasskey;
@@ -43,6 +44,7 @@ pub(super) async fn directory(
     let mut out = Directory::new();
     let passkeys: Vec<(String, StoredPasskey)> = read_documents(read, kind::PASSKEY).await?;
     let links: Vec<(String, Link)> = read_documents(read, kind::LINK).await?;
+    let passes: Vec<(String, AccessPass)> = read_documents(read, kind::ACCESS_PASS).await?;
     let now = read.now();
     for (_, person) in &people {
         let sessions = people::sessions(read, person).await?.len();
@@ -53,6 +55,7 @@ pub(super) async fn directory(
             "displayName": person.display_name, "userPrincipalName": person.user_principal_name,
             "accountEnabled": person.enabled, "sessions": sessions, "grants": grants,
             "passkeys": passkeys.iter().filter(|(_, p)| p.person == person.id).count(),
+            "accessPasses": passes.iter().filter(|(_, p)| p.person == person.id && p.expires() > now).count(),
             "signInLinks": links.iter().filter(open).count(),
         });
         out.insert(format!("/v1.0/users/{}", person.id), shown);
@@ -112,5 +115,5 @@ pub(super) fn between(mut before: Directory, mut after: Directory) -> WhatIf {
         let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
         differs.then(|| ResourceChange::between(address, old, new))
     });
-    WhatIf { changes: changes.collect(), machines: Vec::new(), other_machines: 0 }
+    WhatIf::of(changes.collect())
 }

@@ -11,9 +11,11 @@ use serde::Deserialize;
 
 use super::credentials::GivenFederation;
 use super::groups::{Group, GroupIds, NewGroup, Reference, WhichGroups};
+use super::passes::{NewPass, ShownPass};
 use super::programs::{
     ApplicationChange, NewApplication, NewSecret, NewServicePrincipal, OldSecret, ServicePrincipalChange,
 };
+use super::sessions::{Live, Revoked};
 use super::users::{Invitation, NewUser, UserChange};
 use crate::desired::WhatIf;
 use crate::routes::{List, Operation};
@@ -28,6 +30,12 @@ pub(super) enum Task {
     ChangeUser,
     RemoveUser,
     Invite,
+    Passes,
+    AddPass,
+    RemovePass,
+    RevokeSessions,
+    Sessions,
+    EndSession,
     Groups,
     AddGroup,
     Group,
@@ -73,6 +81,8 @@ static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
     };
     let federations = "/v1.0/applications/{id}/federatedIdentityCredentials";
     let federation = "/v1.0/applications/{id}/federatedIdentityCredentials/{name}";
+    let passes = "/v1.0/users/{id}/authentication/temporaryAccessPassMethods";
+    let pass = "/v1.0/users/{id}/authentication/temporaryAccessPassMethods/{passId}";
     vec![
         (get("/v1.0/me", "Oneself").answers::<User>(200), Task::Me),
         (list(get("/v1.0/users", "All people")).answers::<List<User>>(200), Task::Users),
@@ -91,6 +101,34 @@ static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
                 .query("whatIf")
                 .answers::<Either<Invitation>>(200),
             Task::Invite,
+        ),
+        (
+            get(passes, "The temporary access pass of a person, if there is one")
+                .answers::<List<ShownPass>>(200),
+            Task::Passes,
+        ),
+        (
+            post(passes, "Makes a temporary access pass, with which a person can register a credential once")
+                .takes::<NewPass>()
+                .query("whatIf")
+                .answers::<WhatIf>(200)
+                .answers::<ShownPass>(201),
+            Task::AddPass,
+        ),
+        (previewed(delete(pass, "Removes a temporary access pass").ends(204)), Task::RemovePass),
+        (
+            post("/v1.0/users/{id}/revokeSignInSessions", "Ends everything that a person is signed in with")
+                .query("whatIf")
+                .answers::<Either<Revoked>>(200),
+            Task::RevokeSessions,
+        ),
+        (
+            list(get("/v1.0/sekisho.sessions", "Where everybody is signed in")).answers::<List<Live>>(200),
+            Task::Sessions,
+        ),
+        (
+            previewed(delete("/v1.0/sekisho.sessions/{id}", "Ends a session of anybody").ends(204)),
+            Task::EndSession,
         ),
         (list(get("/v1.0/groups", "All groups")).answers::<List<Group>>(200), Task::Groups),
         (

@@ -142,6 +142,7 @@ impl Graph<'_> {
         if !person.enabled {
             return Err(bad("This person is disabled."));
         }
+        self.may_reset(&person).await?;
         let base = public_base(&self.app.config);
         let out = self
             .change(WRITE, move |tx| {

@@ -198,6 +198,7 @@ pub(super) async fn by_refresh_token(
     token: Secret,
     wish: Wish,
 ) -> Result<TokenAnswer, OAuthError> {
+    let within = app.config.client_step_up;
     let verdict = app
         .store
         .write::<Verdict, StoreError, _>(move |tx| {
@@ -212,11 +213,11 @@ pub(super) async fn by_refresh_token(
                 let Some(person) = person.filter(|p| p.enabled && p.generation == grant.generation) else {
                     return Ok(Err(revoked()));
                 };
-                let missing: Vec<&String> = wish.contexts.iter().filter(|c| !grant.contexts.contains(*c)).collect();
-                if let Some(context) = missing.first() {
+                let now = tx.now();
+                if let Some(context) = wish.contexts.iter().find(|c| !grant.satisfies(c, within, now)) {
                     return Ok(Err(step_up(context)));
                 }
-                let refused = match grant.refresh(&token, asker.address, tx.now()) {
+                let refused = match grant.refresh(&token, asker.address, now) {
                     Ok(refresh) => {
                         write_document(tx, kind::GRANT, &key, &grant).await?;
                         return Ok(Ok(Given { person, grant, refresh, wish, nonce: None }));

@@ -1,8 +1,14 @@
 import { X } from 'lucide-react'
-import { ComboBox } from '../../ui/ComboBox.tsx'
-import { IconButton } from '../../ui/IconButton.tsx'
-import type { Option } from '../../ui/Select.tsx'
-import { m } from './messages.ts'
+import { messages } from '../app/i18n.ts'
+import { ComboBox } from '../ui/ComboBox.tsx'
+import { IconButton } from '../ui/IconButton.tsx'
+import type { Option } from '../ui/Select.tsx'
+
+const m = messages({
+  add: { en: 'Add', ja: '追加' },
+  noOption: { en: 'Nothing found', ja: '見つかりません' },
+  take: { en: (name: string) => `Take out ${name}`, ja: (name: string) => `${name} を外す` },
+})
 
 type Props = { label: string; options: Option[]; value: string[]; onChange: (ids: string[]) => void }
 
