@@ -348,16 +348,16 @@ impl Http {
         Http { headers, connection: Arc::default(), ..self.clone() }
     }
 
+    /// The same client at another address, which is one of the loopback.
+    pub(crate) fn from(&self, source: Ipv4Addr) -> Http {
+        Http { source, connection: Arc::default(), ..self.clone() }
+    }
+
     /// The page of whoever has these cookies confirms with this passkey from now on.
     pub(crate) fn confirms(&self, cookies: &str, passkey: &Passkey) {
         let mut passkey = passkey.clone();
         passkey.moved(&format!("https://localhost:{}", self.port));
         self.passkeys.lock().unwrap().insert(cookies.to_owned(), passkey);
-    }
-
-    /// The same client at another address, which is one of the loopback.
-    pub(crate) fn from(&self, source: Ipv4Addr) -> Http {
-        Http { source, connection: Arc::default(), ..self.clone() }
     }
 
     /// A header that goes along.

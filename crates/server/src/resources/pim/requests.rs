@@ -7,9 +7,7 @@ use sekisho_arm::resource::{instant, shown, typed};
 use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, SignIn, TypeSpec, Write};
 use sekisho_rbac::condition::Source;
 use sekisho_rbac::pim::settings::Demands;
-use sekisho_rbac::pim::{
-    Brought, RequestProperties, RequestType, Schedule, ScheduleInfo, Settings, Status, Window, admit,
-};
+use sekisho_rbac::pim::{Brought, RequestProperties, RequestType, Schedule, Settings, Status, Window, admit};
 use sekisho_rbac::{Attributes, PrincipalId, PrincipalType, RoleId, Snapshot, guard};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -338,7 +336,7 @@ impl Work<'_> {
     }
 
     fn window(&self, now: time::OffsetDateTime) -> Result<Window, ArmError> {
-        let info = self.asked.schedule_info.clone().unwrap_or_else(ScheduleInfo::default);
+        let info = self.asked.schedule_info.clone().unwrap_or_default();
         Ok(Window::of(&info, now)?)
     }
 
