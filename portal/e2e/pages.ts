@@ -11,6 +11,7 @@ export const pages: PageUnderTest[] = [
   { name: 'enrolment', path: '/enrolment', en: 'Enrolment tokens', ja: '登録トークン' },
   { name: 'nsg', path: '/nsg', en: 'Network security groups', ja: 'ネットワーク セキュリティ グループ' },
   { name: 'rbac', path: '/rbac', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
+  { name: 'eligible', path: '/rbac?tab=eligible', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
   { name: 'roles', path: '/rbac?tab=roles', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
   { name: 'check', path: '/rbac?tab=check', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
   { name: 'people', path: '/people', en: 'People and groups', ja: 'ユーザーとグループ' },

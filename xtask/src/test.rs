@@ -57,6 +57,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.quick {
         run_step("Rust on PostgreSQL", &mut with_path(postgres_tests()))?;
     }
+    if !options.quick {
+        decided_by_others()?;
+    }
     run_step("the portal", with_path(npm()).args(["run", "check"]))?;
     if options.quick {
         return Ok(());
@@ -91,6 +94,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     packages()?;
     println!("All tests passed.");
     Ok(())
+}
+
+/// Rights in many small worlds, decided by us and by Cedar.
+fn decided_by_others() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut write = Command::new(debug_dir().join("sekisho-bench"));
+    run_step("worlds", write.args(["worlds", "--cedar"]).arg(dir.path()))?;
+    let python = setup::python("cedar", &root().join("xtask/cedar-requirements.txt"))?;
+    let mut cedar = Command::new(python.join("python"));
+    cedar.arg(root().join("xtask/src/bench/cedar.py"));
+    for world in std::fs::read_dir(dir.path())? {
+        cedar.arg(world?.path());
+    }
+    run_step("rights, as Cedar decides them", &mut cedar)
 }
 
 /// The portal with thousands of machines.

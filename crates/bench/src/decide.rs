@@ -3,6 +3,7 @@
 //! In Cedar, a role is an action that is above the operations it holds; a group, a resource group and a subscription are
 //! above what is in them; a role assignment is a policy, as is a deny assignment.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -82,17 +83,32 @@ fn machine(n: u64) -> String {
     format!("{}/providers/Microsoft.Compute/virtualMachines/vm-{n}", resource_group(n))
 }
 
+/// A role's operations, and those of them that it takes out again.
+#[derive(Default)]
+struct Role {
+    operations: Vec<u64>,
+    except: Vec<u64>,
+}
+
+/// What nobody may do somewhere, or one certain principal.
+struct Deny {
+    at: String,
+    operations: Vec<u64>,
+    /// Everybody, when absent.
+    who: Option<PrincipalId>,
+    spared: u64,
+    only_here: bool,
+}
+
 /// Who has what where, before it is anybody's words.
 struct World {
     machines: u64,
-    /// Operations of each role.
-    roles: Vec<Vec<u64>>,
-    /// Members of each group.
-    groups: Vec<Vec<u64>>,
+    roles: Vec<Role>,
+    /// Members of each group; some may be groups.
+    groups: Vec<Vec<PrincipalId>>,
     /// Principal, role, scope.
     grants: Vec<(PrincipalId, u64, String)>,
-    /// Scope, operations, the group that it spares.
-    denies: Vec<(String, Vec<u64>, u64)>,
+    denies: Vec<Deny>,
 }
 
 impl World {
@@ -101,8 +117,10 @@ impl World {
         let some = |chance: &mut Chance, of: u64, count: u64| -> Vec<u64> {
             (0..count).map(|_| chance.below(of)).collect()
         };
-        let roles = (0..ROLES).map(|n| some(&mut chance, OPERATIONS, 10 + 5 * n)).collect();
-        let groups = (0..GROUPS).map(|_| some(&mut chance, PEOPLE, 20)).collect();
+        let role = |operations| Role { operations, except: Vec::new() };
+        let roles = (0..ROLES).map(|n| role(some(&mut chance, OPERATIONS, 10 + 5 * n))).collect();
+        let members = |all: Vec<u64>| all.into_iter().map(person).collect();
+        let groups = (0..GROUPS).map(|_| members(some(&mut chance, PEOPLE, 20))).collect();
         let grants = (0..options.assignments)
             .map(|_| {
                 let who = match chance.below(10) {
@@ -121,23 +139,64 @@ impl World {
         let denies = (0..DENIES)
             .map(|_| {
                 let at = resource_group(chance.below(options.machines));
-                (at, some(&mut chance, OPERATIONS, 20), chance.below(GROUPS))
+                let operations = some(&mut chance, OPERATIONS, 20);
+                Deny { at, operations, who: None, spared: chance.below(GROUPS), only_here: false }
             })
             .collect();
         World { machines: options.machines, roles, groups, grants, denies }
     }
 
+    /// A small world in which everything occurs: groups in groups, also in a circle, roles that take something out again,
+    /// denials of one principal or at their scope only.
+    fn varied(seed: u64) -> World {
+        let (mut chance, machines) = (Chance(seed), 2 * TOGETHER);
+        let mut world = World::new(&Options {
+            assignments: 60 + chance.below(200),
+            machines,
+            decisions: 0,
+            cedar: PathBuf::new(),
+        });
+        for role in &mut world.roles {
+            let some = |chance: &mut Chance, count| (0..count).map(|_| chance.below(OPERATIONS)).collect();
+            role.operations = some(&mut chance, 40);
+            role.except = some(&mut chance, 15);
+        }
+        let principal = |chance: &mut Chance| match chance.below(3) {
+            0 => group(chance.below(GROUPS)),
+            _ => person(chance.below(PEOPLE)),
+        };
+        let place = |chance: &mut Chance| match (chance.below(3), chance.below(machines)) {
+            (0, at) => machine(at),
+            (1, at) => resource_group(at),
+            (_, at) => subscription(at),
+        };
+        for members in &mut world.groups {
+            *members = (0..8).map(|_| principal(&mut chance)).collect();
+        }
+        for grant in &mut world.grants {
+            *grant = (principal(&mut chance), chance.below(ROLES), place(&mut chance));
+        }
+        for deny in &mut world.denies {
+            deny.at = place(&mut chance);
+            deny.who = (chance.below(2) == 0).then(|| principal(&mut chance));
+            deny.spared = chance.below(GROUPS);
+            deny.only_here = chance.below(2) == 0;
+        }
+        world
+    }
+
     fn facts(&self) -> anyhow::Result<Facts> {
         let universe = Universe::new((0..OPERATIONS).map(|n| (operation(n), false)))?;
-        let permission = |operations: &[u64]| Permission {
-            actions: operations.iter().map(|n| operation(*n)).collect(),
-            ..Permission::default()
-        };
-        let role_of = |(n, operations): (u64, &Vec<u64>)| RoleDefinition {
+        let names = |operations: &[u64]| operations.iter().map(|n| operation(*n)).collect();
+        let role_of = |(n, of): (u64, &Role)| RoleDefinition {
             name: role(n),
             properties: RoleDefinitionProperties {
                 role_name: format!("Role {n}"),
-                permissions: vec![permission(operations)],
+                permissions: vec![Permission {
+                    actions: names(&of.operations),
+                    not_actions: names(&of.except),
+                    ..Permission::default()
+                }],
                 ..Default::default()
             },
         };
@@ -151,23 +210,20 @@ impl World {
                 condition: None,
             })
         };
-        let deny = |(n, (at, operations, spared)): (u64, &(String, Vec<u64>, u64))| -> anyhow::Result<_> {
+        let deny = |(n, of): (u64, &Deny)| -> anyhow::Result<_> {
             Ok(DenyAssignment {
                 name: Uuid::from_u64_pair(6, n),
                 display_name: format!("Deny {n}"),
-                scope: Scope::parse(at)?,
-                permissions: vec![permission(operations)],
-                principals: Vec::new(),
-                everyone: true,
-                excluded: vec![group(*spared)],
-                only_here: false,
+                scope: Scope::parse(&of.at)?,
+                permissions: vec![Permission { actions: names(&of.operations), ..Permission::default() }],
+                principals: of.who.into_iter().collect(),
+                everyone: of.who.is_none(),
+                excluded: vec![group(of.spared)],
+                only_here: of.only_here,
                 condition: None,
             })
         };
-        let of = |(n, members): (u64, &Vec<u64>)| Group {
-            id: group(n),
-            members: members.iter().map(|m| person(*m)).collect(),
-        };
+        let of = |(n, members): (u64, &Vec<PrincipalId>)| Group { id: group(n), members: members.clone() };
         Ok(Facts {
             universe: Arc::new(universe),
             custom_roles: (0..).zip(&self.roles).map(role_of).collect(),
@@ -186,14 +242,17 @@ impl World {
                 "permit(principal in Who::\"{who}\", action in Action::\"role-{role}\", resource in Scope::\"{at}\");"
             )?;
         }
-        for (at, operations, spared) in &self.denies {
+        for deny in &self.denies {
             let of: Vec<String> =
-                operations.iter().map(|n| format!("Action::\"{}\"", operation(*n))).collect();
+                deny.operations.iter().map(|n| format!("Action::\"{}\"", operation(*n))).collect();
+            let who = deny.who.map(|who| format!(" in Who::\"{who}\"")).unwrap_or_default();
+            let within = if deny.only_here { "==" } else { "in" };
             writeln!(
                 policies,
-                "forbid(principal, action in [{}], resource in Scope::\"{at}\") unless {{ principal in Who::\"{}\" }};",
+                "forbid(principal{who}, action in [{}], resource {within} Scope::\"{}\") unless {{ principal in Who::\"{}\" }};",
                 of.join(","),
-                group(*spared)
+                deny.at,
+                group(deny.spared)
             )?;
         }
         let entity = |kind: &str, id: &str, parents: Vec<(&str, String)>| {
@@ -202,14 +261,14 @@ impl World {
             json!({"uid": {"type": kind, "id": id}, "attrs": {}, "parents": parents})
         };
         let mut entities = Vec::new();
-        for n in 0..PEOPLE {
-            let of = (0..).zip(&self.groups).filter(|(_, members)| members.contains(&n));
-            let of = of.map(|(g, _)| ("Who", group(g).to_string())).collect();
-            entities.push(entity("Who", &person(n).to_string(), of));
+        for who in (0..PEOPLE).map(person) {
+            let of = self.groups_of(who).into_iter().map(|g| ("Who", g.to_string())).collect();
+            entities.push(entity("Who", &who.to_string(), of));
         }
         entities.extend((0..GROUPS).map(|n| entity("Who", &group(n).to_string(), Vec::new())));
         for n in 0..OPERATIONS {
-            let of = (0..ROLES).zip(&self.roles).filter(|(_, operations)| operations.contains(&n));
+            let has = |role: &Role| role.operations.contains(&n) && !role.except.contains(&n);
+            let of = (0..ROLES).zip(&self.roles).filter(|(_, role)| has(role));
             let of = of.map(|(r, _)| ("Action", format!("role-{r}"))).collect();
             entities.push(entity("Action", &operation(n), of));
         }
@@ -225,6 +284,53 @@ impl World {
         }
         Ok(json!({"policies": policies, "entities": entities}))
     }
+
+    /// The groups somebody is in, through groups too. Cedar refuses circles, so that it is told of all of them.
+    fn groups_of(&self, who: PrincipalId) -> BTreeSet<PrincipalId> {
+        let (mut found, mut next) = (BTreeSet::new(), vec![who]);
+        while let Some(inner) = next.pop() {
+            let around = (0..).zip(&self.groups).filter(|(_, members)| members.contains(&inner));
+            next.extend(around.map(|(n, _)| group(n)).filter(|g| found.insert(*g)));
+        }
+        found
+    }
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Worlds {
+    #[arg(long, default_value_t = 40)]
+    count: u64,
+    /// The directory in which they are written in Cedar's words, with questions and our answers.
+    #[arg(long)]
+    cedar: PathBuf,
+}
+
+/// Small worlds, each unlike the others.
+pub(crate) fn worlds(options: &Worlds) -> anyhow::Result<Value> {
+    let mut allowed = 0;
+    for seed in 0..options.count {
+        let world = World::varied(seed);
+        let snapshot = Snapshot::compile(world.facts()?);
+        let mut chance = Chance(seed);
+        let mut compared = Vec::new();
+        for _ in 0..COMPARED {
+            let who = person(chance.below(PEOPLE));
+            let operation = operation(chance.below(OPERATIONS));
+            let at = match (chance.below(3), chance.below(world.machines)) {
+                (0, at) => resource_group(at),
+                (1, at) => subscription(at),
+                (_, at) => machine(at),
+            };
+            let answer = snapshot.decide(&[who], &operation, &Scope::parse(&at)?).is_allowed();
+            allowed += u64::from(answer);
+            compared.push(json!({"who": who, "operation": operation, "at": at, "allowed": answer}));
+        }
+        let mut written = world.cedar()?;
+        written["questions"] = Value::Array(compared);
+        let file = options.cedar.join(format!("world-{seed}.json"));
+        std::fs::write(&file, written.to_string()).context("writing a world")?;
+    }
+    Ok(json!({"worlds": options.count, "questions": options.count * COMPARED as u64, "allowed": allowed}))
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {

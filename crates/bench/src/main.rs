@@ -28,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Decisions of access in one large world, which it also writes down for others to decide the same.
     Decide(decide::Options),
+    /// Many small worlds with questions and our answers, for others to decide the same.
+    Worlds(decide::Worlds),
     /// Sends requests over TLS, to several servers in turn. Reads what to do, tokens among it, from standard input.
     Load,
     /// Serves the plainest handlers of the same queries until it is ended.
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(
             |runtime| match arguments.command {
                 Command::Decide(options) => decide::run(&options),
+                Command::Worlds(options) => decide::worlds(&options),
                 Command::Load => runtime.block_on(load::run()),
                 Command::Floor(options) => runtime.block_on(floor::run(options)),
                 Command::Events(options) => runtime.block_on(events::run(&options)),

@@ -175,7 +175,7 @@ fn spawn(programs: &Path, dir: &Path) -> Result<Child, LabError> {
         .args(["-c", "listen_addresses=", "-c"])
         .arg(format!("unix_socket_directories={}", dir.display()))
         // A small one: many tests have one each.
-        .args(["-c", "shared_buffers=16MB", "-c", "max_connections=40", "-c", "autovacuum=off"])
+        .args(["-c", "shared_buffers=16MB", "-c", "max_connections=100", "-c", "autovacuum=off"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

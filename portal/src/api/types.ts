@@ -28,6 +28,7 @@ export type Session = Schema<'Session'>
 export type SetupLink = Schema<'SetupLink'>
 export type SetupDone = Schema<'SetupDone'>
 export type PasswordSetup = Schema<'PasswordSetup'>
+export type PasswordChanged = Schema<'PasswordChanged'>
 export type SessionRow = Schema<'SessionRow'>
 export type GrantRow = Schema<'GrantRow'>
 export type AuthorizationRequest = Schema<'AuthorizationRequest'>

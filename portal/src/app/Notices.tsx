@@ -20,6 +20,30 @@ const m = messages({
     en: (name: string, by: string, at: string) => `A recovery link for ${name} was made by ${by} (${at}).`,
     ja: (name: string, by: string, at: string) => `${by} が ${name} の回復用リンクを作成しました（${at}）。`,
   },
+  added: {
+    en: (by: string, at: string) => `A way to sign in was added to your account, from ${by} (${at}).`,
+    ja: (by: string, at: string) => `${by} からあなたのアカウントにサインイン方法が追加されました（${at}）。`,
+  },
+  removed: {
+    en: (by: string, at: string) => `A way to sign in was removed from your account, from ${by} (${at}).`,
+    ja: (by: string, at: string) => `${by} からあなたのアカウントのサインイン方法が削除されました（${at}）。`,
+  },
+  password: {
+    en: (by: string, at: string) => `Your password was changed, from ${by} (${at}).`,
+    ja: (by: string, at: string) => `${by} からあなたのパスワードが変更されました（${at}）。`,
+  },
+  suspended: {
+    en: (by: string, at: string) =>
+      `A copy of your passkey seems to have been used from ${by} (${at}). It signs nobody in any more.`,
+    ja: (by: string, at: string) =>
+      `${by} から、複製されたとみられるパスキーが使用されました（${at}）。このパスキーは停止されています。`,
+  },
+  reused: {
+    en: (by: string, at: string) =>
+      `A token of a program that acts as you was used twice, from ${by} (${at}). Its access has ended.`,
+    ja: (by: string, at: string) =>
+      `あなたとして動作するプログラムのトークンが ${by} から再使用されました（${at}）。アクセスは終了しました。`,
+  },
   seen: { en: 'I have seen this', ja: '確認しました' },
   whatNow: {
     en: 'If nobody should have done this, end all sign-ins of that account and look at the activity log.',
@@ -27,9 +51,19 @@ const m = messages({
   },
 })
 
+const texts = () => ({
+  accessPassIssued: m.issued,
+  accessPassUsed: m.used,
+  credentialAdded: m.added,
+  credentialRemoved: m.removed,
+  passwordChanged: m.password,
+  passkeySuspended: m.suspended,
+  tokenReused: m.reused,
+})
+
 function textOf({ kind, userPrincipalName, by, at }: Notice) {
   if (kind === 'recoveryLink') return m.recovered(userPrincipalName, by, dateTime(at))
-  return kind === 'accessPassIssued' ? m.issued(by, dateTime(at)) : m.used(by, dateTime(at))
+  return texts()[kind](by, dateTime(at))
 }
 
 /** What was done to somebody's way of signing in: it stays until they say that they know. */

@@ -610,6 +610,8 @@ struct Grantee {
     scope: String,
     /// The group through which the assignment holds.
     via: Option<String>,
+    /// Whether it holds only in the sign-in in which it was activated.
+    in_one_sign_in: bool,
 }
 
 /// What a principal is, as far as the directory knows it.
@@ -657,6 +659,12 @@ impl ScopeAction for Question {
         let asking: Asking = sekisho_arm::resource::typed(&body, "")?;
         let all = snapshot(read, &self.universe).await?;
         let who = asking.principal_id.map_or_else(|| asker(call), PrincipalId);
+        let active = access::schedules(read, access::ASSIGNMENTS).await?;
+        let bound: HashMap<PrincipalId, PrincipalId> =
+            active.iter().filter_map(|s| Some((PrincipalId(s.sign_in?), s.principal))).collect();
+        // What somebody may do in any of their sign-ins.
+        let sign_ins = bound.iter().filter(|(_, person)| **person == who).map(|(sign_in, _)| *sign_in);
+        let acting: Vec<PrincipalId> = std::iter::once(who).chain(sign_ins).collect();
         let action = || {
             let name = asking.action.clone().unwrap_or_default();
             match all.universe().find(&name) {
@@ -671,7 +679,7 @@ impl ScopeAction for Question {
         match self.kind {
             Asked::Explain => {
                 let action = action()?;
-                let decision = all.decide(&[who], &action, scope);
+                let decision = all.decide(&acting, &action, scope);
                 let mut out = explain(&decision, &action, scope);
                 if let (Decision::Allowed { role, .. }, Some(grant)) = (&decision, &mut out.assignment) {
                     grant.role_name = Some(role_name(&all, *role));
@@ -693,11 +701,14 @@ impl ScopeAction for Question {
                         let Decision::Allowed { assignment, at, role, via_group } = grantee.decision else {
                             return None;
                         };
-                        let unknown = (KnownPrincipal::Unknown, grantee.principal.to_string());
+                        let person = bound.get(&grantee.principal);
+                        let principal = *person.unwrap_or(&grantee.principal);
+                        let unknown = (KnownPrincipal::Unknown, principal.to_string());
                         let (principal_type, display_name) =
-                            names.get(&grantee.principal.0).cloned().unwrap_or(unknown);
+                            names.get(&principal.0).cloned().unwrap_or(unknown);
                         Some(Grantee {
-                            principal_id: grantee.principal.to_string(),
+                            principal_id: principal.to_string(),
+                            in_one_sign_in: person.is_some(),
                             principal_type,
                             display_name,
                             assignment_id: assignment.to_string(),
@@ -711,7 +722,7 @@ impl ScopeAction for Question {
             }
             Asked::Effective => shown(&EffectiveActions {
                 principal_id: who.to_string(),
-                actions: all.effective(&[who], scope).into_iter().map(str::to_owned).collect(),
+                actions: all.effective(&acting, scope).into_iter().map(str::to_owned).collect(),
             }),
         }
     }

@@ -27,6 +27,7 @@ use uuid::Uuid;
 use super::ceremony::{
     Finish, PasskeyCeremony, device_label, keep, passkey_error, sentence, signed_in, take,
 };
+use super::notices::{self, What};
 use super::sign_ins::{self, Signing};
 use super::{answer, body, entry, kind, people, person_ref, sessions};
 use crate::app::App;
@@ -360,6 +361,10 @@ async fn enrol(
                 link.used = Some(now);
                 write_document(tx, kind::LINK, &setup.token.key(), &link).await?;
                 let person = setup.person;
+                // Whoever could sign in before did perhaps not ask for this.
+                if people::can_sign_in(tx.as_read(), &person).await? {
+                    notices::tell(tx, What::CredentialAdded, &person, &address.to_string()).await?;
+                }
                 if setup.new {
                     people::add(tx, &person).await?;
                     let owner =
@@ -424,16 +429,7 @@ pub(super) async fn setup_password_begin(State(app): State<Arc<App>>, request: R
         let link = find_link(&mut read, &wanted.token).await?;
         let (person, new) = subject(&mut read, &link, &wanted).await?;
         drop(read);
-        let host = app.config.host.clone();
-        let mut words = person.context_words();
-        words.extend([host.as_str(), person.user_principal_name.as_str()]);
-        password::check_new(&secret, &words)
-            .map_err(|e| ArmError::bad("WeakPassword", sentence(&e.to_string())).target("password"))?;
-        let _permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
-        let hash = tokio::task::spawn_blocking(move || password::hash(&secret))
-            .await
-            .map_err(|_| ArmError::internal())?
-            .map_err(|_| ArmError::internal())?;
+        let hash = hash_new(&app, &person, secret).await.map_err(|e| e.target("password"))?;
         let authenticator = Authenticator::generate().map_err(|_| ArmError::internal())?;
         let (url, text) = authenticator.enrolment(&app.config.organization, &person.user_principal_name);
         let qr = QRBuilder::new(url.expose()).build().map_err(|_| ArmError::internal())?;
@@ -452,6 +448,20 @@ pub(super) async fn setup_password_begin(State(app): State<Arc<App>>, request: R
         Ok(web::json(StatusCode::OK, &out))
     };
     answer(run.await)
+}
+
+/// The hash of a password that somebody wants to have from now on.
+///
+/// # Errors
+/// 400 `WeakPassword`.
+pub(super) async fn hash_new(app: &App, person: &Person, secret: Secret) -> Result<PasswordHash, ArmError> {
+    let mut words = person.context_words();
+    words.extend([app.config.host.as_str(), person.user_principal_name.as_str()]);
+    password::check_new(&secret, &words)
+        .map_err(|e| ArmError::bad("WeakPassword", sentence(&e.to_string())))?;
+    let _permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
+    let hash = tokio::task::spawn_blocking(move || password::hash(&secret)).await;
+    hash.map_err(|_| ArmError::internal())?.map_err(|_| ArmError::internal())
 }
 
 /// `POST /auth/setup/password/finish`. A wrong code does not spend the ceremony: typing is error-prone, and the code
@@ -552,6 +562,7 @@ pub(super) async fn add_passkey_finish(
                         return Err(passkey_error(PasskeyError::AlreadyRegistered));
                     }
                     write_document(tx, kind::PASSKEY, &stored.id, &stored).await?;
+                    notices::tell(tx, What::CredentialAdded, &person, &address).await?;
                     tx.audit(entry(
                         "people/credentials/write",
                         person_ref(&person),

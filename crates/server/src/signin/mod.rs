@@ -5,6 +5,7 @@
 
 mod access_pass;
 mod ceremony;
+mod change_password;
 mod directory;
 mod enrol;
 pub(crate) mod graph;
@@ -212,6 +213,7 @@ pub fn routes() -> Routes {
         .merge(sessions::routes())
         .merge(step_up::routes())
         .merge(access_pass::routes())
+        .merge(change_password::routes())
         .merge(notices::routes())
         .merge(sign_ins::routes())
         .family(&["/v1.0/{*rest}"], graph::dispatch, graph::operations())

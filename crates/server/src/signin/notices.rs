@@ -48,6 +48,16 @@ pub(crate) enum What {
     AccessPassIssued,
     /// It was used; they are told.
     AccessPassUsed,
+    /// Something to sign in with was added to their account; they are told.
+    CredentialAdded,
+    /// It was removed; they are told.
+    CredentialRemoved,
+    /// Their password was changed; they are told.
+    PasswordChanged,
+    /// A copy of their passkey seems to exist, so that it signs nobody in any more; they are told.
+    PasskeySuspended,
+    /// What a client of theirs may use once was used twice, so that its access ended; they are told.
+    TokenReused,
     /// Root on the server made a link to somebody's account; all administrators are told.
     RecoveryLink,
 }

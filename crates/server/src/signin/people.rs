@@ -53,6 +53,12 @@ pub(super) async fn passkeys(
     Ok(all.into_iter().map(|(_, p)| p).filter(|p| p.person == person).collect())
 }
 
+/// Whether somebody has anything to sign in with.
+pub(super) async fn can_sign_in(read: &mut (dyn Read + '_), person: &Person) -> Result<bool, StoreError> {
+    let password = read.document(kind::PASSWORD, &person.id.to_string()).await?.is_some();
+    Ok(password || !passkeys(read, person.id).await?.is_empty())
+}
+
 /// A person's live sessions.
 pub(super) async fn sessions(
     read: &mut (dyn Read + '_),

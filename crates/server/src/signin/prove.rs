@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::ceremony::{
     DEVICE_COOKIE, Finish, PasskeyCeremony, keep, passkey_error, signed_in, take, too_many,
 };
+use super::notices::{self, What};
 use super::sign_ins::{self, Signing};
 use super::{answer, body, entry, kind, nobody, people, person_ref, sessions, throttle};
 use crate::app::App;
@@ -110,10 +111,16 @@ pub(super) async fn passkey_finish(
                         return refused(tx, nobody("passkey"), PasskeyError::Unknown).await;
                     };
                     let passkeys = owner.identity.passkeys()?;
+                    let known_copy = stored.suspended;
                     let proved = passkeys.finish(state, &read, &Purpose::SignIn, &mut stored, now);
                     write_document(tx, kind::PASSKEY, &stored.id, &stored).await?;
                     let person = people::by_id(tx.as_read(), stored.person).await?;
                     let who = person.as_ref().map_or_else(|| nobody("passkey"), person_ref);
+                    if let (Err(PasskeyError::Suspended), Some(person), false) =
+                        (&proved, &person, known_copy)
+                    {
+                        notices::tell(tx, What::PasskeySuspended, person, &peer.0.ip().to_string()).await?;
+                    }
                     match (proved, person.filter(|p| p.enabled)) {
                         (Ok(()), Some(person)) => Ok(Ok(person)),
                         (Ok(()), None) => refused(tx, who, PasskeyError::Unknown).await,

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
+use super::notices::{self, What};
 use super::{answer, entry, kind, people, person_ref};
 use crate::app::App;
 use crate::authn::{self, COOKIE};
@@ -483,6 +484,7 @@ pub(super) async fn remove_credential(
                         tx.remove_document(kind::PASSWORD, &key).await?;
                         tx.remove_document(kind::TOTP, &key).await?;
                     }
+                    notices::tell(tx, What::CredentialRemoved, &person, &address).await?;
                     tx.audit(entry(
                         "people/credentials/delete",
                         person_ref(&person),

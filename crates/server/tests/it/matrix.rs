@@ -106,6 +106,11 @@ const OTHER: &[(Method, &str, &str)] = &[
     (Method::POST, "/auth/stepup", r#"{"ceremony": "x"}"#),
     (Method::POST, "/auth/credentials/passkey/begin", "{}"),
     (Method::POST, "/auth/credentials/passkey/finish", r#"{"ceremony": "x"}"#),
+    (
+        Method::POST,
+        "/auth/credentials/password",
+        r#"{"currentPassword": "x", "code": "000000", "newPassword": "y"}"#,
+    ),
     (Method::DELETE, "/auth/credentials/{id}", ""),
     (Method::POST, "/auth/sessions/revokeOthers", "{}"),
     (Method::DELETE, "/auth/sessions/{id}", ""),

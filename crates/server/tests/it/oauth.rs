@@ -76,7 +76,7 @@ pub(crate) async fn refresh(server: &Server, token: &str, changes: &[(&str, &str
     ask(server, &[("grant_type", "refresh_token"), ("refresh_token", token)], changes).await
 }
 
-fn text(answer: &Value, field: &str) -> String {
+pub(crate) fn text(answer: &Value, field: &str) -> String {
     answer[field].as_str().unwrap_or_else(|| panic!("{field} is missing in {answer}")).to_owned()
 }
 

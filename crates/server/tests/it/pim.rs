@@ -137,6 +137,16 @@ async fn a_role_is_taken_for_some_hours_in_the_sign_in_that_proved_it_and_given_
     jun_page.get(&read).await.expect(200);
     jun_page.put(&read, json!({"location": "home", "tags": {"by": "jun"}})).await.expect(200);
 
+    // Whoever asks who may do something is told the person, and that it takes one certain sign-in.
+    let question = at(format!("{group}/providers/Sekisho.Authorization/whoCan"), crate::kit::FLEET);
+    let action = "Microsoft.Network/networkSecurityGroups/write";
+    let who = page.post(&question, json!({ "action": action })).await.expect(200).json();
+    let found = who["value"].as_array().unwrap().iter().find(|g| g["principalId"] == jun.as_str()).unwrap();
+    assert_eq!((&found["inOneSignIn"], &found["roleName"]), (&json!(true), &json!("Contributor")));
+    let question = at(format!("{group}/providers/Sekisho.Authorization/explain"), crate::kit::FLEET);
+    let about = json!({"principalId": jun, "action": action});
+    assert_eq!(page.post(&question, about).await.expect(200).json()["allowed"], true);
+
     // Another sign-in of the same person has nothing until it proves itself.
     let other = with_passkey(&browser(&world.server), &mut passkey).await.expect(200).cookies();
     world.server.confirms(&other, &passkey);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::device::Passkey;
 use crate::kit::{Answer, GROUPS, Http, ROLES, at};
 use crate::seed::{OWNER, READER, World, grant, program, set_up, sign_in};
-use crate::signin::{browser, ends, invite, person, with_passkey};
+use crate::signin::{PASSWORD, browser, ends, invite, person, set_up_password, with_passkey, with_password};
 use crate::{oauth, pim};
 
 /// User Access Administrator: gives roles, and has few.
@@ -73,7 +73,8 @@ async fn a_pass_opens_once_and_only_the_way_to_a_credential_of_ones_own() {
     let told_words: Vec<_> = told.iter().map(words).collect();
     assert!(told_words.contains(&("accessPassIssued".to_owned(), "jo@contoso.test".to_owned())), "{told:?}");
     assert!(told_words.contains(&("accessPassUsed".to_owned(), "127.0.0.1".to_owned())), "{told:?}");
-    assert_eq!(notices(&world.server.http().page(&cookies)).await.len(), 2);
+    assert!(told_words.contains(&("credentialAdded".to_owned(), "127.0.0.1".to_owned())), "{told:?}");
+    assert_eq!(notices(&world.server.http().page(&cookies)).await.len(), 3);
     assert!(notices(&owner).await.is_empty(), "it is nobody else's news");
     for notice in &told {
         let path = format!("/auth/notices/{}", notice["id"].as_str().unwrap());
@@ -82,6 +83,86 @@ async fn a_pass_opens_once_and_only_the_way_to_a_credential_of_ones_own() {
         jun_page.delete(&path).await.refused(404, "NoticeNotFound");
     }
     assert!(notices(&jun_page).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_done_to_ones_ways_in_is_told_until_it_is_seen() {
+    let world = World::new().await;
+    let server = &world.server;
+    let (_, mut passkey, cookies) = person(&world, "jun@contoso.test").await;
+    let page = server.http().page(&cookies);
+    let kinds = async || -> Vec<String> {
+        let mut all: Vec<String> =
+            notices(&page).await.iter().map(|n| n["kind"].as_str().unwrap().to_owned()).collect();
+        all.sort_unstable();
+        all
+    };
+    assert!(kinds().await.is_empty(), "what one set up by the first link is no news");
+    let begun =
+        page.post("/auth/credentials/passkey/begin", json!({"label": "Key"})).await.expect(200).json();
+    let credential = Passkey::new(&server.base()).create(&begun);
+    let body = json!({"ceremony": begun["ceremony"], "credential": credential});
+    page.post("/auth/credentials/passkey/finish", body).await.expect(204);
+    assert_eq!(kinds().await, ["credentialAdded"]);
+    let own = page.get("/auth/credentials").await.expect(200).json();
+    let key = own["value"].as_array().unwrap().iter().find(|c| c["label"] == "Key").unwrap().clone();
+    page.delete(&format!("/auth/credentials/{}", key["id"].as_str().unwrap())).await.expect(204);
+    assert_eq!(kinds().await, ["credentialAdded", "credentialRemoved"]);
+
+    // Of two answers of one passkey the older one comes later: as from a copy that does not know of the other.
+    let stranger = browser(server);
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let begun = stranger.post("/auth/passkey/begin", json!({})).await.expect(200).json();
+        answers.push(json!({"ceremony": begun["ceremony"], "credential": passkey.get(&begun)}));
+    }
+    for _ in 0..2 {
+        let answer = stranger.post("/auth/passkey/finish", answers.pop().unwrap()).await;
+        assert_eq!(answer.status, if answers.is_empty() { 401 } else { 200 }, "{answer:?}");
+    }
+    assert_eq!(kinds().await, ["credentialAdded", "credentialRemoved", "passkeySuspended"]);
+
+    let code = oauth::code(server, &page).await;
+    let first = oauth::redeem(server, &code, &[]).await.expect(200).json();
+    let spent = oauth::text(&first, "refresh_token");
+    let next = oauth::refresh(server, &spent, &[]).await.expect(200).json();
+    oauth::refresh(server, &oauth::text(&next, "refresh_token"), &[]).await.expect(200);
+    oauth::refresh(server, &spent, &[]).await.refused(400, "invalid_grant");
+    let told = kinds().await;
+    assert_eq!(told, ["credentialAdded", "credentialRemoved", "passkeySuspended", "tokenReused"]);
+}
+
+#[tokio::test]
+async fn a_password_is_changed_with_the_old_one_and_a_code_and_everybody_else_is_signed_out() {
+    let world = World::new().await;
+    let server = &world.server;
+    let (_, link) = invite(&world, "jun@contoso.test").await;
+    let (_, made) = set_up_password(server, &link, "jun@contoso.test").await;
+    let made = made.expect(200);
+    // Each is for one use and none is bound to the hour, so a test need not wait for the next one.
+    let codes: Vec<String> = serde_json::from_value(made.json()["recoveryCodes"].clone()).unwrap();
+    let first = server.http().page(&made.cookies());
+    let name = "jun@contoso.test";
+    let page = with_password(&browser(server), name, PASSWORD, &codes[0]).await.expect(200);
+    let page = server.http().page(&page.cookies());
+    first.get("/v1.0/me").await.expect(200);
+    let change = async |current: &str, code: &str, new: &str| {
+        let body = json!({"currentPassword": current, "code": code, "newPassword": new});
+        page.post("/auth/credentials/password", body).await
+    };
+    let new = "another horse of quite another battery 2";
+    change("something else entirely", &codes[1], new).await.refused(401, "InvalidCredentials");
+    change(PASSWORD, "000000", new).await.refused(401, "InvalidCredentials");
+    change(PASSWORD, &codes[2], "contoso").await.refused(400, "WeakPassword");
+    change(PASSWORD, &codes[3], PASSWORD).await.refused(400, "WeakPassword");
+    first.get("/v1.0/me").await.expect(200);
+    assert_eq!(change(PASSWORD, &codes[4], new).await.expect(200).json()["ended"], 1);
+    first.get("/v1.0/me").await.expect(401);
+    page.get("/v1.0/me").await.expect(200);
+    let told = notices(&page).await;
+    assert!(told.iter().any(|n| n["kind"] == "passwordChanged"), "{told:?}");
+    with_password(&browser(server), name, PASSWORD, &codes[5]).await.refused(401, "InvalidCredentials");
+    with_password(&browser(server), name, new, &codes[6]).await.expect(200);
 }
 
 #[tokio::test]

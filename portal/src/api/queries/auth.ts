@@ -13,6 +13,7 @@ import type {
   GrantRow,
   List,
   Notice,
+  PasswordChanged,
   PasswordSetup,
   Session,
   SessionRow,
@@ -68,6 +69,14 @@ export const signInWithPassword = (userPrincipalName: string, password: string, 
 /** Proves that a request which waits is the person's own. */
 export const confirmOperation = async (asked: Asking, typed: { password: string; code: string }, signal: AbortSignal) =>
   post<StepUpApproval>('/auth/stepup', await proofBy(asked, typed, signal))
+
+/** The old password and a code prove that it is the person who changes it; nothing else has an effect. */
+export const changePassword = (typed: {
+  currentPassword: string
+  code: string
+  newPassword: string
+  endOtherSessions: boolean
+}) => post<PasswordChanged>('/auth/credentials/password', typed)
 
 /** The way to registering something of one's own: the token of a set-up link. */
 export const openAccessPass = (userPrincipalName: string, accessPass: string) =>

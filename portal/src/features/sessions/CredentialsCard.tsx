@@ -13,6 +13,7 @@ import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { Table } from '../../ui/Table.tsx'
 import { m } from './messages.ts'
+import { PasswordDialog } from './PasswordDialog.tsx'
 
 const icons: Record<Credential['kind'], LucideIcon> = {
   passkey: Fingerprint,
@@ -27,6 +28,7 @@ const labelOf = ({ kind, label }: Credential) => (label === '' || label === kind
 export function CredentialsCard() {
   const credentials = useQuery(authQueries.credentials())
   const [adding, setAdding] = useState(false)
+  const [changing, setChanging] = useState(false)
   const [removing, setRemoving] = useState<Credential>()
   return (
     <Card
@@ -41,7 +43,10 @@ export function CredentialsCard() {
         )
       }
     >
-      <Section query={credentials}>{(rows) => <CredentialTable credentials={rows} onRemove={setRemoving} />}</Section>
+      <Section query={credentials}>
+        {(rows) => <CredentialTable credentials={rows} onRemove={setRemoving} onChange={() => setChanging(true)} />}
+      </Section>
+      {changing && <PasswordDialog onClose={() => setChanging(false)} />}
       {adding && <AddPasskey onClose={() => setAdding(false)} />}
       {removing && (
         <ReviewDialog
@@ -62,9 +67,11 @@ export function CredentialsCard() {
 function CredentialTable({
   credentials,
   onRemove,
+  onChange,
 }: {
   credentials: Credential[]
   onRemove: (credential: Credential) => void
+  onChange: () => void
 }) {
   return (
     <Table
@@ -108,14 +115,21 @@ function CredentialTable({
           hideHeader: true,
           align: 'right',
           cell: (credential) => (
-            <Button
-              size="sm"
-              variant="ghost"
-              onPress={() => onRemove(credential)}
-              aria-label={`${m.remove} ${labelOf(credential)}`}
-            >
-              {m.remove}
-            </Button>
+            <span className="inline-flex gap-1">
+              {credential.kind === 'password' && (
+                <Button size="sm" variant="ghost" onPress={onChange}>
+                  {m.change}
+                </Button>
+              )}
+              <Button
+                size="sm"
+                variant="ghost"
+                onPress={() => onRemove(credential)}
+                aria-label={`${m.remove} ${labelOf(credential)}`}
+              >
+                {m.remove}
+              </Button>
+            </span>
           ),
         },
       ]}

@@ -40,6 +40,18 @@ export const m = messages({
   left: { en: (n: string) => `${n} left`, ja: (n: string) => `残り ${n}` },
   synced: { en: 'synced', ja: '同期済み' },
   add: { en: 'Add a passkey', ja: 'パスキーを追加' },
+  change: { en: 'Change', ja: '変更' },
+  changeTitle: { en: 'Change your password', ja: 'パスワードの変更' },
+  currentPassword: { en: 'The password that you have', ja: '現在のパスワード' },
+  code: { en: 'Code of the authenticator app', ja: '認証アプリのコード' },
+  newPassword: { en: 'The new password', ja: '新しいパスワード' },
+  endOthers: {
+    en: 'Sign out everywhere else, programs included',
+    ja: 'ほかのすべての場所とプログラムからサインアウトする',
+  },
+  changePassword: { en: 'Change the password', ja: 'パスワードを変更' },
+  changed: { en: 'The password was changed.', ja: 'パスワードを変更しました。' },
+  cancel: { en: 'Cancel', ja: 'キャンセル' },
   grants: { en: 'Command lines and programs', ja: 'コマンド ラインとプログラム' },
   noGrants: {
     en: 'None acts as you. They appear here after az login or a similar sign-in.',

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{Asker, failed};
 use crate::app::App;
+use crate::signin::notices::{self, What};
 use crate::signin::{entry, kind, people, person_ref};
 
 /// What a client is given tokens for.
@@ -260,6 +261,7 @@ async fn end_reused(tx: &mut (dyn Write + '_), grant: Uuid, asker: &Asker) -> Re
     tx.remove_document(kind::GRANT, &key).await?;
     if let Some(person) = people::by_id(tx.as_read(), grant.person).await? {
         let address = asker.address.to_string();
+        notices::tell(tx, What::TokenReused, &person, &address).await?;
         let who = person_ref(&person);
         let mut record = entry("grants/reuse", who, Outcome::Denied, "invalid_grant", &address);
         record.http = Some(json!({"clientIpAddress": address, "clientId": grant.client}));

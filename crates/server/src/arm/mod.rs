@@ -3,14 +3,16 @@
 //! Every path goes through [`dispatch`]; nothing else answers under `/subscriptions` and `/providers`. A caller who
 //! may not even read a thing is told that it does not exist; one who may read it is told what right is missing.
 
+mod explanation;
+mod served;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
-use schemars::JsonSchema;
 use sekisho_arm::engine::{self, Answer, Page, Preconditions};
-use sekisho_arm::operation::{self, OperationStatus, Status};
+use sekisho_arm::operation::{self, Status};
 use sekisho_arm::registry::Storage;
 use sekisho_arm::resource::shown;
 use sekisho_arm::route::Route;
@@ -28,8 +30,12 @@ use crate::authn::Caller;
 use crate::desired::WhatIf;
 use crate::resources::locks::{Deed, Guard};
 use crate::resources::{core, tag_names, tags};
-use crate::routes::{Anything, List, Operation};
 use crate::{desired, http as web, rights};
+
+pub use explanation::{Explanation, explain};
+pub use served::operations;
+
+use explanation::Activatable;
 
 /// Largest request body, in bytes (ARM: 4 MiB).
 pub const MAX_BODY_BYTES: usize = 4 << 20;
@@ -224,7 +230,9 @@ impl Asker<'_> {
         if let Some(role) = &activatable {
             error.message.push_str(&role.advice());
         }
-        let decided = shown(&Explanation { activatable, ..explain(&decision, action, scope) })?;
+        let mut decided = explain(&decision, action, scope);
+        decided.activatable = activatable;
+        let decided = shown(&decided)?;
         error.additional_info.push(("AuthorizationDecision".to_owned(), decided));
         let entry = self.entry(action, scope, Outcome::Denied, &error.code, None);
         self.app
@@ -780,102 +788,6 @@ fn answered<T: Serialize>(body: &T) -> Result<Answer, ArmError> {
     Ok(Answer::json(200, shown(body)?))
 }
 
-/// What is served beside the types of the registry.
-pub fn operations() -> Vec<Operation> {
-    let mut all = vec![
-        Operation::get("/tenants", "The tenant").versioned().answers::<List<core::Tenant>>(200),
-        Operation::get("/providers", "All providers").versioned().answers::<List<core::Provider>>(200),
-        Operation::get("/providers/{namespace}", "A provider").versioned().answers::<core::Provider>(200),
-        Operation::get("/providers/{namespace}/operations", "What a provider lets callers do")
-            .versioned()
-            .answers::<List<core::Operation>>(200),
-    ];
-    let in_subscription = [
-        Operation::get("/subscriptions/{subscriptionId}/providers", "All providers")
-            .answers::<List<core::Provider>>(200),
-        Operation::get("/subscriptions/{subscriptionId}/providers/{namespace}", "A provider")
-            .answers::<core::Provider>(200),
-        Operation::post("/subscriptions/{subscriptionId}/providers/{namespace}/register", "Registers a provider, as all are")
-            .answers::<core::Provider>(200),
-        Operation::post("/subscriptions/{subscriptionId}/providers/{namespace}/unregister", "Answers as register does")
-            .answers::<core::Provider>(200),
-        Operation::get("/subscriptions/{subscriptionId}/locations", "Where things are")
-            .answers::<List<core::Location>>(200),
-        Operation::get("/subscriptions/{subscriptionId}/tagNames", "Tags and their values")
-            .answers::<List<tag_names::TagName>>(200),
-        Operation::put("/subscriptions/{subscriptionId}/tagNames/{tagName}", "Makes a tag known")
-            .answers::<tag_names::TagName>(200)
-            .answers::<tag_names::TagName>(201),
-        Operation::delete("/subscriptions/{subscriptionId}/tagNames/{tagName}", "Forgets a tag").ends(200).ends(204),
-        Operation::put(
-            "/subscriptions/{subscriptionId}/tagNames/{tagName}/tagValues/{tagValue}",
-            "Makes a value of a tag known",
-        )
-        .answers::<tag_names::TagValue>(200)
-        .answers::<tag_names::TagValue>(201),
-        Operation::delete(
-            "/subscriptions/{subscriptionId}/tagNames/{tagName}/tagValues/{tagValue}",
-            "Forgets a value of a tag",
-        )
-        .ends(200)
-        .ends(204),
-        Operation::post(
-            "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/moveResources",
-            "Refused: resources stay where they are",
-        )
-        .takes::<Anything>()
-        .ends(409),
-        Operation::get("/subscriptions/{subscriptionId}/resources", "All resources")
-            .query("$filter")
-            .query("$expand")
-            .query("$top")
-            .query("$skipToken")
-            .query("$orderby")
-            .query("$select")
-            .answers::<List<core::SelectedRow>>(200),
-        Operation::get("/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/resources", "The resources of a group")
-            .query("$filter")
-            .query("$expand")
-            .query("$top")
-            .query("$skipToken")
-            .query("$orderby")
-            .query("$select")
-            .answers::<List<core::SelectedRow>>(200),
-        Operation::get(
-            "/subscriptions/{subscriptionId}/providers/{namespace}/locations/{location}/operations/{operationId}",
-            "How a long-running operation is doing",
-        )
-        .answers::<OperationStatus>(200),
-        Operation::get(
-            "/subscriptions/{subscriptionId}/providers/{namespace}/locations/{location}/operationResults/{operationId}",
-            "The result of a long-running operation",
-        )
-        .answers::<Anything>(200)
-        .ends(202)
-        .ends(204),
-        Operation::get("/subscriptions/{subscriptionId}/operationresults/{operationId}", "The same")
-            .answers::<Anything>(200)
-            .ends(202)
-            .ends(204),
-    ];
-    all.extend(in_subscription.into_iter().map(Operation::versioned));
-    for path in [
-        "/subscriptions/{subscriptionId}/providers/Microsoft.Resources/tags/default",
-        "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.Resources/tags/default",
-        "/{resourceId}/providers/Microsoft.Resources/tags/default",
-    ] {
-        let change = |o: Operation| {
-            o.versioned().query("whatIf").takes::<tags::TagsChange>().answers::<tags::ScopeTags>(200)
-        };
-        all.push(Operation::get(path, "The tags of a scope").versioned().answers::<tags::ScopeTags>(200));
-        all.push(change(Operation::put(path, "Replaces the tags of a scope")));
-        all.push(change(Operation::patch(path, "Changes the tags of a scope")));
-        let remove = Operation::delete(path, "Removes the tags of a scope").versioned().query("whatIf");
-        all.push(remove.answers::<tags::ScopeTags>(200));
-    }
-    all
-}
-
 fn scope_path(scope: &Scope, spec: &sekisho_arm::TypeSpec) -> String {
     let last = spec.path.rsplit('/').next().unwrap_or_default();
     match scope {
@@ -884,126 +796,6 @@ fn scope_path(scope: &Scope, spec: &sekisho_arm::TypeSpec) -> String {
         Scope::Resource(_) if spec.path.contains('/') => format!("{scope}/{last}"),
         _ => format!("{scope}/providers/{}/{last}", spec.namespace),
     }
-}
-
-/// A decision as facts for the portal: what would have to change for it to be yes.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Explanation {
-    action: String,
-    scope: String,
-    allowed: bool,
-    reason: Reason,
-    /// What grants it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub assignment: Option<ExplainedGrant>,
-    /// What forbids it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deny: Option<ExplainedDenial>,
-    /// The role assignment that would grant it, if its condition held.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    condition_unmet: Option<String>,
-    /// The role that the caller could activate for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub activatable: Option<Activatable>,
-    /// The same as a sentence; only in answers to `explain`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Reason {
-    Assignment,
-    Deny,
-    None,
-}
-
-/// A role that somebody is eligible for.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Activatable {
-    /// The eligibility.
-    role_eligibility_schedule_id: String,
-    role_id: String,
-    role_name: String,
-    /// Where they are eligible.
-    scope: String,
-}
-
-impl Activatable {
-    fn advice(&self) -> String {
-        format!(
-            " You are eligible for the role '{}' at '{}', which allows it: activate it in the portal under My roles, \
-             or with a roleAssignmentScheduleRequests of the requestType SelfActivate.",
-            self.role_name, self.scope
-        )
-    }
-}
-
-/// The role assignment that grants something.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ExplainedGrant {
-    id: String,
-    scope: String,
-    role_id: String,
-    /// The group through which it holds.
-    via: Option<String>,
-    /// What people call the role; only in answers to `explain`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub role_name: Option<String>,
-    /// Whom it is about; only in answers to `explain`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal_id: Option<String>,
-}
-
-/// The deny assignment that forbids something.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ExplainedDenial {
-    id: String,
-    name: String,
-    scope: String,
-}
-
-/// Says why a decision is as it is.
-pub fn explain(decision: &Decision, action: &str, scope: &Scope) -> Explanation {
-    let mut out = Explanation {
-        action: action.to_owned(),
-        scope: scope.to_string(),
-        allowed: decision.is_allowed(),
-        reason: Reason::None,
-        assignment: None,
-        deny: None,
-        condition_unmet: None,
-        activatable: None,
-        message: None,
-    };
-    match decision {
-        Decision::Allowed { assignment, at, role, via_group } => {
-            out.reason = Reason::Assignment;
-            out.assignment = Some(ExplainedGrant {
-                id: assignment.to_string(),
-                scope: at.to_string(),
-                role_id: role.to_string(),
-                via: via_group.map(|g| g.to_string()),
-                role_name: None,
-                principal_id: None,
-            });
-        }
-        Decision::Denied { deny_assignment, display_name, at } => {
-            out.reason = Reason::Deny;
-            out.deny = Some(ExplainedDenial {
-                id: deny_assignment.to_string(),
-                name: display_name.clone(),
-                scope: at.to_string(),
-            });
-        }
-        Decision::Missing { condition_unmet, .. } => {
-            out.condition_unmet = condition_unmet.map(|assignment| assignment.to_string());
-        }
-    }
-    out
 }
 
 /// Facts about the product itself, at the root: open to everyone who is signed in, as in Azure.
