@@ -346,6 +346,20 @@ async fn whoever_may_not_assign_a_role_makes_nobody_eligible_for_it_and_a_reques
         .json();
     assert_eq!(seen["value"].as_array().unwrap().len(), 1);
 
+    // A request that begins later is taken back with what it made, whatever else it names.
+    let victim = format!("{group}/providers/Microsoft.Authorization/roleEligibilitySchedules/{name}");
+    let later = json!({"principalId": jun, "roleDefinitionId": role(READER), "requestType": "AdminAssign",
+        "justification": "Later", "targetRoleEligibilityScheduleId": victim,
+        "scheduleInfo": {"startDateTime": "2099-01-01T00:00:00Z", "expiration": {"type": "AfterDuration", "duration": "P1D"}}});
+    let made = ask(&page, &group, "roleAssignmentScheduleRequests", later).await.expect(201);
+    assert_eq!(status(&made), "ScheduleCreated");
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    page.post(&at(format!("{id}/cancel"), PIM), json!({})).await.expect(200);
+    let timed = page.get(&list(&group, "roleAssignmentSchedules", &format!("assignedTo('{jun}')"))).await;
+    assert_eq!(timed.expect(200).json()["value"], json!([]));
+    let seen = page.get(&list(&group, "roleEligibilitySchedules", &format!("assignedTo('{jun}')"))).await;
+    assert_eq!(seen.expect(200).json()["value"].as_array().unwrap().len(), 1);
+
     // An assignment for a time is what it says, and is no reason to count somebody as the last Owner.
     let until = json!({"principalId": jun, "roleDefinitionId": role(OWNER), "requestType": "AdminAssign",
         "justification": "On call", "scheduleInfo": {"expiration": {"type": "AfterDuration", "duration": "PT1H"}}});

@@ -253,14 +253,10 @@ impl ResourceType for Requests {
         let mut request = body_of(target)?;
         match request.status {
             Some(Status::PendingApproval) => {}
+            // What it made has its name; what the request says of its targets is the client's.
             Some(Status::ScheduleCreated) => {
-                let made = [
-                    &request.target_role_assignment_schedule_id,
-                    &request.target_role_eligibility_schedule_id,
-                ];
-                for id in made.into_iter().flatten() {
-                    schedules::end(tx, &Scope::parse(id).map_err(|_| ArmError::internal())?).await?;
-                }
+                let id = schedules::named(self.kind, &access::scope_of(target), access::guid_name(target)?)?;
+                schedules::end(tx, &id).await?;
             }
             _ => {
                 let text = "This request has been decided on and cannot be taken back any more.";

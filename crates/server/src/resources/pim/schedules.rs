@@ -25,7 +25,8 @@ pub(super) fn path(kind: Kind) -> &'static str {
     }
 }
 
-fn named(kind: Kind, scope: &Scope, name: Uuid) -> Result<Scope, ArmError> {
+/// The id of the schedule of a name, which is that of the request that made it.
+pub(super) fn named(kind: Kind, scope: &Scope, name: Uuid) -> Result<Scope, ArmError> {
     scope
         .resource_in("Microsoft.Authorization", path(kind), &name.to_string())
         .map_err(|_| ArmError::internal())
