@@ -2,6 +2,7 @@ import { expect, type Page } from '@playwright/test'
 import { Authenticator } from './authenticator.ts'
 import { expectAccessible, test } from './fixtures.ts'
 import { ready } from './ready.ts'
+import { send } from './send.ts'
 import { answerSignIn, setLanguage } from './signIn.ts'
 import { AuthenticatorApp } from './totp.ts'
 
@@ -72,17 +73,8 @@ test('whoever becomes privileged is asked for a passkey, makes one, and is in', 
   await open(portal)
   const password = 'harbour lantern quarry velvet 9'
   const user = 'promoted@example.com'
-  const send = (method: string, url: string, body: unknown) =>
-    portal.evaluate(
-      async (request) => {
-        const headers = { 'content-type': 'application/json' }
-        const answer = await fetch(request.url, { method: request.method, headers, body: JSON.stringify(request.body) })
-        return (await answer.json()) as Record<string, string>
-      },
-      { method, url, body },
-    )
-  const person = await send('POST', '/v1.0/users', { userPrincipalName: user, displayName: 'Promoted' })
-  const { link = '' } = await send('POST', `/v1.0/users/${person.id}/sekisho.invite`, {})
+  const person = await send(portal, 'POST', '/v1.0/users', { userPrincipalName: user, displayName: 'Promoted' })
+  const { link = '' } = await send(portal, 'POST', `/v1.0/users/${person.id}/sekisho.invite`, {})
 
   await newcomer.addInitScript(() => localStorage.setItem('sekisho.locale', 'en'))
   await newcomer.goto(link)
@@ -96,6 +88,7 @@ test('whoever becomes privileged is asked for a passkey, makes one, and is in', 
   await expect(newcomer.getByRole('heading', { level: 1, name: 'Keep your recovery codes' })).toBeVisible()
   const owner = '8e3af657-a8ff-443c-a75c-2fe8c4bcb635'
   await send(
+    portal,
     'PUT',
     `/providers/Microsoft.Authorization/roleAssignments/${crypto.randomUUID()}?api-version=2022-04-01`,
     {
