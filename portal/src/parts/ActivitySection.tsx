@@ -11,6 +11,7 @@ import { ErrorNote } from '../ui/ErrorNote.tsx'
 import { Skeleton } from '../ui/Skeleton.tsx'
 import { ActivityTable } from './ActivityTable.tsx'
 import { EventPanel } from './EventPanel.tsx'
+import { usePrincipalNames } from './usePrincipalNames.ts'
 
 const m = messages({
   none: { en: 'Nothing happened in this time.', ja: 'この期間の操作はありません。' },
@@ -28,9 +29,11 @@ export function ActivitySection({ filter, keep = () => true, limit, withoutResou
   const { subscriptionId } = useScope()
   const query = useInfiniteQuery(activityQuery(subscriptionId, filter))
   const [open, setOpen] = useState<ActivityEvent>()
-  if (query.data === undefined) {
+  // The columns are as wide as what stands in them: names that come later would move them.
+  const { isPending } = usePrincipalNames()
+  if (query.data === undefined || isPending) {
     return (
-      <div className="p-4">
+      <div className="p-4" aria-busy={!query.error}>
         {query.error ? (
           <ErrorNote error={query.error} onRetry={() => void query.refetch()} />
         ) : (

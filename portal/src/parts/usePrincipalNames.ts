@@ -3,7 +3,7 @@ import { directoryQueries } from '../api/queries/directory.ts'
 
 /** Names for principal ids; an id nobody may name stays an id. */
 export function usePrincipalNames() {
-  const { data: principals = [] } = useQuery(directoryQueries.principals())
+  const { data: principals = [], isPending } = useQuery(directoryQueries.principals())
   const byId = new Map(principals.map((principal) => [principal.id, principal]))
-  return { principals, find: (id: string) => byId.get(id), nameOf: (id: string) => byId.get(id)?.name ?? id }
+  return { principals, isPending, find: (id: string) => byId.get(id), nameOf: (id: string) => byId.get(id)?.name ?? id }
 }

@@ -23,8 +23,9 @@ type Row = { assignment: RoleAssignment; who: string; detail: string; role: stri
 export function AssignmentsTab() {
   const { session, subscriptionId } = useScope()
   const assignments = useQuery(authorizationQueries.assignments(subscriptionId))
-  const { data: roles = [] } = useQuery(authorizationQueries.definitions(subscriptionId))
-  const { find } = usePrincipalNames()
+  const definitions = useQuery(authorizationQueries.definitions(subscriptionId))
+  const roles = definitions.data ?? []
+  const { find, isPending } = usePrincipalNames()
   const [query, setQuery] = useState('')
   const [adding, setAdding] = useState(false)
   const [removing, setRemoving] = useState<Row>()
@@ -51,7 +52,7 @@ export function AssignmentsTab() {
           {m.add}
         </Button>
       </div>
-      <Section query={assignments}>
+      <Section query={assignments} isWaiting={isPending || definitions.isPending}>
         {(all) => {
           const rows = all
             .map(rowOf)
