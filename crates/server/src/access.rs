@@ -54,8 +54,9 @@ pub const ROLE_TYPES: [&str; 5] = [
 struct Rights {
     /// What people have.
     held: Arc<Snapshot>,
-    /// What they could take: as if every eligibility were an assignment, and there were no others.
-    eligible: Arc<Snapshot>,
+    /// What they could take: as if every eligibility were an assignment, and there were no others. `None` where nobody
+    /// is eligible for anything.
+    eligible: Option<Arc<Snapshot>>,
     /// The sign-ins to which an activation is bound, and whose they are.
     bound: Arc<HashMap<Uuid, PrincipalId>>,
     /// When time alone changes it.
@@ -67,13 +68,15 @@ impl Rights {
         let now = read.now();
         let eligible = schedules(read, ELIGIBILITIES).await?;
         let active = schedules(read, ASSIGNMENTS).await?;
-        let facts = facts(read, universe).await?;
-        let could = eligible.iter().filter(|s| s.window.holds(now)).map(Schedule::assignment).collect();
+        let facts = with(standing_facts(read, universe).await?, &active, now);
+        let could: Vec<Assignment> =
+            eligible.iter().filter(|s| s.window.holds(now)).map(Schedule::assignment).collect();
         let edges = eligible.iter().chain(&active).flat_map(|s| [Some(s.window.from), s.window.until]);
         Ok(Rights {
             next: edges.flatten().filter(|at| *at > now).min(),
             bound: Arc::new(active.iter().filter_map(|s| Some((s.sign_in?, s.principal))).collect()),
-            eligible: Arc::new(Snapshot::compile(Facts { assignments: could, ..facts.clone() })),
+            eligible: (!could.is_empty())
+                .then(|| Arc::new(Snapshot::compile(Facts { assignments: could, ..facts.clone() }))),
             held: Arc::new(Snapshot::compile(facts)),
         })
     }
@@ -109,8 +112,8 @@ impl Access {
         self.current.read().unwrap_or_else(PoisonError::into_inner).held.clone()
     }
 
-    /// What everybody could take: a decision of it names the eligibility.
-    pub fn eligible(&self) -> Arc<Snapshot> {
+    /// What everybody could take, if anybody is eligible for anything: a decision of it names the eligibility.
+    pub fn eligible(&self) -> Option<Arc<Snapshot>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).eligible.clone()
     }
 
@@ -200,10 +203,14 @@ pub fn schedule_of(resource: &Resource) -> Option<Schedule> {
 /// Those of the database.
 pub async fn facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Facts, StoreError> {
     let now = read.now();
-    let mut facts = standing_facts(read, universe).await?;
     let active = schedules(read, ASSIGNMENTS).await?;
+    Ok(with(standing_facts(read, universe).await?, &active, now))
+}
+
+/// The facts with what holds for a time.
+fn with(mut facts: Facts, active: &[Schedule], now: OffsetDateTime) -> Facts {
     facts.assignments.extend(active.iter().filter(|s| s.window.holds(now)).map(Schedule::assignment));
-    Ok(facts)
+    facts
 }
 
 /// Those of them that time does not end.

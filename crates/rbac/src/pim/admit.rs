@@ -1,16 +1,13 @@
 //! Whether a request brings what the settings demand.
 
-use sekisho_arm::ArmError;
+use sekisho_arm::{ArmError, SignIn};
 use time::{Duration, OffsetDateTime};
 
 use super::schedule::{RequestProperties, Window};
-use super::settings::Demands;
-use sekisho_arm::SignIn;
+use super::settings::{Demands, SHORTEST};
 
 /// How old a proof may be that a request stands on.
 const FRESH: Duration = Duration::minutes(10);
-/// Shortest schedule.
-const SHORTEST: Duration = Duration::minutes(5);
 /// Most characters of a reason.
 const LONGEST_REASON: usize = 1000;
 

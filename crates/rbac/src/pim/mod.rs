@@ -17,4 +17,4 @@ pub use schedule::{
     Expiration, ExpirationType, RequestProperties, RequestType, Schedule, ScheduleInfo, ScheduleProperties,
     Status, TicketInfo, Window, WindowError,
 };
-pub use settings::{Approval, Caller, Level, PolicyError, Rule, Settings, effective};
+pub use settings::{Approval, PolicyError, Rule, Settings, effective};

@@ -94,11 +94,6 @@ impl RequestType {
     pub fn is_own(self) -> bool {
         matches!(self, Self::SelfActivate | Self::SelfDeactivate | Self::SelfExtend | Self::SelfRenew)
     }
-
-    /// Whether it ends a schedule.
-    pub fn ends(self) -> bool {
-        matches!(self, Self::AdminRemove | Self::SelfDeactivate)
-    }
 }
 
 /// How far a request has come.

@@ -20,30 +20,12 @@ use crate::PrincipalId;
 
 /// Longest activation that a policy may allow.
 const LONGEST_ACTIVATION: Duration = Duration::hours(24);
-/// Shortest maximum that a policy may set.
-const SHORTEST: Duration = Duration::minutes(5);
+/// Shortest schedule with an end that must be there, and so the shortest maximum that a policy may set.
+pub(super) const SHORTEST: Duration = Duration::minutes(5);
 /// Longest time that an approver may be given.
 const LONGEST_WAIT: Duration = Duration::days(30);
 /// Most approvers, and most yeses.
 const MOST_APPROVERS: usize = 100;
-
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
-    /// Whoever may assign.
-    Admin,
-    /// Whoever is eligible.
-    EndUser,
-}
-
-/// For what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// To be able to activate.
-    Eligibility,
-    /// To have.
-    Assignment,
-}
 
 /// One rule, as clients write it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -180,7 +180,7 @@ impl Asker<'_> {
 
     /// The role that the caller could activate to be allowed something.
     fn activatable(&self, action: &str, scope: &Scope, attributes: &Attributes) -> Option<Activatable> {
-        let eligible = self.app.access.eligible();
+        let eligible = self.app.access.eligible()?;
         let who = [PrincipalId(self.caller.principal)];
         let Decision::Allowed { assignment, at, role, .. } =
             eligible.decide_with(&who, action, scope, attributes)
@@ -304,6 +304,7 @@ impl Asker<'_> {
         let read = spec.action("read");
         if matches!(*self.method, Method::GET | Method::HEAD) {
             let open = is_common_knowledge(spec)
+                || self.decide(&read, &scope, &Attributes::none()).is_allowed()
                 || kind.is_own(&mut app.store.read().await?, self.call, &scope).await?;
             if !open {
                 self.require(&read, &read, &scope, &Attributes::none()).await?;
@@ -336,12 +337,13 @@ impl Asker<'_> {
             Method::PUT => kind.judged_at(&mut app.store.read().await?, &scope, &body).await?,
             _ => scope.clone(),
         };
-        let open = *self.method != Method::DELETE
-            && kind.is_open(&mut app.store.read().await?, self.call, &scope, &body).await?;
-        let grant = match open {
-            true => self.decide(&action, &at, &attributes),
-            false => self.require(&action, &read, &at, &attributes).await?,
-        };
+        let mut grant = self.decide(&action, &at, &attributes);
+        let open = grant.is_allowed()
+            || *self.method != Method::DELETE
+                && kind.is_open(&mut app.store.read().await?, self.call, &scope, &body).await?;
+        if !open {
+            grant = self.require(&action, &read, &at, &attributes).await?;
+        }
         self.require_links(kind.as_ref(), &action, &scope, &body).await?;
         let pre = Preconditions {
             if_match: web::header(&request.headers, "if-match"),
@@ -630,11 +632,11 @@ impl Asker<'_> {
             return Err(ArmError::method_not_allowed("POST", &type_name.to_string()));
         };
         let name = spec.action(&format!("{}/action", known.verb));
-        let own = kind.is_own(&mut app.store.read().await?, self.call, &scope).await?;
-        let grant = match own {
-            true => self.decide(&name, &scope, &Attributes::none()),
-            false => self.require(&name, &spec.action("read"), &scope, &Attributes::none()).await?,
-        };
+        let mut grant = self.decide(&name, &scope, &Attributes::none());
+        let open = grant.is_allowed() || kind.is_own(&mut app.store.read().await?, self.call, &scope).await?;
+        if !open {
+            grant = self.require(&name, &spec.action("read"), &scope, &Attributes::none()).await?;
+        }
         let deed = if known.reads { Deed::Look } else { Deed::Write };
         self.write(&scope, &name, deed, &grant, move |registry, tx, call, scope| {
             Box::pin(async move { engine::act(registry, tx, call, scope, known.verb, body).await })

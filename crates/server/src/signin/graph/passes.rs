@@ -87,7 +87,8 @@ impl Graph<'_> {
         let access = &self.app.access;
         let (held, caller, target) = (access.snapshot(), access.acting(self.caller), PrincipalId(person.id));
         // Whoever has the account could also take what the person is eligible for.
-        if [&held, &access.eligible()].iter().all(|rights| reaches(&held, &caller, rights, target)) {
+        let all = [Some(held.clone()), access.eligible()];
+        if all.iter().flatten().all(|rights| reaches(&held, &caller, rights, target)) {
             return Ok(());
         }
         let address = self.caller.address.to_string();
