@@ -210,6 +210,21 @@ async fn an_activation_is_narrower_than_its_eligibility_and_over_with_it_and_wit
     })
     .await;
 
+    // What begins later begins at its instant, and its request says so.
+    let soon = time::OffsetDateTime::now_utc() + time::Duration::seconds(2);
+    let soon = soon.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let later = json!({"principalId": jun, "roleDefinitionId": role(READER), "requestType": "AdminAssign",
+        "justification": "Later", "scheduleInfo": {"startDateTime": soon,
+        "expiration": {"type": "AfterDuration", "duration": "PT1H"}}});
+    let made = ask(&page, &group, "roleAssignmentScheduleRequests", later).await.expect(201);
+    assert_eq!(status(&made), "ScheduleCreated");
+    let request = at(made.json()["id"].as_str().unwrap(), PIM);
+    until("the start", async || (jun_page.get(&at(&group, GROUPS)).await.status == 200).then_some(())).await;
+    until("the request that says so", async || {
+        (status(&page.get(&request).await.expect(200)) == "Provisioned").then_some(())
+    })
+    .await;
+
     // Signing out ends what was activated.
     eligible(&page, &sub, CONTRIBUTOR, &jun, forever()).await.expect(201);
     own(&jun_page, &group, CONTRIBUTOR, &jun, "SelfActivate", 1).await.expect(201);

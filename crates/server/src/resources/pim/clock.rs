@@ -82,6 +82,14 @@ async fn over(read: &mut (dyn Read + '_)) -> Result<Over, ArmError> {
                 out.schedules.push((kind, kept.id, "Expired"));
             } else if schedule.sign_in.is_some_and(|id| !alive.contains(&id)) {
                 out.schedules.push((kind, kept.id, "SignInEnded"));
+            } else if schedule.window.from > kept.created_at && schedule.window.holds(now) {
+                // Its request still says that it begins later. Requests are kept for ever; schedules are few.
+                let request = requests::named(kind, &schedule.scope, schedule.name)?;
+                if let Some(found) = read.get(&request).await?
+                    && requests::status(&found) == Some(Status::ScheduleCreated)
+                {
+                    out.begun.push(request);
+                }
             }
         }
     }
@@ -89,17 +97,6 @@ async fn over(read: &mut (dyn Read + '_)) -> Result<Over, ArmError> {
     for kept in read.list(&list("roleAssignmentApprovals")).await? {
         if approvals::is_over(&kept, now) {
             out.approvals.push(kept.id);
-        }
-    }
-    for path in ["roleAssignmentScheduleRequests", "roleEligibilityScheduleRequests"] {
-        for kept in read.list(&list(path)).await? {
-            let request: Result<RequestProperties, _> =
-                typed(&Value::Object(kept.properties()), "properties");
-            let Ok(request) = request else { continue };
-            let starts = request.schedule_info.and_then(|i| i.start_date_time);
-            if request.status == Some(Status::ScheduleCreated) && starts.is_none_or(|at| at <= now) {
-                out.begun.push(kept.id);
-            }
         }
     }
     Ok(out)

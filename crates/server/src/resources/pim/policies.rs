@@ -9,7 +9,7 @@ use sekisho_arm::resource::{instant, shown, typed};
 use sekisho_arm::{ArmError, Call, Listing, Read, Resource, ResourceType, Scope, TypeSpec, Write};
 use sekisho_rbac::pim::settings::changed;
 use sekisho_rbac::pim::{Rule, Settings, effective};
-use sekisho_rbac::{RoleId, Snapshot};
+use sekisho_rbac::{RoleId, Snapshot, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -72,19 +72,37 @@ fn kept_rules(resource: &Resource) -> Result<Vec<Rule>, ArmError> {
     Ok(kept.rules)
 }
 
-/// The rules that hold for a role at a scope.
-async fn rules(read: &mut (dyn Read + '_), role: RoleId, scope: &Scope) -> Result<Vec<Rule>, ArmError> {
-    let above = management::tree(read).await?.path(scope);
-    let all = read.list(&Listing::of(&Scope::Tenant, &POLICY.name())).await?;
-    let mut said: Vec<(usize, Vec<Rule>)> = Vec::new();
-    for policy in all.iter().filter(|p| RoleId::parse(p.id.name()) == Some(role)) {
-        let key = access::scope_of(policy).key();
-        if let Some(distance) = above.iter().position(|at| *at == key) {
-            said.push((distance, kept_rules(policy)?));
-        }
+/// What scopes say of roles themselves, read once for the settings of many.
+pub(super) struct Said {
+    tree: Tree,
+    policies: Vec<Resource>,
+}
+
+impl Said {
+    pub(super) async fn read(read: &mut (dyn Read + '_)) -> Result<Said, ArmError> {
+        let tree = management::tree(read).await?;
+        let policies = read.list(&Listing::of(&Scope::Tenant, &POLICY.name())).await?;
+        Ok(Said { tree, policies })
     }
-    said.sort_by_key(|(distance, _)| *distance);
-    Ok(effective(said.iter().map(|(_, rules)| rules.as_slice())))
+
+    /// The rules that hold for a role at a scope.
+    fn rules(&self, role: RoleId, scope: &Scope) -> Result<Vec<Rule>, ArmError> {
+        let above = self.tree.path(scope);
+        let mut said: Vec<(usize, Vec<Rule>)> = Vec::new();
+        for policy in self.policies.iter().filter(|p| RoleId::parse(p.id.name()) == Some(role)) {
+            let key = access::scope_of(policy).key();
+            if let Some(distance) = above.iter().position(|at| *at == key) {
+                said.push((distance, kept_rules(policy)?));
+            }
+        }
+        said.sort_by_key(|(distance, _)| *distance);
+        Ok(effective(said.iter().map(|(_, rules)| rules.as_slice())))
+    }
+
+    /// The settings that hold for a role at a scope.
+    pub(super) fn settings(&self, role: RoleId, scope: &Scope) -> Result<Settings, ArmError> {
+        Ok(Settings::of(&self.rules(role, scope)?)?)
+    }
 }
 
 /// The settings that hold for a role at a scope.
@@ -93,7 +111,7 @@ pub(super) async fn settings(
     role: RoleId,
     scope: &Scope,
 ) -> Result<Settings, ArmError> {
-    Ok(Settings::of(&rules(read, role, scope).await?)?)
+    Said::read(read).await?.settings(role, scope)
 }
 
 /// The roles whose settings are listed at a scope: the one that a filter names, or those that somebody is eligible for or
@@ -202,7 +220,7 @@ impl ResourceType for Policies {
         let mut body = self.render(resource);
         let scope = access::scope_of(resource);
         if let Some(role) = RoleId::parse(resource.id.name()) {
-            let all = shown(&rules(read, role, &scope).await?)?;
+            let all = shown(&Said::read(read).await?.rules(role, &scope)?)?;
             body["properties"]["rules"] = all.clone();
             body["properties"]["effectiveRules"] = all;
         }
@@ -256,6 +274,7 @@ impl ResourceType for PolicyAssignments {
             Some(role) => role.into_iter().collect(),
             None => listed(read, call, &all, scope).await?,
         };
+        let said = Said::read(read).await?;
         let mut rows = Vec::new();
         for role in roles {
             let title = format!("{role}_{role}");
@@ -268,7 +287,7 @@ impl ResourceType for PolicyAssignments {
             let holds = Holds {
                 scope: scope.to_string(),
                 policy_id: policy.to_string(),
-                effective_rules: rules(read, role, scope).await?,
+                effective_rules: said.rules(role, scope)?,
                 policy_assignment_properties: json!({
                     "scope": words::scope(read, scope).await?,
                     "roleDefinition": words::role(&all, role, &role_definition_id),

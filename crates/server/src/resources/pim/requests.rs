@@ -271,6 +271,20 @@ impl ResourceType for Requests {
     }
 }
 
+/// The id of the request that made a schedule: it has the same name.
+pub(super) fn named(kind: Kind, scope: &Scope, name: Uuid) -> Result<Scope, ArmError> {
+    let spec = match kind {
+        Kind::Eligibility => &ELIGIBILITY,
+        Kind::Assignment => &ASSIGNMENT,
+    };
+    scope.resource_in(spec.namespace, spec.path, &name.to_string()).map_err(|_| ArmError::internal())
+}
+
+/// How far a request has come.
+pub(super) fn status(resource: &Resource) -> Option<Status> {
+    body_of(resource).ok()?.status
+}
+
 /// Whether a client sends the same request again.
 fn is_the_same(new: &RequestProperties, old: &RequestProperties) -> bool {
     new.request_type == old.request_type

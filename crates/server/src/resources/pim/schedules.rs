@@ -397,13 +397,13 @@ impl ResourceType for Instances {
                 }
             }
             Kind::Eligibility => {
+                let said = policies::Said::read(read).await?;
                 for row in &mut rows {
                     let properties = &mut row["properties"];
                     let at = properties["scope"].as_str().and_then(|s| Scope::parse(s).ok());
                     let role = properties["roleDefinitionId"].as_str().and_then(RoleId::parse);
                     if let (Some(at), Some(role)) = (at, role) {
-                        properties["activation"] =
-                            activation_needs(&policies::settings(read, role, &at).await?);
+                        properties["activation"] = activation_needs(&said.settings(role, &at)?);
                     }
                 }
             }
