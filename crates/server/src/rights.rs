@@ -140,8 +140,12 @@ fn rows(
     // Those who gain the same stand together.
     let mut same: BTreeMap<(bool, String, Reach, BTreeSet<String>), BTreeSet<Holder>> = BTreeMap::new();
     for ((gained, scope, reach, who), operations) in each {
-        let (kind, name) = names.get(&who.0).cloned().unwrap_or((KnownPrincipal::Unknown, who.to_string()));
-        let holder = Holder { id: who.to_string(), name, kind };
+        let known = names.get(&who.0);
+        let holder = Holder {
+            id: who.to_string(),
+            name: known.map_or_else(|| who.to_string(), |k| k.name.clone()),
+            kind: known.map_or(KnownPrincipal::Unknown, |k| k.kind),
+        };
         same.entry((gained, scope, reach, operations)).or_default().insert(holder);
     }
     let row =

@@ -1,36 +1,33 @@
-//! `Microsoft.Authorization`: role definitions, role assignments, deny assignments, and the questions people ask about
-//! them. The meaning is `rbac`'s; here it meets the database.
+//! `Microsoft.Authorization`: role definitions, role assignments and deny assignments. The meaning is `rbac`'s; here it
+//! meets the database.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::JsonSchema;
 use sekisho_arm::filter::Filter;
-use sekisho_arm::registry::{
-    Action, ActionStyle, PutStyle, Registry, ScopeAction, Storage, any_schema, properties_schema,
-};
-use sekisho_arm::resource::{instant, shown};
+use sekisho_arm::registry::{PutStyle, Registry, Storage, any_schema, properties_schema};
+use sekisho_arm::resource::instant;
 use sekisho_arm::traits::read_documents;
 use sekisho_arm::{
-    ArmError, Call, CallerRef, Listing, Read, Resource, ResourceType, Scope, ScopeKind, TypeName, TypeSpec,
-    Write,
+    ArmError, Call, Listing, Read, Resource, ResourceType, Scope, ScopeKind, TypeName, TypeSpec, Write,
 };
 use sekisho_rbac::condition::Source;
 use sekisho_rbac::{
-    AssignmentProperties, Attributes, Decision, DenyAssignmentProperties, Facts, PrincipalId, RoleDefinition,
+    AssignmentProperties, Attributes, DenyAssignmentProperties, Facts, PrincipalId, RoleDefinition,
     RoleDefinitionProperties, RoleId, Snapshot, Universe, builtin, guard, validate,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::OnceLock;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::access::{self, GROUP, GroupRecord};
-use crate::arm::{Explanation, explain};
 use crate::resources::management;
-use crate::routes::{List, SchemaOf};
+use crate::resources::provider_operations::ProviderOperations;
+use crate::resources::questions;
 
 const VERSIONS: &[&str] =
     &["2024-07-01-preview", "2022-05-01-preview", "2022-04-01", "2020-10-01", "2018-07-01", "2015-07-01"];
@@ -42,7 +39,7 @@ const SCOPES: &[ScopeKind] = &[
     ScopeKind::Resource,
 ];
 
-const fn spec(path: &'static str, put: PutStyle) -> TypeSpec {
+pub(super) const fn spec(path: &'static str, put: PutStyle) -> TypeSpec {
     TypeSpec {
         namespace: "Microsoft.Authorization",
         path,
@@ -67,10 +64,8 @@ pub fn register(registry: &mut Registry, universe: &LateUniverse) {
         .add(RoleDefinitions { universe: universe.clone() })
         .add(RoleAssignments { universe: universe.clone() })
         .add(DenyAssignments)
-        .add(ProviderOperations { universe: universe.clone() })
-        .add_scope_action(Question { kind: Asked::Explain, universe: universe.clone() })
-        .add_scope_action(Question { kind: Asked::WhoCan, universe: universe.clone() })
-        .add_scope_action(Question { kind: Asked::Effective, universe: universe.clone() });
+        .add(ProviderOperations { universe: universe.clone() });
+    questions::register(registry, universe);
 }
 
 /// All role facts as they are in this transaction.
@@ -455,165 +450,6 @@ impl ResourceType for DenyAssignments {
     }
 }
 
-/// `GET /providers/Microsoft.Authorization/providerOperations`: every operation the server knows.
-struct ProviderOperations {
-    universe: LateUniverse,
-}
-
-static OPERATIONS_SPEC: TypeSpec = TypeSpec {
-    scopes: &[ScopeKind::Tenant],
-    storage: Storage::Computed,
-    schema: |g: &mut SchemaGenerator| g.subschema_for::<KnownOperations>(),
-    ..spec("providerOperations", PutStyle::Refused)
-};
-
-#[async_trait]
-impl ResourceType for ProviderOperations {
-    fn spec(&self) -> &TypeSpec {
-        &OPERATIONS_SPEC
-    }
-
-    async fn computed(
-        &self,
-        _: &mut dyn Read,
-        _: &Call,
-        _: &Scope,
-        name: Option<&str>,
-    ) -> Result<Value, ArmError> {
-        let universe = self.universe.get().ok_or_else(ArmError::internal)?;
-        let mut tree: BTreeMap<String, BTreeMap<String, Vec<KnownOperation>>> = BTreeMap::new();
-        for op in universe
-            .matching("*", sekisho_rbac::Plane::Control)
-            .into_iter()
-            .chain(universe.matching("*", sekisho_rbac::Plane::Data))
-        {
-            let full = universe.name(op);
-            let (namespace, rest) = full.split_once('/').unwrap_or((full, ""));
-            let words: Vec<&str> = rest.split('/').collect();
-            let cut = if words.last() == Some(&"action") { 2 } else { 1 };
-            let kind = words[..words.len().saturating_sub(cut)].join("/");
-            let row = KnownOperation {
-                name: full.to_owned(),
-                display_name: rest.to_owned(),
-                description: "",
-                origin: "user,system",
-                is_data_action: universe.plane(op) == sekisho_rbac::Plane::Data,
-            };
-            tree.entry(namespace.to_owned()).or_default().entry(kind).or_default().push(row);
-        }
-        let wanted =
-            tree.into_iter().filter(|(namespace, _)| name.is_none_or(|n| n.eq_ignore_ascii_case(namespace)));
-        let value: Vec<KnownOperations> = wanted
-            .map(|(namespace, mut kinds)| KnownOperations {
-                id: format!("/providers/Microsoft.Authorization/providerOperations/{namespace}"),
-                kind: "Microsoft.Authorization/providerOperations",
-                display_name: namespace.clone(),
-                name: namespace,
-                operations: kinds.remove("").unwrap_or_default(),
-                resource_types: kinds
-                    .into_iter()
-                    .map(|(kind, operations)| KnownType {
-                        display_name: kind.clone(),
-                        name: kind,
-                        operations,
-                    })
-                    .collect(),
-            })
-            .collect();
-        match name {
-            None => shown(&List::of(value)),
-            Some(name) => shown(&value.first().ok_or_else(|| {
-                ArmError::new(404, "ProviderNotFound", format!("Provider '{name}' not found."))
-            })?),
-        }
-    }
-}
-
-/// The operations of a provider.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "ProviderOperations")]
-struct KnownOperations {
-    id: String,
-    name: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    display_name: String,
-    resource_types: Vec<KnownType>,
-    operations: Vec<KnownOperation>,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "ProviderResourceType")]
-struct KnownType {
-    name: String,
-    display_name: String,
-    operations: Vec<KnownOperation>,
-}
-
-/// An operation that a role may grant.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "ProviderOperation")]
-struct KnownOperation {
-    name: String,
-    display_name: String,
-    description: &'static str,
-    origin: &'static str,
-    is_data_action: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Asked {
-    Explain,
-    WhoCan,
-    Effective,
-}
-
-/// `explain`, `whoCan` and `effective`: the questions of the access pages.
-struct Question {
-    kind: Asked,
-    universe: LateUniverse,
-}
-
-/// What is asked.
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "AccessQuestion")]
-struct Asking {
-    /// About whom; the caller when absent.
-    #[schemars(with = "Option<String>")]
-    principal_id: Option<Uuid>,
-    /// About which operation; `effective` asks about all.
-    action: Option<String>,
-}
-
-/// What somebody may do at a scope.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct EffectiveActions {
-    principal_id: String,
-    actions: Vec<String>,
-}
-
-/// Somebody who may do what was asked.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "WhoCan")]
-struct Grantee {
-    principal_id: String,
-    principal_type: KnownPrincipal,
-    display_name: String,
-    assignment_id: String,
-    role_name: String,
-    scope: String,
-    /// The group through which the assignment holds.
-    via: Option<String>,
-    /// Whether it holds only in the sign-in in which it was activated.
-    in_one_sign_in: bool,
-}
-
 /// What a principal is, as far as the directory knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub(crate) enum KnownPrincipal {
@@ -623,130 +459,33 @@ pub(crate) enum KnownPrincipal {
     Unknown,
 }
 
-#[async_trait]
-impl ScopeAction for Question {
-    fn namespace(&self) -> &'static str {
-        "Sekisho.Authorization"
-    }
-
-    fn action(&self) -> Action {
-        let (verb, title, answers): (_, _, SchemaOf) = match self.kind {
-            Asked::Explain => ("explain", "Explains whether somebody may do something and why", |g| {
-                g.subschema_for::<Explanation>()
-            }),
-            Asked::WhoCan => ("whoCan", "Lists who may do something", |g| g.subschema_for::<List<Grantee>>()),
-            Asked::Effective => {
-                ("effective", "Lists what somebody may do", |g| g.subschema_for::<EffectiveActions>())
-            }
-        };
-        let takes: SchemaOf = |g| g.subschema_for::<Asking>();
-        Action { verb, style: ActionStyle::Sync, reads: true, title, takes, answers }
-    }
-
-    fn is_about(&self, caller: &CallerRef, body: &Value) -> bool {
-        let who = &body["principalId"];
-        let own = who.is_null() || who.as_str().is_some_and(|w| w.eq_ignore_ascii_case(&caller.object_id));
-        own && !matches!(self.kind, Asked::WhoCan)
-    }
-
-    async fn act(
-        &self,
-        read: &mut dyn Read,
-        call: &Call,
-        scope: &Scope,
-        body: Value,
-    ) -> Result<Value, ArmError> {
-        let asking: Asking = sekisho_arm::resource::typed(&body, "")?;
-        let all = snapshot(read, &self.universe).await?;
-        let who = asking.principal_id.map_or_else(|| asker(call), PrincipalId);
-        let active = access::schedules(read, access::ASSIGNMENTS).await?;
-        let bound: HashMap<PrincipalId, PrincipalId> =
-            active.iter().filter_map(|s| Some((PrincipalId(s.sign_in?), s.principal))).collect();
-        // What somebody may do in any of their sign-ins.
-        let sign_ins = bound.iter().filter(|(_, person)| **person == who).map(|(sign_in, _)| *sign_in);
-        let acting: Vec<PrincipalId> = std::iter::once(who).chain(sign_ins).collect();
-        let action = || {
-            let name = asking.action.clone().unwrap_or_default();
-            match all.universe().find(&name) {
-                Some(_) => Ok(name),
-                None => Err(ArmError::bad(
-                    "InvalidAction",
-                    format!("The action '{name}' is not known to this server."),
-                )
-                .target("action")),
-            }
-        };
-        match self.kind {
-            Asked::Explain => {
-                let action = action()?;
-                let decision = all.decide(&acting, &action, scope);
-                let mut out = explain(&decision, &action, scope);
-                if let (Decision::Allowed { role, .. }, Some(grant)) = (&decision, &mut out.assignment) {
-                    grant.role_name = Some(role_name(&all, *role));
-                    grant.principal_id = Some(who.to_string());
-                }
-                out.message = Some(match decision.into_result(&who.to_string(), who, &action, scope) {
-                    Ok(()) => "Allowed.".to_owned(),
-                    Err(error) => error.message,
-                });
-                shown(&out)
-            }
-            Asked::WhoCan => {
-                let action = action()?;
-                let names = names(read).await?;
-                let value: Vec<Grantee> = all
-                    .who_can(&action, scope)
-                    .into_iter()
-                    .filter_map(|grantee| {
-                        let Decision::Allowed { assignment, at, role, via_group } = grantee.decision else {
-                            return None;
-                        };
-                        let person = bound.get(&grantee.principal);
-                        let principal = *person.unwrap_or(&grantee.principal);
-                        let unknown = (KnownPrincipal::Unknown, principal.to_string());
-                        let (principal_type, display_name) =
-                            names.get(&principal.0).cloned().unwrap_or(unknown);
-                        Some(Grantee {
-                            principal_id: principal.to_string(),
-                            in_one_sign_in: person.is_some(),
-                            principal_type,
-                            display_name,
-                            assignment_id: assignment.to_string(),
-                            role_name: role_name(&all, role),
-                            scope: at.to_string(),
-                            via: via_group.map(|g| g.to_string()),
-                        })
-                    })
-                    .collect();
-                shown(&List::of(value))
-            }
-            Asked::Effective => shown(&EffectiveActions {
-                principal_id: who.to_string(),
-                actions: all.effective(&acting, scope).into_iter().map(str::to_owned).collect(),
-            }),
-        }
-    }
+/// What is known of a principal.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) kind: KnownPrincipal,
+    pub(crate) name: String,
+    /// What a person signs in with.
+    pub(crate) email: Option<String>,
 }
 
-fn role_name(all: &Snapshot, role: RoleId) -> String {
-    all.role(role).map(|r| r.properties.role_name.clone()).unwrap_or_default()
-}
-
-/// Kind and name of every principal.
-pub(crate) type Names = HashMap<Uuid, (KnownPrincipal, String)>;
+/// Every principal.
+pub(crate) type Names = HashMap<Uuid, Known>;
 
 /// Reads them.
 pub(crate) async fn names(read: &mut (dyn Read + '_)) -> Result<Names, ArmError> {
     let mut out = Names::new();
     for (_, group) in read_documents::<GroupRecord>(read, GROUP).await? {
-        out.insert(group.id, (KnownPrincipal::Group, group.display_name));
+        let known = Known { kind: KnownPrincipal::Group, name: group.display_name, email: None };
+        out.insert(group.id, known);
     }
-    for (kind, label) in
+    for (what, kind) in
         [("person", KnownPrincipal::User), ("servicePrincipal", KnownPrincipal::ServicePrincipal)]
     {
-        for document in read.documents(kind).await? {
+        for document in read.documents(what).await? {
             if let Ok(id) = Uuid::try_parse(&document.key) {
-                out.insert(id, (label, document.body["displayName"].as_str().unwrap_or_default().to_owned()));
+                let text = |field: &str| document.body[field].as_str().map(str::to_owned);
+                let name = text("displayName").unwrap_or_default();
+                out.insert(id, Known { kind, name, email: text("userPrincipalName") });
             }
         }
     }

@@ -11,5 +11,7 @@ pub mod locks;
 pub mod log;
 pub mod management;
 pub mod pim;
+mod provider_operations;
+mod questions;
 pub mod tag_names;
 pub mod tags;

@@ -1,35 +1,27 @@
 //! `expandedProperties`: what people call the scope, the role and the principal of a row, so that clients need not ask.
 
-use std::collections::HashMap;
-
-use sekisho_arm::traits::read_documents;
 use sekisho_arm::{ArmError, Read, Scope};
-use sekisho_identity::Person;
 use sekisho_rbac::{RoleId, RoleType, Snapshot};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::resources::authorization::{self, KnownPrincipal, Names};
-use crate::signin::kind;
+use crate::resources::authorization::{self, Known, KnownPrincipal, Names};
 
 /// The names of everybody.
-pub(super) struct Words {
-    people: Names,
-    /// What people sign in with.
-    emails: HashMap<Uuid, String>,
-}
+pub(super) struct Words(Names);
 
 impl Words {
     pub(super) async fn read(read: &mut dyn Read) -> Result<Words, ArmError> {
-        let people = authorization::names(read).await?;
-        let all: Vec<(String, Person)> = read_documents(read, kind::PERSON).await?;
-        let emails = all.into_iter().map(|(_, p)| (p.id, p.user_principal_name)).collect();
-        Ok(Words { people, emails })
+        Ok(Words(authorization::names(read).await?))
+    }
+
+    fn of(&self, principal: &str) -> Option<&Known> {
+        self.0.get(&Uuid::try_parse(principal).ok()?)
     }
 
     /// What the directory knows a principal as.
     pub(super) fn kind_of(&self, principal: &str) -> Option<KnownPrincipal> {
-        self.people.get(&Uuid::try_parse(principal).ok()?).map(|(kind, _)| *kind)
+        self.of(principal).map(|known| known.kind)
     }
 
     /// Adds the names to the properties of a row, and shows its role from where it is.
@@ -47,14 +39,14 @@ impl Words {
         }
         properties["expandedProperties"]["scope"] = scope(read, &at).await?;
         let principal = properties["principalId"].as_str().unwrap_or_default().to_owned();
-        let known = Uuid::try_parse(&principal).ok();
+        let known = self.of(&principal);
         let mut shown = json!({
             "id": principal,
-            "displayName": known.and_then(|id| self.people.get(&id)).map(|(_, name)| name.as_str()),
+            "displayName": known.map(|k| k.name.as_str()),
             "type": properties["principalType"],
         });
-        if let Some(email) = known.and_then(|id| self.emails.get(&id)) {
-            shown["email"] = email.as_str().into();
+        if let Some(email) = known.and_then(|k| k.email.as_deref()) {
+            shown["email"] = email.into();
         }
         properties["expandedProperties"]["principal"] = shown;
         Ok(())
