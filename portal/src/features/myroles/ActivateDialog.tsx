@@ -4,15 +4,14 @@ import { activate, type EligibleRole, pimQueries } from '../../api/queries/pim.t
 import { useScope } from '../../app/scope.ts'
 import { toast } from '../../app/toast.ts'
 import { minutesOf } from '../../domain/isoDuration.ts'
+import { spanText, usualSpans } from '../../parts/spanText.ts'
 import { useSendNow } from '../../parts/useSendNow.ts'
 import { Button } from '../../ui/Button.tsx'
 import { Dialog } from '../../ui/Dialog.tsx'
 import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
-import { m, span } from './messages.ts'
-
-const usual = [30, 60, 120, 240, 480, 720, 1440]
+import { m } from './messages.ts'
 
 /** What one needs to say to take a role: as little as its settings allow. */
 export function ActivateDialog({ role, onClose }: { role: EligibleRole; onClose: () => void }) {
@@ -26,7 +25,7 @@ export function ActivateDialog({ role, onClose }: { role: EligibleRole; onClose:
   const [scope, setScope] = useState(whole)
   const [start, setStart] = useState('')
   const [minutes, setMinutes] = useState(String(Math.min(most, 60)))
-  const lengths = [...new Set([...usual.filter((length) => length <= most), most])].toSorted((a, b) => a - b)
+  const lengths = [...new Set([...usualSpans.filter((length) => length <= most), most])].toSorted((a, b) => a - b)
   const ask = useSendNow(
     () =>
       activate({
@@ -72,7 +71,7 @@ export function ActivateDialog({ role, onClose }: { role: EligibleRole; onClose:
             label={m.duration}
             value={minutes}
             onChange={setMinutes}
-            options={lengths.map((length) => ({ id: String(length), label: span(length) }))}
+            options={lengths.map((length) => ({ id: String(length), label: spanText(length) }))}
           />
           <TextField label={m.start} hint={m.startHint} type="datetime-local" value={start} onChange={setStart} />
         </div>

@@ -1,14 +1,15 @@
 import { useState } from 'react'
 import { decision, type RoleRequest } from '../../api/queries/pim.ts'
 import { toast } from '../../app/toast.ts'
+import { minutesOf } from '../../domain/isoDuration.ts'
+import { spanText } from '../../parts/spanText.ts'
 import { useSendNow } from '../../parts/useSendNow.ts'
 import { Button } from '../../ui/Button.tsx'
 import { Dialog } from '../../ui/Dialog.tsx'
 import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
 import { TextField } from '../../ui/TextField.tsx'
-import { m, span } from './messages.ts'
-import { minutesOf } from '../../domain/isoDuration.ts'
+import { m } from './messages.ts'
 
 const pair = (label: string, value: string): [string, string] => [label, value]
 
@@ -56,7 +57,7 @@ export function DecideDialog({ request, onClose }: { request: RoleRequest; onClo
         <PropertyList
           items={[
             [m.scope, expandedProperties.scope.displayName ?? scope],
-            ...(length > 0 ? [pair(m.duration, span(length))] : []),
+            ...(length > 0 ? [pair(m.duration, spanText(length))] : []),
             [m.why, justification ?? ''],
             ...(ticketInfo?.ticketNumber ? [pair(m.ticket, ticketInfo.ticketNumber)] : []),
           ]}

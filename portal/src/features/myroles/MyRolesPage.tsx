@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { KeyRound } from 'lucide-react'
-import { useState } from 'react'
+import { type ReactNode, useState } from 'react'
 import {
   cancelRequest,
   deactivate,
@@ -9,9 +9,9 @@ import {
   type RoleRequest,
   type RoleSpan,
 } from '../../api/queries/pim.ts'
-import { ago, dateTime } from '../../app/format.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
+import { When } from '../../parts/When.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
@@ -25,29 +25,49 @@ import { m } from './messages.ts'
 const roleOf = (row: RoleSpan) => row.properties.expandedProperties.roleDefinition.displayName ?? ''
 const scopeOf = (row: RoleSpan) => row.properties.expandedProperties.scope.displayName ?? row.properties.scope
 
-const when = (iso?: string | null) =>
-  iso ? (
-    <time dateTime={iso} title={dateTime(iso)} className="tnum text-xs text-ink-2">
-      {ago(iso)}
-    </time>
-  ) : (
-    <span className="text-xs text-ink-3">{m.forever}</span>
-  )
+const until = (iso?: string | null) =>
+  iso ? <When iso={iso} /> : <span className="text-xs text-ink-3">{m.forever}</span>
 
-const roleColumn = <T extends RoleSpan>(): TableColumn<T> => ({
-  id: 'role',
-  header: m.role,
-  cell: (row) => <span className="font-medium">{roleOf(row)}</span>,
+const untilColumn = <T extends RoleSpan>(): TableColumn<T> => ({
+  id: 'until',
+  header: m.until,
+  cell: (row) => until(row.properties.endDateTime),
 })
-const scopeColumn = <T extends RoleSpan>(): TableColumn<T> => ({
-  id: 'scope',
-  header: m.scope,
-  cell: (row) => (
-    <span className="text-ink-2" title={row.properties.scope}>
-      {scopeOf(row)}
-    </span>
-  ),
-})
+
+type RoleTableProps<T> = {
+  label: string
+  rows: T[]
+  /** What stands before and behind the role and its scope. */
+  before?: TableColumn<T>[]
+  behind?: TableColumn<T>[]
+  action: (row: T) => ReactNode
+}
+
+/** Rows that are about a role at a scope, each with what can be done about it. */
+function RoleTable<T extends RoleSpan>({ label, rows, before = [], behind = [], action }: RoleTableProps<T>) {
+  return (
+    <Table
+      label={label}
+      rows={rows}
+      rowId={(row) => row.id}
+      columns={[
+        ...before,
+        { id: 'role', header: m.role, cell: (row) => <span className="font-medium">{roleOf(row)}</span> },
+        {
+          id: 'scope',
+          header: m.scope,
+          cell: (row) => (
+            <span className="text-ink-2" title={row.properties.scope}>
+              {scopeOf(row)}
+            </span>
+          ),
+        },
+        ...behind,
+        { id: 'actions', header: m.actions, hideHeader: true, align: 'right', cell: action },
+      ]}
+    />
+  )
+}
 
 export default function MyRolesPage() {
   const eligible = useQuery(pimQueries.eligible())
@@ -62,35 +82,28 @@ export default function MyRolesPage() {
     <Page title={m.title} subtitle={m.subtitle}>
       {(waiting.data?.length ?? 0) > 0 && (
         <Card flush title={m.waiting}>
-          <Table
+          <RoleTable
             label={m.waiting}
             rows={waiting.data ?? []}
-            rowId={(row) => row.id}
-            columns={[
+            before={[
               {
                 id: 'who',
                 header: m.who,
                 cell: (row) => row.properties.expandedProperties.principal.displayName ?? row.properties.principalId,
               },
-              roleColumn(),
-              scopeColumn(),
+            ]}
+            behind={[
               {
                 id: 'why',
                 header: m.why,
                 cell: (row) => <span className="block max-w-md truncate">{row.properties.justification}</span>,
               },
-              {
-                id: 'actions',
-                header: m.actions,
-                hideHeader: true,
-                align: 'right',
-                cell: (row) => (
-                  <Button size="sm" variant="primary" onPress={() => setDeciding(row)}>
-                    {m.approve}…
-                  </Button>
-                ),
-              },
             ]}
+            action={(row) => (
+              <Button size="sm" variant="primary" onPress={() => setDeciding(row)}>
+                {m.approve}…
+              </Button>
+            )}
           />
         </Card>
       )}
@@ -100,31 +113,20 @@ export default function MyRolesPage() {
             rows.length === 0 ? (
               <EmptyState icon={<KeyRound size={20} aria-hidden />} title={m.noEligible} />
             ) : (
-              <Table
+              <RoleTable
                 label={m.eligible}
                 rows={rows}
-                rowId={(row) => row.id}
-                columns={[
-                  roleColumn(),
-                  scopeColumn(),
-                  { id: 'until', header: m.until, cell: (row) => when(row.properties.endDateTime) },
-                  {
-                    id: 'actions',
-                    header: m.actions,
-                    hideHeader: true,
-                    align: 'right',
-                    cell: (row) => (
-                      <Button
-                        size="sm"
-                        variant="primary"
-                        onPress={() => setActivating(row)}
-                        aria-label={`${m.activate}: ${roleOf(row)} ${scopeOf(row)}`}
-                      >
-                        {m.activate}
-                      </Button>
-                    ),
-                  },
-                ]}
+                behind={[untilColumn()]}
+                action={(row) => (
+                  <Button
+                    size="sm"
+                    variant="primary"
+                    onPress={() => setActivating(row)}
+                    aria-label={`${m.activate}: ${roleOf(row)} ${scopeOf(row)}`}
+                  >
+                    {m.activate}
+                  </Button>
+                )}
               />
             )
           }
@@ -132,30 +134,19 @@ export default function MyRolesPage() {
       </Card>
       {(active.data?.length ?? 0) > 0 && (
         <Card flush title={m.active}>
-          <Table
+          <RoleTable
             label={m.active}
             rows={active.data ?? []}
-            rowId={(row) => row.id}
-            columns={[
-              roleColumn(),
-              scopeColumn(),
-              { id: 'until', header: m.until, cell: (row) => when(row.properties.endDateTime) },
-              {
-                id: 'actions',
-                header: m.actions,
-                hideHeader: true,
-                align: 'right',
-                cell: (row) => (
-                  <Button
-                    size="sm"
-                    onPress={() => setReturning(row)}
-                    aria-label={`${m.deactivate}: ${roleOf(row)} ${scopeOf(row)}`}
-                  >
-                    {m.deactivate}
-                  </Button>
-                ),
-              },
-            ]}
+            behind={[untilColumn()]}
+            action={(row) => (
+              <Button
+                size="sm"
+                onPress={() => setReturning(row)}
+                aria-label={`${m.deactivate}: ${roleOf(row)} ${scopeOf(row)}`}
+              >
+                {m.deactivate}
+              </Button>
+            )}
           />
         </Card>
       )}
@@ -197,13 +188,10 @@ function Requests({ rows, onTakeBack }: { rows: RoleRequest[]; onTakeBack: (requ
     .toSorted((a, b) => b.properties.createdOn.localeCompare(a.properties.createdOn))
   if (own.length === 0) return <EmptyState title={m.noRequests} />
   return (
-    <Table
+    <RoleTable
       label={m.requests}
       rows={own}
-      rowId={(row) => row.id}
-      columns={[
-        roleColumn(),
-        scopeColumn(),
+      behind={[
         {
           id: 'status',
           header: m.status,
@@ -211,20 +199,15 @@ function Requests({ rows, onTakeBack }: { rows: RoleRequest[]; onTakeBack: (requ
             <Badge tone={status === 'PendingApproval' ? 'med' : 'info'}>{stateText(status)}</Badge>
           ),
         },
-        { id: 'asked', header: m.asked, cell: (row) => when(row.properties.createdOn) },
-        {
-          id: 'actions',
-          header: m.actions,
-          hideHeader: true,
-          align: 'right',
-          cell: (row) =>
-            ['PendingApproval', 'ScheduleCreated'].includes(row.properties.status) && (
-              <Button size="sm" variant="ghost" onPress={() => onTakeBack(row)}>
-                {m.takeBack}
-              </Button>
-            ),
-        },
+        { id: 'asked', header: m.asked, cell: (row) => <When iso={row.properties.createdOn} /> },
       ]}
+      action={(row) =>
+        ['PendingApproval', 'ScheduleCreated'].includes(row.properties.status) && (
+          <Button size="sm" variant="ghost" onPress={() => onTakeBack(row)}>
+            {m.takeBack}
+          </Button>
+        )
+      }
     />
   )
 }

@@ -1,4 +1,3 @@
-import { num, plural } from '../../app/format.ts'
 import { messages } from '../../app/i18n.ts'
 
 export const m = messages({
@@ -36,8 +35,6 @@ export const m = messages({
     ja: 'このサインインでのみ有効で、サインアウトすると終了します。',
   },
   approvalHint: { en: 'Somebody else must approve it first.', ja: '先にほかの人の承認が必要です。' },
-  minutes: { en: (n: number) => plural(n, 'minute', 'minutes'), ja: (n: number) => `${num(n)} 分` },
-  hours: { en: (n: number) => plural(n, 'hour', 'hours'), ja: (n: number) => `${num(n)} 時間` },
   cancel: { en: 'Cancel', ja: 'キャンセル' },
   activated: { en: 'The role is active.', ja: 'ロールを有効化しました。' },
   sent: { en: 'The request waits for approval.', ja: '承認待ちの要求を送信しました。' },
@@ -61,6 +58,3 @@ export const m = messages({
   Revoked: { en: 'Given back', ja: '返却済み' },
   Failed: { en: 'Could not be done', ja: '失敗' },
 })
-
-/** A span of minutes in the words people use for it. */
-export const span = (minutes: number) => (minutes % 60 === 0 ? m.hours(minutes / 60) : m.minutes(minutes))

@@ -8,10 +8,10 @@ import { useUnsaved } from '../../app/unsaved.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { usePrincipalNames } from '../../parts/usePrincipalNames.ts'
 import { Button } from '../../ui/Button.tsx'
-import { ComboBox } from '../../ui/ComboBox.tsx'
 import { SidePanel } from '../../ui/SidePanel.tsx'
 import { m } from './messages.ts'
 import { PrincipalField } from './PrincipalField.tsx'
+import { RoleField } from './RoleField.tsx'
 import { ScopeField, scopeIsGood, type ScopeValue } from './ScopeField.tsx'
 
 export function AssignPanel({ onClose }: { onClose: () => void }) {
@@ -50,15 +50,7 @@ export function AssignPanel({ onClose }: { onClose: () => void }) {
     >
       <div className="flex flex-col gap-4">
         <PrincipalField value={principalId} onChange={setPrincipal} />
-        <ComboBox
-          key={roles.length}
-          label={m.role}
-          value={roleId}
-          onChange={setRole}
-          options={roles.map((item) => ({ id: item.id, label: item.properties.roleName }))}
-          hint={role?.properties.description}
-          empty={m.noOption}
-        />
+        <RoleField roles={roles} value={roleId} onChange={setRole} />
         <ScopeField value={scope} onChange={setScope} />
       </div>
       {write && (

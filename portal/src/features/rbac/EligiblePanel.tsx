@@ -8,13 +8,13 @@ import { useUnsaved } from '../../app/unsaved.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { usePrincipalNames } from '../../parts/usePrincipalNames.ts'
 import { Button } from '../../ui/Button.tsx'
-import { ComboBox } from '../../ui/ComboBox.tsx'
 import { Segments } from '../../ui/Segments.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { SidePanel } from '../../ui/SidePanel.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
 import { PrincipalField } from './PrincipalField.tsx'
+import { RoleField } from './RoleField.tsx'
 import { ScopeField, scopeIsGood, type ScopeValue } from './ScopeField.tsx'
 
 const day = 1440
@@ -77,15 +77,7 @@ export function EligiblePanel({ onClose }: { onClose: () => void }) {
         />
         <p className="text-xs text-ink-3">{kind === 'Eligibility' ? m.eligibleWhy : m.activeWhy}</p>
         <PrincipalField value={principalId} onChange={setPrincipal} />
-        <ComboBox
-          key={roles.length}
-          label={m.role}
-          value={roleId}
-          onChange={setRole}
-          options={roles.map((item) => ({ id: item.id, label: item.properties.roleName }))}
-          hint={role?.properties.description}
-          empty={m.noOption}
-        />
+        <RoleField roles={roles} value={roleId} onChange={setRole} />
         <ScopeField value={scope} onChange={setScope} />
         <Select
           label={m.lasts}

@@ -2,10 +2,10 @@ import { useQuery } from '@tanstack/react-query'
 import { Plus } from 'lucide-react'
 import { useState } from 'react'
 import { endSpan, pimQueries, type RoleSpan } from '../../api/queries/pim.ts'
-import { ago, dateTime } from '../../app/format.ts'
 import { useScope } from '../../app/scope.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
+import { When } from '../../parts/When.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
@@ -79,13 +79,7 @@ export function EligibleTab() {
                   id: 'until',
                   header: m.until,
                   cell: ({ properties: { endDateTime } }) =>
-                    endDateTime ? (
-                      <time dateTime={endDateTime} title={dateTime(endDateTime)} className="tnum text-xs text-ink-2">
-                        {ago(endDateTime)}
-                      </time>
-                    ) : (
-                      <span className="text-xs text-ink-3">{m.forever}</span>
-                    ),
+                    endDateTime ? <When iso={endDateTime} /> : <span className="text-xs text-ink-3">{m.forever}</span>,
                 },
                 {
                   id: 'actions',

@@ -8,6 +8,7 @@ import { nameOf } from '../../domain/armId.ts'
 import { type RoleSettings, rulesOf, settingsOf } from '../../domain/roleSettings.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
+import { spanText, usualSpans } from '../../parts/spanText.ts'
 import { Several } from '../../parts/Several.tsx'
 import { usePrincipalNames } from '../../parts/usePrincipalNames.ts'
 import { Button } from '../../ui/Button.tsx'
@@ -36,9 +37,6 @@ export function RoleSettingsPanel({ scope, role, onClose }: Props) {
     <Form title={title} rules={settings.data.properties.rules} scope={scope} role={nameOf(role.id)} onClose={onClose} />
   )
 }
-
-const lengths = [30, 60, 120, 240, 480, 720, 1440]
-const lengthText = (minutes: number) => (minutes % 60 === 0 ? m.hours(minutes / 60) : m.minutes(minutes))
 
 type FormProps = { title: string; rules: PolicyRule[]; scope: string; role: string; onClose: () => void }
 
@@ -71,9 +69,9 @@ function Form({ title, rules, scope, role, onClose }: FormProps) {
           label={m.most}
           value={String(draft.minutes)}
           onChange={(minutes) => set({ minutes: Number(minutes) })}
-          options={[...new Set([...lengths, draft.minutes])]
+          options={[...new Set([...usualSpans, draft.minutes])]
             .toSorted((a, b) => a - b)
-            .map((minutes) => ({ id: String(minutes), label: lengthText(minutes) }))}
+            .map((minutes) => ({ id: String(minutes), label: spanText(minutes) }))}
         />
         <fieldset className="flex flex-col gap-2">
           <legend className="mb-1 text-xs font-medium text-ink-2">{m.needs}</legend>

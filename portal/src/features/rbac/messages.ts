@@ -60,8 +60,6 @@ export const m = messages({
     ja: '指定しない場合は、ここでロールを割り当てられるユーザー。要求者本人は承認できません。',
   },
   yeses: { en: 'How many must approve', ja: '必要な承認数' },
-  hours: { en: (n: number) => plural(n, 'hour', 'hours'), ja: (n: number) => `${num(n)} 時間` },
-  minutes: { en: (n: number) => plural(n, 'minute', 'minutes'), ja: (n: number) => `${num(n)} 分` },
   save: { en: 'Save the settings', ja: '設定を保存' },
   saved: { en: 'The settings were saved.', ja: '設定を保存しました。' },
   check: { en: 'Check access', ja: 'アクセスの確認' },

@@ -1,7 +1,7 @@
 import { Ellipsis } from 'lucide-react'
 import { Button as AriaButton } from 'react-aria-components'
 import type { LiveSession } from '../../api/types.ts'
-import { ago, dateTime } from '../../app/format.ts'
+import { When } from '../../parts/When.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Menu } from '../../ui/Menu.tsx'
 import { Table } from '../../ui/Table.tsx'
@@ -15,11 +15,6 @@ export const throughWhat = ({ kind, clientName, userAgent }: LiveSession) =>
   kind === 'client' ? (clientName ?? m.unknownClient) : browserName(userAgent)
 
 export function EveryoneTable({ sessions, onEnd }: { sessions: LiveSession[]; onEnd: (ending: Ending) => void }) {
-  const when = (iso: string) => (
-    <time dateTime={iso} title={dateTime(iso)} className="tnum text-xs text-ink-2">
-      {ago(iso)}
-    </time>
-  )
   const actions = (session: LiveSession) =>
     (['one', 'all'] as const).map((what) => ({
       id: what,
@@ -62,9 +57,9 @@ export function EveryoneTable({ sessions, onEnd }: { sessions: LiveSession[]; on
           header: own.methods,
           cell: (session) => session.methods.map((method) => own[method]).join(' + '),
         },
-        { id: 'created', header: own.created, cell: (session) => when(session.createdAt) },
-        { id: 'seen', header: own.seen, cell: (session) => when(session.lastSeenAt) },
-        { id: 'expires', header: own.expires, cell: (session) => when(session.expiresAt) },
+        { id: 'created', header: own.created, cell: (session) => <When iso={session.createdAt} /> },
+        { id: 'seen', header: own.seen, cell: (session) => <When iso={session.lastSeenAt} /> },
+        { id: 'expires', header: own.expires, cell: (session) => <When iso={session.expiresAt} /> },
         {
           id: 'actions',
           header: own.actions,

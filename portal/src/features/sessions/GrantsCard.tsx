@@ -2,9 +2,9 @@ import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { authQueries, revokeGrant } from '../../api/queries/auth.ts'
 import type { GrantRow } from '../../api/types.ts'
-import { ago, dateTime } from '../../app/format.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
+import { When } from '../../parts/When.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { Table } from '../../ui/Table.tsx'
@@ -45,11 +45,6 @@ export function GrantsCard() {
 }
 
 function GrantTable({ grants, onEnd }: { grants: GrantRow[]; onEnd: (grant: GrantRow) => void }) {
-  const when = (iso: string) => (
-    <time dateTime={iso} title={dateTime(iso)} className="tnum text-xs text-ink-2">
-      {ago(iso)}
-    </time>
-  )
   return (
     <Table
       label={m.grants}
@@ -71,9 +66,9 @@ function GrantTable({ grants, onEnd }: { grants: GrantRow[]; onEnd: (grant: Gran
           cell: (grant) => <span className="font-mono text-xs">{grant.ipAddress}</span>,
         },
         { id: 'methods', header: m.methods, cell: (grant) => grant.methods.map((method) => m[method]).join(' + ') },
-        { id: 'created', header: m.allowed, cell: (grant) => when(grant.createdAt) },
-        { id: 'used', header: m.used, cell: (grant) => when(grant.lastUsedAt) },
-        { id: 'expires', header: m.expires, cell: (grant) => when(grant.expiresAt) },
+        { id: 'created', header: m.allowed, cell: (grant) => <When iso={grant.createdAt} /> },
+        { id: 'used', header: m.used, cell: (grant) => <When iso={grant.lastUsedAt} /> },
+        { id: 'expires', header: m.expires, cell: (grant) => <When iso={grant.expiresAt} /> },
         {
           id: 'actions',
           header: m.actions,

@@ -2,9 +2,9 @@ import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { authQueries, revokeOtherSessions, revokeSession } from '../../api/queries/auth.ts'
 import type { SessionRow } from '../../api/types.ts'
-import { ago, dateTime } from '../../app/format.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
+import { When } from '../../parts/When.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
@@ -46,11 +46,6 @@ export function SessionsCard() {
 }
 
 function SessionTable({ sessions, onEnd }: { sessions: SessionRow[]; onEnd: (session: SessionRow) => void }) {
-  const when = (iso: string) => (
-    <time dateTime={iso} title={dateTime(iso)} className="tnum text-xs text-ink-2">
-      {ago(iso)}
-    </time>
-  )
   return (
     <Table
       label={m.sessions}
@@ -73,9 +68,9 @@ function SessionTable({ sessions, onEnd }: { sessions: SessionRow[]; onEnd: (ses
           cell: (session) => <span className="font-mono text-xs">{session.ipAddress}</span>,
         },
         { id: 'methods', header: m.methods, cell: (session) => session.methods.map((method) => m[method]).join(' + ') },
-        { id: 'created', header: m.created, cell: (session) => when(session.createdAt) },
-        { id: 'seen', header: m.seen, cell: (session) => when(session.lastSeenAt) },
-        { id: 'expires', header: m.expires, cell: (session) => when(session.absoluteExpiresAt) },
+        { id: 'created', header: m.created, cell: (session) => <When iso={session.createdAt} /> },
+        { id: 'seen', header: m.seen, cell: (session) => <When iso={session.lastSeenAt} /> },
+        { id: 'expires', header: m.expires, cell: (session) => <When iso={session.absoluteExpiresAt} /> },
         {
           id: 'actions',
           header: m.actions,
