@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use sekisho_arm::{ArmError, PrincipalKind};
 use sekisho_identity::conditional_access::{
-    Demand, Evaluation, Limits, Platform, PolicyResult, RiskLevel, Signals, Subject, Verdict,
+    Demand, Evaluation, Limits, Platform, PolicyResult, Signals, Subject, Verdict,
 };
 use sekisho_rbac::{PrincipalId, Snapshot, Who};
 use serde_json::json;
@@ -71,7 +71,7 @@ fn signals(app: &App, caller: &Caller, headers: &HeaderMap, ask: Ask, book: &Rul
         country: app.countries.of(caller.address),
         flow: caller.through.flow,
         sign_in_risk: caller.through.risk,
-        user_risk: RiskLevel::None,
+        user_risk: caller.through.user_risk,
     }
 }
 
