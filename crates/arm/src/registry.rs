@@ -2,6 +2,7 @@
 //! [`ResourceType`] (what it checks and shows); everything else about serving it is generic.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -163,6 +164,10 @@ pub struct Call {
     pub correlation_id: String,
     /// The sign-in that the request stands on.
     pub sign_in: SignIn,
+    /// Where it came from; `None` when it was made on the server itself.
+    pub address: Option<IpAddr>,
+    /// When it came.
+    pub at: OffsetDateTime,
 }
 
 /// A sign-in of a person, as far as types look at it. Programs have none.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access::Access;
+use crate::breached::Breached;
 use crate::certificates::Certificates;
 use crate::conditional_access::{ConditionalAccess, Seen};
 use crate::config::Config;
@@ -45,6 +46,8 @@ pub struct App {
     pub(crate) seen: Seen,
     /// In which country an address is.
     pub(crate) countries: Countries,
+    /// Passwords that nobody may have.
+    pub(crate) breached: Breached,
     /// People, sessions and tokens.
     pub identity: Identity,
     /// The keys in use.

@@ -9,7 +9,7 @@ use sekisho_arm::{Read as _, StoreError};
 use sekisho_identity::ring::{KeyRing, Purpose};
 use sekisho_store::News;
 use time::OffsetDateTime;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::files::{self, Files};
 use super::rotate::{Rotation, change};
@@ -45,32 +45,38 @@ pub(crate) async fn refresh(app: &App) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// When the next key comes into use, if one waits.
-async fn upcoming(app: &App) -> Result<Option<OffsetDateTime>, StoreError> {
-    let mut read = app.store.read().await?;
-    let (rows, now) = (rows::all(&mut read).await?, read.now());
-    Ok(Purpose::ALL.into_iter().filter_map(|purpose| ring_of(&rows, purpose).next(now)).min())
+/// How long until the next key comes into use; for ever when none waits.
+async fn until_next(app: &App) -> Duration {
+    let look = async {
+        let mut read = app.store.read().await?;
+        let (rows, now) = (rows::all(&mut read).await?, read.now());
+        let next = Purpose::ALL.into_iter().filter_map(|purpose| ring_of(&rows, purpose).next(now)).min();
+        Ok::<_, StoreError>(next.map(|at| at - now))
+    };
+    match look.await {
+        Ok(next) => next.map_or(Duration::MAX, |left| left.try_into().unwrap_or_default()),
+        Err(error) => {
+            tracing::error!(%error, "it cannot be seen when the next key comes into use");
+            EVERY
+        }
+    }
 }
 
 /// Keeps the keys in use as the ring says, for as long as the server runs.
 pub(crate) async fn follow(app: Arc<App>) {
     let mut feed = app.store.changes();
-    // At once: what is over while no server runs is over at the start.
+    // At once: what came to be over while no server ran is over at the start.
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next = far();
     loop {
-        let next = upcoming(&app).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "it cannot be seen when the next key comes into use");
-            None
-        });
-        let until = next.map_or(EVERY, |at| (at - OffsetDateTime::now_utc()).try_into().unwrap_or_default());
         let (changed, due) = tokio::select! {
             news = feed.next() => match news {
-                Some(News::Changes(changes)) if !changes.iter().any(|c| c.kind == rows::KIND) => continue,
-                Some(_) => (true, false),
+                Some(News::Changes(changes)) => (changes.iter().any(|c| c.kind == rows::KIND), false),
+                Some(News::Missed) => (true, false),
                 None => return,
             },
-            () = sleep(until.min(EVERY)), if next.is_some() => (true, true),
+            () = sleep_until(next) => (true, true),
             _ = ticks.tick() => (false, true),
         };
         if changed && let Err(error) = refresh(&app).await {
@@ -79,7 +85,15 @@ pub(crate) async fn follow(app: Arc<App>) {
         if due && let Err(error) = maintain(&app).await {
             tracing::error!(%error, "the key ring is not in order");
         }
+        if changed || due {
+            next = Instant::now().checked_add(until_next(&app).await).unwrap_or_else(far);
+        }
     }
+}
+
+/// An instant beyond the next tick, at which it is looked again.
+fn far() -> Instant {
+    Instant::now() + 2 * EVERY
 }
 
 /// Does what is due; most often there is nothing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sekisho_arm::traits::read_documents;
 use sekisho_audit::export;
-use sekisho_identity::ring::Purpose;
+use sekisho_identity::ring::{Key, Purpose};
 use sekisho_link::join::JoinString;
 use sekisho_link::message::{ToAgent, ToServer};
 use sekisho_link::{pki, tls};
@@ -315,6 +315,71 @@ async fn exports_from_before_and_after_a_rotation_verify_with_either_key() {
     log::export(&data.config(443), 1, None, &mut out).await.unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(verify(&text, &newest).holds() && verify(&text, &first).holds());
+}
+
+#[tokio::test]
+async fn a_key_that_was_announced_comes_into_use_when_its_time_comes() {
+    let world = World::new().await;
+    let (_, link) = invite(&world, "eve@contoso.test").await;
+    set_up_password(&world.server, &link, "eve@contoso.test").await.1.expect(200);
+    let mut waiting = Vec::new();
+    for purpose in [Purpose::CommandSigning, Purpose::Sealing, Purpose::AgentCa] {
+        rotate(&world.server, purpose, &[]).await;
+        let before = world.server.data.ring().await;
+        waiting.push(before.into_iter().rfind(|k| k.purpose == purpose && k.active > k.created).unwrap());
+    }
+    let join_string = world.join_string(1000).await;
+    let data = world.server.stop().await;
+    let store = Store::open(&data.url()).await.unwrap();
+    // Long enough for the server to have started before.
+    let soon = time::OffsetDateTime::now_utc() + time::Duration::seconds(3);
+    let rows: Vec<Value> = waiting
+        .iter()
+        .map(|key| serde_json::to_value(Key { active: soon, ..key.clone() }).unwrap())
+        .collect();
+    store
+        .write::<_, sekisho_arm::StoreError, _>(move |tx| {
+            Box::pin(async move {
+                for row in rows {
+                    let id = row["id"].as_str().unwrap().to_owned();
+                    tx.put_document("keyring", &id, row).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+    let server = Server::on(data).await;
+    let point = JoinString::parse(&join_string).unwrap();
+    let joins = async || {
+        let here = JoinString {
+            address: format!("localhost:{}", server.port),
+            pin: point.pin,
+            secret: point.secret.clone(),
+        };
+        join(&here.to_text(), "web").await.ok().unwrap()
+    };
+    assert_ne!(joins().await.command_key.to_string(), waiting[0].public, "not yet");
+    until("the new command key", async || {
+        (joins().await.command_key.to_string() == waiting[0].public).then_some(())
+    })
+    .await;
+    let sealing = waiting[1].open(&[server.data.root()]).unwrap();
+    let key = sekisho_identity::seal::SealingKey::new(sealing.as_slice().try_into().unwrap()).unwrap();
+    until("everything is sealed with the new key", async || {
+        let kept: Vec<(String, Value)> =
+            read_documents(&mut store.read().await.unwrap(), "totp").await.unwrap();
+        let (person, kept) = &kept[0];
+        key.open(&format!("totp|{person}"), kept["secret"].as_str().unwrap()).ok().map(drop)
+    })
+    .await;
+    let shown = std::fs::read_to_string(server.data.path().join("keys/server.pem")).unwrap();
+    let chain = pki::certificates(&shown).unwrap();
+    let new = pki::certificates(&waiting[2].public).unwrap();
+    assert!(
+        chain.contains(&new[0]) && chain.contains(&new[1]),
+        "both certificates of the new authority follow"
+    );
 }
 
 #[tokio::test]
