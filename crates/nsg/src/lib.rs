@@ -15,6 +15,7 @@
 
 pub mod agent;
 pub mod compile;
+pub mod diagnose;
 pub mod effective;
 pub mod evaluate;
 pub mod policy;
