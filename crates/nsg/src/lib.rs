@@ -2,8 +2,9 @@
 //!
 //! Data flows one way. A user writes [`resources`] in Azure's JSON; [`resolve`] turns everything that concerns one
 //! machine (its NICs, their NSGs, application security groups, tags) into a [`policy::NsgPart`], a plain document in
-//! which every name has become addresses; the agent receives that part, [`compile`] turns it into one nftables script,
-//! and [`agent`] loads it in one kernel transaction and watches that nobody else changes it. [`evaluate`] says in a few
+//! which every name has become addresses; the agent receives that part, [`compile`] turns its rules into decision
+//! [`diagram`]s and these into chains, [`swap`] changes over to them in one kernel transaction, and [`readback`] proves
+//! that the kernel holds them, right after that and ever after. [`evaluate`] says in a few
 //! lines of obvious code what a part means, and is what the kernel is tested against.
 //!
 //! What this crate must never do:
@@ -15,10 +16,14 @@
 
 pub mod agent;
 pub mod compile;
+pub mod diagram;
 pub mod effective;
 pub mod evaluate;
 pub mod policy;
 pub mod provider;
+pub mod readback;
 pub mod resolve;
 pub mod resources;
+pub mod ruleset;
+pub mod swap;
 pub mod watch;

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail by panicking, too")]
 
 mod agent;
+mod classbench;
+mod diagram;
 mod effective;
 mod kernel;
 mod random;
