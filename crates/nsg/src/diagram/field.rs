@@ -157,6 +157,25 @@ impl IntervalSet {
         })
     }
 
+    /// Values of both sets.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let (mut i, mut j) = (0, 0);
+        let mut both = Vec::new();
+        while let (Some(a), Some(b)) = (self.0.get(i), other.0.get(j)) {
+            let (first, last) = (a.first.max(b.first), a.last.min(b.last));
+            if first <= last {
+                both.push(Interval { first, last });
+            }
+            if a.last < b.last {
+                i += 1;
+            } else {
+                j += 1;
+            }
+        }
+        Self(both)
+    }
+
     /// How many values there are; the whole of IPv6 is one less than it is.
     pub fn count(&self) -> u128 {
         self.0.iter().fold(0, |n: u128, i| n.saturating_add((i.last - i.first).saturating_add(1)))
@@ -181,6 +200,8 @@ mod tests {
             let (of_a, of_b) = (values(&a), values(&b));
             prop_assert_eq!(a.is_superset(&b), of_b.iter().all(|v| of_a.contains(v)));
             prop_assert_eq!(a.count(), of_a.len() as u128);
+            let both = of_a.iter().copied().filter(|v| of_b.contains(v));
+            prop_assert_eq!(a.and(&b), IntervalSet::of(both));
             prop_assert_eq!(IntervalSet::of(of_a), a.clone());
             prop_assert!(a.intervals().windows(2).all(|w| w[0].last + 1 < w[1].first));
         }

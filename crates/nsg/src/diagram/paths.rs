@@ -1,6 +1,6 @@
 //! From a diagram back to packets: what it says of one, a witness, and all of them as boxes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::field::{Family, Field, Interval, IntervalSet, number};
 use super::manager::{Manager, NodeId, Terminal};
@@ -107,10 +107,7 @@ pub struct PacketBox {
 impl PacketBox {
     /// Whether a packet is in it.
     pub fn contains(&self, point: &Point) -> bool {
-        let fields =
-            [Field::Protocol, Field::Source, Field::Destination, Field::SourcePort, Field::DestinationPort];
-        point.family == self.family
-            && fields.iter().all(|f| self.product.values(*f).contains(point.value(*f)))
+        point.family == self.family && self.product.contains(|field| point.value(field))
     }
 
     /// How many pairs of addresses there are, as a logarithm of base 2.
@@ -121,7 +118,40 @@ impl PacketBox {
     }
 }
 
+impl Product {
+    /// One of the packets, the plainest there is.
+    pub fn some(&self, family: Family) -> Point {
+        let mut point = Point::plain(family);
+        for field in
+            [Field::Protocol, Field::Source, Field::Destination, Field::SourcePort, Field::DestinationPort]
+        {
+            let values = self.values(field);
+            if let Some(first) = values.intervals().first()
+                && !values.contains(point.value(field))
+            {
+                point.set(field, first.first);
+            }
+        }
+        point
+    }
+}
+
 impl Manager {
+    /// The terminals that a diagram has for some packet.
+    pub fn terminals(&self, id: NodeId) -> BTreeSet<Terminal> {
+        let mut found = BTreeSet::new();
+        let mut seen = HashSet::new();
+        let mut waiting = vec![id];
+        while let Some(id) = waiting.pop() {
+            if let Some(terminal) = id.terminal() {
+                found.insert(terminal);
+            } else if seen.insert(id) {
+                waiting.extend(self.children(id));
+            }
+        }
+        found
+    }
+
     /// What a diagram says of a packet.
     pub fn lookup(&self, mut id: NodeId, point: &Point) -> Terminal {
         while let Some((field, edges)) = self.node(id) {

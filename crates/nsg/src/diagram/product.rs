@@ -26,6 +26,23 @@ impl Product {
         self
     }
 
+    /// Packets of both; `None` when there are none.
+    pub fn and(&self, other: &Product) -> Option<Product> {
+        let mut both = self.clone();
+        for (at, set) in both.0.iter_mut().enumerate() {
+            *set = set.and(&other.0[at]);
+            if set.is_empty() {
+                return None;
+            }
+        }
+        Some(both)
+    }
+
+    /// Whether a packet of the product's family is in it.
+    pub(crate) fn contains(&self, value: impl Fn(Field) -> u128) -> bool {
+        FIELDS.iter().all(|field| self.values(*field).contains(value(*field)))
+    }
+
     fn is_empty(&self) -> bool {
         self.0.iter().any(IntervalSet::is_empty)
     }

@@ -36,7 +36,7 @@ fn diagrams_agree_with_linear_evaluation_at_the_corners_of_all_rules() {
         (Kind::Ipc, 100, 200_000),
         (Kind::Acl, 1000, 200_000),
         (Kind::Fw, 1000, 200_000),
-        (Kind::Ipc, 1000, 200_000),
+        (Kind::Ipc, 500, 200_000),
         (Kind::Acl, 5000, 20_000),
     ] {
         let rules = rules(kind, count, 7 * count as u64 + 1);
