@@ -93,7 +93,7 @@ impl PartCompiler for Compiler {
 
 async fn kept_part(read: &mut dyn Read, machine: &str) -> Result<Option<Value>, ArmError> {
     let desired: Option<Desired> = read_document(read, kind::DESIRED, machine).await?;
-    let document = desired.and_then(|d| serde_json::from_str::<Value>(&d.signed.document).ok());
+    let document = desired.and_then(|d| serde_json::from_str::<Value>(&d.text.document).ok());
     Ok(document.and_then(|d| d["parts"].get(PART).cloned()))
 }
 

@@ -26,6 +26,7 @@ mod pim;
 mod programs;
 mod renewal;
 mod revocation;
+mod rotation;
 mod secrets;
 mod seed;
 mod signin;
