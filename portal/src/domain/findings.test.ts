@@ -2,7 +2,12 @@ import { expect, test } from 'vitest'
 import type { RuleAnalysis, RuleFinding } from '../api/types.ts'
 import { findingsOf, isTooLarge } from './findings.ts'
 
-const finding = (rule: string, priority: number, state: RuleFinding['state'], conflicts: string[] = []): RuleFinding => ({
+const finding = (
+  rule: string,
+  priority: number,
+  state: RuleFinding['state'],
+  conflicts: string[] = [],
+): RuleFinding => ({
   rule,
   priority,
   access: 'Allow',
@@ -27,7 +32,11 @@ test('a rule that decides somewhere is not said never to decide', () => {
 })
 
 test('the rules that every group has are neither found fault with nor contradicted', () => {
-  const one = analysis([finding('a', 100, 'effective', ['b', 'DenyAllInBound']), finding('b', 200, 'effective'), finding('DenyAllInBound', 65500, 'effective')])
+  const one = analysis([
+    finding('a', 100, 'effective', ['b', 'DenyAllInBound']),
+    finding('b', 200, 'effective'),
+    finding('DenyAllInBound', 65500, 'effective'),
+  ])
   const found = findingsOf(one, 'inbound')
   expect([...found.keys()]).toEqual(['a', 'b'])
   expect(found.get('a')?.conflicts.map((conflict) => conflict.with)).toEqual(['b'])

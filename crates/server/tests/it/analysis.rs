@@ -16,7 +16,9 @@ async fn a_group_names_its_rules_that_never_decide_with_a_packet_for_each() {
     let world = World::new().await;
     let root = world.client("root").await;
     let nsg = world.network("networkSecurityGroups/nsg1");
-    for (name, properties) in [("late", deny(200, "22")), ("wide", deny(300, "20-30")), ("same", rule(400, "443"))] {
+    for (name, properties) in
+        [("late", deny(200, "22")), ("wide", deny(300, "20-30")), ("same", rule(400, "443"))]
+    {
         let path = at(format!("{nsg}/securityRules/{name}"), NETWORK);
         root.put(&path, json!({"properties": properties})).await.expect(201);
     }
@@ -32,7 +34,12 @@ async fn a_group_names_its_rules_that_never_decide_with_a_packet_for_each() {
     assert_eq!(late["conflicts"][0]["with"], "ssh");
     assert_eq!(late["witness"]["destinationPort"], 22);
     assert_eq!(of("wide")["state"], "partlyShadowed");
-    world.client("stranger").await.post(&at(format!("{nsg}/sekisho.analyse"), NETWORK), json!({})).await.expect(404);
+    world
+        .client("stranger")
+        .await
+        .post(&at(format!("{nsg}/sekisho.analyse"), NETWORK), json!({}))
+        .await
+        .expect(404);
 }
 
 #[tokio::test]
