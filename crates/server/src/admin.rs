@@ -192,6 +192,7 @@ async fn make_token(app: &Arc<App>, body: Value) -> Result<Value, ArmError> {
         query: std::collections::HashMap::new(),
         correlation_id: Uuid::new_v4().to_string(),
         sign_in: SignIn::default(),
+        address: None,
     };
     let owner = app.clone();
     let properties = json!({"ttlSeconds": body["ttlSeconds"], "maxUses": body["maxUses"]});

@@ -105,6 +105,7 @@ async fn answer(
         query,
         correlation_id: correlation.to_owned(),
         sign_in: access::sign_in(caller),
+        address: Some(caller.address),
     };
     let asker = Asker { app, caller, call: &call, method: &request.method };
     match route {
@@ -440,7 +441,7 @@ impl Asker<'_> {
             + 'static,
     {
         let app = self.app.clone();
-        let what_if = self.call.query("whatif").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        let what_if = self.call.is_tried();
         let (call, target) = (self.call.clone(), scope.clone());
         let success = self.entry(action, scope, Outcome::Succeeded, "", Some(grant));
         let result = self
@@ -526,6 +527,7 @@ impl Asker<'_> {
 
     async fn list(&self, scope: Scope, type_name: TypeName) -> Result<Answer, ArmError> {
         let app = self.app;
+        let type_name = app.registry.listed(type_name);
         if scope == Scope::Tenant
             && let Some(all) = core::operations(&app.registry, &type_name)
         {
@@ -549,7 +551,7 @@ impl Asker<'_> {
             (Storage::Computed, Some(resource)) if !spec.scopes.contains(&ScopeKind::Resource) => {
                 resource.base_scope()
             }
-            _ => &scope,
+            _ => scope.located().unwrap_or(&scope),
         };
         if !here && !reach.touches(about) {
             // Recorded like any refusal, and answered as if nothing were there.
