@@ -12,12 +12,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustls::ClientConfig;
 use sekisho_agent::confirm;
+use sekisho_jit::part::{JitPart, PART};
 use sekisho_link::DesiredDocument;
 use sekisho_link::message::{Report, ReportOutcome};
-use sekisho_nsg::agent::{self, Desired, digest, plan, restore};
+use sekisho_nsg::agent::{self, Action, Desired, digest, plan, restore};
+use sekisho_nsg::guard;
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NsgPart};
 use tokio::time::{Instant, sleep};
 
+use crate::access;
 use crate::deadman::{self, Deadman};
 use crate::facts;
 use crate::fault;
@@ -50,7 +53,7 @@ impl Reconciler {
             state.clear_journal()?;
         }
         let mut own = Self { state, confirm_seconds, confirmed };
-        own.repair().await?;
+        own.repair(None).await?;
         Ok(own)
     }
 
@@ -70,8 +73,24 @@ impl Reconciler {
         self.confirmed.as_ref().map_or(0, |c| c.generation)
     }
 
-    /// Loads the confirmed policy again when the kernel does not hold it. Returns what was wrong, if anything.
-    pub(crate) async fn repair(&mut self) -> anyhow::Result<Option<Report>> {
+    /// Loads the confirmed policy again when the kernel does not hold it, and has open exactly what is to be. Returns what
+    /// was wrong, if anything. `server` is the server's time, once it has been heard.
+    pub(crate) async fn repair(&mut self, server: Option<i64>) -> anyhow::Result<Option<Report>> {
+        let repaired = self.reload(server).await;
+        self.open(server)?;
+        repaired
+    }
+
+    /// Has open exactly what is to be now.
+    fn open(&self, server: Option<i64>) -> anyhow::Result<()> {
+        let Some(confirmed) = &self.confirmed else { return Ok(()) };
+        if confirmed.digest.is_none() {
+            return Ok(());
+        }
+        access::converge(&confirmed.part, &access::now_open(&self.state, &confirmed.access, server)?)
+    }
+
+    async fn reload(&mut self, server: Option<i64>) -> anyhow::Result<Option<Report>> {
         let Some(confirmed) = self.confirmed.as_mut() else { return Ok(None) };
         let desired = Desired {
             part: confirmed.part.clone(),
@@ -84,8 +103,9 @@ impl Reconciler {
         if actions.is_empty() {
             return Ok(None);
         }
+        let open = access::now_open(&self.state, &confirmed.access, server)?;
         for action in &actions {
-            confirmed.digest = agent::apply(action).await?;
+            confirmed.digest = agent::apply(&with_openings(action, &confirmed.part, &open)).await?;
         }
         self.state.keep_confirmed(confirmed)?;
         let what = if observed.is_none() { "had removed them" } else { "had changed them" };
@@ -108,13 +128,50 @@ impl Reconciler {
         document: &DesiredDocument,
         address: &str,
         tls: &Arc<ClientConfig>,
+        server: Option<i64>,
+    ) -> anyhow::Result<Report> {
+        let generation = document.generation;
+        let access = match document.parts.get(PART) {
+            None => Ok(JitPart::default()),
+            Some(value) => serde_json::from_value::<JitPart>(value.clone()),
+        };
+        // What cannot be read opens nothing.
+        let wanted = access.as_ref().cloned().unwrap_or_default();
+        let mut report = match access {
+            Ok(access) => self.load(document, (address, tls), access, server).await?,
+            Err(error) => {
+                let message = format!("The policy of just-in-time access cannot be read: {error}.");
+                Report { generation, outcome: ReportOutcome::Failed, message }
+            }
+        };
+        if report.outcome != ReportOutcome::Applied
+            && let Some(mut confirmed) = self.confirmed.clone()
+        {
+            // What was to be closed is closed, whatever became of the rest.
+            confirmed.access = access::narrowed(&confirmed.access, &wanted);
+            self.keep(confirmed)?;
+        }
+        if let Err(error) = self.open(server) {
+            report.outcome = ReportOutcome::Failed;
+            report.message =
+                format!("{} Guarded ports were closed: {error:#}.", report.message).trim().to_owned();
+        }
+        Ok(report)
+    }
+
+    async fn load(
+        &mut self,
+        document: &DesiredDocument,
+        (address, tls): (&str, &Arc<ClientConfig>),
+        access: JitPart,
+        server: Option<i64>,
     ) -> anyhow::Result<Report> {
         let generation = document.generation;
         let report = |outcome, message: String| Report { generation, outcome, message };
         let part: NsgPart = match document.parts.get("nsg") {
             None => NsgPart::default(),
             Some(value) => match serde_json::from_value(value.clone()) {
-                Ok(part) => by_hardware_address(part),
+                Ok(part) => part,
                 Err(error) => {
                     return Ok(report(
                         ReportOutcome::Failed,
@@ -123,10 +180,14 @@ impl Reconciler {
                 }
             },
         };
+        let part = match access::with_guards(part, &access) {
+            Ok(part) => by_hardware_address(part),
+            Err(error) => return Ok(report(ReportOutcome::Failed, format!("{error:#}."))),
+        };
         let saved = digest().await?;
         let unchanged = self.confirmed.as_ref().is_some_and(|c| c.part == part && c.digest == saved);
         if unchanged || (part.nics.is_empty() && saved.is_none()) {
-            self.keep(Confirmed { generation, part, digest: saved })?;
+            self.keep(Confirmed { generation, part, digest: saved, access })?;
             return Ok(report(ReportOutcome::Applied, String::new()));
         }
         let desired = Desired { part: part.clone(), generation, digest: None };
@@ -137,8 +198,9 @@ impl Reconciler {
         self.state.keep_journal(&Journal { generation, saved: saved.clone() })?;
         fault::point("journal");
         let mut loaded = saved.clone();
+        let open = access::now_open(&self.state, &access, server)?;
         for action in &actions {
-            match agent::apply(action).await {
+            match agent::apply(&with_openings(action, &part, &open)).await {
                 Ok(digest) => loaded = digest,
                 Err(error) => {
                     self.take_back(switch, saved.as_ref()).await?;
@@ -164,7 +226,7 @@ impl Reconciler {
             return Ok(report(ReportOutcome::Reverted, why));
         }
         fault::point("released");
-        self.keep(Confirmed { generation, part, digest: loaded })?;
+        self.keep(Confirmed { generation, part, digest: loaded, access })?;
         fault::point("kept");
         self.state.clear_journal()?;
         fault::point("cleared");
@@ -196,6 +258,16 @@ impl Reconciler {
                 Err(_) => anyhow::bail!("none was answered within {} s", self.confirm_seconds),
             }
         }
+    }
+}
+
+/// A load that opens what is to be open in the same transaction, so that no connection falls into a gap.
+fn with_openings(action: &Action, part: &NsgPart, open: &[guard::Opening]) -> Action {
+    match action {
+        Action::Load { script, reason } => {
+            Action::Load { script: script.clone() + &guard::reopening(part, open), reason: *reason }
+        }
+        Action::Remove => Action::Remove,
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::compile::{TABLE, counter_name, generation, removal};
+use crate::guard::without_openings;
 use crate::policy::{Direction, NsgPart};
 
 pub use crate::compile::script;
@@ -148,7 +149,7 @@ pub async fn load(script: &str) -> Result<(), NftError> {
 pub async fn digest() -> Result<Option<Digest>, NftError> {
     // -s leaves out counter values and remaining times, -n names that depend on files of the machine.
     match nft(&["-s", "-n", "list", "table", "inet", TABLE], "").await {
-        Ok(listing) => Ok(Some(Digest(listing))),
+        Ok(listing) => Ok(Some(Digest(without_openings(&listing)))),
         Err(NftError::Refused(message)) if message.contains("No such file or directory") => Ok(None),
         Err(error) => Err(error),
     }

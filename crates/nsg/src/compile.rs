@@ -28,6 +28,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::evaluate::{ALIVE_ICMPV6, PLATFORM};
+use crate::guard;
 use crate::policy::{
     Access, Addresses, Direction, NsgPart, PORT_PROTOCOLS, PortRange, Ports, Protocol, Rule, Stage,
 };
@@ -53,13 +54,14 @@ pub fn script(part: &NsgPart, generation: u64) -> String {
     for (n, nic) in part.nics.iter().enumerate() {
         for (direction, jumps) in &mut dispatch {
             let stages = nic.stages(*direction);
-            if stages.is_empty() {
+            let guards = guard::jumps(nic, *direction);
+            if stages.is_empty() && guards.is_empty() {
                 continue;
             }
             let key = if *direction == Direction::Inbound { "iifname" } else { "oifname" };
             let chain = chain_name(n, *direction);
             line(jumps, &format!("{key} \"{}\" jump {chain}", nic.interface));
-            nic_chain(&mut chains, &mut counters, &chain, *direction, stages.len());
+            nic_chain(&mut chains, &mut counters, &chain, *direction, &guards, stages.len());
             for (s, stage) in stages.iter().enumerate() {
                 stage_chain(&mut chains, &mut sets, &mut counters, n, *direction, s, stage);
             }
@@ -72,8 +74,10 @@ pub fn script(part: &NsgPart, generation: u64) -> String {
         let _ = writeln!(out, "\tcounter {counter} {{ }}");
     }
     out.push_str(&sets.text);
+    out.push_str(&guard::maps(part));
     let _ = writeln!(out, "\tchain {GENERATION}{generation} {{ }}");
     out.push_str(&alive_chains());
+    out.push_str(&guard::chains(part));
     out.push_str(&chains);
     for (name, hook, priority, rules) in [
         ("inbound", "prerouting", INBOUND_PRIORITY, inbound),
@@ -138,10 +142,17 @@ fn nic_chain(
     counters: &mut BTreeSet<String>,
     chain: &str,
     direction: Direction,
+    guards: &[String],
     stages: usize,
 ) {
     let alive = if direction == Direction::Inbound { "alive_in" } else { "alive_out" };
     let _ = writeln!(out, "\tchain {chain} {{");
+    guards.iter().for_each(|rule| line(out, rule));
+    // Where no group filters, the rest goes on unjudged.
+    if stages == 0 {
+        out.push_str("\t}\n");
+        return;
+    }
     line(out, "ct state established,related accept");
     line(out, &format!("jump {alive}"));
     counters.insert(format!("{chain}_invalid"));

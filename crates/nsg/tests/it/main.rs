@@ -5,6 +5,7 @@
 
 mod agent;
 mod effective;
+mod guard;
 mod kernel;
 mod random;
 mod resolve;
