@@ -19,6 +19,11 @@ fn key(policy: &str, id: &Uuid) -> String {
     format!("{}|{id}", policy.to_ascii_lowercase())
 }
 
+/// The lower-case id of the policy in a request's key.
+pub fn policy_of(key: &str) -> &str {
+    key.split_once('|').map_or(key, |(policy, _)| policy)
+}
+
 async fn of(read: &mut (dyn Read + '_), kind: &str, policy: &Scope) -> Result<Vec<Request>, StoreError> {
     let policy = policy.key();
     let (first, last) = (format!("{policy}|"), format!("{policy}|~"));

@@ -30,7 +30,9 @@ fn port(number: u16, allowed: &str) -> Value {
         "maxRequestAccessDuration": "PT3H"})
 }
 
-fn policy(world: &World, ports: Value, sekisho: Value) -> Value {
+/// A policy that opens nothing for whoever writes it, unless it says so itself.
+fn policy(world: &World, ports: Value, mut sekisho: Value) -> Value {
+    sekisho.as_object_mut().unwrap().entry("onlyWay").or_insert_with(|| "close".into());
     json!({"kind": "Basic", "properties": {"virtualMachines": [{"id": machine(world), "ports": ports}],
         "sekisho": sekisho}})
 }
@@ -99,6 +101,8 @@ async fn every_example_of_azure_is_answered_in_azures_words() {
         let subscription = world.server.sub.rsplit_once('/').unwrap().1;
         let text = text.replace("20ff7fc3-e762-44dd-bd96-b71116dcdc23", subscription);
         let text = text.replace("3eeab341-f466-499c-a8be-85427e154baf", subscription);
+        // What is closed to nobody yet is not opened for whoever writes the policy.
+        let text = if name == "Initiate" { text } else { text.replace("/vm1", "/vm0") };
         serde_json::from_str(&text.replace("myRg1", "rg1")).unwrap()
     };
     let list = "/providers/Microsoft.Security/jitNetworkAccessPolicies";
@@ -129,6 +133,10 @@ async fn every_example_of_azure_is_answered_in_azures_words() {
     }
 
     // vm1 of the example is ours.
+    let mut ours = get.clone();
+    ours["properties"]["virtualMachines"][0]["id"] = machine(&world).into();
+    ours["properties"]["sekisho"] = json!({"onlyWay": "close"});
+    root.put(&item, ours).await.expect(200);
     let initiate = example("Initiate");
     let path = at(world.rg1(&format!("{region}/default/initiate")), JIT);
     let answer = root.post(&path, initiate["parameters"]["body"].clone()).await.expect(202).json();
@@ -437,7 +445,8 @@ async fn a_request_is_active_when_its_machine_says_so_and_over_with_its_time_its
     link.say(&ToServer::Facts { facts: agent::facts("vm2", "10.0.1.5/24") }).await;
     let vm = world.rg1("/providers/Microsoft.Compute/virtualMachines/vm2");
     until("the machine", async || (root.get(&at(&vm, COMPUTE)).await.status == 200).then_some(())).await;
-    let body = json!({"properties": {"virtualMachines": [{"id": vm, "ports": [port(22, "*")]}]}});
+    let body = json!({"properties": {"virtualMachines": [{"id": vm, "ports": [port(22, "*")]}],
+        "sekisho": {"onlyWay": "close"}}});
     root.put(&path(&world, "default"), body).await.expect(200);
     let ask = |duration: &str| json!({"virtualMachines": [{"id": vm, "ports": [{"number": 22, "duration": duration}]}]});
     let open = initiate(&world, &root, ask("PT4S")).await.expect(202).json();
@@ -471,4 +480,35 @@ async fn a_request_is_active_when_its_machine_says_so_and_over_with_its_time_its
     let empty = json!({"properties": {"virtualMachines": []}});
     root.put(&path(&world, "default"), empty).await.expect(200);
     assert_eq!(requests(&world, &root).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn what_was_not_guarded_before_is_open_to_its_writer_for_ten_minutes_and_no_more_than_once() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    let body = |ports: Value| policy(&world, ports, json!({"onlyWay": "openForWriter"}));
+    let ports = json!([port(22, "*"), port(80, "192.0.2.0/24")]);
+    let tried = root
+        .put(&format!("{}&whatIf=true", path(&world, "default")), body(ports.clone()))
+        .await
+        .expect(200)
+        .json();
+    let rows = tried["machines"][0]["access"].as_array().unwrap();
+    assert!(rows.iter().any(|r| r["kind"] == "opened" && r["sources"] == json!(["127.0.0.1/32"])), "{tried}");
+    let made = root.put(&path(&world, "default"), body(ports.clone())).await.expect(200).json();
+    let request = &made["properties"]["requests"][0];
+    // Not from where the policy lets nobody ask.
+    assert_eq!(request["virtualMachines"][0]["ports"].as_array().unwrap().len(), 1);
+    let opened = &request["virtualMachines"][0]["ports"][0];
+    assert_eq!((&opened["number"], &opened["allowedSourceAddressPrefix"]), (&json!(22), &json!("127.0.0.1")));
+    let instant = |text: &Value| OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap();
+    assert_eq!(instant(&opened["endTimeUtc"]) - instant(&request["startTimeUtc"]), Duration::minutes(10));
+    // What is guarded already gives nobody another ten minutes, in whatever policy it is written again.
+    act(&world, &root, "revoke", request, json!({})).await.expect(200);
+    root.put(&path(&world, "default"), body(ports.clone())).await.expect(200);
+    root.put(&path(&world, "another"), body(ports)).await.expect(200);
+    assert_eq!(state(&requests(&world, &root).await[0]), "revoked");
+    assert_eq!(requests(&world, &root).await.len(), 1);
+    let another = root.get(&path(&world, "another")).await.expect(200).json();
+    assert_eq!(another["properties"]["requests"], json!([]));
 }

@@ -78,7 +78,7 @@ impl ResourceType for Policies {
     async fn prepare(
         &self,
         tx: &mut dyn Write,
-        _: &Call,
+        call: &Call,
         draft: &mut Resource,
         _: Option<&Resource>,
     ) -> Result<(), ArmError> {
@@ -108,7 +108,7 @@ impl ResourceType for Policies {
                 return Err(ArmError::invalid_content(text).target("properties.requests"));
             }
         }
-        Ok(())
+        super::writer::open(tx, call, &self.universe, (draft, &policy)).await
     }
 
     /// Whoever guards a port of a machine decides who reaches it, which is for whoever may change the machine.
