@@ -63,7 +63,16 @@ export function together(answers: Preview[]): Preview {
   for (const machine of answers.flatMap((item) => item.machines)) {
     const key = machine.id.toLowerCase()
     const known = machines.get(key)
-    machines.set(key, known ? { ...known, changes: [...known.changes, ...machine.changes] } : machine)
+    machines.set(
+      key,
+      known
+        ? {
+            ...known,
+            changes: [...known.changes, ...machine.changes],
+            access: [...known.access, ...machine.access],
+          }
+        : machine,
+    )
   }
   return {
     changes: answers.flatMap((item) => item.changes),

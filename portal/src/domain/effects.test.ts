@@ -25,6 +25,7 @@ const machine = (name: string, ...changes: RuleEffect[]) => ({
   online: true,
   generation: 1,
   changes,
+  access: [],
 })
 
 test('machines with the same effects are one group, whatever their interfaces are called', () => {

@@ -10,6 +10,7 @@ import { groupEffects } from '../domain/effects.ts'
 import { Badge } from '../ui/Badge.tsx'
 import { Button } from '../ui/Button.tsx'
 import { cx } from '../ui/cx.ts'
+import { AccessEffects } from './AccessEffects.tsx'
 import { RightsEffects } from './RightsEffects.tsx'
 import { anyText, directionText, protocolText } from './ruleText.ts'
 import { accessText, accessTone } from './status.ts'
@@ -85,6 +86,7 @@ export function ChangeReview({ preview, writes, follows }: Props) {
         </section>
       )}
       <RightsEffects preview={preview} />
+      <AccessEffects preview={preview} />
       {writes.some(concernsMachines) && <MachineEffects preview={preview} />}
     </div>
   )
