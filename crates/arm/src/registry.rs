@@ -172,8 +172,10 @@ pub struct Call {
     pub correlation_id: String,
     /// The sign-in that the request stands on.
     pub sign_in: SignIn,
-    /// Where the request came from; `None` for what the server itself does.
+    /// Where it came from; `None` when it was made on the server itself.
     pub address: Option<IpAddr>,
+    /// When it came.
+    pub at: OffsetDateTime,
 }
 
 /// A sign-in of a person, as far as types look at it. Programs have none.

@@ -23,6 +23,7 @@ use sekisho_rbac::{Attributes, Decision, PrincipalId};
 use sekisho_store::News;
 use serde::Serialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::access::{self, Access};
 use crate::app::App;
@@ -106,6 +107,7 @@ async fn answer(
         correlation_id: correlation.to_owned(),
         sign_in: access::sign_in(caller),
         address: Some(caller.address),
+        at: OffsetDateTime::now_utc(),
     };
     let asker = Asker { app, caller, call: &call, method: &request.method };
     match route {
@@ -175,14 +177,15 @@ impl Asker<'_> {
         self.app.access.snapshot().decide_with(&self.acting(), action, scope, attributes)
     }
 
-    fn acting(&self) -> Vec<PrincipalId> {
+    fn acting(&self) -> sekisho_rbac::Asker {
         self.app.access.acting(self.caller)
     }
 
     /// The role that the caller could activate to be allowed something.
     fn activatable(&self, action: &str, scope: &Scope, attributes: &Attributes) -> Option<Activatable> {
         let eligible = self.app.access.eligible()?;
-        let who = [PrincipalId(self.caller.principal)];
+        let who =
+            sekisho_rbac::Asker { principals: vec![PrincipalId(self.caller.principal)], ..self.acting() };
         let Decision::Allowed { assignment, at, role, .. } =
             eligible.decide_with(&who, action, scope, attributes)
         else {
