@@ -27,7 +27,7 @@ def policy(ready, api, group, group_name):
     """A policy about a machine of the demo, in a group of its own."""
     path = f"{group}/providers/Microsoft.Security/locations/home/jitNetworkAccessPolicies/default"
     ports = [{"number": PORT, "protocol": "*", "allowedSourceAddressPrefix": "*", "maxRequestAccessDuration": "PT3H"}]
-    machine = ready.machine("web")["id"]
+    machine = ready.machine("web").id
     body = {"kind": "Basic", "properties": {"virtualMachines": [{"id": machine, "ports": ports}], "sekisho": {"onlyWay": "close"}}}
     made = api.must("PUT", path, JIT, body)
     yield made
@@ -45,7 +45,7 @@ def test_az_lists_and_shows_policies_and_asks_with_rest(az, ready, policy, group
 
 
 def test_the_sdk_writes_a_policy_and_asks_for_a_port(security, ready, policy, group_name):
-    machine = ready.machine("web")["id"]
+    machine = ready.machine("web").id
     rule = JitNetworkAccessPortRule(number=PORT, protocol="TCP", allowed_source_address_prefixes=["10.0.0.0/8", "fd00::/8"],
                                     max_request_access_duration="PT1H")
     body = JitNetworkAccessPolicy(kind="Basic", virtual_machines=[

@@ -7,13 +7,13 @@ use anyhow::{Context as _, bail};
 use sekisho_agent::enrol::{enrol, read_private};
 use sekisho_link::facts::Limits;
 use sekisho_link::{JoinString, pki};
-use sekisho_nsg::agent::{digest, restore};
+use sekisho_nsg::agent::{Saved, observe, plan, restore};
 use zeroize::Zeroizing;
 
 use crate::facts;
 use crate::limits;
 use crate::log::{Distrust, Seen};
-use crate::state::State;
+use crate::state::{Confirmed, State};
 
 /// Longest join string read.
 const MAX_JOIN_BYTES: u64 = 4096;
@@ -66,11 +66,12 @@ pub(crate) async fn status(state: &State) -> anyhow::Result<()> {
         "generation    {}",
         confirmed.as_ref().map_or_else(|| "none yet".to_owned(), |c| c.generation.to_string())
     );
-    let loaded = digest().await?;
-    let force = match (&confirmed, &loaded) {
-        (Some(c), _) if c.digest == loaded => "as confirmed",
-        (None, None) => "none",
-        _ => "not as confirmed; the running agent repairs them",
+    let loaded = observe().await?;
+    let mut desired = confirmed.as_ref().and_then(Confirmed::compile);
+    let force = match plan(desired.as_mut(), loaded.as_ref()) {
+        None if confirmed.is_some() => "as confirmed",
+        None => "none",
+        Some(_) => "not as confirmed; the running agent repairs them",
     };
     println!("network rules {force}");
     println!("log           {}", seen(state.seen()?));
@@ -121,8 +122,8 @@ fn limited(limits: &Limits) -> String {
 #[expect(clippy::print_stdout, reason = "the command line talks to a person")]
 pub(crate) async fn leave(state: &State) -> anyhow::Result<()> {
     let Some(identity) = state.identity()? else { bail!("this machine has not joined") };
-    if state.confirmed()?.is_some_and(|c| c.digest.is_some()) {
-        restore(None).await?;
+    if state.confirmed()?.is_some_and(|c| !c.part.nics.is_empty()) {
+        restore(&Saved::Nothing).await?;
     }
     state.clear()?;
     println!("Left. Retire the machine in the portal too: {}", identity.machine);

@@ -61,7 +61,7 @@ pub(crate) async fn main(state: &State, seconds: u64) -> anyhow::Result<()> {
     }
     // Without a journal the change was never begun, and there is nothing to take back.
     let Some(journal) = state.journal()? else { return Ok(()) };
-    restore(journal.saved.as_ref()).await.context("restoring the rules from before the change")?;
+    restore(&journal.saved).await.context("restoring the rules from before the change")?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod commands;
 mod deadman;
 mod facts;
 mod fault;
+mod followed;
 mod journal;
 mod limits;
 mod log;

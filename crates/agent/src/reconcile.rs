@@ -15,7 +15,8 @@ use sekisho_agent::confirm;
 use sekisho_jit::part::{JitPart, PART};
 use sekisho_link::DesiredDocument;
 use sekisho_link::message::{Report, ReportOutcome};
-use sekisho_nsg::agent::{self, Action, Desired, digest, plan, restore};
+use sekisho_nsg::agent::{self, Action, Reason, Saved, observe, plan, restore};
+use sekisho_nsg::compile::{Compiled, Form};
 use sekisho_nsg::guard;
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NsgPart};
 use tokio::time::{Instant, sleep};
@@ -31,6 +32,8 @@ pub(crate) struct Reconciler {
     state: State,
     confirm_seconds: u64,
     confirmed: Option<Confirmed>,
+    /// The confirmed policy as the kernel shall hold it.
+    desired: Option<Compiled>,
 }
 
 impl Reconciler {
@@ -46,13 +49,12 @@ impl Reconciler {
                     generation,
                     "a change was not confirmed when the agent ended; it is taken back"
                 );
-                restore(journal.saved.as_ref())
-                    .await
-                    .context("restoring the rules from before the change")?;
+                restore(&journal.saved).await.context("restoring the rules from before the change")?;
             }
             state.clear_journal()?;
         }
-        let mut own = Self { state, confirm_seconds, confirmed };
+        let desired = confirmed.as_ref().and_then(Confirmed::compile);
+        let mut own = Self { state, confirm_seconds, confirmed, desired };
         own.repair(None).await?;
         Ok(own)
     }
@@ -76,45 +78,35 @@ impl Reconciler {
     /// Loads the confirmed policy again when the kernel does not hold it, and has open exactly what is to be. Returns what
     /// was wrong, if anything. `server` is the server's time, once it has been heard.
     pub(crate) async fn repair(&mut self, server: Option<i64>) -> anyhow::Result<Option<Report>> {
-        let repaired = self.reload(server).await;
+        let repaired = self.reload(server).await?;
         self.open(server)?;
-        repaired
+        Ok(repaired)
     }
 
     /// Has open exactly what is to be now.
     fn open(&self, server: Option<i64>) -> anyhow::Result<()> {
         let Some(confirmed) = &self.confirmed else { return Ok(()) };
-        if confirmed.digest.is_none() {
-            return Ok(());
-        }
         access::converge(&confirmed.part, &access::now_open(&self.state, &confirmed.access, server)?)
     }
 
     async fn reload(&mut self, server: Option<i64>) -> anyhow::Result<Option<Report>> {
-        let Some(confirmed) = self.confirmed.as_mut() else { return Ok(None) };
-        let desired = Desired {
-            part: confirmed.part.clone(),
-            generation: confirmed.generation,
-            digest: confirmed.digest.clone(),
-        };
-        let wanted = confirmed.digest.is_some().then_some(&desired);
-        let observed = digest().await?;
-        let actions = plan(wanted, observed.as_ref());
-        if actions.is_empty() {
-            return Ok(None);
-        }
+        let Some(confirmed) = &self.confirmed else { return Ok(None) };
+        let generation = confirmed.generation;
+        let observed = observe().await?;
+        let Some(mut action) = plan(self.desired.as_mut(), observed.as_ref()) else { return Ok(None) };
         let open = access::now_open(&self.state, &confirmed.access, server)?;
-        for action in &actions {
-            confirmed.digest = agent::apply(&with_openings(action, &confirmed.part, &open)).await?;
-        }
-        self.state.keep_confirmed(confirmed)?;
-        let what = if observed.is_none() { "had removed them" } else { "had changed them" };
-        tracing::warn!(
-            generation = confirmed.generation,
-            "the network rules were repaired: another program {what}"
-        );
+        reopen(&mut action, &confirmed.part, &open);
+        agent::apply(&action, self.desired.as_mut()).await?;
+        let what = match &action {
+            Action::Load { reason: Reason::Missing, .. } => "had removed them".to_owned(),
+            Action::Load { reason: Reason::Drift(difference), .. } => {
+                format!("had changed them ({difference})")
+            }
+            Action::Load { reason: Reason::Generation, .. } | Action::Remove => "had changed them".to_owned(),
+        };
+        tracing::warn!(generation, "the network rules were repaired: another program {what}");
         let message = format!("Another program {what}; the network rules were loaded again.");
-        let repaired = Report { generation: confirmed.generation, outcome: ReportOutcome::Repaired, message };
+        let repaired = Report { generation, outcome: ReportOutcome::Repaired, message };
         // A newer generation that was given up stays the newest word; otherwise it would be tried again.
         Ok(Some(match self.state.report()?.filter(|r| r.generation > repaired.generation) {
             None => repaired,
@@ -138,18 +130,18 @@ impl Reconciler {
         // What cannot be read opens nothing.
         let wanted = access.as_ref().cloned().unwrap_or_default();
         let mut report = match access {
-            Ok(access) => self.load(document, (address, tls), access, server).await?,
+            Ok(access) => self.load(document, (address, tls), access).await?,
             Err(error) => {
                 let message = format!("The policy of just-in-time access cannot be read: {error}.");
                 Report { generation, outcome: ReportOutcome::Failed, message }
             }
         };
         if report.outcome != ReportOutcome::Applied
-            && let Some(mut confirmed) = self.confirmed.clone()
+            && let Some(confirmed) = &mut self.confirmed
         {
             // What was to be closed is closed, whatever became of the rest.
             confirmed.access = access::narrowed(&confirmed.access, &wanted);
-            self.keep(confirmed)?;
+            self.state.keep_confirmed(confirmed)?;
         }
         if let Err(error) = self.open(server) {
             report.outcome = ReportOutcome::Failed;
@@ -164,7 +156,6 @@ impl Reconciler {
         document: &DesiredDocument,
         (address, tls): (&str, &Arc<ClientConfig>),
         access: JitPart,
-        server: Option<i64>,
     ) -> anyhow::Result<Report> {
         let generation = document.generation;
         let report = |outcome, message: String| Report { generation, outcome, message };
@@ -184,36 +175,30 @@ impl Reconciler {
             Ok(part) => by_hardware_address(part),
             Err(error) => return Ok(report(ReportOutcome::Failed, format!("{error:#}."))),
         };
-        let saved = digest().await?;
-        let unchanged = self.confirmed.as_ref().is_some_and(|c| c.part == part && c.digest == saved);
-        if unchanged || (part.nics.is_empty() && saved.is_none()) {
-            self.keep(Confirmed { generation, part, digest: saved, access })?;
+        let fresh = Confirmed { generation, part, access };
+        let mut desired = fresh.compile();
+        let observed = observe().await?;
+        let Some(action) = plan(desired.as_mut(), observed.as_ref()) else {
+            self.keep(fresh, desired)?;
             return Ok(report(ReportOutcome::Applied, String::new()));
-        }
-        let desired = Desired { part: part.clone(), generation, digest: None };
-        let wanted = (!part.nics.is_empty()).then_some(&desired);
-        let actions = plan(wanted, saved.as_ref());
+        };
+        let saved = match &self.confirmed {
+            Some(Confirmed { generation, part, .. }) if !part.nics.is_empty() => {
+                Saved::Policy { generation: *generation, part: part.clone() }
+            }
+            _ => agent::save().await?,
+        };
         let switch = Deadman::arm(&self.state, self.confirm_seconds + 5).await?;
         fault::point("armed");
         self.state.keep_journal(&Journal { generation, saved: saved.clone() })?;
         fault::point("journal");
-        let mut loaded = saved.clone();
-        let open = access::now_open(&self.state, &access, server)?;
-        for action in &actions {
-            match agent::apply(&with_openings(action, &part, &open)).await {
-                Ok(digest) => loaded = digest,
-                Err(error) => {
-                    self.take_back(switch, saved.as_ref()).await?;
-                    return Ok(report(
-                        ReportOutcome::Failed,
-                        format!("The kernel refused the rules: {error}."),
-                    ));
-                }
-            }
+        if let Err(error) = agent::apply(&action, desired.as_mut()).await {
+            self.take_back(switch, &saved).await?;
+            return Ok(report(ReportOutcome::Failed, format!("The kernel refused the rules: {error}.")));
         }
         fault::point("loaded");
         if let Err(error) = self.confirm(address, tls).await {
-            self.take_back(switch, saved.as_ref()).await?;
+            self.take_back(switch, &saved).await?;
             let why = format!(
                 "After the change no new connection to the server worked ({error:#}); the rules from before are in force again."
             );
@@ -226,20 +211,21 @@ impl Reconciler {
             return Ok(report(ReportOutcome::Reverted, why));
         }
         fault::point("released");
-        self.keep(Confirmed { generation, part, digest: loaded, access })?;
+        let message = forms(desired.as_ref());
+        self.keep(fresh, desired)?;
         fault::point("kept");
         self.state.clear_journal()?;
         fault::point("cleared");
-        Ok(report(ReportOutcome::Applied, String::new()))
+        Ok(report(ReportOutcome::Applied, message))
     }
 
-    fn keep(&mut self, confirmed: Confirmed) -> anyhow::Result<()> {
+    fn keep(&mut self, confirmed: Confirmed, desired: Option<Compiled>) -> anyhow::Result<()> {
         self.state.keep_confirmed(&confirmed)?;
-        self.confirmed = Some(confirmed);
+        (self.confirmed, self.desired) = (Some(confirmed), desired);
         Ok(())
     }
 
-    async fn take_back(&self, switch: Deadman, saved: Option<&agent::Digest>) -> anyhow::Result<()> {
+    async fn take_back(&self, switch: Deadman, saved: &Saved) -> anyhow::Result<()> {
         restore(saved).await.context("restoring the rules from before the change")?;
         switch.release().await?;
         self.state.clear_journal()?;
@@ -261,13 +247,29 @@ impl Reconciler {
     }
 }
 
-/// A load that opens what is to be open in the same transaction, so that no connection falls into a gap.
-fn with_openings(action: &Action, part: &NsgPart, open: &[guard::Opening]) -> Action {
-    match action {
-        Action::Load { script, reason } => {
-            Action::Load { script: script.clone() + &guard::reopening(part, open), reason: *reason }
-        }
-        Action::Remove => Action::Remove,
+/// What is worth knowing of how the rules are held; nothing when every rule is counted at constant cost.
+fn forms(desired: Option<&Compiled>) -> String {
+    let mut told = Vec::new();
+    for form in desired.map(Compiled::forms).unwrap_or_default() {
+        let what = match form.form {
+            Form::Rules => continue,
+            Form::Actions => {
+                format!("its {} rules are not counted (diagram of {} edges)", form.rules, form.edges)
+            }
+            Form::Linear => format!("each new flow is compared with its {} rules one by one", form.rules),
+        };
+        told.push(format!("{} at {} {}: {what}.", form.nsg, form.interface, form.direction.as_str()));
+    }
+    told.join(" ")
+}
+
+/// Opens what is to be open in the transaction that makes a table that is gone, so that no connection falls into a gap.
+/// A table that is there keeps what is open in it.
+fn reopen(action: &mut Action, part: &NsgPart, open: &[guard::Opening]) {
+    if let Action::Load { transactions, reason: Reason::Missing } = action
+        && let Some(last) = transactions.last_mut()
+    {
+        last.push_str(&guard::reopening(part, open));
     }
 }
 

@@ -14,7 +14,8 @@ use sekisho_jit::part::JitPart;
 use sekisho_link::SignedDesired;
 use sekisho_link::message::Report;
 use sekisho_link::stream::Stream;
-use sekisho_nsg::agent::Digest;
+use sekisho_nsg::agent::{Saved, compile};
+use sekisho_nsg::compile::Compiled;
 use sekisho_nsg::policy::NsgPart;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -37,13 +38,18 @@ pub(crate) enum StateError {
 pub(crate) struct Confirmed {
     /// Its generation.
     pub(crate) generation: u64,
-    /// The policy.
+    /// The policy. Without any NIC there is no table at all.
     pub(crate) part: NsgPart,
-    /// What the kernel showed right after it was loaded; `None` for no table at all.
-    pub(crate) digest: Option<Digest>,
     /// What is guarded and open. The guarded ports are in the policy, too.
     #[serde(default)]
     pub(crate) access: JitPart,
+}
+
+impl Confirmed {
+    /// The policy as the kernel shall hold it; `None` when there shall be no table.
+    pub(crate) fn compile(&self) -> Option<Compiled> {
+        (!self.part.nics.is_empty()).then(|| compile(&self.part, self.generation))
+    }
 }
 
 /// A change that was begun and not confirmed.
@@ -51,8 +57,8 @@ pub(crate) struct Confirmed {
 pub(crate) struct Journal {
     /// The generation being applied.
     pub(crate) generation: u64,
-    /// What the kernel showed before; `None` for no table.
-    pub(crate) saved: Option<Digest>,
+    /// What to put back.
+    pub(crate) saved: Saved,
 }
 
 /// Held by the agent that runs; its process is written into it.
@@ -265,7 +271,7 @@ mod tests {
         let state = State::at(&dir.path().join("s"));
         state.create().unwrap();
         assert_eq!(state.journal().unwrap(), None);
-        let journal = Journal { generation: 7, saved: None };
+        let journal = Journal { generation: 7, saved: Saved::Nothing };
         state.keep_journal(&journal).unwrap();
         assert_eq!(state.journal().unwrap(), Some(journal));
         let mode = |p: PathBuf| fs::metadata(p).unwrap().permissions().mode() & 0o777;

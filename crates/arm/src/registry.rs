@@ -306,6 +306,12 @@ pub trait ResourceType: Send + Sync {
         Vec::new()
     }
 
+    /// As [`ResourceType::links`], for what a body names in words of the place it is sent to.
+    fn links_within(&self, id: &Scope, body: &Value) -> Vec<(Scope, &'static str)> {
+        let _ = (id, body);
+        Vec::new()
+    }
+
     /// Runs in the same transaction after the resource was kept.
     async fn written(&self, tx: &mut dyn Write, call: &Call, new: &Resource) -> Result<(), ArmError> {
         let _ = (tx, call, new);

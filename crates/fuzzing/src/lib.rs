@@ -11,6 +11,7 @@ mod filter;
 mod frame;
 mod id;
 mod join;
+mod listing;
 mod segment;
 mod spool;
 mod token;
@@ -21,6 +22,7 @@ pub use filter::filter;
 pub use frame::frame;
 pub use id::id;
 pub use join::join;
+pub use listing::listing;
 pub use segment::segment;
 pub use spool::spool;
 pub use token::token;
@@ -29,13 +31,14 @@ pub use token::token;
 pub type Body = fn(&[u8]);
 
 /// All of them, by the names of their targets and of their folders of seeds.
-pub const ALL: [(&str, Body); 9] = [
+pub const ALL: [(&str, Body); 10] = [
     ("assertion", assertion),
     ("configuration", configuration),
     ("filter", filter),
     ("frame", frame),
     ("id", id),
     ("join", join),
+    ("listing", listing),
     ("segment", segment),
     ("spool", spool),
     ("token", token),

@@ -1,8 +1,9 @@
 //! The machine side: what is loaded, what to do about it, and doing it.
 //!
-//! `observe` → [`plan`] → [`apply`]. The agent calls this when a new part arrives, when [`Watcher`] reports a change,
-//! and now and then. Journal, confirmation and the dead man's switch are the agent's; for the last there are [`observe`]
-//! and [`restore`], which put back exactly what was loaded before.
+//! [`observe`] → [`plan`] → [`apply`], or all three as [`enforce`]. The agent calls this when a new part arrives, when
+//! [`Watcher`] reports a change, and now and then. Journal, confirmation and the dead man's switch are the agent's; for
+//! the last there are [`save`] and [`restore`]. What is restored is compiled again, and not a listing played back: time
+//! that has passed in the kernel's sets would begin anew.
 //!
 //! All work is done by the `nft` program in the network namespace of the calling thread: one process for each
 //! transaction, about 10 ms.
@@ -15,11 +16,13 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::compile::{TABLE, counter_name, generation, removal};
-use crate::guard::without_openings;
+use crate::compile::{Compiled, counter_name};
 use crate::policy::{Direction, NsgPart};
+use crate::readback::{Difference, Listing, ReadbackError, verify};
+use crate::ruleset::TABLE;
+use crate::swap::{removal, transactions};
 
-pub use crate::compile::script;
+pub use crate::compile::compile;
 pub use crate::watch::{Change, Watcher};
 
 /// The longest time that one run of `nft` may take. Loading 1,000 rules takes well under a second.
@@ -45,43 +48,21 @@ pub enum NftError {
     /// The answer could not be read.
     #[error("nft answered something unexpected: {0}")]
     Answer(String),
-}
-
-/// What the table holds, as nft lists it: without handles, counter values and time. Equal digests are equal policies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Digest(String);
-
-impl Digest {
-    /// The generation that the table says it is.
-    pub fn generation(&self) -> Option<u64> {
-        generation(&self.0)
-    }
-
-    /// The listing, which is also a script that loads the same.
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-}
-
-/// What the agent wants to be loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Desired {
-    /// The policy.
-    pub part: NsgPart,
-    /// Its generation.
-    pub generation: u64,
-    /// What the table held when this generation came into force; `None` when nobody has seen it.
-    pub digest: Option<Digest>,
+    /// The listing could not be read.
+    #[error(transparent)]
+    Listing(#[from] ReadbackError),
+    /// The rules were loaded, and the kernel holds something else.
+    #[error("what the kernel holds is not what was loaded; {0}")]
+    Differs(Difference),
 }
 
 /// One step towards what is desired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Replace the table.
+    /// Change over to the policy.
     Load {
-        /// The script to load.
-        script: String,
+        /// The transactions to load, one after the other.
+        transactions: Vec<String>,
         /// Why.
         reason: Reason,
     },
@@ -89,49 +70,69 @@ pub enum Action {
     Remove,
 }
 
-/// Why the table must be loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why the policy must be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// There is none: first start, or somebody flushed the rule set.
+    /// There is no table: first start, or somebody flushed the rule set.
     Missing,
     /// It is of another generation.
     Generation,
     /// It says it is of the desired generation but holds something else: somebody changed it.
-    Drift,
-    /// It says it is of the desired generation, and nothing is there to compare it with.
-    Unverified,
+    Drift(Difference),
 }
 
-/// What must be done so that the table holds what is desired; empty when it does. `desired: None` is a machine without
+/// What must be done so that the table holds what is desired; `None` when it does. `desired: None` is a machine without
 /// any policy.
-pub fn plan(desired: Option<&Desired>, observed: Option<&Digest>) -> Vec<Action> {
-    let reason = match (desired, observed) {
-        (None, None) => return Vec::new(),
-        (None, Some(_)) => return vec![Action::Remove],
-        (Some(_), None) => Reason::Missing,
-        // Also when the table says it is of an older generation: one that changed nothing was not loaded again.
-        (Some(Desired { digest: Some(expected), .. }), Some(digest)) if expected == digest => {
-            return Vec::new();
-        }
-        (Some(desired), Some(digest)) if digest.generation() != Some(desired.generation) => {
-            Reason::Generation
-        }
-        (Some(Desired { digest: None, .. }), Some(_)) => Reason::Unverified,
-        (Some(_), Some(_)) => Reason::Drift,
+pub fn plan(desired: Option<&mut Compiled>, observed: Option<&Listing>) -> Option<Action> {
+    let Some(desired) = desired else { return observed.map(|_| Action::Remove) };
+    let reason = match observed {
+        None => Reason::Missing,
+        // Also when the table says it is of an older generation: one that changed nothing is not loaded again.
+        Some(listing) => match verify(desired, listing) {
+            Ok(()) => return None,
+            Err(_) if listing.generation() != Some(desired.generation) => Reason::Generation,
+            Err(difference) => Reason::Drift(difference),
+        },
     };
-    desired.map(|d| Action::Load { script: script(&d.part, d.generation), reason }).into_iter().collect()
+    Some(Action::Load { transactions: transactions(desired, observed), reason })
 }
 
-/// Does one action, and returns what the table then holds.
+/// Does an action, and reads back that the table then holds what is desired.
 ///
 /// # Errors
-/// [`NftError`]; except after [`NftError::Timeout`] the table is as it was before.
-pub async fn apply(action: &Action) -> Result<Option<Digest>, NftError> {
+/// [`NftError`]; after [`NftError::Timeout`] and [`NftError::Differs`] the table is not as it was before.
+pub async fn apply(action: &Action, desired: Option<&mut Compiled>) -> Result<(), NftError> {
     match action {
-        Action::Load { script, .. } => load(script).await?,
+        Action::Load { transactions, .. } => {
+            for transaction in transactions {
+                load(transaction).await?;
+            }
+        }
         Action::Remove => load(&removal()).await?,
     }
-    digest().await
+    let observed = observe().await?;
+    match (desired, observed) {
+        (Some(desired), Some(listing)) => verify(desired, &listing).map_err(NftError::Differs),
+        (None, None) => Ok(()),
+        (desired, _) => {
+            let what = if desired.is_some() { "it is missing" } else { "it is still there" };
+            let place = "the table".to_owned();
+            Err(NftError::Differs(Difference { place, what: what.to_owned(), witness: None }))
+        }
+    }
+}
+
+/// Makes the table hold what is desired, and tells what was done; `None` when that was nothing.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn enforce(mut desired: Option<&mut Compiled>) -> Result<Option<Action>, NftError> {
+    let observed = observe().await?;
+    let action = plan(desired.as_deref_mut(), observed.as_ref());
+    if let Some(action) = &action {
+        apply(action, desired).await?;
+    }
+    Ok(action)
 }
 
 /// Loads a script in one transaction: all of it or nothing.
@@ -146,37 +147,62 @@ pub async fn load(script: &str) -> Result<(), NftError> {
 ///
 /// # Errors
 /// [`NftError`].
-pub async fn digest() -> Result<Option<Digest>, NftError> {
-    // -s leaves out counter values and remaining times, -n names that depend on files of the machine.
-    match nft(&["-s", "-n", "list", "table", "inet", TABLE], "").await {
-        Ok(listing) => Ok(Some(Digest(without_openings(&listing)))),
+pub async fn observe() -> Result<Option<Listing>, NftError> {
+    // -s leaves out counter values and remaining times, -n names that depend on files of the machine, --terse elements
+    // of named sets.
+    match list(&["-j", "-s", "-n", "--terse"]).await? {
+        Some(json) => Ok(Some(Listing::parse(&json)?)),
+        None => Ok(None),
+    }
+}
+
+/// What to put back when a change must be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Saved {
+    /// This policy.
+    Policy {
+        /// Its generation.
+        generation: u64,
+        /// The policy.
+        part: NsgPart,
+    },
+    /// A table that no policy is known for, as nft lists it: left by an agent that has lost its state.
+    Listing(String),
+    /// No table.
+    Nothing,
+}
+
+/// Saves a table that no policy is known for. Elements of named sets are left out: what is open for a time does not
+/// come back.
+///
+/// # Errors
+/// [`NftError`].
+pub async fn save() -> Result<Saved, NftError> {
+    Ok(list(&["-s", "-n", "--terse"]).await?.map_or(Saved::Nothing, Saved::Listing))
+}
+
+/// Puts back what was saved.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn restore(saved: &Saved) -> Result<(), NftError> {
+    match saved {
+        Saved::Policy { generation, part } => enforce(Some(&mut compile(part, *generation))).await.map(drop),
+        Saved::Listing(text) => load(&(removal() + text)).await,
+        Saved::Nothing => enforce(None).await.map(drop),
+    }
+}
+
+async fn list(options: &[&str]) -> Result<Option<String>, NftError> {
+    match nft(&[options, &["list", "table", "inet", TABLE]].concat(), "").await {
+        Ok(listing) => Ok(Some(listing)),
         Err(NftError::Refused(message)) if message.contains("No such file or directory") => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The same as [`digest`], by the name that every system crate's machine side has.
-///
-/// # Errors
-/// [`NftError`].
-pub async fn observe() -> Result<Option<Digest>, NftError> {
-    digest().await
-}
-
-/// Puts back what [`observe`] saw, `None` being no table. One transaction.
-///
-/// # Errors
-/// [`NftError`]; except after [`NftError::Timeout`] nothing has changed.
-pub async fn restore(saved: Option<&Digest>) -> Result<(), NftError> {
-    load(&restore_script(saved)).await
-}
-
-/// The script that [`restore`] loads, for a dead man's switch that runs in a process of its own (`nft -f FILE`).
-pub fn restore_script(saved: Option<&Digest>) -> String {
-    removal() + saved.map_or("", |digest| digest.text())
-}
-
-/// How often one rule has matched since its generation was loaded.
+/// How often one rule has matched since it was first loaded under its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hits {
@@ -194,7 +220,8 @@ pub struct Hits {
     pub bytes: u64,
 }
 
-/// Reads the counters of every rule of the part that is loaded.
+/// Reads the counters of the rules of the part that is loaded; rules that are not counted are left out (see
+/// [`crate::compile::Form::Actions`]).
 ///
 /// # Errors
 /// [`NftError`]; also when there is no table.
@@ -213,7 +240,7 @@ pub async fn hits(part: &NsgPart) -> Result<Vec<Hits>, NftError> {
         for direction in [Direction::Inbound, Direction::Outbound] {
             for (stage, rules) in policy.stages(direction).iter().enumerate() {
                 for rule in &rules.rules {
-                    let name = counter_name(nic, direction, stage, rule.priority);
+                    let name = counter_name(policy, direction, rules, rule);
                     if let Some((packets, bytes)) = counters.get(name.as_str()).copied() {
                         hits.push(Hits { nic, direction, stage, rule: rule.name.clone(), packets, bytes });
                     }
@@ -256,46 +283,4 @@ async fn nft(arguments: &[&str], input: &str) -> Result<String, NftError> {
 /// The agent may run with a `PATH` that lacks the directories of system programs.
 fn program() -> &'static str {
     ["/usr/sbin/nft", "/sbin/nft"].into_iter().find(|p| std::path::Path::new(p).exists()).unwrap_or("nft")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn listing(generation: u64, rest: &str) -> Digest {
-        Digest(format!("table inet sekisho {{\n\tchain generation_{generation} {{\n\t}}\n{rest}}}\n"))
-    }
-
-    fn reasons(desired: Option<&Desired>, observed: Option<&Digest>) -> Vec<Option<Reason>> {
-        plan(desired, observed)
-            .iter()
-            .map(|a| match a {
-                Action::Load { reason, .. } => Some(*reason),
-                Action::Remove => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn nothing_is_done_only_when_the_table_is_exactly_what_was_loaded() {
-        let loaded = listing(7, "");
-        let desired = |digest: Option<Digest>| Desired { part: NsgPart::default(), generation: 7, digest };
-        let unchanged = desired(Some(listing(6, "")));
-        assert_eq!(reasons(Some(&unchanged), Some(&listing(6, ""))), []);
-        let known = desired(Some(loaded.clone()));
-        assert_eq!(reasons(Some(&known), Some(&loaded)), []);
-        assert_eq!(reasons(Some(&known), None), [Some(Reason::Missing)]);
-        assert_eq!(reasons(Some(&known), Some(&listing(6, ""))), [Some(Reason::Generation)]);
-        assert_eq!(reasons(Some(&known), Some(&listing(7, "\tchain x {\n\t}\n"))), [Some(Reason::Drift)]);
-        assert_eq!(reasons(Some(&desired(None)), Some(&loaded)), [Some(Reason::Unverified)]);
-        assert_eq!(reasons(None, Some(&loaded)), [None]);
-        assert_eq!(reasons(None, None), []);
-    }
-
-    #[test]
-    fn a_table_without_a_marker_has_no_generation() {
-        assert_eq!(listing(42, "").generation(), Some(42));
-        assert_eq!(Digest("table inet sekisho {\n}\n".to_owned()).generation(), None);
-        assert_eq!(Digest("\tchain generation_x {\n".to_owned()).generation(), None);
-    }
 }

@@ -1,8 +1,4 @@
-//! From a policy to one nftables script. Pure, and the only place that writes nftables syntax.
-//!
-//! The script replaces the whole table `inet sekisho` in one transaction (`add`, `delete`, define), so that every
-//! packet is judged either by the old policy or by the new one. What goes into it is numbers, addresses and
-//! [`InterfaceName`](crate::policy::InterfaceName)s; names of rules appear only where they are harmless.
+//! From a policy to chains of nftables. Pure.
 //!
 //! # Where packets are judged
 //! Azure filters at the NIC, before and after anything the machine itself does. So inbound traffic is judged in
@@ -12,292 +8,521 @@
 //!
 //! # Shape
 //! ```text
-//! inbound (prerouting, -150)   iifname "eth0" jump n0_in
-//! n0_in                        established -> accept; jump alive_in; invalid -> drop; jump n0_in_s0; jump n0_in_s1
-//! n0_in_s0                     one or two rules for each security rule: allow = return to n0_in, deny = drop; last: drop
+//! inbound (prerouting, -150)  iifname "eth0" jump g7_n0_in
+//! g7_n0_in                    established -> accept; jump g7_alive_in; invalid -> drop; unreadable ports -> drop;
+//!                             jump g7_n0_in_s0_12; jump g7_n0_in_s1_3
+//! g7_n0_in_s0_12              one node of the stage's diagram: th dport vmap { 0-21 : goto ..., 22 : goto ... }; drop
+//! g7_n0_in_s0_r3              the third rule has decided: counter; allow = return to g7_n0_in, deny = drop
 //! ```
-//! Reaching the end of `n0_in` is to be allowed by every stage. A security rule about addresses of both families becomes
-//! a rule for each; one that matches nothing becomes no rule at all. Lists are merged here into disjoint intervals,
-//! because nftables refuses overlapping ones (or, with `auto-merge`, merges them differently from version to version).
-//! Lists that several rules share are one set.
+//! Every chain but the two that packets enter carries a prefix, so that two generations exist side by side while one
+//! transaction changes over ([`crate::swap`]). Reaching the end of `g7_n0_in` is to be allowed by every stage. A
+//! packet meets at most one node for each header field, whatever the number of rules, and a node that cannot read its
+//! field drops.
+//!
+//! # How large a stage may be
+//! A stage whose diagram is small has the rules themselves at its ends, each with its counter. One that is too large
+//! for that has only allow and deny at its ends, which takes fewer nodes, and its rules are not counted. One that is
+//! too large even so is asked rule by rule, counted, at a cost that grows with the number of rules. [`StageForm`] tells
+//! which it is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ring::digest::{Context, SHA256};
+use serde::Serialize;
 
+use crate::diagram::{
+    self, ALLOW, Budget, DENY, Family, Field, Interval, IntervalSet, Manager, NO_RULE, NodeId, Product,
+    Terminal,
+};
 use crate::evaluate::{ALIVE_ICMPV6, PLATFORM};
-use crate::guard;
+use crate::guard::{self, Guard};
 use crate::policy::{
-    Access, Addresses, Direction, NsgPart, PORT_PROTOCOLS, PortRange, Ports, Protocol, Rule, Stage,
+    Access, Association, Direction, NicPolicy, NsgPart, PORT_PROTOCOLS, Rule as SecurityRule, Stage,
+};
+use crate::ruleset::{
+    Chain, ESTABLISHED, Hook, INVALID, Key, Name, RELATED, Rule, Verdict, When, network_protocol,
 };
 
-/// The table that belongs to this crate, of family `inet`.
-pub const TABLE: &str = "sekisho";
-
-/// The name of the empty chain that tells which generation is loaded. A chain, because every version of nft lists
-/// chains, and not every one lists a table's comment.
-const GENERATION: &str = "generation_";
+/// A diagram whose ends are rules goes into the kernel up to this size. A group of Azure's greatest size, 1,000 rules,
+/// stays below in most cases; 60,000 edges load in about two seconds.
+const RULE_BUDGET: Budget = Budget { edges: 60_000, work: 30_000_000 };
+/// A diagram whose ends are allow and deny goes into the kernel up to this size.
+const ACTION_BUDGET: Budget = Budget { edges: 200_000, work: 60_000_000 };
 
 /// After connection tracking (-200), before destination NAT (-100).
-const INBOUND_PRIORITY: i32 = -150;
+const INBOUND_PRIORITY: i64 = -150;
 /// After source NAT (100).
-const OUTBOUND_PRIORITY: i32 = 150;
+const OUTBOUND_PRIORITY: i64 = 150;
 
-/// The script that replaces whatever the table holds by the policy.
-pub fn script(part: &NsgPart, generation: u64) -> String {
-    let mut sets = Sets::default();
-    let mut counters = BTreeSet::new();
-    let mut chains = String::new();
-    let mut dispatch = [(Direction::Inbound, String::new()), (Direction::Outbound, String::new())];
-    for (n, nic) in part.nics.iter().enumerate() {
-        for (direction, jumps) in &mut dispatch {
-            let stages = nic.stages(*direction);
-            let guards = guard::jumps(nic, *direction);
-            if stages.is_empty() && guards.is_empty() {
-                continue;
-            }
-            let key = if *direction == Direction::Inbound { "iifname" } else { "oifname" };
-            let chain = chain_name(n, *direction);
-            line(jumps, &format!("{key} \"{}\" jump {chain}", nic.interface));
-            nic_chain(&mut chains, &mut counters, &chain, *direction, &guards, stages.len());
-            for (s, stage) in stages.iter().enumerate() {
-                stage_chain(&mut chains, &mut sets, &mut counters, n, *direction, s, stage);
+/// How a stage is held by the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Form {
+    /// A decision diagram that ends in rules: constant cost for each packet, every rule counted.
+    Rules,
+    /// A decision diagram that ends in allow and deny: constant cost for each packet, rules are not counted.
+    Actions,
+    /// Rule by rule: the cost for each packet grows with the number of rules.
+    Linear,
+}
+
+/// How one stage was compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageForm {
+    /// The interface.
+    pub interface: String,
+    /// The direction.
+    pub direction: Direction,
+    /// The id of the NSG.
+    pub nsg: String,
+    /// How the kernel holds it.
+    pub form: Form,
+    /// Rules of the stage.
+    pub rules: usize,
+    /// Edges of the diagram; 0 when there is none.
+    pub edges: usize,
+}
+
+/// The decision of one stage.
+#[derive(Debug)]
+pub(crate) struct CompiledStage {
+    pub(crate) shown: StageForm,
+    pub(crate) decision: Decision,
+}
+
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// A diagram, its root, and what its terminals are.
+    Diagram { manager: Manager, root: NodeId, ends: Ends },
+    /// The rules of the stage's only chain.
+    Linear(Vec<Rule>),
+}
+
+/// How a stage ends for a packet: counted or not, returned or dropped.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct End {
+    pub(crate) counter: Option<Name>,
+    pub(crate) allow: bool,
+}
+
+/// What the terminals of a stage's diagram are. A terminal that is not listed drops.
+#[derive(Debug, Default)]
+pub(crate) struct Ends(pub(crate) BTreeMap<Terminal, End>);
+
+impl Ends {
+    pub(crate) fn get(&self, terminal: Terminal) -> End {
+        self.0.get(&terminal).cloned().unwrap_or(End { counter: None, allow: false })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct CompiledDirection {
+    pub(crate) interface: crate::policy::InterfaceName,
+    pub(crate) nic: usize,
+    pub(crate) direction: Direction,
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) stages: Vec<CompiledStage>,
+}
+
+/// A policy as the kernel shall hold it.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The generation that the table will say it is of.
+    pub generation: u64,
+    pub(crate) directions: Vec<CompiledDirection>,
+}
+
+/// Compiles a policy.
+pub fn compile(part: &NsgPart, generation: u64) -> Compiled {
+    compile_within(part, generation, RULE_BUDGET, ACTION_BUDGET)
+}
+
+/// The same with other limits of size.
+pub fn compile_within(part: &NsgPart, generation: u64, rules: Budget, actions: Budget) -> Compiled {
+    let mut directions = Vec::new();
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        for (nic, policy) in part.nics.iter().enumerate() {
+            let stages: Vec<CompiledStage> = policy
+                .stages(direction)
+                .iter()
+                .map(|stage| compile_stage(policy, direction, stage, rules, actions))
+                .collect();
+            if !stages.is_empty() || !policy.guarded.is_empty() {
+                directions.push(CompiledDirection {
+                    interface: policy.interface.clone(),
+                    nic,
+                    direction,
+                    guards: policy.guarded.clone(),
+                    stages,
+                });
             }
         }
     }
-    let [(_, inbound), (_, outbound)] = dispatch;
-    let mut out = removal();
-    let _ = writeln!(out, "table inet {TABLE} {{");
-    for counter in counters {
-        let _ = writeln!(out, "\tcounter {counter} {{ }}");
+    Compiled { generation, directions }
+}
+
+impl Compiled {
+    /// How each stage is held, and how large it is.
+    pub fn forms(&self) -> Vec<StageForm> {
+        self.directions.iter().flat_map(|d| &d.stages).map(|s| s.shown.clone()).collect()
     }
-    out.push_str(&sets.text);
-    out.push_str(&guard::maps(part));
-    let _ = writeln!(out, "\tchain {GENERATION}{generation} {{ }}");
-    out.push_str(&alive_chains());
-    out.push_str(&guard::chains(part));
-    out.push_str(&chains);
-    for (name, hook, priority, rules) in [
-        ("inbound", "prerouting", INBOUND_PRIORITY, inbound),
-        ("outbound", "postrouting", OUTBOUND_PRIORITY, outbound),
-    ] {
-        let _ = writeln!(out, "\tchain {name} {{");
-        line(&mut out, &format!("type filter hook {hook} priority {priority}; policy accept;"));
-        let _ = writeln!(out, "{rules}\t}}");
+
+    /// The named counters.
+    pub(crate) fn counters(&self) -> BTreeSet<Name> {
+        let mut counters: BTreeSet<Name> =
+            self.frame("").iter().flat_map(|c| &c.rules).filter_map(counter).collect();
+        for stage in self.directions.iter().flat_map(|d| &d.stages) {
+            match &stage.decision {
+                Decision::Diagram { ends, .. } => {
+                    counters.extend(ends.0.values().filter_map(|e| e.counter.clone()))
+                }
+                Decision::Linear(rules) => counters.extend(rules.iter().filter_map(counter)),
+            }
+        }
+        counters
     }
-    out.push_str("}\n");
-    out
+
+    /// The chains around the stages; the two hooks come last.
+    pub(crate) fn frame(&self, prefix: &str) -> Vec<Chain> {
+        let filters = |d: &CompiledDirection| !d.stages.is_empty();
+        let used = |direction| self.directions.iter().any(|d| d.direction == direction && filters(d));
+        let mut chains: Vec<Chain> = [Direction::Inbound, Direction::Outbound]
+            .into_iter()
+            .filter(|direction| used(*direction))
+            .map(|direction| alive(prefix, direction))
+            .collect();
+        if self.directions.iter().any(filters) {
+            chains.push(ports(prefix));
+        }
+        let guards = self.directions.iter().flat_map(|d| d.guards.iter().map(|g| (g, d.direction)));
+        let guards: BTreeSet<(&Guard, Direction)> = guards.collect();
+        chains.extend(guards.into_iter().map(|(guard, direction)| guard::chain(prefix, guard, direction)));
+        let mut hooks = [Direction::Inbound, Direction::Outbound].map(hook_chain);
+        for direction in &self.directions {
+            let chain = direction.chain(prefix);
+            let jump = When {
+                interface: Some((direction.direction, direction.interface.clone())),
+                ..When::always(Verdict::Jump(chain.name.clone()))
+            };
+            hooks[usize::from(direction.direction == Direction::Outbound)].rules.push(Rule::When(jump));
+            chains.push(chain);
+        }
+        chains.extend(hooks);
+        chains
+    }
+
+    /// The maps of what is open, which last longer than a generation.
+    pub(crate) fn maps(&self) -> BTreeSet<guard::Map> {
+        self.directions.iter().flat_map(|d| guard::maps_of(&d.guards)).collect()
+    }
+
+    /// The chains of all stages, each after those it leads to.
+    pub(crate) fn stage_chains(&self, prefix: &str) -> Vec<Chain> {
+        let mut chains = Vec::new();
+        for direction in &self.directions {
+            for (at, stage) in direction.stages.iter().enumerate() {
+                stage.chains(&direction.stage_name(prefix, at), &mut chains);
+            }
+        }
+        chains
+    }
 }
 
-/// The script that removes the table, present or not.
-pub fn removal() -> String {
-    // `destroy` would be one line, but nft 1.0.6 lacks it.
-    format!("add table inet {TABLE}\ndelete table inet {TABLE}\n")
+fn counter(rule: &Rule) -> Option<Name> {
+    match rule {
+        Rule::When(when) => when.counter.clone(),
+        _ => None,
+    }
 }
 
-/// The generation that a listing of the table tells of.
-pub fn generation(listing: &str) -> Option<u64> {
-    listing
-        .lines()
-        .filter_map(|l| {
-            l.trim().strip_prefix("chain ")?.strip_prefix(GENERATION)?.split(' ').next()?.parse().ok()
-        })
-        .next()
+pub(crate) fn word(direction: Direction) -> &'static str {
+    if direction == Direction::Inbound { "in" } else { "out" }
 }
 
-/// The name of the counter of one rule: indexes of NIC and stage, and the rule's priority, which is unique in its
-/// direction of its NSG.
-pub fn counter_name(nic: usize, direction: Direction, stage: usize, priority: u16) -> String {
-    format!("{}_s{stage}_p{priority}", chain_name(nic, direction))
-}
-
-fn chain_name(nic: usize, direction: Direction) -> String {
-    format!("n{nic}_{}", if direction == Direction::Inbound { "in" } else { "out" })
-}
-
-fn line(out: &mut String, rule: &str) {
-    let _ = writeln!(out, "\t\t{rule}");
+fn hook_chain(direction: Direction) -> Chain {
+    let (name, hook, priority) = match direction {
+        Direction::Inbound => ("inbound", "prerouting", INBOUND_PRIORITY),
+        Direction::Outbound => ("outbound", "postrouting", OUTBOUND_PRIORITY),
+    };
+    let hook = Hook { kind: "filter".into(), hook: hook.into(), priority, policy: "accept".into() };
+    Chain { hook: Some(hook), ..Chain::new(Name::made(&format_args!("{name}")), Vec::new()) }
 }
 
 /// See [`crate::evaluate::keeps_alive`], which says the same.
-fn alive_chains() -> String {
-    let icmpv6 = join(ALIVE_ICMPV6.iter());
-    let mut out = String::from("\tchain alive_in {\n");
-    line(&mut out, &format!("icmpv6 type {{ {icmpv6} }} accept"));
-    line(&mut out, "meta nfproto ipv4 udp sport 67 udp dport 68 accept");
-    line(&mut out, "ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept");
-    out.push_str("\t}\n\tchain alive_out {\n");
-    line(&mut out, &format!("icmpv6 type {{ {icmpv6} }} accept"));
-    line(&mut out, "meta nfproto ipv4 udp sport 68 udp dport 67 accept");
-    line(&mut out, "meta nfproto ipv6 udp sport 546 udp dport 547 accept");
-    line(&mut out, &format!("ip daddr {{ {} }} accept", join(PLATFORM.iter())));
-    out.push_str("\t}\n");
-    out
-}
-
-fn nic_chain(
-    out: &mut String,
-    counters: &mut BTreeSet<String>,
-    chain: &str,
-    direction: Direction,
-    guards: &[String],
-    stages: usize,
-) {
-    let alive = if direction == Direction::Inbound { "alive_in" } else { "alive_out" };
-    let _ = writeln!(out, "\tchain {chain} {{");
-    guards.iter().for_each(|rule| line(out, rule));
-    // Where no group filters, the rest goes on unjudged.
-    if stages == 0 {
-        out.push_str("\t}\n");
-        return;
-    }
-    line(out, "ct state established,related accept");
-    line(out, &format!("jump {alive}"));
-    counters.insert(format!("{chain}_invalid"));
-    line(out, &format!("ct state invalid counter name \"{chain}_invalid\" drop"));
-    for stage in 0..stages {
-        line(out, &format!("jump {chain}_s{stage}"));
-    }
-    out.push_str("\t}\n");
-}
-
-fn stage_chain(
-    out: &mut String,
-    sets: &mut Sets,
-    counters: &mut BTreeSet<String>,
-    nic: usize,
-    direction: Direction,
-    index: usize,
-    stage: &Stage,
-) {
-    let chain = format!("{}_s{index}", chain_name(nic, direction));
-    let _ = writeln!(out, "\tchain {chain} {{");
-    for rule in &stage.rules {
-        let counter = counter_name(nic, direction, index, rule.priority);
-        let verdict = if rule.access == Access::Allow { "return" } else { "drop" };
-        for condition in conditions(rule, sets) {
-            line(out, &format!("{condition}counter name \"{counter}\" {verdict}{}", comment(&rule.name)));
-        }
-        counters.insert(counter);
-    }
-    // A stage holds the deny-all defaults, so this is reached only if somebody left them out.
-    line(out, "drop");
-    out.push_str("\t}\n");
-}
-
-/// The rule's name for people who read the table, if nothing in it could end the string.
-fn comment(name: &str) -> String {
-    let harmless = !name.is_empty()
-        && name.len() <= 80
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
-    if harmless { format!(" comment \"{name}\"") } else { String::new() }
-}
-
-/// The conditions under which a rule matches, each ending in a blank; none when it matches nothing.
-fn conditions(rule: &Rule, sets: &mut Sets) -> Vec<String> {
-    let Some(transport) = transport(rule, sets) else { return Vec::new() };
-    if rule.source == Addresses::Any && rule.destination == Addresses::Any {
-        return vec![transport];
-    }
-    let mut conditions = Vec::new();
-    for family in [Family::V4, Family::V6] {
-        let source = address_match(&rule.source, "saddr", family, sets);
-        let destination = address_match(&rule.destination, "daddr", family, sets);
-        if let (Some(source), Some(destination)) = (source, destination) {
-            conditions.push(format!("{source}{destination}{transport}"));
-        }
-    }
-    conditions
-}
-
-/// `None` when no address of the family matches. [`Addresses::Any`] is no condition, and is only asked about here
-/// when the other side names addresses, which bind the family.
-fn address_match(addresses: &Addresses, field: &str, family: Family, sets: &mut Sets) -> Option<String> {
-    let Addresses::Only(nets) = addresses else { return Some(String::new()) };
-    let nets: Vec<IpNet> =
-        nets.iter().filter(|net| net.addr().is_ipv4() == (family == Family::V4)).copied().collect();
-    let nets = IpNet::aggregate(&nets);
-    let (protocol, key) = match family {
-        Family::V4 => ("ip", "ipv4_addr"),
-        Family::V6 => ("ip6", "ipv6_addr"),
+fn alive(prefix: &str, direction: Direction) -> Chain {
+    let accept = || When::always(Verdict::Accept);
+    let udp = |source: u16, destination: u16| {
+        accept()
+            .and(Key::Protocol, IntervalSet::of([17]))
+            .and(Key::SourcePort, IntervalSet::of([source.into()]))
+            .and(Key::DestinationPort, IntervalSet::of([destination.into()]))
     };
-    match nets.as_slice() {
-        [] => None,
-        [all] if all.prefix_len() == 0 => Some(format!("meta nfproto {key} ").replace("_addr", "")),
-        [one] => Some(format!("{protocol} {field} {} ", address_text(one))),
-        several => {
-            let set = sets.name(key, join(several.iter().map(address_text)));
-            Some(format!("{protocol} {field} @{set} "))
+    let of = |family, rule: When| rule.and(Key::NetworkProtocol, IntervalSet::of([network_protocol(family)]));
+    let icmpv6 = accept().and(Key::Icmpv6Type, IntervalSet::of(ALIVE_ICMPV6.iter().map(|t| u128::from(*t))));
+    let rules = match direction {
+        Direction::Inbound => {
+            let link_local = Interval { first: 0xfe80 << 112, last: (0xfec0 << 112) - 1 };
+            vec![
+                icmpv6,
+                of(Family::V4, udp(67, 68)),
+                udp(547, 546).and(Key::Source(Family::V6), IntervalSet::new([link_local])),
+            ]
+        }
+        Direction::Outbound => {
+            let platform = IntervalSet::of(PLATFORM.iter().map(|p| p.to_bits().into()));
+            vec![
+                icmpv6,
+                of(Family::V4, udp(68, 67)),
+                of(Family::V6, udp(546, 547)),
+                accept().and(Key::Destination(Family::V4), platform),
+            ]
+        }
+    };
+    let name = Name::made(&format_args!("{prefix}alive_{}", word(direction)));
+    Chain::new(name, rules.into_iter().map(Rule::When).collect())
+}
+
+/// Drops packets whose ports cannot be read; see [`crate::evaluate::evaluate`]. The halves are what is left when every
+/// value is asked for: nft leaves out a condition that always holds.
+fn ports(prefix: &str) -> Chain {
+    let half = |first: u128, last: u128| {
+        When::always(Verdict::Return).and(Key::DestinationPort, IntervalSet::new([Interval { first, last }]))
+    };
+    let rest = When::always(Verdict::Drop).counted(Name::made(&format_args!("unreadable")));
+    let rules = [half(0, 0x7fff), half(0x8000, 0xffff), rest];
+    Chain::new(Name::made(&format_args!("{prefix}ports")), rules.map(Rule::When).into())
+}
+
+impl CompiledDirection {
+    fn chain(&self, prefix: &str) -> Chain {
+        let own = |name: &str| Name::made(&format_args!("{prefix}{name}"));
+        let jump = |name| When::always(Verdict::Jump(name));
+        let invalid = Name::made(&format_args!("invalid_{}_{}", self.interface, word(self.direction)));
+        let name = Name::made(&format_args!("{prefix}n{}_{}", self.nic, word(self.direction)));
+        let guards = self.guards.iter().map(|guard| guard::jump(prefix, guard, self.direction));
+        let guards: Vec<Rule> = guards.map(Rule::When).collect();
+        // Where no group filters, the rest goes on unjudged.
+        if self.stages.is_empty() {
+            return Chain::new(name, guards);
+        }
+        let mut rules = vec![
+            When::always(Verdict::Accept).and(Key::ConnectionState, IntervalSet::of([ESTABLISHED, RELATED])),
+            jump(own(&format!("alive_{}", word(self.direction)))),
+            When::always(Verdict::Drop)
+                .and(Key::ConnectionState, IntervalSet::of([INVALID]))
+                .counted(invalid),
+            jump(own("ports"))
+                .and(Key::Protocol, IntervalSet::of(PORT_PROTOCOLS.iter().map(|p| u128::from(*p)))),
+        ];
+        for (at, stage) in self.stages.iter().enumerate() {
+            rules.push(jump(stage.root(&self.stage_name(prefix, at))));
+        }
+        Chain::new(name, guards.into_iter().chain(rules.into_iter().map(Rule::When)).collect())
+    }
+
+    pub(crate) fn stage_name(&self, prefix: &str, at: usize) -> String {
+        format!("{prefix}n{}_{}_s{at}", self.nic, word(self.direction))
+    }
+}
+
+fn compile_stage(
+    nic: &NicPolicy,
+    direction: Direction,
+    stage: &Stage,
+    rules: Budget,
+    actions: Budget,
+) -> CompiledStage {
+    let ends: BTreeMap<Terminal, End> = (0..)
+        .map(Terminal::new)
+        .zip(&stage.rules)
+        .map(|(terminal, rule)| {
+            let counter = Some(counter_name(nic, direction, stage, rule));
+            (terminal, End { counter, allow: rule.access == Access::Allow })
+        })
+        .collect();
+    // Rules that end alike are one end: a counter is read back by its name.
+    let mut first: BTreeMap<&End, Terminal> = BTreeMap::new();
+    let same: Vec<Terminal> = ends.iter().map(|(at, end)| *first.entry(end).or_insert(*at)).collect();
+    let by_rule = |family| terminals(stage, family, |at| same[at]);
+    let by_action = |family| terminals(stage, family, |at| action(stage.rules[at].access));
+    let (form, decision) = if let Ok((manager, root)) = diagram::smallest(by_rule, NO_RULE, rules) {
+        (Form::Rules, Decision::Diagram { manager, root, ends: Ends(ends) })
+    } else if let Ok((manager, root)) = diagram::smallest(by_action, DENY, actions) {
+        let ends = [(ALLOW, true), (DENY, false)].map(|(t, allow)| (t, End { counter: None, allow }));
+        (Form::Actions, Decision::Diagram { manager, root, ends: Ends(ends.into()) })
+    } else {
+        (Form::Linear, Decision::Linear(linear(&stage.rules, &Ends(ends))))
+    };
+    let edges = match &decision {
+        Decision::Diagram { manager, .. } => manager.edges(),
+        Decision::Linear(_) => 0,
+    };
+    let shown = StageForm {
+        interface: nic.interface.to_string(),
+        direction,
+        nsg: stage.nsg.clone(),
+        form,
+        rules: stage.rules.len(),
+        edges,
+    };
+    CompiledStage { shown, decision }
+}
+
+fn terminals(stage: &Stage, family: Family, of: impl Fn(usize) -> Terminal) -> Vec<(Terminal, Product)> {
+    diagram::products(&stage.rules, family).into_iter().map(|(at, product)| (of(at), product)).collect()
+}
+
+/// The terminal of an action.
+pub(crate) fn action(access: Access) -> Terminal {
+    if access == Access::Allow { ALLOW } else { DENY }
+}
+
+/// One rule for each security rule and family, or one for both where they are the same.
+fn linear(rules: &[SecurityRule], ends: &Ends) -> Vec<Rule> {
+    let mut lines = Vec::new();
+    for (at, rule) in rules.iter().enumerate() {
+        let end = ends.get(Terminal::of(at));
+        let mut made: Vec<When> = Vec::new();
+        for family in Family::ALL {
+            let Some(product) = diagram::product(rule, family) else { continue };
+            let mut line = end_rule(&end);
+            let of_family = |values: &IntervalSet| !values.is_up_to(Field::Source.max(family));
+            let (source, destination) = (product.values(Field::Source), product.values(Field::Destination));
+            if of_family(source) || of_family(destination) || !is_for_both(rule) {
+                line = line.and(Key::NetworkProtocol, IntervalSet::of([network_protocol(family)]));
+            }
+            for (field, key) in [
+                (Field::Protocol, Key::Protocol),
+                (Field::Source, Key::Source(family)),
+                (Field::Destination, Key::Destination(family)),
+                (Field::SourcePort, Key::SourcePort),
+                (Field::DestinationPort, Key::DestinationPort),
+            ] {
+                if !product.values(field).is_up_to(field.max(family)) {
+                    line = line.and(key, product.values(field).clone());
+                }
+            }
+            if !made.contains(&line) {
+                made.push(line);
+            }
+        }
+        lines.extend(made);
+    }
+    lines.push(When::always(Verdict::Drop));
+    lines.into_iter().map(Rule::When).collect()
+}
+
+/// Whether a rule says nothing about addresses.
+fn is_for_both(rule: &SecurityRule) -> bool {
+    use crate::policy::Addresses;
+    rule.source == Addresses::Any && rule.destination == Addresses::Any
+}
+
+fn end_rule(end: &End) -> When {
+    let verdict = if end.allow { Verdict::Return } else { Verdict::Drop };
+    When { counter: end.counter.clone(), ..When::always(verdict) }
+}
+
+impl CompiledStage {
+    /// The chain that packets enter.
+    pub(crate) fn root(&self, stage: &str) -> Name {
+        match &self.decision {
+            Decision::Diagram { root, .. } => chain_name(stage, *root),
+            Decision::Linear(_) => Name::made(&format_args!("{stage}")),
+        }
+    }
+
+    fn chains(&self, stage: &str, chains: &mut Vec<Chain>) {
+        let (manager, root, ends) = match &self.decision {
+            Decision::Linear(rules) => {
+                return chains.push(Chain::new(Name::made(&format_args!("{stage}")), rules.clone()));
+            }
+            Decision::Diagram { manager, root, ends } => (manager, *root, ends),
+        };
+        let mut seen = BTreeSet::new();
+        let mut waiting = vec![root];
+        while let Some(id) = waiting.pop() {
+            if seen.insert(id) {
+                waiting.extend(manager.children(id));
+            }
+        }
+        // Terminals have the greatest ids, and a node's children are older than it.
+        let (nodes, terminals): (Vec<NodeId>, Vec<NodeId>) =
+            seen.into_iter().partition(|id| id.terminal().is_none());
+        for id in terminals {
+            let Some(terminal) = id.terminal() else { continue };
+            let end = ends.get(terminal);
+            if end.counter.is_some() || id == root {
+                chains.push(Chain::new(chain_name(stage, id), vec![Rule::When(end_rule(&end))]));
+            }
+        }
+        for id in nodes {
+            let to = |id: NodeId| match id.terminal().map(|t| ends.get(t)) {
+                Some(End { counter: None, allow: true }) => Verdict::Return,
+                Some(End { counter: None, allow: false }) => Verdict::Drop,
+                _ => Verdict::Goto(chain_name(stage, id)),
+            };
+            chains.extend(node_chains(manager, id, chain_name(stage, id), &to));
         }
     }
 }
 
-/// A single address without its length, as nft lists it.
-fn address_text(net: &IpNet) -> String {
-    let host: IpAddr = net.addr();
-    if net.prefix_len() == net.max_prefix_len() { host.to_string() } else { net.to_string() }
-}
-
-/// Protocol and ports; `None` when nothing matches. See [`Ports`] for what ports mean for each protocol.
-fn transport(rule: &Rule, sets: &mut Sets) -> Option<String> {
-    let source = port_match(&rule.source_ports, "sport", sets)?;
-    let destination = port_match(&rule.destination_ports, "dport", sets)?;
-    let ports = format!("{source}{destination}");
-    Some(match rule.protocol {
-        Protocol::Any if ports.is_empty() => String::new(),
-        Protocol::Any => format!("meta l4proto {{ {} }} {ports}", join(PORT_PROTOCOLS.iter())),
-        Protocol::Tcp => format!("meta l4proto 6 {ports}"),
-        Protocol::Udp => format!("meta l4proto 17 {ports}"),
-        Protocol::Icmp => "meta l4proto { 1, 58 } ".to_owned(),
-        Protocol::Esp => "meta l4proto 50 ".to_owned(),
-        Protocol::Ah => "meta l4proto 51 ".to_owned(),
-    })
-}
-
-fn port_match(ports: &Ports, field: &str, sets: &mut Sets) -> Option<String> {
-    let Ports::Only(ranges) = ports else { return Some(String::new()) };
-    match PortRange::merge(ranges).as_slice() {
-        [] => None,
-        [one] => Some(format!("th {field} {one} ")),
-        several => {
-            let set = sets.name("inet_service", join(several.iter()));
-            Some(format!("th {field} @{set} "))
+/// The chain of one node. Every value has a branch; what cannot be read has none, and is dropped.
+fn node_chains(manager: &Manager, id: NodeId, name: Name, to: &impl Fn(NodeId) -> Verdict) -> Option<Chain> {
+    let (field, edges) = manager.branches(id)?;
+    let branches = |key, branches: Vec<(Interval, NodeId)>| {
+        let branches = branches.into_iter().map(|(i, id)| (i, to(id))).collect();
+        vec![Rule::Map(key, branches), Rule::When(When::always(Verdict::Drop))]
+    };
+    // An address tells its family by its greatest value, because a node has a branch for every value.
+    let family = match edges.last() {
+        Some((Interval { last: u128::MAX, .. }, _)) => Family::V6,
+        _ => Family::V4,
+    };
+    let rules = match field {
+        Field::Family => {
+            let of = |family: Family| {
+                let at = network_protocol(family);
+                let found = edges.iter().find(|(i, _)| (i.first..=i.last).contains(&family.value()));
+                found.map(|(_, to)| (Interval { first: at, last: at }, *to))
+            };
+            branches(Key::NetworkProtocol, Family::ALL.into_iter().filter_map(of).collect())
         }
+        Field::Protocol => branches(Key::Protocol, edges),
+        Field::Source => branches(Key::Source(family), edges),
+        Field::Destination => branches(Key::Destination(family), edges),
+        Field::SourcePort => branches(Key::SourcePort, edges),
+        Field::DestinationPort => branches(Key::DestinationPort, edges),
+    };
+    Some(Chain::new(name, rules))
+}
+
+fn chain_name(stage: &str, id: NodeId) -> Name {
+    match id.terminal() {
+        None => Name::made(&format_args!("{stage}_{}", id.index())),
+        Some(NO_RULE) => Name::made(&format_args!("{stage}_none")),
+        Some(terminal) => Name::made(&format_args!("{stage}_r{}", terminal.number())),
     }
 }
 
-fn join<T: ToString>(items: impl Iterator<Item = T>) -> String {
-    items.map(|i| i.to_string()).collect::<Vec<_>>().join(", ")
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
-}
-
-/// The table's sets by their content, so that equal lists are one set.
-#[derive(Default)]
-struct Sets {
-    names: BTreeMap<(&'static str, String), String>,
-    text: String,
-}
-
-impl Sets {
-    fn name(&mut self, key: &'static str, elements: String) -> String {
-        let next = format!("set{}", self.names.len());
-        let text = &mut self.text;
-        self.names
-            .entry((key, elements))
-            .or_insert_with_key(|(key, elements)| {
-                let _ = writeln!(
-                    text,
-                    "\tset {next} {{ type {key}; flags interval; elements = {{ {elements} }}; }}"
-                );
-                next
-            })
-            .clone()
+/// The name of the counter of one rule. It says what the rule is and nothing of where it stands, so that its count goes
+/// on when another generation is loaded.
+pub fn counter_name(nic: &NicPolicy, direction: Direction, stage: &Stage, rule: &SecurityRule) -> Name {
+    let (kind, place) = match &stage.association {
+        Association::Subnet(id) => ("subnet", id),
+        Association::Nic(id) => ("nic", id),
+    };
+    let mut context = Context::new(&SHA256);
+    // Names in ARM differ by more than their case.
+    for part in [nic.interface.as_str(), word(direction), kind, place, &stage.nsg, &rule.name] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.to_ascii_lowercase().as_bytes());
     }
+    let digest: String = context.finish().as_ref()[..16].iter().map(|b| format!("{b:02x}")).collect();
+    let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    // For people who read the table; what could be confused with syntax is left out.
+    let shown =
+        if rule.name.len() <= 80 && rule.name.bytes().all(harmless) { rule.name.as_str() } else { "" };
+    Name::made(&format_args!("hits_{}_{}_{digest}_{shown}", nic.interface, word(direction)))
 }

@@ -3,7 +3,8 @@
 //!
 //! Only the first packet of a flow is judged; what follows, in both directions, belongs to the flow.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::policy::{Access, Direction, NicPolicy, PORT_PROTOCOLS, Ports, Protocol, Rule};
 
@@ -32,13 +33,34 @@ pub struct Packet {
     pub icmp_type: Option<u8>,
 }
 
+impl fmt::Display for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.protocol {
+            1 | 58 => "ICMP".to_owned(),
+            6 => "TCP".to_owned(),
+            17 => "UDP".to_owned(),
+            50 => "ESP".to_owned(),
+            51 => "AH".to_owned(),
+            132 => "SCTP".to_owned(),
+            other => format!("protocol {other}"),
+        };
+        match self.ports {
+            Some((from, to)) => {
+                let (from, to) = (SocketAddr::new(self.source, from), SocketAddr::new(self.destination, to));
+                write!(f, "{name} {from} to {to}")
+            }
+            None => write!(f, "{name} {} to {}", self.source, self.destination),
+        }
+    }
+}
+
 /// The answer of a policy, and who gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict<'a> {
     /// Whether the flow may begin.
     pub allow: bool,
     /// Index of the stage that decided: the one that denied, or the last. `None` when no rule was asked, because the
-    /// direction is not filtered or the packet keeps the NIC alive.
+    /// direction is not filtered, the packet keeps the NIC alive, or its ports cannot be read.
     pub stage: Option<usize>,
     /// The rule that decided there; `None` also when no rule of the stage matched.
     pub rule: Option<&'a Rule>,
@@ -53,6 +75,10 @@ pub fn evaluate<'a>(policy: &'a NicPolicy, direction: Direction, packet: &Packet
     if stages.is_empty() || keeps_alive(direction, packet) {
         return verdict;
     }
+    if is_unreadable(packet) {
+        verdict.allow = false;
+        return verdict;
+    }
     for (s, stage) in stages.iter().enumerate() {
         let matched = stage.rules.iter().position(|rule| matches(rule, packet));
         verdict.stage = Some(s);
@@ -64,6 +90,14 @@ pub fn evaluate<'a>(policy: &'a NicPolicy, direction: Direction, packet: &Packet
         }
     }
     verdict
+}
+
+/// Whether a packet should have ports and has none that can be read: all but the first fragment of a datagram, and what
+/// is too short for its header. Rules about ports say nothing of it, and to go on to the next rule would let it through
+/// below `Deny Tcp 22`, so that no rule is asked and it is denied. Connection tracking puts fragments together before
+/// they come this far; what is left is untracked or forged.
+pub fn is_unreadable(packet: &Packet) -> bool {
+    packet.ports.is_none() && PORT_PROTOCOLS.contains(&packet.protocol)
 }
 
 /// Whether a rule matches a packet, field by field.

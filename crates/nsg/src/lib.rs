@@ -2,10 +2,14 @@
 //!
 //! Data flows one way. A user writes [`resources`] in Azure's JSON; [`resolve`] turns everything that concerns one
 //! machine (its NICs, their NSGs, application security groups, tags) into a [`policy::NsgPart`], a plain document in
-//! which every name has become addresses; the agent receives that part, [`compile`] turns it into one nftables script,
-//! and [`agent`] loads it in one kernel transaction and watches that nobody else changes it. [`guard`] closes single ports to
-//! everybody but those for whom something is open right now. [`evaluate`] says in a few
-//! lines of obvious code what a part means, and is what the kernel is tested against.
+//! which every name has become addresses; the agent receives that part, [`compile`] turns its rules into decision
+//! [`diagram`]s and these into chains, [`swap`] changes over to them in one kernel transaction, and [`readback`] proves
+//! that the kernel holds them, right after that and ever after. [`guard`] closes single ports to everybody but those for
+//! whom something is open right now. [`evaluate`] says in a few lines of obvious code what a
+//! part means, and is what the kernel is tested against.
+//!
+//! The same diagrams answer questions about policies: [`analyse`] finds rules that are void or contradict each other,
+//! [`difference`] tells what a change opens and closes, [`invariant`] whether something can never happen.
 //!
 //! What this crate must never do:
 //! - turn "matches nothing" into "matches everything": a group without members or an empty tag stays empty all the
@@ -15,12 +19,22 @@
 //! - touch any nftables object outside its own table, `inet sekisho`.
 
 pub mod agent;
+pub mod allowed;
+pub mod analyse;
 pub mod compile;
+pub mod diagnose;
+pub mod diagram;
+pub mod difference;
 pub mod effective;
 pub mod evaluate;
 pub mod guard;
+pub mod invariant;
 pub mod policy;
 pub mod provider;
+pub mod readback;
 pub mod resolve;
 pub mod resources;
+pub mod ruleset;
+pub mod shown;
+pub mod swap;
 pub mod watch;

@@ -2,7 +2,7 @@
 //! `nft flush ruleset` is noticed in milliseconds and repaired at once.
 //!
 //! Changes by the agent itself are reported too: the kernel cannot know who is foreign. The agent answers a report by
-//! comparing digests, and after its own change finds nothing to do.
+//! reading the rules back, and after its own change finds nothing to do.
 //!
 //! The bytes come from the kernel, yet the parser takes anything: what it does not understand it counts as a change.
 
@@ -16,7 +16,7 @@ use nix::sys::socket::{
 };
 use tokio::io::unix::AsyncFd;
 
-use crate::compile::TABLE;
+use crate::ruleset::TABLE;
 
 /// `NFNLGRP_NFTABLES` (7) as a bit of the group mask (`linux/netfilter/nfnetlink.h`).
 const GROUP_NFTABLES: u32 = 1 << (7 - 1);

@@ -55,7 +55,6 @@ async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
     if parts.is_empty() {
         return Ok(());
     }
-    let owner = app.clone();
     app.store
         .write::<_, ArmError, _>(move |tx| {
             Box::pin(async move {
@@ -63,7 +62,7 @@ async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
                     let id = Scope::parse(&machine).map_err(|_| ArmError::internal())?;
                     // One that was retired meanwhile must not get a document again.
                     if let Some(vm) = tx.get(&id).await? {
-                        machine::keep_desired(tx, &vm.id, parts, &owner.command_key).await?;
+                        machine::keep_desired(tx, &vm.id, parts).await?;
                     }
                 }
                 Ok(())

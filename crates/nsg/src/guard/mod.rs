@@ -6,7 +6,7 @@
 //! established accept`, and before the security groups: what is open is open, as Azure's just-in-time rules stand above
 //! the group's own.
 //!
-//! - [`text`]: the chains and maps, as a part of the table's script. Pure.
+//! - [`text`]: the chains and maps. Pure.
 //! - [`pieces`]: openings that overlap become disjoint pieces, since a map of intervals takes nothing else. Pure.
 //! - [`plan`]: what must be changed so that the maps hold what they should. Pure.
 //! - [`elements`] and [`wire`]: the maps' elements over netlink. One transaction for any number of changes; no process is started.
@@ -17,6 +17,7 @@ mod plan;
 mod text;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -26,8 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::NsgPart;
 
 pub use elements::GuardError;
-pub use text::without_openings;
-pub(crate) use text::{chains, jumps, maps};
+pub(crate) use text::{chain, jump};
 
 /// A protocol that has ports to guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ pub struct Opening {
 
 /// One map of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Map {
+pub(crate) struct Map {
     protocol: Transport,
     port: u16,
     v4: bool,
@@ -99,17 +99,14 @@ impl fmt::Display for Map {
     }
 }
 
+/// The maps of guards.
+pub(crate) fn maps_of(guards: &[Guard]) -> impl Iterator<Item = Map> {
+    guards.iter().flat_map(|g| [true, false].map(|v4| Map { protocol: g.protocol, port: g.port, v4 }))
+}
+
 /// The maps of a part, each once.
-fn maps_of(part: &NsgPart) -> Vec<Map> {
-    let mut all: Vec<Map> = part
-        .nics
-        .iter()
-        .flat_map(|nic| &nic.guarded)
-        .flat_map(|g| [true, false].map(|v4| Map { protocol: g.protocol, port: g.port, v4 }))
-        .collect();
-    all.sort();
-    all.dedup();
-    all
+fn all_maps(part: &NsgPart) -> BTreeSet<Map> {
+    part.nics.iter().flat_map(|nic| maps_of(&nic.guarded)).collect()
 }
 
 /// Makes the maps of a loaded part hold exactly these openings; what is open already goes on counting. Returns how many
@@ -120,7 +117,7 @@ fn maps_of(part: &NsgPart) -> Vec<Map> {
 pub fn converge(part: &NsgPart, openings: &[Opening]) -> Result<usize, GuardError> {
     let mut socket = elements::Socket::open()?;
     let mut changes = Vec::new();
-    for map in maps_of(part) {
+    for map in all_maps(part) {
         let wanted = pieces::of(openings, map);
         let present = socket.list(map)?;
         changes.extend(plan::changes(map, &present, &wanted));
@@ -134,12 +131,13 @@ pub fn converge(part: &NsgPart, openings: &[Opening]) -> Result<usize, GuardErro
 /// # Errors
 /// [`GuardError`].
 pub fn close(part: &NsgPart) -> Result<(), GuardError> {
-    elements::Socket::open()?.flush(&maps_of(part))
+    elements::Socket::open()?.flush(&all_maps(part).into_iter().collect::<Vec<_>>())
 }
 
-/// The lines that open what is open in the transaction that loads a table anew, so that no connection falls into the gap.
+/// The lines that open what is open in the transaction that makes a table that is gone, so that no connection falls into
+/// the gap. In a table that is there the maps have what is open.
 pub fn reopening(part: &NsgPart, openings: &[Opening]) -> String {
-    let lines = maps_of(part).into_iter().map(|map| text::elements(map, &pieces::of(openings, map)));
+    let lines = all_maps(part).into_iter().map(|map| text::elements(map, &pieces::of(openings, map)));
     lines.collect()
 }
 
@@ -161,7 +159,7 @@ pub struct Usage {
 pub fn usage(part: &NsgPart) -> Result<Vec<Usage>, GuardError> {
     let mut socket = elements::Socket::open()?;
     let mut all: Vec<Usage> = Vec::new();
-    for map in maps_of(part) {
+    for map in all_maps(part) {
         for present in socket.list(map)? {
             let (packets, bytes) = present.carried;
             match all.iter_mut().find(|u| u.mark == present.mark) {

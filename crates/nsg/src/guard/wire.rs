@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Map;
 use super::pieces::Piece;
 use super::plan::{Change, Present};
-use crate::compile::TABLE;
+use crate::ruleset::TABLE;
 use crate::watch::attribute;
 
 /// `NFNL_SUBSYS_NFTABLES`.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use sekisho_lab::{Host, Lab, ProbeError};
-use sekisho_nsg::agent;
+use sekisho_nsg::agent::{self, Action};
 use sekisho_nsg::guard::{self, Existing, Guard, Opening, Transport};
 use sekisho_nsg::policy::NsgPart;
 use serde_json::json;
@@ -31,8 +31,7 @@ fn opening(source: &str, mark: u32, left: Duration) -> Opening {
 }
 
 fn load(host: &Host, part: &NsgPart) {
-    let script = agent::script(part, 1);
-    run(host, || async { agent::load(&script).await }).unwrap_or_else(|e| panic!("{e}\n{script}"));
+    run(host, || async { agent::enforce(Some(&mut agent::compile(part, 1))).await.map(drop) }).unwrap();
 }
 
 fn converge(host: &Host, part: &NsgPart, openings: &[Opening]) -> usize {
@@ -259,22 +258,69 @@ fn an_opening_stands_above_the_groups_denial_and_the_group_holds_for_all_other_p
 fn what_is_open_is_no_part_of_what_is_loaded_and_survives_a_load_that_says_so() {
     let test = "what_is_open_is_no_part_of_what_is_loaded_and_survives_a_load_that_says_so";
     let Some(world) = world(test, "sv", Existing::Cut) else { return };
-    let digest = || run(&world.web, || async { agent::digest().await.unwrap().unwrap() });
-    let before = digest();
+    let loaded = |generation| {
+        run(&world.web, || async {
+            agent::enforce(Some(&mut agent::compile(&world.part, generation))).await.unwrap()
+        })
+    };
     let open =
         [opening("192.0.2.8/29", 1, Duration::from_secs(60)), opening("::/0", 2, Duration::from_secs(60))];
     converge(&world.web, &world.part, &open);
-    assert_eq!(digest(), before);
+    assert_eq!(loaded(1), None, "the kernel holds what was meant");
     let (mut client, mut server) = world.pair();
-    let script = agent::script(&world.part, 2) + &guard::reopening(&world.part, &open);
-    run(&world.web, || async { agent::load(&script).await }).unwrap_or_else(|e| panic!("{e}\n{script}"));
-    let mut byte = [0];
-    client.write_all(b"?").unwrap();
-    server.read_exact(&mut byte).unwrap();
+    let mut goes_on = || {
+        let mut byte = [0];
+        client.write_all(b"?").unwrap();
+        server.read_exact(&mut byte).unwrap();
+    };
+    // Another policy for the same machine.
+    let mut other = policy(nic_with(json!([rule("Inbound", 100, "Deny", json!({}))])));
+    other.guarded.clone_from(&world.part.nics[0].guarded);
+    let other = NsgPart { nics: vec![other] };
+    let changed =
+        run(&world.web, || async { agent::enforce(Some(&mut agent::compile(&other, 2))).await.unwrap() });
+    assert!(changed.is_some());
+    goes_on();
+    assert_eq!(converge(&world.web, &other, &open), 0, "they count as they did");
+    assert!(loaded(3).is_some());
+    goes_on();
+    // A table that is gone is made with what is open in it, in one transaction.
+    let mut wanted = agent::compile(&world.part, 4);
+    run(&world.web, || async {
+        sh(&world.web, "nft flush ruleset");
+        let Some(Action::Load { mut transactions, .. }) = agent::plan(Some(&mut wanted), None) else {
+            panic!()
+        };
+        transactions.last_mut().unwrap().push_str(&guard::reopening(&world.part, &open));
+        for transaction in transactions {
+            agent::load(&transaction).await.unwrap_or_else(|e| panic!("{e}\n{transaction}"));
+        }
+    });
+    goes_on();
     assert_eq!(converge(&world.web, &world.part, &open), 0, "they count as they did");
-    // What is put back from a listing opens nothing.
-    run(&world.web, || async { agent::restore(Some(&before)).await.unwrap() });
+    // Each guard is proved by what the kernel holds.
+    for tampering in [
+        "insert rule inet sekisho $(chain tcp_22_cut_in) accept",
+        "add rule inet sekisho $(chain tcp_22_cut_in) accept",
+        "flush chain inet sekisho $(chain tcp_22_cut_out)",
+        "flush chain inet sekisho $(chain udp_22_cut_in)",
+    ] {
+        sh(
+            &world.web,
+            &format!(
+                r#"chain() {{ nft list chains inet | grep -o "g[0-9x]*_guard_$1"; }}; nft "{tampering}""#
+            ),
+        );
+        assert!(loaded(4).is_some(), "{tampering}");
+        assert_eq!(loaded(4), None, "{tampering}");
+    }
+    converge(&world.web, &world.part, &[]);
     assert!(!world.connects("192.0.2.4:22"));
+    // What is no longer guarded leaves nothing behind.
+    let none = NsgPart { nics: vec![policy(nic_with(json!([])))] };
+    run(&world.web, || async { agent::enforce(Some(&mut agent::compile(&none, 6))).await.unwrap() });
+    assert!(!sh(&world.web, "nft list ruleset").contains("open_"));
+    load(&world.web, &world.part);
     // Somebody else's element without an end is closed at the next look.
     sh(&world.web, "nft add element inet sekisho open_tcp_22_4 '{ 192.0.2.9 timeout 1d : 1 }'");
     assert!(world.connects("192.0.2.4:22"));

@@ -202,6 +202,60 @@ fn a_container_behind_the_machine_is_protected_by_the_machines_nic() {
     assert!(!connects(&other, "192.0.2.4:8080"));
 }
 
+/// A rule about ports cannot say anything of such a packet, and what cannot be judged does not pass.
+#[test]
+fn a_packet_whose_ports_cannot_be_read_is_dropped_even_where_everything_is_allowed() {
+    let name = "a_packet_whose_ports_cannot_be_read_is_dropped_even_where_everything_is_allowed";
+    let Some(lab) = lab(name, "up") else { return };
+    let web = lab.host("web", "192.0.2.4/24").unwrap();
+    let other = lab.host("other", "192.0.2.9/24").unwrap();
+    // Connection tracking would call it invalid: nothing is tracked here, and an observer counts behind the filter.
+    sh(
+        &web,
+        "nft 'add table inet observer; add chain inet observer raw { type filter hook prerouting priority -300; };
+            add rule inet observer raw notrack;
+            add chain inet observer behind { type filter hook prerouting priority -140; };
+            add counter inet observer passed;
+            add rule inet observer behind ip ttl 77 counter name passed'",
+    );
+    let passed = || {
+        let counter = sh(&web, "nft list counter inet observer passed");
+        counter.split("packets ").nth(1).unwrap().split(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    let send = |protocol: u8, content: &[u8]| {
+        other
+            .inside(|| {
+                use nix::sys::socket::{
+                    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+                };
+                use std::os::fd::AsRawFd as _;
+                let header =
+                    [0x45, 0, 0, 0, 0, 0, 0, 0, 77, protocol, 0, 0, 192, 0, 2, 9, 192, 0, 2, 4].to_vec();
+                let raw =
+                    socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw)
+                        .unwrap();
+                let to = SockaddrIn::new(192, 0, 2, 4, 0);
+                sendto(raw.as_raw_fd(), &[&header, content].concat(), &to, MsgFlags::empty()).unwrap();
+            })
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let short = || {
+        for protocol in [6, 17, 132] {
+            send(protocol, &[0]);
+            send(protocol, &[0, 80, 0]);
+        }
+        passed()
+    };
+    assert_eq!(short(), 6, "unfiltered, they pass");
+    load(&web, &[policy(nic_with(json!([rule("Inbound", 100, "Allow", json!({}))])))]);
+    assert_eq!(short(), 6);
+    send(17, &[0, 80, 0, 80, 0, 8, 0, 0]);
+    send(50, &[0]);
+    assert_eq!(passed(), 8, "whole ones pass, and those of protocols without ports");
+    assert!(sh(&web, "nft list counter inet sekisho unreadable").contains("packets 6 "));
+}
+
 #[test]
 fn another_interface_is_not_filtered() {
     let Some(lab) = lab("another_interface_is_not_filtered", "oi") else { return };

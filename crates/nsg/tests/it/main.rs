@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail by panicking, too")]
 
 mod agent;
+mod analyse;
+mod classbench;
+mod diagnose;
+mod diagram;
 mod effective;
 mod guard;
 mod kernel;

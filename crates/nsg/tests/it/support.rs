@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use sekisho_arm::Scope;
 use sekisho_lab::{Lab, requirements};
+use sekisho_nsg::compile::{Compiled, Form, compile_within};
+use sekisho_nsg::diagram::Budget;
 use sekisho_nsg::evaluate::{Packet, evaluate};
-use sekisho_nsg::policy::{Direction, InterfaceName, NicPolicy};
+use sekisho_nsg::policy::{Direction, InterfaceName, NicPolicy, NsgPart};
 use sekisho_nsg::resolve::{AttachedNsg, Inputs, NicInput, resolve};
 use serde_json::{Value, json};
 
@@ -115,11 +117,30 @@ pub(crate) fn run<T: Send, F: Future<Output = T>>(
     .unwrap()
 }
 
-/// Loads a policy in a host as its first generation.
+/// Makes a host hold a policy.
 pub(crate) fn load(host: &sekisho_lab::Host, policies: &[NicPolicy]) {
-    let script = sekisho_nsg::agent::script(&sekisho_nsg::policy::NsgPart { nics: policies.to_vec() }, 1);
-    run(host, || async { sekisho_nsg::agent::load(&script).await })
-        .unwrap_or_else(|e| panic!("{e}\n{script}"));
+    let part = NsgPart { nics: policies.to_vec() };
+    run(host, || async { enforce(&part, 1).await.map(drop) }).unwrap_or_else(|e| panic!("{e}\n{part:#?}"));
+}
+
+/// A policy of which every stage is held in one form.
+pub(crate) fn compile_as(part: &NsgPart, generation: u64, form: Form) -> Compiled {
+    let (nothing, plenty) = (Budget { edges: 0, work: 0 }, Budget { edges: 100_000, work: 100_000_000 });
+    let compiled = match form {
+        Form::Rules => compile_within(part, generation, plenty, nothing),
+        Form::Actions => compile_within(part, generation, nothing, plenty),
+        Form::Linear => compile_within(part, generation, nothing, nothing),
+    };
+    assert!(compiled.forms().iter().all(|f| f.form == form));
+    compiled
+}
+
+/// Makes the network namespace of this thread hold a policy.
+pub(crate) async fn enforce(
+    part: &NsgPart,
+    generation: u64,
+) -> Result<Option<sekisho_nsg::agent::Action>, sekisho_nsg::agent::NftError> {
+    sekisho_nsg::agent::enforce(Some(&mut sekisho_nsg::agent::compile(part, generation))).await
 }
 
 /// Runs a program in a host to its successful end.

@@ -375,7 +375,8 @@ impl Asker<'_> {
         scope: &Scope,
         body: &Value,
     ) -> Result<(), ArmError> {
-        let wanted = kind.links(body);
+        let mut wanted = kind.links(body);
+        wanted.extend(kind.links_within(scope, body));
         if wanted.is_empty() {
             return Ok(());
         }
@@ -642,6 +643,7 @@ impl Asker<'_> {
         if !open {
             grant = self.require(&name, &spec.action("read"), &scope, &Attributes::none()).await?;
         }
+        self.require_links(kind.as_ref(), &name, &scope, &body).await?;
         let deed = if known.reads { Deed::Look } else { Deed::Write };
         self.write(&scope, &name, deed, &grant, move |registry, tx, call, scope| {
             Box::pin(async move { engine::act(registry, tx, call, scope, known.verb, body).await })

@@ -78,7 +78,7 @@ async fn wanted(world: &World) -> Value {
     let key = machine(world).to_lowercase();
     let kept: Option<Desired> =
         read_document(&mut store.read().await.unwrap(), kind::DESIRED, &key).await.unwrap();
-    let document = kept.map(|d| serde_json::from_str::<Value>(&d.signed.document).unwrap());
+    let document = kept.map(|d| serde_json::from_str::<Value>(&d.text.document).unwrap());
     document.map(|d| d["parts"]["jit"].clone()).unwrap_or_default()
 }
 

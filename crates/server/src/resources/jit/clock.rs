@@ -179,7 +179,7 @@ async fn in_force(read: &mut (dyn Read + '_), id: &str) -> Result<Option<Vec<(u3
     }) else {
         return Ok(Some(Vec::new()));
     };
-    let document: Option<DesiredDocument> = serde_json::from_str(&desired.signed.document).ok();
+    let document: Option<DesiredDocument> = serde_json::from_str(&desired.text.document).ok();
     let part = document.and_then(|d| serde_json::from_value::<JitPart>(d.parts.get(PART)?.clone()).ok());
     Ok(Some(part.unwrap_or_default().grants.iter().map(|g| (g.mark, g.end)).collect()))
 }

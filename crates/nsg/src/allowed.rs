@@ -1,0 +1,62 @@
+//! What a NIC lets through in one direction, as one set of packets: those that every stage allows, and those that keep
+//! the NIC alive. Neighbour discovery, which passes whatever the rules say, is left out: it is known by the type of an
+//! ICMPv6 message, which is no field of a diagram.
+
+use crate::compile::action;
+use crate::diagram::{
+    ALLOW, Budget, DENY, Family, Manager, NodeId, ORDERS, Product, Terminal, TooLarge, build, keep_alive,
+    products,
+};
+use crate::policy::{Direction, NicPolicy};
+
+/// A budget for questions that a person waits for: a second or two.
+pub const BUDGET: Budget = Budget { edges: 1_000_000, work: 200_000_000 };
+
+/// The packets that a NIC lets through, in the order of fields of a manager.
+///
+/// # Errors
+/// [`TooLarge`].
+pub fn allowed(
+    manager: &mut Manager,
+    policy: &NicPolicy,
+    direction: Direction,
+    budget: Budget,
+) -> Result<NodeId, TooLarge> {
+    let mut all = NodeId::from(ALLOW);
+    for stage in policy.stages(direction) {
+        let of = |family| -> Vec<(Terminal, Product)> {
+            let products = products(&stage.rules, family);
+            products.into_iter().map(|(at, product)| (action(stage.rules[at].access), product)).collect()
+        };
+        let stage = build(manager, of, DENY, budget)?;
+        all = manager.and(all, stage);
+    }
+    for family in Family::ALL {
+        for product in keep_alive(direction, family) {
+            let alive = manager.set(family, &product);
+            all = manager.or(all, alive);
+        }
+    }
+    Ok(all)
+}
+
+/// Does work in the order of fields in which it takes the fewest edges.
+///
+/// # Errors
+/// [`TooLarge`] when no order fits.
+pub(crate) fn in_best_order<T>(
+    budget: Budget,
+    mut work: impl FnMut(&mut Manager, Budget) -> Result<T, TooLarge>,
+) -> Result<(Manager, T), TooLarge> {
+    let mut best: Option<(Manager, T)> = None;
+    for order in ORDERS {
+        let edges = best.as_ref().map_or(budget.edges, |(m, _)| m.edges().saturating_sub(1));
+        let mut manager = Manager::new(order);
+        if let Ok(done) = work(&mut manager, Budget { edges, ..budget })
+            && manager.edges() <= edges
+        {
+            best = Some((manager, done));
+        }
+    }
+    best.ok_or(TooLarge(budget))
+}
