@@ -388,7 +388,9 @@ impl Agent {
     /// Follows keys that were replaced, and keeps where that led before it uses them.
     fn succeed(&mut self, all: &Successions) -> anyhow::Result<()> {
         let followed = Followed::from(&self.command_key, &self.log, all);
-        if followed.is_nothing() {
+        // What this machine has become meanwhile, when a person had it join again, is not to be overwritten.
+        let joined_again = self.state.identity()?.is_none_or(|i| i.certificate != self.identity.certificate);
+        if followed.is_nothing() || joined_again {
             return Ok(());
         }
         let identity = followed.kept(&self.identity);

@@ -20,6 +20,9 @@ use crate::{Digest, NoEntropy};
 /// The age at which a key that signs tokens is replaced by itself.
 pub const LONGEST: Duration = Duration::days(90);
 
+/// The keys of a purpose that live at the same time. Each of them signs, and is trusted: more are in nobody's interest.
+pub const MOST: usize = 8;
+
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -329,6 +332,11 @@ impl KeyRing {
     /// The one that is or will be used last; `None` when none lives.
     pub fn newest(&self) -> Option<&Key> {
         self.living().last()
+    }
+
+    /// Whether as many live as may.
+    pub fn is_full(&self) -> bool {
+        self.living().count() >= MOST
     }
 
     /// When the next key comes into use, if one waits.

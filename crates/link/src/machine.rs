@@ -292,6 +292,10 @@ pub trait PartCompiler: Send + Sync {
     ) -> Result<std::collections::BTreeMap<String, Value>, ArmError>;
     /// What a change of the part means on the machine, as rows for a person to review.
     fn changes(&self, before: Option<&Value>, after: Option<&Value>) -> Vec<Value>;
+    /// What machines do otherwise by it, for each pair of parts before and after, as rows for a person to review.
+    fn effects(&self, pairs: &[(Option<&Value>, Option<&Value>)]) -> Vec<Vec<Value>> {
+        pairs.iter().map(|_| Vec::new()).collect()
+    }
 }
 
 /// The type of machines.

@@ -60,8 +60,8 @@ pub struct Authority {
 
 /// The authorities of an installation while one takes the place of another: one signs, all are trusted.
 ///
-/// A new authority's key is certified by the one before, too. So whoever knows only an earlier authority takes what a
-/// later one signed, as long as the earlier one lives.
+/// A new authority's key is certified by those before, too. So whoever knows only an earlier authority takes what a later
+/// one signed, as long as the earlier one lives.
 pub struct Authorities {
     signing: Authority,
     /// The certificates of each, its own first and then those by others, PEM; the oldest authority first.
@@ -84,7 +84,7 @@ impl Authorities {
         together(self.all.iter().map(|own| leaf(own)))
     }
 
-    /// What follows the server's certificate: first the ways from each authority to the one before, because some clients
+    /// What follows the server's certificate: first the ways from each authority to those before, because some clients
     /// take the first issuer that fits, then the authorities themselves for whoever knows no more than the pin of one.
     pub fn chain(&self) -> String {
         together(self.all.iter().rev().flat_map(|own| pems(own).skip(1))) + &self.bundle()
@@ -104,6 +104,11 @@ fn together<'p>(all: impl Iterator<Item = &'p str>) -> String {
 /// The first certificate of a PEM text, as text.
 pub fn leaf(text: &str) -> &str {
     pems(text).next().unwrap_or_default()
+}
+
+/// The last certificate of a PEM text, as text: the newest of a bundle of authorities.
+pub fn newest(text: &str) -> &str {
+    pems(text).last().unwrap_or_default()
 }
 
 impl Authority {

@@ -145,7 +145,12 @@ async fn keys(State(app): State<Arc<App>>) -> Response {
 
 async fn rotate_keys(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
     let is = |field: &str| body[field] == true;
-    let asked = Rotation { at_once: is("atOnce"), destroy_old: is("destroyOld"), cut_off: is("cutOff") };
+    // Without the old ones there is nothing else to use until the new one is.
+    let asked = Rotation {
+        at_once: is("atOnce") || is("destroyOld"),
+        destroy_old: is("destroyOld"),
+        cut_off: is("cutOff"),
+    };
     answer(rotate::rotate(&app, body["purpose"].as_str().unwrap_or_default(), asked).await)
 }
 

@@ -174,6 +174,9 @@ pub struct MachineEffect {
     /// Ports that it guards, and opens, or no longer does.
     #[schemars(with = "Vec<sekisho_jit::provider::AccessEffect>")]
     access: Vec<Value>,
+    /// What that does to packets.
+    #[schemars(with = "Vec<sekisho_nsg::provider::TrafficEffect>")]
+    traffic: Vec<Value>,
 }
 
 /// Runs a write, compiles before and after, and says what would change. The caller undoes the transaction.
@@ -215,6 +218,7 @@ where
     let empty = BTreeMap::new();
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let mut machines = Vec::new();
+    let mut concerned_parts = Vec::new();
     for key in keys {
         let (a, b) = (old.get(key).unwrap_or(&empty), new.get(key).unwrap_or(&empty));
         let (mut changes, mut access) = (Vec::new(), Vec::new());
@@ -233,7 +237,17 @@ where
         let online = state.presence(tx.now()) == machine::Presence::Online;
         let name = id.name().to_owned();
         let generation = state.convergence().generation;
-        machines.push(MachineEffect { id: id.to_string(), name, online, generation, changes, access });
+        let traffic = Vec::new();
+        let id = id.to_string();
+        machines.push(MachineEffect { id, name, online, generation, changes, access, traffic });
+        concerned_parts.push((a, b));
+    }
+    for compiler in &app.compilers {
+        let part = compiler.part();
+        let pairs: Vec<_> = concerned_parts.iter().map(|(a, b)| (a.get(part), b.get(part))).collect();
+        for (machine, rows) in machines.iter_mut().zip(compiler.effects(&pairs)) {
+            machine.traffic.extend(rows);
+        }
     }
     let change = ResourceChange::between(target.to_string(), before, after);
     let rights = match had {

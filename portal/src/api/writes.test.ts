@@ -9,6 +9,7 @@ const machine = (id: string): WhatIf['machines'][number] => ({
   generation: 1,
   changes: [],
   access: [],
+  traffic: [],
 })
 const answer = (machines: string[], otherMachines: number): WhatIf => ({
   changes: [],

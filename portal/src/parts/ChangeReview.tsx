@@ -12,6 +12,7 @@ import { Button } from '../ui/Button.tsx'
 import { cx } from '../ui/cx.ts'
 import { AccessEffects } from './AccessEffects.tsx'
 import { RightsEffects } from './RightsEffects.tsx'
+import { Traffic } from './Traffic.tsx'
 import { anyText, directionText, protocolText } from './ruleText.ts'
 import { accessText, accessTone } from './status.ts'
 import { useIdNames } from './useIdNames.ts'
@@ -121,6 +122,7 @@ function MachineEffects({ preview }: { preview: Preview }) {
               <EffectLine key={JSON.stringify(effect)} effect={effect} />
             ))}
           </ul>
+          <Traffic traffic={group.traffic} />
         </div>
       ))}
       {preview.otherMachines > 0 && (

@@ -20,11 +20,14 @@ use crate::signin::authenticators;
 
 /// How often it is looked whether something is due.
 const EVERY: Duration = Duration::from_secs(600);
+/// How soon it is tried again to use what the ring says.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Uses what the ring says from now on.
 ///
 /// # Errors
-/// Those of the database and of keys that do not open; what was in use stays then.
+/// Those of the database and of keys that do not open, and then what was in use stays; or that the server's certificate
+/// stays as it was.
 pub(crate) async fn refresh(app: &App) -> Result<(), ServerError> {
     // Whoever comes second reads what the first one has seen, or more.
     let _one = app.refreshing.lock().await;
@@ -39,10 +42,9 @@ pub(crate) async fn refresh(app: &App) -> Result<(), ServerError> {
     app.certificates.trust(&keys.authorities).map_err(|e| ServerError::Key(e.to_string()))?;
     app.log.sign_with(log);
     app.keys.put(keys);
-    app.certificates.renew(app).await?;
     // Agents are told of keys that were replaced.
     app.agents.wake_all();
-    Ok(())
+    Ok(app.certificates.renew(app).await?)
 }
 
 /// How long until the next key comes into use; for ever when none waits.
@@ -57,7 +59,7 @@ async fn until_next(app: &App) -> Duration {
         Ok(next) => next.map_or(Duration::MAX, |left| left.try_into().unwrap_or_default()),
         Err(error) => {
             tracing::error!(%error, "it cannot be seen when the next key comes into use");
-            EVERY
+            AGAIN
         }
     }
 }
@@ -79,14 +81,17 @@ pub(crate) async fn follow(app: Arc<App>) {
             () = sleep_until(next) => (true, true),
             _ = ticks.tick() => (false, true),
         };
+        let mut failed = false;
         if changed && let Err(error) = refresh(&app).await {
             tracing::error!(%error, "the keys in use stay as they are");
+            failed = true;
         }
         if due && let Err(error) = maintain(&app).await {
             tracing::error!(%error, "the key ring is not in order");
         }
         if changed || due {
-            next = Instant::now().checked_add(until_next(&app).await).unwrap_or_else(far);
+            let until = if failed { AGAIN } else { until_next(&app).await };
+            next = Instant::now().checked_add(until).unwrap_or_else(far);
         }
     }
 }

@@ -64,7 +64,9 @@ impl Maker<'_> {
             Purpose::TokenSigning => {
                 return token(&token::SigningKey::generate(active).map_err(|e| failed(&e))?);
             }
-            Purpose::ServerTls | Purpose::Sealing | Purpose::Throttle => {
+            // It is for the names of a server, which are nothing to the ring.
+            Purpose::ServerTls => return Err(failed(&"it comes with a certificate")),
+            Purpose::Sealing | Purpose::Throttle => {
                 let mut bytes = Zeroizing::new(vec![0; 32]);
                 let filled = SystemRandom::new().fill(&mut bytes);
                 filled.map_err(|_| failed(&"the system gives no randomness"))?;

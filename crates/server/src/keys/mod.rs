@@ -21,7 +21,7 @@ use std::sync::Arc;
 use sekisho_arm::{CallerRef, Outcome, PrincipalKind, Read, StoreError, Write};
 use sekisho_audit::Succession;
 use sekisho_audit::note::{Signer, Verifier};
-use sekisho_identity::ring::{Key, KeyRing, Label, OpenError, Purpose, RootKey};
+use sekisho_identity::ring::{Key, KeyRing, Label, MOST, OpenError, Purpose, RootKey};
 use sekisho_identity::seal::{SealingKey, SealingKeys};
 use sekisho_identity::throttle::Keyed;
 use sekisho_identity::token;
@@ -122,6 +122,11 @@ pub enum KeyError {
     /// There is none.
     #[error("there is no key for '{0}' in the database: the first start of the server makes it")]
     Missing(Purpose),
+    /// Too many live already.
+    #[error(
+        "{MOST} keys for '{0}' live already: wait until the oldest is over ('sekisho keys list'), or destroy the old ones"
+    )]
+    TooMany(Purpose),
     /// A purpose has no key that lives.
     #[error("keys are missing in the database: the next start of the server makes them")]
     Incomplete,

@@ -40,6 +40,7 @@ impl From<KeyError> for ArmError {
                 let text = error.to_string();
                 ArmError::new(409, "RootKeyMissing", format!("{text}."))
             }
+            KeyError::TooMany(_) => ArmError::new(409, "TooManyKeys", format!("{error}.")),
             KeyError::Store(error) => error.into(),
             error => {
                 tracing::error!(%error, "the keys cannot be used");
@@ -150,6 +151,9 @@ pub(super) async fn change(
                 let before = rows::of(tx.as_read(), purpose).await?;
                 let mut ring = before.clone();
                 if wanted(&ring, now) {
+                    if ring.is_full() && !asked.destroy_old {
+                        return Err(KeyError::TooMany(purpose));
+                    }
                     let root = rows::root(tx.as_read()).await?;
                     let living = ring.living().map(|key| Ok((key.clone(), roots.open(key)?)));
                     let living = living.collect::<Result<Vec<_>, KeyError>>()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sekisho_arm::traits::read_documents;
 use sekisho_audit::export;
-use sekisho_identity::ring::{Key, Purpose};
+use sekisho_identity::ring::{Key, MOST, Purpose};
 use sekisho_link::join::JoinString;
 use sekisho_link::message::{ToAgent, ToServer};
 use sekisho_link::{pki, tls};
@@ -315,6 +315,30 @@ async fn exports_from_before_and_after_a_rotation_verify_with_either_key() {
     log::export(&data.config(443), 1, None, &mut out).await.unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(verify(&text, &newest).holds() && verify(&text, &first).holds());
+}
+
+#[tokio::test]
+async fn as_many_keys_may_live_as_machines_can_cope_with_and_no_more() {
+    let world = World::new().await;
+    let agent = joined(&world).await;
+    for purpose in PINNED {
+        for _ in 1..MOST {
+            rotate(&world.server, purpose, &["atOnce"]).await;
+        }
+        let body = json!({"purpose": purpose, "atOnce": true});
+        let refused =
+            admin::ask(world.server.data.path(), "/keys/rotate", body).await.unwrap_err().to_string();
+        assert!(refused.contains("live already"), "{refused}");
+    }
+    let mut link = agent.connect(0).await;
+    let generation = attach(&world, &agent, &mut link).await;
+    let renewed = agent.renew().await.unwrap();
+    let mut link = renewed.connect(generation).await;
+    obeys(&world, &renewed, &mut link, generation, "crowded").await;
+    for purpose in PINNED {
+        let keys = rotate(&world.server, purpose, &["atOnce", "destroyOld", "cutOff"]).await;
+        assert_eq!(states(&keys, purpose).iter().filter(|state| **state != "destroyed").count(), 1);
+    }
 }
 
 #[tokio::test]
