@@ -23,6 +23,12 @@ impl ServerClock {
         self.0.map_or_else(OffsetDateTime::now_utc, |(at, said)| said + at.elapsed())
     }
 
+    /// The time at the server in milliseconds since 1970, once the server has said it.
+    pub(crate) fn said(&self) -> Option<i64> {
+        self.0?;
+        i64::try_from(self.now().unix_timestamp_nanos() / 1_000_000).ok()
+    }
+
     /// The machine's clock beside it.
     pub(crate) fn beside(&self) -> Option<Clock> {
         self.0.map(|_| Clock { ahead_seconds: rounded(OffsetDateTime::now_utc() - self.now()) })

@@ -7,6 +7,7 @@
 //! The agent must never listen on a port, run a command that came from the network, or stay on rules that cut it off
 //! from the server.
 
+mod access;
 mod clock;
 mod commands;
 mod deadman;

@@ -12,13 +12,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustls::ClientConfig;
 use sekisho_agent::confirm;
+use sekisho_jit::part::{JitPart, PART};
 use sekisho_link::DesiredDocument;
 use sekisho_link::message::{Report, ReportOutcome};
 use sekisho_nsg::agent::{self, Action, Reason, Saved, observe, plan, restore};
 use sekisho_nsg::compile::{Compiled, Form};
+use sekisho_nsg::guard;
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NsgPart};
 use tokio::time::{Instant, sleep};
 
+use crate::access;
 use crate::deadman::{self, Deadman};
 use crate::facts;
 use crate::fault;
@@ -52,7 +55,7 @@ impl Reconciler {
         }
         let desired = confirmed.as_ref().and_then(Confirmed::compile);
         let mut own = Self { state, confirm_seconds, confirmed, desired };
-        own.repair().await?;
+        own.repair(None).await?;
         Ok(own)
     }
 
@@ -72,12 +75,27 @@ impl Reconciler {
         self.confirmed.as_ref().map_or(0, |c| c.generation)
     }
 
-    /// Loads the confirmed policy again when the kernel does not hold it. Returns what was wrong, if anything.
-    pub(crate) async fn repair(&mut self) -> anyhow::Result<Option<Report>> {
+    /// Loads the confirmed policy again when the kernel does not hold it, and has open exactly what is to be. Returns what
+    /// was wrong, if anything. `server` is the server's time, once it has been heard.
+    pub(crate) async fn repair(&mut self, server: Option<i64>) -> anyhow::Result<Option<Report>> {
+        let repaired = self.reload(server).await?;
+        self.open(server)?;
+        Ok(repaired)
+    }
+
+    /// Has open exactly what is to be now.
+    fn open(&self, server: Option<i64>) -> anyhow::Result<()> {
+        let Some(confirmed) = &self.confirmed else { return Ok(()) };
+        access::converge(&confirmed.part, &access::now_open(&self.state, &confirmed.access, server)?)
+    }
+
+    async fn reload(&mut self, server: Option<i64>) -> anyhow::Result<Option<Report>> {
         let Some(confirmed) = &self.confirmed else { return Ok(None) };
         let generation = confirmed.generation;
         let observed = observe().await?;
-        let Some(action) = plan(self.desired.as_mut(), observed.as_ref()) else { return Ok(None) };
+        let Some(mut action) = plan(self.desired.as_mut(), observed.as_ref()) else { return Ok(None) };
+        let open = access::now_open(&self.state, &confirmed.access, server)?;
+        reopen(&mut action, &confirmed.part, &open);
         agent::apply(&action, self.desired.as_mut()).await?;
         let what = match &action {
             Action::Load { reason: Reason::Missing, .. } => "had removed them".to_owned(),
@@ -102,13 +120,49 @@ impl Reconciler {
         document: &DesiredDocument,
         address: &str,
         tls: &Arc<ClientConfig>,
+        server: Option<i64>,
+    ) -> anyhow::Result<Report> {
+        let generation = document.generation;
+        let access = match document.parts.get(PART) {
+            None => Ok(JitPart::default()),
+            Some(value) => serde_json::from_value::<JitPart>(value.clone()),
+        };
+        // What cannot be read opens nothing.
+        let wanted = access.as_ref().cloned().unwrap_or_default();
+        let mut report = match access {
+            Ok(access) => self.load(document, (address, tls), access).await?,
+            Err(error) => {
+                let message = format!("The policy of just-in-time access cannot be read: {error}.");
+                Report { generation, outcome: ReportOutcome::Failed, message }
+            }
+        };
+        if report.outcome != ReportOutcome::Applied
+            && let Some(confirmed) = &mut self.confirmed
+        {
+            // What was to be closed is closed, whatever became of the rest.
+            confirmed.access = access::narrowed(&confirmed.access, &wanted);
+            self.state.keep_confirmed(confirmed)?;
+        }
+        if let Err(error) = self.open(server) {
+            report.outcome = ReportOutcome::Failed;
+            report.message =
+                format!("{} Guarded ports were closed: {error:#}.", report.message).trim().to_owned();
+        }
+        Ok(report)
+    }
+
+    async fn load(
+        &mut self,
+        document: &DesiredDocument,
+        (address, tls): (&str, &Arc<ClientConfig>),
+        access: JitPart,
     ) -> anyhow::Result<Report> {
         let generation = document.generation;
         let report = |outcome, message: String| Report { generation, outcome, message };
         let part: NsgPart = match document.parts.get("nsg") {
             None => NsgPart::default(),
             Some(value) => match serde_json::from_value(value.clone()) {
-                Ok(part) => by_hardware_address(part),
+                Ok(part) => part,
                 Err(error) => {
                     return Ok(report(
                         ReportOutcome::Failed,
@@ -117,7 +171,11 @@ impl Reconciler {
                 }
             },
         };
-        let fresh = Confirmed { generation, part };
+        let part = match access::with_guards(part, &access) {
+            Ok(part) => by_hardware_address(part),
+            Err(error) => return Ok(report(ReportOutcome::Failed, format!("{error:#}."))),
+        };
+        let fresh = Confirmed { generation, part, access };
         let mut desired = fresh.compile();
         let observed = observe().await?;
         let Some(action) = plan(desired.as_mut(), observed.as_ref()) else {
@@ -125,7 +183,7 @@ impl Reconciler {
             return Ok(report(ReportOutcome::Applied, String::new()));
         };
         let saved = match &self.confirmed {
-            Some(Confirmed { generation, part }) if !part.nics.is_empty() => {
+            Some(Confirmed { generation, part, .. }) if !part.nics.is_empty() => {
                 Saved::Policy { generation: *generation, part: part.clone() }
             }
             _ => agent::save().await?,
@@ -203,6 +261,16 @@ fn forms(desired: Option<&Compiled>) -> String {
         told.push(format!("{} at {} {}: {what}.", form.nsg, form.interface, form.direction.as_str()));
     }
     told.join(" ")
+}
+
+/// Opens what is to be open in the transaction that makes a table that is gone, so that no connection falls into a gap.
+/// A table that is there keeps what is open in it.
+fn reopen(action: &mut Action, part: &NsgPart, open: &[guard::Opening]) {
+    if let Action::Load { transactions, reason: Reason::Missing } = action
+        && let Some(last) = transactions.last_mut()
+    {
+        last.push_str(&guard::reopening(part, open));
+    }
 }
 
 /// Follows interfaces that were renamed: a NIC is known by its hardware address, its name is only what it was called

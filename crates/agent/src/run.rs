@@ -210,7 +210,11 @@ impl Agent {
 
     async fn apply(&mut self, document: DesiredDocument) -> anyhow::Result<Report> {
         let generation = document.generation;
-        let report = match self.reconciler.apply(&document, &self.identity.address, &self.tls).await {
+        let report = match self
+            .reconciler
+            .apply(&document, &self.identity.address, &self.tls, self.clock.said())
+            .await
+        {
             Ok(report) => report,
             Err(error) => {
                 let message = format!("The agent could not apply the change: {error:#}.");
@@ -235,7 +239,7 @@ impl Agent {
                 },
                 changed = self.watcher.changed() => {
                     changed?;
-                    if let Some(report) = self.reconciler.repair().await? {
+                    if let Some(report) = self.reconciler.repair(self.clock.said()).await? {
                         self.state.keep_report(&report)?;
                         self.journal.repaired(&report);
                     }
@@ -304,7 +308,7 @@ impl Agent {
     }
 
     async fn mend(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
-        if let Some(report) = self.reconciler.repair().await? {
+        if let Some(report) = self.reconciler.repair(self.clock.said()).await? {
             self.state.keep_report(&report)?;
             self.journal.repaired(&report);
             connection.send(&ToServer::Report(report)).await?;
@@ -361,6 +365,8 @@ impl Agent {
                 } else if self.told_clock() != self.clock.beside() {
                     self.beat(connection).await?;
                 }
+                // What is open until an instant of the server's waited for its clock.
+                self.mend(connection).await?;
             }
             ToAgent::NeedFacts => {
                 self.tell_all(connection, facts::collect(self.clock.beside()).await).await?

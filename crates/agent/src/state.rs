@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use sekisho_agent::enrol::Identity;
+use sekisho_jit::agent::Ledger;
+use sekisho_jit::part::JitPart;
 use sekisho_link::SignedDesired;
 use sekisho_link::message::Report;
 use sekisho_link::stream::Stream;
@@ -38,6 +40,9 @@ pub(crate) struct Confirmed {
     pub(crate) generation: u64,
     /// The policy. Without any NIC there is no table at all.
     pub(crate) part: NsgPart,
+    /// What is guarded and open. The guarded ports are in the policy, too.
+    #[serde(default)]
+    pub(crate) access: JitPart,
 }
 
 impl Confirmed {
@@ -58,6 +63,7 @@ pub(crate) struct Journal {
 
 /// Held by the agent that runs; its process is written into it.
 const LOCK: &str = "agent.lock";
+const LEDGER: &str = "access.json";
 const TRUST: &str = "trust-log.json";
 
 /// The state directory.
@@ -112,6 +118,13 @@ impl State {
     }
     pub(crate) fn keep_journal(&self, journal: &Journal) -> Result<(), StateError> {
         self.write("journal.json", journal)
+    }
+    /// What is remembered of the ports that were opened.
+    pub(crate) fn ledger(&self) -> Result<Ledger, StateError> {
+        Ok(self.read(LEDGER)?.unwrap_or_default())
+    }
+    pub(crate) fn keep_ledger(&self, ledger: &Ledger) -> Result<(), StateError> {
+        self.write(LEDGER, ledger)
     }
     /// What was seen of the log.
     pub(crate) fn seen(&self) -> Result<Option<Seen>, StateError> {
@@ -201,6 +214,7 @@ impl State {
             "log.json",
             "witness.json",
             TRUST,
+            LEDGER,
             "deadman.lock",
         ] {
             self.remove(name)?;

@@ -166,10 +166,8 @@ pub async fn list(
         }
         return Ok(Page { items, next: None });
     }
-    match scope {
-        Scope::Tenant => {}
-        _ if load(registry, read, scope).await?.is_some() => {}
-        _ => return Err(missing(read, scope).await?),
+    if !exists(registry, read, scope).await? {
+        return Err(missing(read, scope).await?);
     }
     if let Some(all) = kind.collection(as_dyn(read), call, scope).await? {
         let seen = all.into_iter().map(|resource| kind.seen_from(resource, scope));
@@ -403,6 +401,7 @@ pub async fn act(
     let result = kind.act(as_dyn_write(tx), call, &target, action.verb, body).await?;
     match action.style {
         ActionStyle::Sync => Ok(Answer::json(200, result)),
+        ActionStyle::Accepted => Ok(Answer::json(202, result)),
         ActionStyle::LongRunning => {
             let name = spec.action(&format!("{}/action", action.verb));
             let operation =
@@ -458,6 +457,12 @@ async fn with_children(
     Ok(body)
 }
 
+/// Whether what contains something is there. A location is a place and no resource: it is wherever its scope is.
+async fn exists(registry: &Registry, read: &mut (dyn Read + '_), id: &Scope) -> Result<bool, ArmError> {
+    let id = id.located().unwrap_or(id);
+    Ok(*id == Scope::Tenant || load(registry, read, id).await?.is_some())
+}
+
 /// Checks that the type may live where the id says and that what contains it exists.
 async fn check_place(
     registry: &Registry,
@@ -477,8 +482,7 @@ async fn check_place(
         ));
     }
     if let Some(parent) = id.parent()
-        && parent != Scope::Tenant
-        && load(registry, read, &parent).await?.is_none()
+        && !exists(registry, read, &parent).await?
     {
         let is_child = id.resource().is_some_and(|r| r.parent_resource().is_some());
         let error = missing(read, &parent).await?;

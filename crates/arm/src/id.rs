@@ -346,6 +346,13 @@ impl Scope {
         }
     }
 
+    /// The scope that a `…/locations/{name}` is in; `None` for everything else.
+    pub fn located(&self) -> Option<&Scope> {
+        let id = self.resource()?;
+        let [(kind, _)] = id.chain.as_slice() else { return None };
+        kind.eq_ignore_ascii_case("locations").then_some(&id.parent)
+    }
+
     /// The next scope outward by path. A subscription's parent is the tenant here: which management group it is in
     /// is not written in the path and must be looked up.
     pub fn parent(&self) -> Option<Scope> {

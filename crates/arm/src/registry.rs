@@ -84,6 +84,8 @@ pub enum PutStyle {
 pub enum ActionStyle {
     /// 200 with the result.
     Sync,
+    /// 202 with the result: something has begun that Azure lets nobody poll.
+    Accepted,
     /// 202 with `Location` and `Azure-AsyncOperation`, as Azure does for work that takes time.
     LongRunning,
 }
@@ -137,6 +139,12 @@ impl TypeSpec {
         TypeName::new(self.namespace, self.path)
     }
 
+    /// How the collection is called where no location is named, for what lives in the locations of a scope: Azure lists
+    /// `locations/{location}/x` as `x`, too.
+    pub fn unlocated(&self) -> Option<&'static str> {
+        self.path.strip_prefix("locations/").filter(|path| !path.contains('/'))
+    }
+
     /// The RBAC action of a verb: `read`, `write`, `delete`, or `{verb}/action`.
     pub fn action(&self, verb: &str) -> String {
         // Groups, subscriptions and tenants carry their parents' names in their actions, unlike in their types.
@@ -186,6 +194,19 @@ impl Call {
     /// A query value.
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
+    }
+
+    /// Whether it is only tried: run, measured and undone.
+    pub fn is_tried(&self) -> bool {
+        self.query("whatif").is_some_and(|v| v.eq_ignore_ascii_case("true"))
+    }
+
+    /// The sign-in with what was proved in it. What is only tried is proved when it is sent.
+    pub fn proved(&self, now: OffsetDateTime) -> SignIn {
+        if self.is_tried() {
+            return SignIn { ids: Vec::new(), multi_factor: Some(now), phishing_resistant: Some(now) };
+        }
+        self.sign_in.clone()
     }
 
     /// `$filter`, when there is one.
@@ -496,6 +517,13 @@ impl Registry {
     /// The type called `name`, if there is one.
     pub fn get(&self, name: &TypeName) -> Option<&Arc<dyn ResourceType>> {
         self.types.get(&name.key())
+    }
+
+    /// The type that is listed as `name`: the one of that name, or what lives in locations and is listed in all of them.
+    pub fn listed(&self, name: TypeName) -> TypeName {
+        let located = TypeName::new(name.namespace.clone(), format!("locations/{}", name.path));
+        let is_located = || self.get(&located).is_some_and(|kind| kind.spec().unlocated().is_some());
+        if self.get(&name).is_none() && is_located() { located } else { name }
     }
 
     /// A scope action.

@@ -78,6 +78,7 @@ fn follow(
     for rule in &chains[name].rules {
         let verdict = match rule {
             Rule::Foreign(text) => panic!("passed as ours: {text}"),
+            Rule::Open(_, map) => panic!("no port is guarded here, and {map} is asked"),
             Rule::When(when) if holds(when, direction, packet) => Some(&when.verdict),
             Rule::When(_) => None,
             Rule::Map(key, branches) => value(*key, packet).and_then(|value| {
@@ -119,6 +120,7 @@ fn value(key: Key, packet: &Packet) -> Option<u128> {
         Key::NetworkProtocol => Some(if family == Family::V4 { 2 } else { 10 }),
         Key::Protocol => Some(packet.protocol.into()),
         Key::ConnectionState => Some(8),
+        Key::ConnectionDirection => Some(0),
         Key::Icmpv6Type => packet.icmp_type.filter(|_| packet.protocol == 58).map(u128::from),
         Key::Source(of) => (of == family).then(|| number(packet.source)),
         Key::Destination(of) => (of == family).then(|| number(packet.destination)),

@@ -35,6 +35,7 @@ use crate::diagram::{
     Terminal,
 };
 use crate::evaluate::{ALIVE_ICMPV6, PLATFORM};
+use crate::guard::{self, Guard};
 use crate::policy::{
     Access, Association, Direction, NicPolicy, NsgPart, PORT_PROTOCOLS, Rule as SecurityRule, Stage,
 };
@@ -120,6 +121,7 @@ pub(crate) struct CompiledDirection {
     pub(crate) interface: crate::policy::InterfaceName,
     pub(crate) nic: usize,
     pub(crate) direction: Direction,
+    pub(crate) guards: Vec<Guard>,
     pub(crate) stages: Vec<CompiledStage>,
 }
 
@@ -146,11 +148,12 @@ pub fn compile_within(part: &NsgPart, generation: u64, rules: Budget, actions: B
                 .iter()
                 .map(|stage| compile_stage(policy, direction, stage, rules, actions))
                 .collect();
-            if !stages.is_empty() {
+            if !stages.is_empty() || !policy.guarded.is_empty() {
                 directions.push(CompiledDirection {
                     interface: policy.interface.clone(),
                     nic,
                     direction,
+                    guards: policy.guarded.clone(),
                     stages,
                 });
             }
@@ -182,15 +185,19 @@ impl Compiled {
 
     /// The chains around the stages; the two hooks come last.
     pub(crate) fn frame(&self, prefix: &str) -> Vec<Chain> {
-        let used = |direction| self.directions.iter().any(|d| d.direction == direction);
+        let filters = |d: &CompiledDirection| !d.stages.is_empty();
+        let used = |direction| self.directions.iter().any(|d| d.direction == direction && filters(d));
         let mut chains: Vec<Chain> = [Direction::Inbound, Direction::Outbound]
             .into_iter()
             .filter(|direction| used(*direction))
             .map(|direction| alive(prefix, direction))
             .collect();
-        if !self.directions.is_empty() {
+        if self.directions.iter().any(filters) {
             chains.push(ports(prefix));
         }
+        let guards = self.directions.iter().flat_map(|d| d.guards.iter().map(|g| (g, d.direction)));
+        let guards: BTreeSet<(&Guard, Direction)> = guards.collect();
+        chains.extend(guards.into_iter().map(|(guard, direction)| guard::chain(prefix, guard, direction)));
         let mut hooks = [Direction::Inbound, Direction::Outbound].map(hook_chain);
         for direction in &self.directions {
             let chain = direction.chain(prefix);
@@ -203,6 +210,11 @@ impl Compiled {
         }
         chains.extend(hooks);
         chains
+    }
+
+    /// The maps of what is open, which last longer than a generation.
+    pub(crate) fn maps(&self) -> BTreeSet<guard::Map> {
+        self.directions.iter().flat_map(|d| guard::maps_of(&d.guards)).collect()
     }
 
     /// The chains of all stages, each after those it leads to.
@@ -224,7 +236,7 @@ fn counter(rule: &Rule) -> Option<Name> {
     }
 }
 
-fn word(direction: Direction) -> &'static str {
+pub(crate) fn word(direction: Direction) -> &'static str {
     if direction == Direction::Inbound { "in" } else { "out" }
 }
 
@@ -287,6 +299,13 @@ impl CompiledDirection {
         let own = |name: &str| Name::made(&format_args!("{prefix}{name}"));
         let jump = |name| When::always(Verdict::Jump(name));
         let invalid = Name::made(&format_args!("invalid_{}_{}", self.interface, word(self.direction)));
+        let name = Name::made(&format_args!("{prefix}n{}_{}", self.nic, word(self.direction)));
+        let guards = self.guards.iter().map(|guard| guard::jump(prefix, guard, self.direction));
+        let guards: Vec<Rule> = guards.map(Rule::When).collect();
+        // Where no group filters, the rest goes on unjudged.
+        if self.stages.is_empty() {
+            return Chain::new(name, guards);
+        }
         let mut rules = vec![
             When::always(Verdict::Accept).and(Key::ConnectionState, IntervalSet::of([ESTABLISHED, RELATED])),
             jump(own(&format!("alive_{}", word(self.direction)))),
@@ -299,10 +318,7 @@ impl CompiledDirection {
         for (at, stage) in self.stages.iter().enumerate() {
             rules.push(jump(stage.root(&self.stage_name(prefix, at))));
         }
-        Chain::new(
-            Name::made(&format_args!("{prefix}n{}_{}", self.nic, word(self.direction))),
-            rules.into_iter().map(Rule::When).collect(),
-        )
+        Chain::new(name, guards.into_iter().chain(rules.into_iter().map(Rule::When)).collect())
     }
 
     pub(crate) fn stage_name(&self, prefix: &str, at: usize) -> String {

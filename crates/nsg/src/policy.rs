@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::guard::Guard;
+
 /// The packet filter of one machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,6 +34,9 @@ pub struct NicPolicy {
     pub inbound: Vec<Stage>,
     /// The NIC's NSG, then the subnet's. Empty: outbound traffic is not filtered.
     pub outbound: Vec<Stage>,
+    /// Ports that are closed to everybody but those for whom something is open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guarded: Vec<Guard>,
 }
 
 impl NicPolicy {

@@ -18,7 +18,9 @@ use crate::compile::{Compiled, CompiledStage, Decision, End, Ends};
 use crate::diagram::{ALLOW, DENY, Family, Field, Interval, IntervalSet, Manager, NO_RULE, NodeId, Terminal};
 use crate::evaluate::Packet;
 use crate::policy::{Direction, InterfaceName};
-use crate::ruleset::{Chain, ESTABLISHED, Hook, INVALID, Key, Name, RELATED, Rule, TABLE, Verdict, When};
+use crate::ruleset::{
+    Chain, ESTABLISHED, Hook, INVALID, Key, Name, ORIGINAL, RELATED, REPLY, Rule, TABLE, Verdict, When,
+};
 use crate::swap::generation_of;
 
 /// The listing cannot be read.
@@ -204,6 +206,11 @@ fn rule(object: &Value) -> Option<Rule> {
         branches.sort_unstable();
         return Some(Rule::Map(key, branches));
     }
+    if let [mark, accept] = statements.as_slice()
+        && let Some((key, map)) = open(mark)
+    {
+        return (verdict(accept)? == Verdict::Accept).then_some(Rule::Open(key, map));
+    }
     let (last, before) = statements.split_last()?;
     let mut when = When::always(verdict(last)?);
     for statement in before {
@@ -218,6 +225,17 @@ fn rule(object: &Value) -> Option<Rule> {
         }
     }
     Some(Rule::When(when))
+}
+
+/// The key and the map by which a connection is marked.
+fn open(statement: &Value) -> Option<(Key, Name)> {
+    let ("mangle", of) = entry(statement)? else { return None };
+    let (("ct", ct), ("map", map)) = (entry(&of["key"])?, entry(&of["value"])?) else { return None };
+    if ct["key"].as_str() != Some("mark") || ct.get("dir").is_some() {
+        return None;
+    }
+    let (key, _) = key(&map["key"])?;
+    Some((key, Name::new(map["data"].as_str()?.strip_prefix('@')?)?))
 }
 
 fn add_match(when: &mut When, test: &Value) -> Option<()> {
@@ -306,6 +324,7 @@ fn key(value: &Value) -> Option<(Key, Option<(Key, IntervalSet)>)> {
         ("meta", "nfproto") => Key::NetworkProtocol,
         ("meta", "l4proto") => Key::Protocol,
         ("ct", "state") if of.get("dir").is_none() => Key::ConnectionState,
+        ("ct", "direction") if of.get("dir").is_none() => Key::ConnectionDirection,
         _ => return None,
     };
     Some((key, None))
@@ -340,6 +359,11 @@ fn scalar(key: Key, value: &Value) -> Option<u128> {
             let address: std::net::IpAddr = value.as_str()?.parse().ok()?;
             (Family::of(address) == family).then(|| crate::diagram::number(address))
         }
+        Key::ConnectionDirection => match value.as_str() {
+            Some("original") => Some(ORIGINAL),
+            Some("reply") => Some(REPLY),
+            _ => value.as_u64().map(u128::from),
+        },
         _ => value.as_u64().map(u128::from),
     }
 }
@@ -370,6 +394,7 @@ fn verdict(value: &Value) -> Option<Verdict> {
         ("return", _) => Verdict::Return,
         ("jump", of) => Verdict::Jump(target(of)?),
         ("goto", of) => Verdict::Goto(target(of)?),
+        ("reject", of) if of["type"].as_str() == Some("tcp reset") => Verdict::Reset,
         _ => return None,
     })
 }
@@ -463,6 +488,9 @@ impl Walk<'_> {
         }
         for (want, have) in expected.rules.iter().zip(&chain.rules) {
             let (Rule::When(want), Rule::When(have)) = (want, have) else {
+                if matches!(want, Rule::Open(..)) && want == have {
+                    continue;
+                }
                 return Err(differs(actual, "a rule is another one"));
             };
             match (&want.verdict, &have.verdict) {
@@ -637,7 +665,9 @@ impl<'a> Decoder<'a> {
             Verdict::Goto(chain) => self.chain(chain, level, family),
             Verdict::Return => Ok(self.end(End { counter: None, allow: true })),
             Verdict::Drop => Ok(self.end(End { counter: None, allow: false })),
-            Verdict::Accept | Verdict::Jump(_) => Err(format!("a branch leads to {verdict}")),
+            Verdict::Accept | Verdict::Jump(_) | Verdict::Reset => {
+                Err(format!("a branch leads to {verdict}"))
+            }
         }
     }
 

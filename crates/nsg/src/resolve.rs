@@ -159,7 +159,13 @@ impl NicResolver<'_> {
             outbound.push(self.stage(nsg, association, &rules, Direction::Outbound)?);
         }
         outbound.reverse();
-        Ok(NicPolicy { mac: self.nic.mac, interface: self.nic.interface.clone(), inbound, outbound })
+        Ok(NicPolicy {
+            mac: self.nic.mac,
+            interface: self.nic.interface.clone(),
+            inbound,
+            outbound,
+            guarded: Vec::new(),
+        })
     }
 
     /// The NSGs in the order inbound traffic meets them.

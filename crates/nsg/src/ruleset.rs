@@ -60,6 +60,8 @@ pub enum Key {
     Protocol,
     /// `ct state`: [`INVALID`], [`ESTABLISHED`], [`RELATED`].
     ConnectionState,
+    /// `ct direction`: [`ORIGINAL`], [`REPLY`].
+    ConnectionDirection,
     /// `icmpv6 type`, which is about ICMPv6 only.
     Icmpv6Type,
     /// `ip saddr`, `ip6 saddr`, which is about packets of the family only.
@@ -78,6 +80,11 @@ pub const INVALID: u128 = 1;
 pub const ESTABLISHED: u128 = 2;
 /// See [`INVALID`].
 pub const RELATED: u128 = 4;
+
+/// A packet of whoever began the connection: a value of [`Key::ConnectionDirection`].
+pub const ORIGINAL: u128 = 0;
+/// A packet that answers.
+pub const REPLY: u128 = 1;
 
 /// The value of [`Key::NetworkProtocol`].
 pub(crate) fn network_protocol(family: Family) -> u128 {
@@ -104,6 +111,7 @@ impl Key {
             Key::NetworkProtocol => "meta nfproto",
             Key::Protocol => "meta l4proto",
             Key::ConnectionState => "ct state",
+            Key::ConnectionDirection => "ct direction",
             Key::Icmpv6Type => "icmpv6 type",
             Key::Source(Family::V4) => "ip saddr",
             Key::Source(Family::V6) => "ip6 saddr",
@@ -144,6 +152,8 @@ pub enum Verdict {
     Jump(Name),
     /// Another chain judges it, and if it does not, the rule after the last jump.
     Goto(Name),
+    /// It is lost, and whoever sent it is told by a TCP reset.
+    Reset,
 }
 
 impl fmt::Display for Verdict {
@@ -154,6 +164,7 @@ impl fmt::Display for Verdict {
             Verdict::Return => f.write_str("return"),
             Verdict::Jump(chain) => write!(f, "jump {chain}"),
             Verdict::Goto(chain) => write!(f, "goto {chain}"),
+            Verdict::Reset => f.write_str("reject with tcp reset"),
         }
     }
 }
@@ -166,6 +177,8 @@ pub enum Rule {
     /// A verdict for each interval of values. A packet without the key, or with a value that no interval holds, goes on
     /// to the next rule.
     Map(Key, Vec<(Interval, Verdict)>),
+    /// A packet whose key is in a named map passes, and its connection takes the mark that the map has for it.
+    Open(Key, Name),
     /// Something that is not of this crate, as nft lists it.
     Foreign(String),
 }
@@ -243,7 +256,7 @@ impl Chain {
         let of = |rule: &Rule| match rule {
             Rule::When(when) => several(when),
             Rule::Map(..) => 1,
-            Rule::Foreign(_) => 0,
+            Rule::Open(..) | Rule::Foreign(_) => 0,
         };
         self.rules.iter().map(of).sum()
     }
@@ -259,6 +272,9 @@ impl Chain {
             match rule {
                 Rule::When(when) => write_when(out, when),
                 Rule::Map(key, branches) => write_map(out, *key, branches),
+                Rule::Open(key, map) => {
+                    let _ = write!(out, "ct mark set {} map @{map} accept", key.text());
+                }
                 // Nothing that this crate makes; a chain that holds it is never written.
                 Rule::Foreign(_) => out.push_str("drop"),
             }

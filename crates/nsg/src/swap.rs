@@ -2,8 +2,8 @@
 //!
 //! The new chains are added beside the old ones, then the two chains that packets enter are pointed at them and the old
 //! ones are deleted. The last transaction does what matters, so that every packet is judged either by the old policy or
-//! by the new one. The table itself stays, and with it the counters of rules that are in both policies, maps named
-//! `open_*` and sets named `guard_*`, whose elements end by themselves and must not begin anew.
+//! by the new one. The table itself stays, and with it the counters of rules that are in both policies, and the maps of
+//! guarded ports ([`crate::guard`]), whose elements end by themselves and must not begin anew.
 //!
 //! What adding a set costs grows with the number of sets in the same transaction (`__nft_set_trans_bind` in the kernel
 //! walks them all), so that many chains are added in several transactions, before anything leads to them.
@@ -61,6 +61,8 @@ pub fn transactions(compiled: &Compiled, present: Option<&Listing>) -> Vec<Strin
         write_counters(&mut last, &counters);
         stages.iter().for_each(|chain| chain.write(&mut last));
     }
+    let maps = compiled.maps();
+    maps.iter().for_each(|map| map.write(&mut last));
     let _ = writeln!(last, "\tchain {marker} {{\n\t}}");
     frame.iter().for_each(|chain| chain.write(&mut last));
     last.push_str("}\n");
@@ -75,17 +77,14 @@ pub fn transactions(compiled: &Compiled, present: Option<&Listing>) -> Vec<Strin
         for counter in listing.counters().difference(&counters).filter(ours) {
             let _ = writeln!(last, "delete counter inet {TABLE} {counter}");
         }
-        for (kind, name) in listing.sets().iter().filter(|(_, name)| !lasts(name)) {
+        let wanted: BTreeSet<String> = maps.iter().map(ToString::to_string).collect();
+        let over = |name: &Name| !wanted.contains(name.as_str());
+        for (kind, name) in listing.sets().iter().filter(|(_, name)| over(name)) {
             let _ = writeln!(last, "delete {kind} inet {TABLE} {name}");
         }
     }
     done.push(last);
     done
-}
-
-/// Sets and maps that belong to what lasts longer than a generation.
-fn lasts(name: &Name) -> bool {
-    name.as_str().starts_with("open_") || name.as_str().starts_with("guard_")
 }
 
 /// The script that removes the table, present or not.

@@ -149,7 +149,7 @@ fn digest_messages(mut datagram: &[u8], touched: &mut bool) -> Option<Change> {
 }
 
 /// Type, payload and rest of a netlink message (`nlmsghdr`: length, type, flags, sequence, port).
-fn next_message(data: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+pub(crate) fn next_message(data: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = u32::from_ne_bytes(data.get(..4)?.try_into().ok()?) as usize;
     let kind = u16::from_ne_bytes(data.get(4..6)?.try_into().ok()?);
     let payload = data.get(16..length)?;
@@ -157,7 +157,7 @@ fn next_message(data: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 }
 
 /// The value of the first attribute of a type (`nlattr`: length, type).
-fn attribute(mut data: &[u8], wanted: u16) -> Option<&[u8]> {
+pub(crate) fn attribute(mut data: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let length = usize::from(u16::from_ne_bytes(data.get(..2)?.try_into().ok()?));
         // The two highest bits are flags.

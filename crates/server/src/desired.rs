@@ -168,9 +168,12 @@ pub struct MachineEffect {
     online: bool,
     /// The generation wanted of it before the write, which leads to a later one.
     generation: u64,
-    /// Rows of the compilers; today that is the one of network rules.
+    /// Rules of security groups that it loses and gains.
     #[schemars(with = "Vec<sekisho_nsg::provider::RuleEffect>")]
     changes: Vec<Value>,
+    /// Ports that it guards, and opens, or no longer does.
+    #[schemars(with = "Vec<sekisho_jit::provider::AccessEffect>")]
+    access: Vec<Value>,
     /// What that does to packets.
     #[schemars(with = "Vec<sekisho_nsg::provider::TrafficEffect>")]
     traffic: Vec<Value>,
@@ -218,9 +221,13 @@ where
     let mut concerned_parts = Vec::new();
     for key in keys {
         let (a, b) = (old.get(key).unwrap_or(&empty), new.get(key).unwrap_or(&empty));
-        let changes: Vec<Value> =
-            app.compilers.iter().flat_map(|c| c.changes(a.get(c.part()), b.get(c.part()))).collect();
-        if changes.is_empty() {
+        let (mut changes, mut access) = (Vec::new(), Vec::new());
+        for compiler in &app.compilers {
+            let part = compiler.part();
+            let rows = if part == sekisho_jit::part::PART { &mut access } else { &mut changes };
+            rows.extend(compiler.changes(a.get(part), b.get(part)));
+        }
+        if changes.is_empty() && access.is_empty() {
             continue;
         }
         let state: Machine =
@@ -231,7 +238,8 @@ where
         let name = id.name().to_owned();
         let generation = state.convergence().generation;
         let traffic = Vec::new();
-        machines.push(MachineEffect { id: id.to_string(), name, online, generation, changes, traffic });
+        let id = id.to_string();
+        machines.push(MachineEffect { id, name, online, generation, changes, access, traffic });
         concerned_parts.push((a, b));
     }
     for compiler in &app.compilers {

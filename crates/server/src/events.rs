@@ -12,6 +12,7 @@ use futures_util::stream;
 use http::HeaderMap;
 use schemars::JsonSchema;
 use sekisho_arm::Scope;
+use sekisho_jit::provider::requests;
 use sekisho_store::{Change, News};
 use serde::Serialize;
 use serde_json::json;
@@ -27,6 +28,8 @@ const MAY_END: [&str; 4] = ["session", "grant", "person", "servicePrincipal"];
 /// What the directory and the log tell: only that there is something new to read.
 const DIRECTORY: [&str; 8] =
     ["person", "group", "servicePrincipal", "session", "grant", "credential", "notice", "audit"];
+/// The type of policies of access, in lower case.
+const POLICY: &str = "microsoft.security/locations/jitnetworkaccesspolicies";
 /// Most changes replayed after a reconnect.
 const REPLAY: i64 = 500;
 
@@ -104,34 +107,39 @@ pub async fn stream(State(app): State<Arc<App>>, caller: Caller, headers: Header
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))).into_response()
 }
 
+/// The kind and id that a change is told by: requests for access are shown with their policy.
+fn told_as(change: &Change) -> (&str, &str) {
+    match change.kind.as_str() {
+        requests::LIVE => (POLICY, requests::policy_of(&change.key)),
+        kind => (kind, &change.key),
+    }
+}
+
 fn shown(app: &App, caller: &Caller, changes: &[Change]) -> Vec<sse::Event> {
     let snapshot = app.access.snapshot();
     let who = app.access.acting(caller);
     changes
         .iter()
         .filter_map(|change| {
-            let directory = DIRECTORY.contains(&change.kind.as_str());
-            let visible = match change.kind.as_str() {
+            let (kind, key) = told_as(change);
+            let directory = DIRECTORY.contains(&kind);
+            let visible = match kind {
                 _ if directory => graph::may_read(app, caller),
                 "facts" | "machine" | "event" => {
-                    let id = Scope::parse(&change.key).ok()?;
+                    let id = Scope::parse(key).ok()?;
                     snapshot.decide(&who, "Microsoft.Compute/virtualMachines/read", &id).is_allowed()
                 }
                 kind if kind.contains('/') => {
-                    let id = Scope::parse(&change.key).ok()?;
+                    let id = Scope::parse(key).ok()?;
                     let spec_action = app.registry.get(&id.type_name()).map(|k| k.spec().action("read"))?;
                     snapshot.decide(&who, &spec_action, &id).is_allowed()
                 }
                 // Private records of the server and of other people are nobody's news.
                 _ => false,
             };
-            let id = if directory { "" } else { change.key.as_str() };
-            let told = Event {
-                kind: change.kind.clone(),
-                id: id.to_owned(),
-                etag: change.etag.clone(),
-                verb: change.verb.word(),
-            };
+            let id = if directory { "" } else { key };
+            let (kind, id) = (kind.to_owned(), id.to_owned());
+            let told = Event { kind, id, etag: change.etag.clone(), verb: change.verb.word() };
             let data = serde_json::to_string(&told).ok().filter(|_| visible)?;
             Some(sse::Event::default().event("change").id(change.sequence.to_string()).data(data))
         })

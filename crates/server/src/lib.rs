@@ -153,6 +153,7 @@ pub fn registry(
     resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
     resources::pim::register(&mut registry, &late_universe);
+    resources::jit::register(&mut registry, &late_universe);
     sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
     sekisho_nsg::provider::register(&mut registry);
     registry.add(resources::locks::Locks);
@@ -251,7 +252,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         keys: Current::new(keys),
         refreshing: tokio::sync::Mutex::default(),
         log,
-        compilers: vec![Arc::new(sekisho_nsg::provider::Compiler)],
+        compilers: vec![Arc::new(sekisho_nsg::provider::Compiler), Arc::new(sekisho_jit::provider::Compiler)],
         observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
         agents: Agents::default(),
         installer: Installer::new(config.agents_dir.clone()),
@@ -276,6 +277,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(signin::sweep::keep(app.clone()));
     tasks.spawn(keys::keep::follow(app.clone()));
     tasks.spawn(resources::pim::clock::keep(app.clone()));
+    tasks.spawn(resources::jit::clock::keep(app.clone()));
     tasks.spawn(log::keep(app.clone()));
     tasks.spawn(certificates::keep(app.clone()));
     let router = http::router(app.clone());

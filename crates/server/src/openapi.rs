@@ -133,10 +133,16 @@ impl Writer {
         let written = shown(&json!({"anyOf": [body, effect]}));
         // What lives in groups is listed for the whole subscription, too.
         if spec.scopes == [ScopeKind::ResourceGroup] && !spec.path.contains('/') {
-            self.list(kind, ScopeKind::Subscription, &body);
+            self.list(kind, place(spec, ScopeKind::Subscription), ("list", ScopeKind::Subscription), &body);
+        }
+        if spec.unlocated().is_some() {
+            self.list(kind, place(spec, ScopeKind::Subscription), ("list", ScopeKind::Subscription), &body);
+            for scope in [ScopeKind::Subscription, ScopeKind::ResourceGroup] {
+                self.list(kind, anywhere(spec, scope), ("listAnywhere", scope), &body);
+            }
         }
         for scope in spec.scopes {
-            self.list(kind, *scope, &body);
+            self.list(kind, place(spec, *scope), ("list", *scope), &body);
             let (path, name, parameters) = place(spec, *scope);
             let id = |verb: &str| operation_id(spec, verb, *scope);
             let item_path = format!("{path}/{{{name}}}");
@@ -184,10 +190,13 @@ impl Writer {
             for action in spec.actions {
                 let answered = (action.answers)(&mut self.answers).to_value();
                 let taken = (action.takes)(&mut self.requests).to_value();
-                let mut responses = json!({"200": shown(&answered), "default": error});
-                if action.style == ActionStyle::LongRunning {
-                    responses["202"] = accepted();
-                }
+                let responses = match action.style {
+                    ActionStyle::Sync => json!({"200": shown(&answered), "default": error}),
+                    ActionStyle::Accepted => json!({"202": shown(&answered), "default": error}),
+                    ActionStyle::LongRunning => {
+                        json!({"200": shown(&answered), "202": accepted(), "default": error})
+                    }
+                };
                 self.add(
                     &format!("{item_path}/{}", action.verb),
                     "post",
@@ -201,8 +210,13 @@ impl Writer {
         }
     }
 
-    fn list(&mut self, kind: &dyn ResourceType, scope: ScopeKind, body: &Value) {
-        let (path, _, mut parameters) = place(kind.spec(), scope);
+    fn list(
+        &mut self,
+        kind: &dyn ResourceType,
+        (path, _, mut parameters): Place,
+        (verb, scope): (&str, ScopeKind),
+        body: &Value,
+    ) {
         // With `$select`, rows have the fields only that it names.
         let row = match kind.selects() {
             true => json!({"anyOf": [body, {"type": "object"}]}),
@@ -223,7 +237,7 @@ impl Writer {
             &path,
             "get",
             json!({
-                "operationId": operation_id(kind.spec(), "list", scope), "parameters": parameters,
+                "operationId": operation_id(kind.spec(), verb, scope), "parameters": parameters,
                 "responses": {"200": described("OK", "application/json", &list), "default": error},
             }),
         );
@@ -424,8 +438,19 @@ fn operation_id(spec: &TypeSpec, verb: &str, scope: ScopeKind) -> String {
     format!("{}_{}_{verb}_{scope:?}", spec.namespace.replace('.', ""), spec.path.replace('/', "_"))
 }
 
-/// Where a type's collection is at a scope: the path, what the parameter of an item is called, the parameters.
-fn place(spec: &TypeSpec, scope: ScopeKind) -> (String, String, Vec<Value>) {
+/// The path of a collection, what the parameter of an item is called, the parameters.
+type Place = (String, String, Vec<Value>);
+
+/// Where the collection of all locations is.
+fn anywhere(spec: &TypeSpec, scope: ScopeKind) -> Place {
+    let (base, mut parameters) = base(scope);
+    parameters.push(query("api-version", true));
+    let last = spec.unlocated().unwrap_or_default();
+    (format!("{base}/providers/{}/{last}", spec.namespace), String::new(), parameters)
+}
+
+/// Where a type's collection is at a scope.
+fn place(spec: &TypeSpec, scope: ScopeKind) -> Place {
     let (base, mut parameters) = base(scope);
     parameters.push(query("api-version", true));
     if (spec.namespace, spec.path) == ("Microsoft.Resources", "subscriptions") {

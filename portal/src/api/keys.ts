@@ -27,6 +27,8 @@ export const types = {
   activation: 'microsoft.authorization/roleassignmentschedules',
   roleRequest: 'microsoft.authorization/roleassignmentschedulerequests',
   roleSettings: 'microsoft.authorization/rolemanagementpolicies',
+  /** Policies of just-in-time access, which live in locations. */
+  jit: 'microsoft.security/locations',
   activity: 'microsoft.insights/eventtypes',
   log: 'sekisho.audit/logs',
 } as const

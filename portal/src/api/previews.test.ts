@@ -7,9 +7,20 @@ import * as authorization from './queries/authorization.ts'
 import * as conditionalAccess from './queries/conditionalAccess.ts'
 import * as directory from './queries/directory.ts'
 import * as fleet from './queries/fleet.ts'
+import * as jit from './queries/jit.ts'
 import * as network from './queries/network.ts'
 import * as pim from './queries/pim.ts'
-import type { Application, Credential, GrantRow, Group, LiveSession, ResourceGroup, SessionRow, User } from './types.ts'
+import type {
+  Application,
+  Credential,
+  GrantRow,
+  Group,
+  JitRequest,
+  LiveSession,
+  ResourceGroup,
+  SessionRow,
+  User,
+} from './types.ts'
 import { resourceWrite, type Write } from './writes.ts'
 
 /**
@@ -29,6 +40,8 @@ const subscription = '/subscriptions/3e2c7a1e-0000-4000-8000-000000000001'
 const group = { id: `${subscription}/resourceGroups/rg`, name: 'rg', location: 'japaneast' } as ResourceGroup
 const nsg = `${group.id}/providers/Microsoft.Network/networkSecurityGroups/nsg`
 const vnet = `${group.id}/providers/Microsoft.Network/virtualNetworks/vnet`
+const machine = `${group.id}/providers/Microsoft.Compute/virtualMachines/vm`
+const policy = `${group.id}/providers/Microsoft.Security/locations/home/jitNetworkAccessPolicies/default`
 const user = { id: 'u', displayName: 'Eve' } as User
 const team = { id: 'g', displayName: 'Team' } as Group
 const application = { id: 'a', appId: 'b', displayName: 'ci' } as Application
@@ -45,6 +58,9 @@ const writes: Record<string, Write> = {
   createResourceGroup: fleet.createResourceGroup(subscription, 'rg', 'japaneast'),
   rekeyMachine: fleet.rekeyMachine(`${group.id}/providers/Microsoft.Compute/virtualMachines/vm`),
   createNsg: network.createNsg(group, 'nsg'),
+  initiate: jit.initiate({ policy, machine, ports: [22], minutes: 60, reason: 'because', ticket: '', source: '' }),
+  decide: jit.decide(policy, { sekisho: { id: 'r' } } as JitRequest, 'approve', 'because'),
+  guard: jit.guard({ group: group.id, location: 'home', machine, port: 22, minutes: 180 }, []),
   createAssignment: authorization.createAssignment(
     { scope: subscription, roleDefinitionId: 'r', principalId: 'p', principalType: 'User' },
     'name',

@@ -101,6 +101,27 @@ export type VirtualMachine = Narrowed<
 export type EnrolmentToken = Schema<'Sekisho.Fleet.enrolmentTokens'>
 export type ResourceGroup = Schema<'Microsoft.Resources.resourceGroups'>
 
+// === just-in-time access ===
+
+export type JitState = Schema<'JitRequestState'>
+export type JitRequest = Schema<'JitNetworkAccessRequest'>
+type AnyJitPolicy = Schema<'Microsoft.Security.locations.jitNetworkAccessPolicies'>
+export type JitPolicy = Narrowed<
+  AnyJitPolicy,
+  {
+    location: string
+    properties: Narrowed<
+      AnyJitPolicy['properties'],
+      {
+        /** What came from another installation has none of what is our own. */
+        requests: (Omit<JitRequest, 'sekisho'> & Partial<JitRequest>)[]
+        sekisho?: Partial<Schema<'JitPolicySettings'>>
+      }
+    >
+  }
+>
+export type AccessEffect = Schema<'JitAccessEffect'>
+
 // === network ===
 
 export type Access = Schema<'Access'>

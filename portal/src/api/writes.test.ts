@@ -8,6 +8,7 @@ const machine = (id: string): WhatIf['machines'][number] => ({
   online: true,
   generation: 1,
   changes: [],
+  access: [],
   traffic: [],
 })
 const answer = (machines: string[], otherMachines: number): WhatIf => ({

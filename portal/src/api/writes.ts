@@ -64,7 +64,12 @@ export function together(answers: Preview[]): Preview {
     const key = machine.id.toLowerCase()
     const known = machines.get(key)
     // Each write was tried alone, so that nobody knows what packets do after both.
-    const both = known && { ...known, changes: [...known.changes, ...machine.changes], traffic: [] }
+    const both = known && {
+      ...known,
+      changes: [...known.changes, ...machine.changes],
+      access: [...known.access, ...machine.access],
+      traffic: [],
+    }
     machines.set(key, both ?? machine)
   }
   return {

@@ -1,4 +1,5 @@
 import {
+  DoorOpen,
   Gauge,
   Laptop,
   LogOut,
@@ -22,6 +23,7 @@ export const navText = messages({
   enrolment: { en: 'Enrolment tokens', ja: '登録トークン' },
   network: { en: 'Network', ja: 'ネットワーク' },
   nsg: { en: 'Security groups', ja: 'セキュリティ グループ' },
+  jit: { en: 'Just-in-time access', ja: 'Just-In-Time アクセス' },
   access: { en: 'Access', ja: 'アクセス' },
   rbac: { en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
   people: { en: 'People and groups', ja: 'ユーザーとグループ' },
@@ -39,6 +41,7 @@ export type NavPath =
   | '/machines'
   | '/enrolment'
   | '/nsg'
+  | '/jit'
   | '/rbac'
   | '/people'
   | '/service-principals'
@@ -91,6 +94,13 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
         text: 'nsg',
         icon: Shield,
         aliases: 'nsg network security group firewall せきゅりてぃ sekyuriti 規則 きそく kisoku',
+      },
+      {
+        to: '/jit',
+        key: 'j',
+        text: 'jit',
+        icon: DoorOpen,
+        aliases: 'jit just in time access port ssh rdp じっと jitto ぽーと pooto 一時 いちじ ichiji アクセス要求',
       },
     ],
   },

@@ -105,6 +105,13 @@ const nsgs = createRoute({
   component: lazyRouteComponent(() => import('../features/nsg/NsgListPage.tsx')),
 })
 
+const jit = createRoute({
+  getParentRoute: () => shell,
+  path: '/jit',
+  validateSearch: params({ view: text, request: text }),
+  component: lazyRouteComponent(() => import('../features/jit/JitPage.tsx')),
+})
+
 const rbac = createRoute({
   getParentRoute: () => shell,
   path: '/rbac',
@@ -177,6 +184,7 @@ export const router = createRouter({
       machines,
       enrolment,
       nsgs,
+      jit,
       rbac,
       people,
       servicePrincipals,

@@ -26,6 +26,8 @@ const machine = (name: string, ...changes: RuleEffect[]) => ({
   generation: 1,
   traffic: [],
   changes,
+  access: [],
+  traffic: [],
 })
 
 test('machines with the same effects are one group, whatever their interfaces are called', () => {

@@ -10,6 +10,7 @@ import { groupEffects } from '../domain/effects.ts'
 import { Badge } from '../ui/Badge.tsx'
 import { Button } from '../ui/Button.tsx'
 import { cx } from '../ui/cx.ts'
+import { AccessEffects } from './AccessEffects.tsx'
 import { RightsEffects } from './RightsEffects.tsx'
 import { Traffic } from './Traffic.tsx'
 import { anyText, directionText, protocolText } from './ruleText.ts'
@@ -86,6 +87,7 @@ export function ChangeReview({ preview, writes, follows }: Props) {
         </section>
       )}
       <RightsEffects preview={preview} />
+      <AccessEffects preview={preview} />
       {writes.some(concernsMachines) && <MachineEffects preview={preview} />}
     </div>
   )

@@ -9,12 +9,17 @@ use super::{AGENT, SOON, World, skipped, unable};
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /// The environment of a program whose clock is off; its monotonic clock is not.
-fn off(by: &str) -> [(&str, &str); 3] {
+pub(crate) fn off(by: &str) -> [(&str, &str); 3] {
     [("LD_PRELOAD", LIBRARY), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
 }
 
+/// Whether a program's clock can be set here.
+pub(crate) fn is_there() -> bool {
+    Path::new(LIBRARY).exists()
+}
+
 fn able() -> bool {
-    let there = Path::new(LIBRARY).exists();
+    let there = is_there();
     if !there {
         skipped("libfaketime is not installed");
     }

@@ -40,6 +40,7 @@ proptest! {
         packets in packets(),
     ) {
         let policy = NicPolicy {
+            guarded: Vec::new(),
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: stages,

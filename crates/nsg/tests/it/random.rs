@@ -194,6 +194,7 @@ fn agree(direction: Direction, filtered: &Host, sender: &Host, hook: &str, prior
         };
         let packets: Vec<Packet> = packets.into_iter().filter(|p| fresh(p)).collect();
         let nic = NicPolicy {
+            guarded: Vec::new(),
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: if direction == Direction::Inbound { stages.clone() } else { vec![] },
@@ -369,6 +370,7 @@ fn tcp_and_udp_get_through_exactly_where_linear_evaluation_says() {
         .prop_filter("one family", |(from, to, _)| from.is_ipv4() == to.is_ipv4());
     let result = runner.run(&(stages, prop::collection::vec(flow, 30)), |(stages, flows)| {
         let nic = NicPolicy {
+            guarded: Vec::new(),
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: stages,

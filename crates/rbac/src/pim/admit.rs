@@ -1,20 +1,20 @@
 //! Whether a request brings what the settings demand.
 
 use sekisho_arm::{ArmError, SignIn};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
-use super::schedule::{RequestProperties, Window};
+use super::schedule::Window;
 use super::settings::{Demands, SHORTEST};
 
-/// How old a proof may be that a request stands on.
-const FRESH: Duration = Duration::minutes(10);
 /// Most characters of a reason.
 const LONGEST_REASON: usize = 1000;
 
 /// What a request comes with.
 pub struct Brought<'r> {
-    /// Its body.
-    pub request: &'r RequestProperties,
+    /// Why.
+    pub justification: Option<&'r str>,
+    /// The number of a ticket.
+    pub ticket: Option<&'r str>,
     /// From when until when.
     pub window: Window,
     /// What was proved in the sign-in.
@@ -50,22 +50,24 @@ pub enum Refusal {
     Passkey,
 }
 
-impl From<Refusal> for ArmError {
-    fn from(refusal: Refusal) -> ArmError {
-        match refusal {
+impl Refusal {
+    /// The error that a client is told; `code` is what the client's kind of request calls it.
+    pub fn told(self, code: &'static str) -> ArmError {
+        let failed = format!("The following policy rules failed: [\"{self}\"].");
+        match self {
             Refusal::SecondFactor | Refusal::Passkey => ArmError::new(
                 401,
                 "StepUpRequired",
-                format!(
-                    "The following policy rules failed: [\"{refusal}\"]. In the portal, prove it and try again; for az \
-                     run 'az login' first."
-                ),
+                format!("{failed} In the portal, prove it and try again; for az run 'az login' first."),
             ),
-            _ => ArmError::bad(
-                "RoleAssignmentRequestPolicyValidationFailed",
-                format!("The following policy rules failed: [\"{refusal}\"]."),
-            ),
+            _ => ArmError::bad(code, failed),
         }
+    }
+}
+
+impl From<Refusal> for ArmError {
+    fn from(refusal: Refusal) -> ArmError {
+        refusal.told("RoleAssignmentRequestPolicyValidationFailed")
     }
 }
 
@@ -83,12 +85,11 @@ pub fn admit(brought: &Brought<'_>, demands: &Demands, now: OffsetDateTime) -> R
         Some(length) if length > demands.longest => return Err(Refusal::TooLong(most())),
         Some(_) => {}
     }
-    let reason = brought.request.justification.as_deref().map(str::trim).unwrap_or_default();
+    let reason = brought.justification.map(str::trim).unwrap_or_default();
     if (demands.justification && reason.is_empty()) || reason.chars().count() > LONGEST_REASON {
         return Err(Refusal::NoReason);
     }
-    let ticket = brought.request.ticket_info.as_ref().and_then(|t| t.ticket_number.as_deref());
-    let ticket = ticket.map(str::trim).unwrap_or_default();
+    let ticket = brought.ticket.map(str::trim).unwrap_or_default();
     if demands.ticket && ticket.is_empty() {
         return Err(Refusal::NoTicket);
     }
@@ -98,7 +99,7 @@ pub fn admit(brought: &Brought<'_>, demands: &Demands, now: OffsetDateTime) -> R
     {
         return Err(Refusal::StrangeTicket(pattern.as_str().to_owned()));
     }
-    let fresh = |at: Option<OffsetDateTime>| at.is_some_and(|at| now - at <= FRESH);
+    let fresh = |at: Option<OffsetDateTime>| at.is_some_and(|at| now - at <= demands.fresh);
     if demands.phishing_resistant && !fresh(brought.sign_in.phishing_resistant) {
         return Err(Refusal::Passkey);
     }
@@ -113,6 +114,7 @@ mod tests {
     use super::super::settings::{Rule, Settings, changed, effective};
     use super::*;
     use serde_json::json;
+    use time::Duration;
     use time::macros::datetime;
 
     const NOW: OffsetDateTime = datetime!(2026-11-26 12:00 UTC);
@@ -124,16 +126,16 @@ mod tests {
         proved: [Option<i64>; 2],
         rules: &[Rule],
     ) -> Result<(), Refusal> {
-        let request: RequestProperties = serde_json::from_value(json!({
-            "roleDefinitionId": "x", "principalId": "y", "requestType": "SelfActivate",
-            "justification": reason, "ticketInfo": {"ticketNumber": ticket},
-        }))
-        .unwrap();
         let until = (hours >= 0).then(|| NOW + Duration::hours(hours));
         let at = |age: Option<i64>| age.map(|m| NOW - Duration::minutes(m));
         let sign_in =
             SignIn { ids: Vec::new(), multi_factor: at(proved[0]), phishing_resistant: at(proved[1]) };
-        let brought = Brought { request: &request, window: Window { from: NOW, until }, sign_in: &sign_in };
+        let brought = Brought {
+            justification: Some(reason),
+            ticket: Some(ticket),
+            window: Window { from: NOW, until },
+            sign_in: &sign_in,
+        };
         admit(&brought, &Settings::of(&effective([rules])).unwrap().activation, NOW)
     }
 

@@ -24,6 +24,8 @@ const LONGEST_ACTIVATION: Duration = Duration::hours(24);
 pub(super) const SHORTEST: Duration = Duration::minutes(5);
 /// Longest time that an approver may be given.
 const LONGEST_WAIT: Duration = Duration::days(30);
+/// How old a proof may be that a request stands on, where nobody says otherwise.
+pub const FRESH: Duration = Duration::minutes(10);
 /// Most approvers, and most yeses.
 const MOST_APPROVERS: usize = 100;
 
@@ -189,6 +191,8 @@ pub struct Demands {
     pub multi_factor: bool,
     /// Something that cannot be phished, freshly proved.
     pub phishing_resistant: bool,
+    /// How old such a proof may be.
+    pub fresh: Duration,
     /// A reason.
     pub justification: bool,
     /// A ticket.
@@ -348,21 +352,28 @@ fn demands(rules: &[Rule], about: &str) -> Result<(Demands, bool), PolicyError> 
         .ok_or_else(|| wrong(&id, "its maximumDuration is an ISO 8601 duration of 5 minutes or more"))?;
     let id = format!("Enablement_{about}");
     let enablement: EnablementRule = read(rules, &id)?;
-    let pattern = enablement.ticket_pattern.filter(|p| !p.is_empty());
-    // The whole number must fit, not some part of it.
-    let whole = pattern.map(|p| Regex::new(&format!("^(?:{p})$"))).transpose();
-    let ticket_pattern = whole.map_err(|e| wrong(&id, &format!("its ticketPattern cannot be read: {e}")))?;
+    let ticket_pattern = ticket_pattern(enablement.ticket_pattern.as_deref())
+        .map_err(|e| wrong(&id, &format!("its ticketPattern cannot be read: {e}")))?;
     let enabled = enablement.enabled_rules.unwrap_or_default();
     let demands = Demands {
         must_end: expiration.is_expiration_required,
         longest,
         multi_factor: enabled.contains(&Enabled::MultiFactorAuthentication),
         phishing_resistant: false,
+        fresh: FRESH,
         justification: enabled.contains(&Enabled::Justification),
         ticket: enabled.contains(&Enabled::Ticketing),
         ticket_pattern,
     };
     Ok((demands, expiration.bound_to_sign_in))
+}
+
+/// How a ticket's number must look: the whole of it, not some part. An empty pattern is none.
+///
+/// # Errors
+/// When it is no regular expression.
+pub fn ticket_pattern(pattern: Option<&str>) -> Result<Option<Regex>, regex_lite::Error> {
+    pattern.filter(|p| !p.is_empty()).map(|p| Regex::new(&format!("^(?:{p})$"))).transpose()
 }
 
 fn wrong(rule: &str, why: &str) -> PolicyError {

@@ -445,7 +445,7 @@ impl Asker<'_> {
             + 'static,
     {
         let app = self.app.clone();
-        let what_if = self.call.query("whatif").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        let what_if = self.call.is_tried();
         let (call, target) = (self.call.clone(), scope.clone());
         let success = self.entry(action, scope, Outcome::Succeeded, "", Some(grant));
         let result = self
@@ -531,6 +531,7 @@ impl Asker<'_> {
 
     async fn list(&self, scope: Scope, type_name: TypeName) -> Result<Answer, ArmError> {
         let app = self.app;
+        let type_name = app.registry.listed(type_name);
         if scope == Scope::Tenant
             && let Some(all) = core::operations(&app.registry, &type_name)
         {
@@ -554,7 +555,7 @@ impl Asker<'_> {
             (Storage::Computed, Some(resource)) if !spec.scopes.contains(&ScopeKind::Resource) => {
                 resource.base_scope()
             }
-            _ => &scope,
+            _ => scope.located().unwrap_or(&scope),
         };
         if !here && !reach.touches(about) {
             // Recorded like any refusal, and answered as if nothing were there.

@@ -100,6 +100,8 @@ fn filled(path: &str, sub: &str) -> String {
             "resourceGroupName" | "sourceResourceGroupName" => "rg2".to_owned(),
             "scope" | "scopeId" | "resourceUri" => group.clone(),
             "resourceId" => nsg,
+            // The only one there is.
+            "jitNetworkAccessPolicyInitiateType" => "initiate".to_owned(),
             // These are the whole id, unless a type stands before them.
             "denyAssignmentId" if before.ends_with("Assignments/") => GUID.to_owned(),
             "roleAssignmentId" => fact("roleAssignments"),

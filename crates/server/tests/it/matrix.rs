@@ -288,6 +288,16 @@ fn cases(world: &World) -> Vec<Case> {
             out.push(Case::new("Lists", Method::GET, at(list, kind.version()), &none));
         }
     }
+    // What lives in locations is listed in all of them, too, and for the whole subscription.
+    for kind in catalogue() {
+        let Some(last) = kind.path.strip_prefix("locations/") else { continue };
+        let list = kind.list(sub, ScopeKind::Subscription);
+        out.push(Case::new("Lists", Method::GET, at(list, kind.version()), &none));
+        for place in [ScopeKind::Subscription, ScopeKind::ResourceGroup] {
+            let list = format!("{}/providers/{}/{last}", scope(sub, place), kind.namespace);
+            out.push(Case::new("Lists", Method::GET, at(list, kind.version()), &none));
+        }
+    }
     // The catalogue's example of a resource is a group; events are those of machines.
     let events = world.rg1("/providers/Microsoft.Compute/virtualMachines/vm1/providers/Sekisho.Fleet/events");
     out.push(Case::new("Lists", Method::GET, at(events, FLEET), &none));

@@ -399,6 +399,7 @@ impl Kind {
                 "principalId": NOBODY, "requestType": "AdminAssign", "justification": "The world has some",
             }),
             "locks" => json!({"level": "CanNotDelete"}),
+            "locations/jitNetworkAccessPolicies" => json!({"virtualMachines": []}),
             "denyAssignments" => json!({
                 "denyAssignmentName": format!("World {at:?}"), "principals": [{"id": NOBODY, "type": "ServicePrincipal"}],
                 "permissions": [{"actions": ["Microsoft.Network/*/delete"]}],
@@ -425,6 +426,7 @@ fn name(kind: &str, at: ScopeKind) -> String {
         "Sekisho.Fleet/enrolmentTokens" => "tok1",
         "Sekisho.Network/serviceTags" => "Office",
         "Microsoft.Insights/eventtypes" => "management",
+        "Microsoft.Security/locations" => "home",
         "Microsoft.Insights/eventcategories" => "Administrative",
         "Sekisho.Audit/logs" => "activity",
         // The first entry: the first run, outside of every subscription.

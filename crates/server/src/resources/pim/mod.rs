@@ -14,7 +14,7 @@ mod schedules;
 mod words;
 
 use sekisho_arm::registry::{PutStyle, Registry, Storage, any_schema};
-use sekisho_arm::{ArmError, AuditEntry, Call, CallerRef, Outcome, Read, Scope, ScopeKind, TypeSpec, Write};
+use sekisho_arm::{ArmError, Call, CallerRef, Read, Scope, ScopeKind, TypeSpec, Write};
 use sekisho_rbac::{PrincipalId, Snapshot};
 use serde_json::Value;
 
@@ -108,20 +108,8 @@ async fn noted(
     (operation, scope): (&str, &Scope),
     properties: Value,
 ) -> Result<(), ArmError> {
-    tx.audit(AuditEntry {
-        operation: format!("Microsoft.Authorization/{operation}"),
-        resource_id: scope.to_string(),
-        caller,
-        outcome: Outcome::Succeeded,
-        detail: "OK".to_owned(),
-        correlation_id,
-        authorization: None,
-        http: None,
-        phase: None,
-        properties: Some(properties),
-    })
-    .await?;
-    Ok(())
+    let operation = format!("Microsoft.Authorization/{operation}");
+    super::logged(tx, (caller, correlation_id), (&operation, &scope.to_string()), properties).await
 }
 
 /// The rights as they are in this transaction.

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Storage, any_schema, properties_schema};
 use sekisho_arm::resource::{instant, shown, typed};
-use sekisho_arm::{ArmError, Call, Listing, Read, Resource, ResourceType, Scope, SignIn, TypeSpec, Write};
+use sekisho_arm::{ArmError, Call, Listing, Read, Resource, ResourceType, Scope, TypeSpec, Write};
 use sekisho_rbac::condition::Source;
 use sekisho_rbac::pim::settings::Demands;
 use sekisho_rbac::pim::{
@@ -378,11 +378,10 @@ impl Work<'_> {
     }
 
     fn admit(&self, window: Window, demands: &Demands, now: time::OffsetDateTime) -> Result<(), ArmError> {
-        // What is only tried is proved when it is sent.
-        let tried = self.call.query("whatif").is_some_and(|v| v.eq_ignore_ascii_case("true"));
-        let proved = SignIn { multi_factor: Some(now), phishing_resistant: Some(now), ids: Vec::new() };
-        let sign_in = if tried { &proved } else { &self.call.sign_in };
-        Ok(admit(&Brought { request: &self.asked, window, sign_in }, demands, now)?)
+        let sign_in = &self.call.proved(now);
+        let ticket = self.asked.ticket_info.as_ref().and_then(|t| t.ticket_number.as_deref());
+        let justification = self.asked.justification.as_deref();
+        Ok(admit(&Brought { justification, ticket, window, sign_in }, demands, now)?)
     }
 
     /// The schedule that a request is about: named by it, or the one of this principal with this role here.

@@ -1,0 +1,175 @@
+//! Guarded ports: closed to everybody but those for whom something is open right now.
+//!
+//! For each guarded protocol and port, and each family, the table has a map of sources ([`Opening`]s) whose elements the
+//! kernel removes by itself when their time is over. **Every** packet to a guarded port must find its element, so that
+//! the end of an element is the end of its connections, with nobody's help. The chains are asked before `ct state
+//! established accept`, and before the security groups: what is open is open, as Azure's just-in-time rules stand above
+//! the group's own.
+//!
+//! - [`text`]: the chains and maps. Pure.
+//! - [`pieces`]: openings that overlap become disjoint pieces, since a map of intervals takes nothing else. Pure.
+//! - [`plan`]: what must be changed so that the maps hold what they should. Pure.
+//! - [`elements`] and [`wire`]: the maps' elements over netlink. One transaction for any number of changes; no process is started.
+
+mod elements;
+mod pieces;
+mod plan;
+mod text;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::NsgPart;
+
+pub use elements::GuardError;
+pub(crate) use text::{chain, jump};
+
+/// A protocol that has ports to guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// What happens to connections for which nothing is open any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Existing {
+    /// They are cut: TCP with a reset, everything else silently.
+    Cut,
+    /// They go on.
+    Drain,
+}
+
+/// A guarded port of a NIC.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guard {
+    /// The protocol.
+    pub protocol: Transport,
+    /// The port.
+    pub port: u16,
+    /// What happens to connections for which nothing is open any more.
+    pub existing: Existing,
+}
+
+/// Something that is open: a source that may reach a guarded port for some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// The protocol.
+    pub protocol: Transport,
+    /// The port.
+    pub port: u16,
+    /// From where.
+    pub source: IpNet,
+    /// The mark that its connections carry, never 0.
+    pub mark: u32,
+    /// How long from now. What has nothing left is not open.
+    pub left: Duration,
+}
+
+/// One map of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Map {
+    protocol: Transport,
+    port: u16,
+    v4: bool,
+}
+
+impl fmt::Display for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "open_{}_{}_{}", self.protocol, self.port, if self.v4 { 4 } else { 6 })
+    }
+}
+
+/// The maps of guards.
+pub(crate) fn maps_of(guards: &[Guard]) -> impl Iterator<Item = Map> {
+    guards.iter().flat_map(|g| [true, false].map(|v4| Map { protocol: g.protocol, port: g.port, v4 }))
+}
+
+/// The maps of a part, each once.
+fn all_maps(part: &NsgPart) -> BTreeSet<Map> {
+    part.nics.iter().flat_map(|nic| maps_of(&nic.guarded)).collect()
+}
+
+/// Makes the maps of a loaded part hold exactly these openings; what is open already goes on counting. Returns how many
+/// elements were changed. What is open for a port that is not guarded is not opened.
+///
+/// # Errors
+/// [`GuardError`]; nothing has changed then.
+pub fn converge(part: &NsgPart, openings: &[Opening]) -> Result<usize, GuardError> {
+    let mut socket = elements::Socket::open()?;
+    let mut changes = Vec::new();
+    for map in all_maps(part) {
+        let wanted = pieces::of(openings, map);
+        let present = socket.list(map)?;
+        changes.extend(plan::changes(map, &present, &wanted));
+    }
+    socket.change(&changes)?;
+    Ok(changes.len())
+}
+
+/// Closes every guarded port of a loaded part.
+///
+/// # Errors
+/// [`GuardError`].
+pub fn close(part: &NsgPart) -> Result<(), GuardError> {
+    elements::Socket::open()?.flush(&all_maps(part).into_iter().collect::<Vec<_>>())
+}
+
+/// The lines that open what is open in the transaction that makes a table that is gone, so that no connection falls into
+/// the gap. In a table that is there the maps have what is open.
+pub fn reopening(part: &NsgPart, openings: &[Opening]) -> String {
+    let lines = all_maps(part).into_iter().map(|map| text::elements(map, &pieces::of(openings, map)));
+    lines.collect()
+}
+
+/// How much the connections of an opening have carried since its time was last set, in both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// The mark.
+    pub mark: u32,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// How much everything that is open has carried.
+///
+/// # Errors
+/// [`GuardError`].
+pub fn usage(part: &NsgPart) -> Result<Vec<Usage>, GuardError> {
+    let mut socket = elements::Socket::open()?;
+    let mut all: Vec<Usage> = Vec::new();
+    for map in all_maps(part) {
+        for present in socket.list(map)? {
+            let (packets, bytes) = present.carried;
+            match all.iter_mut().find(|u| u.mark == present.mark) {
+                Some(usage) => {
+                    usage.packets += packets;
+                    usage.bytes += bytes;
+                }
+                None => all.push(Usage { mark: present.mark, packets, bytes }),
+            }
+        }
+    }
+    Ok(all)
+}

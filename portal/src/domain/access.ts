@@ -1,0 +1,86 @@
+import type { JitPolicy, JitRequest, JitState, Machine } from '../api/types.ts'
+
+/** A request with the policy that it is of. */
+export type Asked = { policy: JitPolicy; request: JitRequest }
+/** A machine, and the policies that guard ports of it. */
+export type Guarded = { id: string; name: string; machine?: Machine; policies: JitPolicy[]; ports: GuardedPort[] }
+export type GuardedPort = { policy: JitPolicy; number: number; protocol: string; longest: string; allowed: string }
+
+const isOurs = (request: JitPolicy['properties']['requests'][number]): request is JitRequest =>
+  request.sekisho !== undefined
+
+const openStates: readonly JitState[] = ['approved', 'active']
+export const isOpen = (state: JitState) => openStates.includes(state)
+
+/** The requests of policies, newest first; what was imported is history of another installation. */
+export const asked = (policies: readonly JitPolicy[]): Asked[] =>
+  policies
+    .flatMap((policy) => policy.properties.requests.filter(isOurs).map((request) => ({ policy, request })))
+    .toSorted((a, b) => b.request.startTimeUtc.localeCompare(a.request.startTimeUtc))
+
+const statesOf = ({ request }: Asked) => request.virtualMachines.flatMap(({ ports }) => ports.map(({ state }) => state))
+
+export const isWaiting = (item: Asked) => statesOf(item).includes('pending')
+export const hasOpen = (item: Asked) => statesOf(item).some(isOpen)
+
+/** The state that stands for a request whose ports differ: what is open counts, then what waits. */
+export const stateOf = (item: Asked): JitState => {
+  const states = statesOf(item)
+  return states.find(isOpen) ?? states.find((state) => state === 'pending') ?? states[0] ?? 'requested'
+}
+
+/** When the last port of a request closes that is open. */
+export const endOf = ({ request }: Asked) =>
+  request.virtualMachines
+    .flatMap(({ ports }) => ports)
+    .filter(({ state }) => isOpen(state))
+    .map(({ endTimeUtc }) => endTimeUtc ?? '')
+    .toSorted()
+    .at(-1)
+
+/** Machines by what can be done about them. Unsupported: nothing is known of an interface, or of the machine at all. */
+export function sorted(policies: readonly JitPolicy[], machines: readonly Machine[]) {
+  const byId = new Map(machines.map((machine) => [machine.id.toLowerCase(), machine]))
+  const guarded = new Map<string, Guarded>()
+  for (const policy of policies) {
+    for (const { id, ports } of policy.properties.virtualMachines) {
+      const machine = byId.get(id.toLowerCase())
+      const known = guarded.get(id.toLowerCase()) ?? {
+        id: machine?.id ?? id,
+        name: machine?.name ?? id.split('/').at(-1) ?? id,
+        machine,
+        policies: [],
+        ports: [],
+      }
+      known.policies.push(policy)
+      known.ports.push(
+        ...ports.map(({ number, protocol, maxRequestAccessDuration, ...sources }) => ({
+          policy,
+          number,
+          protocol,
+          longest: maxRequestAccessDuration,
+          allowed: sources.allowedSourceAddressPrefix ?? (sources.allowedSourceAddressPrefixes ?? []).join(', '),
+        })),
+      )
+      guarded.set(id.toLowerCase(), known)
+    }
+  }
+  const works = ({ machine }: { machine?: Machine }) => (machine?.nics ?? 0) > 0
+  const all = [...guarded.values()].toSorted((a, b) => a.name.localeCompare(b.name))
+  const rest: Guarded[] = machines
+    .filter(({ id }) => !guarded.has(id.toLowerCase()))
+    .map((machine) => ({ id: machine.id, name: machine.name, machine, policies: [], ports: [] }))
+  return {
+    configured: all.filter(works),
+    open: rest.filter(works),
+    unsupported: [...all, ...rest].filter((item) => !works(item)),
+  }
+}
+
+/** What is left until an instant, as `1:02:03`; nothing when it is over. */
+export function left(iso: string, nowMs: number) {
+  const seconds = Math.ceil((Date.parse(iso) - nowMs) / 1000)
+  if (!(seconds > 0)) return undefined
+  const two = (value: number) => String(value).padStart(2, '0')
+  return `${Math.floor(seconds / 3600)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`
+}

@@ -1,0 +1,284 @@
+import { useQuery } from '@tanstack/react-query'
+import { getRouteApi } from '@tanstack/react-router'
+import { DoorClosed } from 'lucide-react'
+import { useState } from 'react'
+import { fleetQueries } from '../../api/queries/fleet.ts'
+import { decide, jitQueries } from '../../api/queries/jit.ts'
+import type { JitPolicy } from '../../api/types.ts'
+import { useScope } from '../../app/scope.ts'
+import { asked, type Asked, endOf, type Guarded, hasOpen, isWaiting, sorted, stateOf } from '../../domain/access.ts'
+import { nameOf } from '../../domain/armId.ts'
+import { minutesOf } from '../../domain/isoDuration.ts'
+import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
+import { Section } from '../../parts/Section.tsx'
+import { spanText } from '../../parts/spanText.ts'
+import { When } from '../../parts/When.tsx'
+import { Badge } from '../../ui/Badge.tsx'
+import { Button } from '../../ui/Button.tsx'
+import { Card } from '../../ui/Card.tsx'
+import { EmptyState } from '../../ui/EmptyState.tsx'
+import { Page } from '../../ui/Page.tsx'
+import { Segments } from '../../ui/Segments.tsx'
+import { Table, type TableColumn } from '../../ui/Table.tsx'
+import { AskDialog } from './AskDialog.tsx'
+import { Countdown } from './Countdown.tsx'
+import { DecideDialog } from './DecideDialog.tsx'
+import { GuardDialog } from './GuardDialog.tsx'
+import { m } from './messages.ts'
+import { portsText, sourcesText } from './requestText.ts'
+import { stateText, stateTone } from './stateText.ts'
+import { TimelinePanel } from './TimelinePanel.tsx'
+
+const route = getRouteApi('/shell/jit')
+
+const machinesText = ({ request }: Asked) => request.virtualMachines.map(({ id }) => nameOf(id)).join(', ')
+
+const what: TableColumn<Asked>[] = [
+  { id: 'machine', header: m.machine, cell: (item) => <span className="font-medium">{machinesText(item)}</span> },
+  { id: 'ports', header: m.ports, cell: (item) => <span className="tnum">{portsText(item.request)}</span> },
+  {
+    id: 'source',
+    header: m.source,
+    cell: (item) => <span className="font-mono text-xs">{sourcesText(item.request)}</span>,
+  },
+  { id: 'who', header: m.who, cell: (item) => item.request.requestor },
+]
+const why: TableColumn<Asked> = {
+  id: 'why',
+  header: m.why,
+  cell: (item) => <span className="block max-w-xs truncate">{item.request.justification}</span>,
+}
+
+export default function JitPage() {
+  const { subscriptionId } = useScope()
+  const policies = useQuery(jitQueries.policies(subscriptionId))
+  const all = asked(policies.data ?? [])
+  return (
+    <Page title={m.title} subtitle={m.subtitle}>
+      <Requests all={all} />
+      <Machines policies={policies.data ?? []} />
+      <Card flush title={m.requests}>
+        <Section query={policies}>{() => <Past all={all} />}</Section>
+      </Card>
+    </Page>
+  )
+}
+
+/** What waits for somebody, and what is open. */
+function Requests({ all }: { all: Asked[] }) {
+  const { session } = useScope()
+  const [deciding, setDeciding] = useState<Asked>()
+  const [ending, setEnding] = useState<{ item: Asked; verb: 'revoke' | 'cancel' }>()
+  const waiting = all.filter(isWaiting)
+  const open = all.filter(hasOpen)
+  const mine = ({ request }: Asked) => request.sekisho.requestorId === session.person.id
+  return (
+    <>
+      {waiting.length > 0 && (
+        <Card flush title={m.waiting}>
+          <Table
+            label={m.waiting}
+            rows={waiting}
+            rowId={(item) => item.request.sekisho.id}
+            columns={[
+              ...what,
+              why,
+              {
+                id: 'actions',
+                header: m.actions,
+                hideHeader: true,
+                align: 'right',
+                cell: (item) =>
+                  mine(item) ? (
+                    <Button size="sm" variant="ghost" onPress={() => setEnding({ item, verb: 'cancel' })}>
+                      {m.takeBack}
+                    </Button>
+                  ) : (
+                    <Button size="sm" variant="primary" onPress={() => setDeciding(item)}>
+                      {m.decide}…
+                    </Button>
+                  ),
+              },
+            ]}
+          />
+        </Card>
+      )}
+      {open.length > 0 && (
+        <Card flush title={m.openNow}>
+          <Table
+            label={m.openNow}
+            rows={open}
+            rowId={(item) => item.request.sekisho.id}
+            columns={[
+              ...what,
+              {
+                id: 'left',
+                header: m.left,
+                cell: (item) => <Countdown iso={endOf(item) ?? ''} over={m.expired} />,
+              },
+              { id: 'state', header: m.status, cell: (item) => <StateBadge item={item} /> },
+              {
+                id: 'actions',
+                header: m.actions,
+                hideHeader: true,
+                align: 'right',
+                cell: (item) => (
+                  <Button
+                    size="sm"
+                    onPress={() => setEnding({ item, verb: 'revoke' })}
+                    aria-label={`${m.revoke}: ${machinesText(item)} ${portsText(item.request)}`}
+                  >
+                    {m.revoke}
+                  </Button>
+                ),
+              },
+            ]}
+          />
+        </Card>
+      )}
+      {deciding && <DecideDialog item={deciding} onClose={() => setDeciding(undefined)} />}
+      {ending && (
+        <ReviewDialog
+          title={`${ending.verb === 'revoke' ? m.revoke : m.takeBack}: ${machinesText(ending.item)}`}
+          writes={[decide(ending.item.policy.id, ending.item.request, ending.verb, '')]}
+          confirm={ending.verb === 'revoke' ? m.revoke : m.takeBack}
+          done={ending.verb === 'revoke' ? m.revoked : m.takenBack}
+          onDone={() => setEnding(undefined)}
+          onClose={() => setEnding(undefined)}
+        />
+      )}
+    </>
+  )
+}
+
+function StateBadge({ item }: { item: Asked }) {
+  const state = stateOf(item)
+  return <Badge tone={stateTone[state]}>{stateText(state)}</Badge>
+}
+
+const views = ['configured', 'open', 'unsupported'] as const
+type View = (typeof views)[number]
+
+/** Every machine: guarded, not guarded, or not to be guarded. */
+function Machines({ policies }: { policies: JitPolicy[] }) {
+  const { subscriptionId } = useScope()
+  const machines = useQuery(fleetQueries.machines(subscriptionId))
+  const search = route.useSearch()
+  const navigate = route.useNavigate()
+  const [asking, setAsking] = useState<Guarded>()
+  const [guarding, setGuarding] = useState<Guarded>()
+  const found = sorted(policies, machines.data ?? [])
+  const view: View = views.find((id) => id === search.view) ?? 'configured'
+  const texts = { configured: m.configured, open: m.notConfigured, unsupported: m.unsupported }
+  const action = (row: Guarded) => (
+    <span className="inline-flex gap-1.5">
+      <Button size="sm" variant="ghost" onPress={() => setGuarding(row)} aria-label={`${m.guard}: ${row.name}`}>
+        {m.guard}…
+      </Button>
+      {row.ports.length > 0 && (
+        <Button size="sm" variant="primary" onPress={() => setAsking(row)} aria-label={`${m.ask}: ${row.name}`}>
+          {m.ask}
+        </Button>
+      )}
+    </span>
+  )
+  return (
+    <Card
+      flush
+      title={m.machines}
+      actions={
+        <Segments
+          label={m.which}
+          hideLabel
+          value={view}
+          onChange={(next) => void navigate({ search: (old) => ({ ...old, view: next }), replace: true })}
+          options={views.map((id) => ({ id, label: texts[id](found[id].length) }))}
+        />
+      }
+    >
+      <Section query={machines}>
+        {() =>
+          found[view].length === 0 ? (
+            <EmptyState icon={<DoorClosed size={20} aria-hidden />} title={m.none} />
+          ) : (
+            <Table
+              label={m.machines}
+              rows={found[view]}
+              rowId={(row) => row.id}
+              columns={[
+                { id: 'machine', header: m.machine, cell: (row) => <span className="font-medium">{row.name}</span> },
+                {
+                  id: 'ports',
+                  header: m.ports,
+                  cell: (row) =>
+                    view === 'unsupported' ? (
+                      <span className="text-xs text-ink-2">{m.unknownMachine}</span>
+                    ) : (
+                      <span className="tnum">
+                        {row.ports.map(({ number, protocol }) => m.port(number, protocol)).join(', ')}
+                      </span>
+                    ),
+                },
+                {
+                  id: 'longest',
+                  header: m.longest,
+                  cell: (row) => [...new Set(row.ports.map(({ longest }) => spanText(minutesOf(longest))))].join(', '),
+                },
+                {
+                  id: 'actions',
+                  header: m.actions,
+                  hideHeader: true,
+                  align: 'right',
+                  cell: (row) => view !== 'unsupported' && action(row),
+                },
+              ]}
+            />
+          )
+        }
+      </Section>
+      {asking && <AskDialog machine={asking} onClose={() => setAsking(undefined)} />}
+      {guarding && <GuardDialog machine={guarding} policies={policies} onClose={() => setGuarding(undefined)} />}
+    </Card>
+  )
+}
+
+/** All requests, each with what happened to it. */
+function Past({ all }: { all: Asked[] }) {
+  const search = route.useSearch()
+  const navigate = route.useNavigate()
+  const show = (request?: string) => void navigate({ search: (old) => ({ ...old, request }), replace: true })
+  const shown = all.find((item) => item.request.sekisho.id === search.request)
+  if (all.length === 0) return <EmptyState title={m.noRequests} />
+  return (
+    <>
+      <Table
+        label={m.requests}
+        rows={all}
+        rowId={(item) => item.request.sekisho.id}
+        columns={[
+          ...what,
+          why,
+          { id: 'asked', header: m.asked, cell: (item) => <When iso={item.request.startTimeUtc} /> },
+          { id: 'state', header: m.status, cell: (item) => <StateBadge item={item} /> },
+          {
+            id: 'actions',
+            header: m.actions,
+            hideHeader: true,
+            align: 'right',
+            cell: (item) => (
+              <Button
+                size="sm"
+                variant="ghost"
+                onPress={() => show(item.request.sekisho.id)}
+                aria-label={`${m.timeline}: ${machinesText(item)} ${item.request.requestor}`}
+              >
+                {m.timeline}
+              </Button>
+            ),
+          },
+        ]}
+      />
+      {shown && <TimelinePanel item={shown} onClose={() => show()} />}
+    </>
+  )
+}

@@ -1,0 +1,43 @@
+import type { Asked } from '../../domain/access.ts'
+import { When } from '../../parts/When.tsx'
+import { PropertyList } from '../../ui/PropertyList.tsx'
+import { SidePanel } from '../../ui/SidePanel.tsx'
+import { m } from './messages.ts'
+import { portsText, sourcesText } from './requestText.ts'
+import { eventText } from './stateText.ts'
+
+/** Everything that happened to a request, oldest first. */
+export function TimelinePanel({ item, onClose }: { item: Asked; onClose: () => void }) {
+  const { request } = item
+  const said = request.sekisho.reviews
+    .filter(({ approved }) => approved)
+    .map(({ at, by, justification }) => ({ at, by: by.name, text: m.saidYes, why: justification }))
+  const happened = request.sekisho.history.map(({ at, by, event }) => ({
+    at,
+    by: by?.name,
+    text: eventText(event),
+    why: undefined,
+  }))
+  const rows = [...said, ...happened].toSorted((a, b) => a.at.localeCompare(b.at))
+  return (
+    <SidePanel title={m.timelineOf(request.requestor)} subtitle={request.justification} onClose={onClose}>
+      <div className="flex flex-col gap-5">
+        <PropertyList
+          items={[
+            [m.ports, portsText(request)],
+            [m.source, sourcesText(request)],
+          ]}
+        />
+        <ol aria-label={m.timeline} className="flex flex-col gap-3 border-l border-line pl-4">
+          {rows.map(({ at, by, text, why }) => (
+            <li key={`${at}${text}${by ?? ''}`} className="text-sm">
+              <span className="font-medium">{text}</span> <span className="text-ink-2">{by ? m.by(by) : m.itself}</span>{' '}
+              <When iso={at} />
+              {why && <p className="text-ink-2">{why}</p>}
+            </li>
+          ))}
+        </ol>
+      </div>
+    </SidePanel>
+  )
+}
