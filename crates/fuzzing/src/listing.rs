@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use sekisho_nsg::agent::{compile, plan};
 use sekisho_nsg::diagram::Family;
 use sekisho_nsg::evaluate::{Packet, evaluate};
+use sekisho_nsg::listing::Listing;
 use sekisho_nsg::policy::{Direction, NsgPart};
-use sekisho_nsg::readback::Listing;
 use sekisho_nsg::ruleset::{Chain, Key, Name, Rule, Verdict, When};
 use sekisho_nsg::swap::transactions;
 
