@@ -34,6 +34,9 @@ const words = {
     endAll: 'Sign out everywhere',
     signIn: 'Sign in to Sekisho',
     noOne: 'No one matches.',
+    compromised: 'Someone else has this account',
+    atRisk: 'At risk: Confirmed by an administrator',
+    dismiss: 'Dismiss the risk',
   },
   ja: {
     add: 'ユーザーを追加',
@@ -64,6 +67,9 @@ const words = {
     endAll: 'すべてからサインアウト',
     signIn: 'Sekisho にサインイン',
     noOne: '一致するものはありません。',
+    compromised: '侵害を確認',
+    atRisk: '侵害の疑い: 管理者が確認しました',
+    dismiss: 'リスクを無視',
   },
 }
 
@@ -134,5 +140,17 @@ for (const language of ['en', 'ja'] as const) {
     await expect(portal.getByText(w.noOne)).toBeVisible()
     await newcomer.goto(ready.url)
     await expect(heading(w.signIn)).toBeVisible()
+
+    await portal.goto(`${ready.url}/people`)
+    const row = portal.getByRole('row').filter({ hasText: user })
+    for (const [action, risky] of [
+      [w.compromised, true],
+      [w.dismiss, false],
+    ] as const) {
+      await portal.getByRole('button', { name: w.actions(name) }).click()
+      await portal.getByRole('menuitem', { name: action }).click()
+      await panel.getByRole('button', { name: action }).click()
+      await expect(row.getByText(w.atRisk)).toBeVisible({ visible: risky })
+    }
   })
 }

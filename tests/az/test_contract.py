@@ -33,6 +33,7 @@ REFUSED = {
     "VirtualMachines_RunCommand": (405, "MethodNotAllowed", "commands are not ours yet"),
     "PublicIPAddresses_CreateOrUpdate": (405, "MethodNotAllowed", "addresses are the machines', none is handed out"),
     "PublicIPAddresses_Get": (404, "ResourceNotFound", "as above: the list is there for `az vm list-ip-addresses`, and empty"),
+    "NetworkWatchers_CheckConnectivity": (405, "MethodNotAllowed", "an agent sends no packets for others yet"),
     "ResourceGroups_ExportTemplate": (405, "MethodNotAllowed", "templates are not ours yet"),
 }
 
@@ -57,6 +58,10 @@ OPTIONAL = {
 # Keys that may be missing in one example.
 OPTIONAL_AT = {
     ("RoleAssignmentScheduleInstances_ListForScope", "value.0.properties.originRoleAssignmentId"): "what is active for a time is no role assignment",
+    ("NetworkWatchers_CreateOrUpdate", "tags"): "there only when there are some",
+    ("NetworkWatchers_ListAll", "value.0.tags"): "as above",
+    ("NetworkWatchers_GetNextHop", "nextHopIpAddress"): "what is on link has none",
+    ("NetworkWatchers_GetVMSecurityRules", "networkInterfaces.0.securityRuleAssociations.subnetAssociation"): "the demo's group is at the interface",
     ("VirtualNetworks_Get", "properties.subnets.0.properties.ipConfigurations"): "there only while something is in the subnet",
     ("NetworkInterfaces_ListEffectiveNetworkSecurityGroups", "value.0.association.subnet"): "one association per entry, as Azure does",
     ("NetworkInterfaces_ListEffectiveNetworkSecurityGroups", "value.0.association.networkInterface"): "as above",
@@ -278,6 +283,11 @@ def body_of(row, example, world):
         body["properties"] |= {"principalId": world.own, "roleDefinitionId": role_of(world, READER)}
         if "linkedRoleEligibilityScheduleId" in body["properties"]:
             body["properties"]["linkedRoleEligibilityScheduleId"] = world.eligible
+    if "targetResourceId" in body:
+        machine = world.ready.machine("web")
+        own = {"targetResourceId": machine.id, "targetNicResourceId": machine.nicId, "localIPAddress": machine.address,
+               "sourceIPAddress": machine.address}
+        body |= {key: value for key, value in own.items() if key in body}
     if row["operationId"] == "RoleAssignments_Create":
         body["properties"]["roleDefinitionId"] = (
             f"{world.ready.subscription}/providers/Microsoft.Authorization/roleDefinitions/{READER}")
@@ -448,6 +458,8 @@ def test_an_official_example_is_served(row, ready, api, group, world, request):
         given["resourceGroupName"], given["vmName"] = machine.split("/")[4], machine.split("/")[-1]
     if kind == "Microsoft.Compute/virtualMachines" and operation == "VirtualMachines_List":
         given["resourceGroupName"] = ready.group_name
+    if kind == "Microsoft.Network/networkWatchers" and action:
+        world.put(f"{group}/providers/Microsoft.Network/networkWatchers/{given['networkWatcherName']}", NETWORK, {"location": "home"})
     if kind == "Microsoft.Network/networkInterfaces" and row["method"] != "PUT":
         given["resourceGroupName"], given["networkInterfaceName"] = ready.group_name, ready.machine("web").nicId.split("/")[-1]
     path = row["path"]

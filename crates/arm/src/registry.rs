@@ -2,6 +2,7 @@
 //! [`ResourceType`] (what it checks and shows); everything else about serving it is generic.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -163,6 +164,10 @@ pub struct Call {
     pub correlation_id: String,
     /// The sign-in that the request stands on.
     pub sign_in: SignIn,
+    /// Where it came from; `None` when it was made on the server itself.
+    pub address: Option<IpAddr>,
+    /// When it came.
+    pub at: OffsetDateTime,
 }
 
 /// A sign-in of a person, as far as types look at it. Programs have none.
@@ -277,6 +282,12 @@ pub trait ResourceType: Send + Sync {
     /// not be a way to use another.
     fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
         let _ = body;
+        Vec::new()
+    }
+
+    /// As [`ResourceType::links`], for what a body names in words of the place it is sent to.
+    fn links_within(&self, id: &Scope, body: &Value) -> Vec<(Scope, &'static str)> {
+        let _ = (id, body);
         Vec::new()
     }
 

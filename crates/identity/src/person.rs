@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::conditional_access::RiskLevel;
+
 /// Longest part of a sign-in name before the `@`, in characters (Entra: 64).
 pub const MAX_LOCAL: usize = 64;
 /// Longest domain of a sign-in name, in characters (Entra: 48).
@@ -44,6 +46,42 @@ pub struct Person {
     /// Tokens of an older generation are refused; raising it signs the person out of everything.
     #[serde(default)]
     pub generation: u64,
+    /// What makes one think that somebody else has the account, until an administrator says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<UserRisk>,
+}
+
+/// What makes one think that somebody else has an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserRisk {
+    /// What was seen.
+    pub because: Suspicion,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+/// What was seen of an account in somebody else's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Suspicion {
+    /// What a client may use once was used twice.
+    TokenReused,
+    /// A copy of a passkey seems to exist.
+    PasskeyCopied,
+    /// An administrator says so.
+    ConfirmedCompromised,
+}
+
+impl Suspicion {
+    /// How grave it is. A client that was restored from a backup uses a token twice, too.
+    pub fn level(self) -> RiskLevel {
+        match self {
+            Suspicion::TokenReused => RiskLevel::Medium,
+            Suspicion::PasskeyCopied | Suspicion::ConfirmedCompromised => RiskLevel::High,
+        }
+    }
 }
 
 /// A person as Graph shows them (v1.0 `user`).
@@ -100,9 +138,22 @@ impl Person {
             enabled: true,
             created: now,
             generation: 0,
+            risk: None,
         };
         person.check()?;
         Ok(person)
+    }
+
+    /// How likely it is that somebody else has the account.
+    pub fn risk_level(&self) -> RiskLevel {
+        self.risk.map_or(RiskLevel::None, |risk| risk.because.level())
+    }
+
+    /// Notes what was seen, unless something as grave was before.
+    pub fn suspect(&mut self, because: Suspicion, at: OffsetDateTime) {
+        if because.level() > self.risk_level() {
+            self.risk = Some(UserRisk { because, at });
+        }
     }
 
     /// Checks the names.

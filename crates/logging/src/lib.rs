@@ -18,6 +18,11 @@ pub fn start(usual: &str, json: bool) {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = if json { lines.json().boxed() } else { lines.boxed() };
     tracing_subscriber::registry().with(lines.with_filter(FilterExt::and(asked, careful))).init();
+    // What the panic says may quote what was being worked on.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(at, "a mistake of this program ended what it was doing");
+    }));
 }
 
 /// Sees to it that nothing of this process's memory is written anywhere: no core dump, and nobody but root looks into it

@@ -21,6 +21,7 @@ pub mod agent;
 pub mod allowed;
 pub mod analyse;
 pub mod compile;
+pub mod diagnose;
 pub mod diagram;
 pub mod difference;
 pub mod effective;

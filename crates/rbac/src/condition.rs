@@ -6,14 +6,24 @@
 //! `Some(true)`; whoever denies spares only on `Some(false)`.
 //!
 //! The parser reads all 31 conditions of Azure's 928 built-in roles, with their liberties: `AND`, `&&` and `and`,
-//! operators in any case, GUIDs with and without dashes, sets with or without a blank before the brace. It does not
-//! read `DateTime…`, `Time…` and `IpMatch`; such a condition is an error when it is written, and grants nothing if it
-//! is met anyway.
+//! operators in any case, GUIDs with and without dashes, sets with or without a blank before the brace.
+//!
+//! Of the [`Environment`](Source::Environment) two attributes exist: `UtcNow`, the instant of the request, for
+//! `DateTime…` and `TimeOfDay…`; and `ClientAddress`, where it came from, for `IpMatch`. Azure has the first; the second is
+//! ours. A time of day may carry an offset (`'09:00+09:00'`); without one it is UTC. What depends on the clock changes by
+//! time alone: [`Condition::next_change`] says when.
 
 mod parse;
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, Duration, OffsetDateTime, Time, UtcOffset};
 use uuid::Uuid;
 
 use crate::RoleId;
@@ -42,6 +52,14 @@ pub enum ConditionError {
     /// An operator that does not exist or is not supported.
     #[error("the operator '{0}' is not supported")]
     Operator(String),
+    /// A value that the operator cannot compare with.
+    #[error("'{value}' is not {wanted}")]
+    Value {
+        /// The value, cut.
+        value: String,
+        /// What would have fitted.
+        wanted: &'static str,
+    },
 }
 
 /// Where an attribute comes from.
@@ -101,6 +119,34 @@ impl Attributes {
     }
 }
 
+/// The circumstances of a request, which conditions see as the environment. What is not known is `None`, and a condition
+/// that looks at it cannot be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// When it is made.
+    pub now: Option<OffsetDateTime>,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
+}
+
+/// Everything a condition may look at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) attributes: &'a Attributes,
+    pub(crate) circumstances: Circumstances,
+}
+
+impl<'a> Known<'a> {
+    fn get(&self, attribute: &(Source, String)) -> Option<Cow<'a, [String]>> {
+        let one = |value: String| Some(Cow::Owned(vec![value]));
+        match (attribute.0, attribute.1.as_str()) {
+            (Source::Environment, "utcnow") => one(self.circumstances.now?.format(&Rfc3339).ok()?),
+            (Source::Environment, "clientaddress") => one(self.circumstances.address?.to_string()),
+            _ => self.attributes.get(attribute).map(Cow::Borrowed),
+        }
+    }
+}
+
 /// A parsed condition.
 #[derive(Debug, Clone)]
 pub struct Condition(Expr);
@@ -114,13 +160,19 @@ impl Condition {
         parse::condition(text).map(Condition)
     }
 
-    /// Whether the condition holds for an operation. `None`: it cannot be told.
+    /// Whether the condition holds for an operation under unknown circumstances. `None`: it cannot be told.
     pub fn holds(&self, operation: &str, attributes: &Attributes) -> Option<bool> {
-        self.0.holds(&operation.trim().to_ascii_lowercase(), attributes)
+        let known = Known { attributes, circumstances: Circumstances::default() };
+        self.0.holds(&operation.trim().to_ascii_lowercase(), known)
     }
 
-    pub(crate) fn holds_lower(&self, lower: &str, attributes: &Attributes) -> Option<bool> {
-        self.0.holds(lower, attributes)
+    pub(crate) fn holds_lower(&self, lower: &str, known: Known<'_>) -> Option<bool> {
+        self.0.holds(lower, known)
+    }
+
+    /// The first instant after another at which time alone may change what it says.
+    pub fn next_change(&self, after: OffsetDateTime) -> Option<OffsetDateTime> {
+        self.0.next_change(after)
     }
 }
 
@@ -157,9 +209,15 @@ enum Quantifier {
 enum Compare {
     Guid,
     Bool,
-    Number(fn(f64, f64) -> bool),
+    Number(Order),
+    Instant(Order),
+    TimeOfDay(Order),
+    Address,
     Text { how: How, fold: bool },
 }
+
+/// Which of the three ways in which two things can stand to each other passes.
+type Order = fn(Ordering) -> bool;
 
 #[derive(Debug, Clone, Copy)]
 enum How {
@@ -169,7 +227,7 @@ enum How {
 }
 
 impl Expr {
-    fn holds(&self, op: &str, known: &Attributes) -> Option<bool> {
+    fn holds(&self, op: &str, known: Known<'_>) -> Option<bool> {
         match self {
             Expr::All(parts) => every(parts.iter().map(|p| p.holds(op, known))),
             Expr::Any(parts) => some(parts.iter().map(|p| p.holds(op, known))),
@@ -181,10 +239,19 @@ impl Expr {
             Expr::Test(test) => test.holds(known),
         }
     }
+
+    fn next_change(&self, after: OffsetDateTime) -> Option<OffsetDateTime> {
+        match self {
+            Expr::All(parts) | Expr::Any(parts) => parts.iter().filter_map(|p| p.next_change(after)).min(),
+            Expr::Not(inner) => inner.next_change(after),
+            Expr::Test(test) => test.operands.iter().filter_map(|o| test.compare.next_change(o, after)).min(),
+            Expr::ActionMatches(_) | Expr::SubOperation | Expr::Exists(_) => None,
+        }
+    }
 }
 
 impl Test {
-    fn holds(&self, known: &Attributes) -> Option<bool> {
+    fn holds(&self, known: Known<'_>) -> Option<bool> {
         let values = known.get(&self.attribute)?;
         let against = |value: &String| {
             let results = self.operands.iter().map(|o| self.compare.one(value, o).map(|b| b != self.negated));
@@ -202,12 +269,52 @@ impl Compare {
         match self {
             Compare::Guid => Some(guid(value)? == guid(operand)?),
             Compare::Bool => Some(boolean(value)? == boolean(operand)?),
-            Compare::Number(test) => Some(test(value.trim().parse().ok()?, operand.trim().parse().ok()?)),
+            Compare::Number(order) => number(value)?.partial_cmp(&number(operand)?).map(order),
+            Compare::Instant(order) => Some(order(instant(value)?.cmp(&instant(operand)?))),
+            Compare::TimeOfDay(order) => {
+                let (time, offset) = time_of_day(operand)?;
+                Some(order(instant(value)?.to_offset(offset).time().cmp(&time)))
+            }
+            Compare::Address => {
+                let address: IpAddr = value.trim().parse().ok()?;
+                Some(network(operand)?.contains(&address.to_canonical()))
+            }
             Compare::Text { how, fold } => Some(if fold {
                 how.one(&value.to_lowercase(), &operand.to_lowercase())
             } else {
                 how.one(value, operand)
             }),
+        }
+    }
+
+    /// What an operand must be, if this one is not.
+    fn lacks(self, operand: &str) -> Option<&'static str> {
+        let (readable, wanted) = match self {
+            Compare::Instant(_) => (instant(operand).is_some(), "an instant such as 2026-04-01T09:00:00Z"),
+            Compare::TimeOfDay(_) => (time_of_day(operand).is_some(), "a time of day such as 09:00+09:00"),
+            Compare::Address => (network(operand).is_some(), "an address or a network such as 192.0.2.0/24"),
+            Compare::Guid | Compare::Bool | Compare::Number(_) | Compare::Text { .. } => (true, ""),
+        };
+        (!readable).then_some(wanted)
+    }
+
+    /// When the comparison of the clock with an operand next comes out differently.
+    fn next_change(self, operand: &str, after: OffsetDateTime) -> Option<OffsetDateTime> {
+        match self {
+            Compare::Instant(_) => {
+                let at = instant(operand)?;
+                // "Later than" begins to hold one tick after the instant itself.
+                [at, at + Duration::NANOSECOND].into_iter().find(|edge| *edge > after)
+            }
+            Compare::TimeOfDay(_) => {
+                let (time, offset) = time_of_day(operand)?;
+                let today = after.to_offset(offset).replace_time(time);
+                // At midnight every time of day is later again.
+                let midnight = today.replace_time(Time::MIDNIGHT) + Duration::DAY;
+                let edges = [today, today + Duration::NANOSECOND, midnight];
+                edges.into_iter().find(|edge| *edge > after)
+            }
+            _ => None,
         }
     }
 }
@@ -245,6 +352,41 @@ fn like(value: &str, pattern: &str) -> bool {
 /// A role definition may come as its GUID or as a full id that ends in it.
 fn guid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text.trim().rsplit('/').next()?).ok()
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok()
+}
+
+/// RFC 3339, or a day, which begins at midnight UTC.
+fn instant(text: &str) -> Option<OffsetDateTime> {
+    let text = text.trim();
+    let day =
+        || Some(Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?.midnight().assume_utc());
+    OffsetDateTime::parse(text, &Rfc3339).ok().or_else(day)
+}
+
+/// `HH:MM` or `HH:MM:SS`, then `Z`, an offset of hours and minutes, or nothing for UTC.
+fn time_of_day(text: &str) -> Option<(Time, UtcOffset)> {
+    let text = text.trim();
+    let (time, offset) = match text.find(['+', '-', 'Z', 'z']) {
+        Some(at) => text.split_at(at),
+        None => (text, "Z"),
+    };
+    let offset = match offset {
+        "Z" | "z" => UtcOffset::UTC,
+        text => UtcOffset::parse(text, format_description!("[offset_hour sign:mandatory]:[offset_minute]"))
+            .ok()?,
+    };
+    let time = Time::parse(time, format_description!("[hour]:[minute]:[second]"))
+        .or_else(|_| Time::parse(time, format_description!("[hour]:[minute]")))
+        .ok()?;
+    Some((time, offset))
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn boolean(text: &str) -> Option<bool> {
@@ -352,6 +494,66 @@ mod tests {
         }
     }
 
+    fn at(text: &str, address: &str) -> Circumstances {
+        Circumstances { now: instant(text), address: address.parse().ok() }
+    }
+
+    fn ask_at(text: &str, circumstances: Circumstances) -> Option<bool> {
+        let attributes = &Attributes::none();
+        Condition::parse(text).unwrap().holds_lower(WRITE, Known { attributes, circumstances })
+    }
+
+    #[test]
+    fn the_clock_and_the_address_decide_where_they_are_asked_about() {
+        let there = at("2026-11-26T00:30:00Z", "::ffff:192.0.2.7");
+        let cases = [
+            ("@Environment[UtcNow] DateTimeGreaterThan '2026-11-26'", true),
+            ("@Environment[UtcNow] DateTimeEquals '2026-11-26T09:30:00+09:00'", true),
+            ("@Environment[utcnow] DateTimeLessThan '2026-11-26T00:30:00Z'", false),
+            ("@Environment[UtcNow] DateTimeLessThanEquals '2026-11-26T00:30:00Z'", true),
+            ("@Environment[UtcNow] TimeOfDayGreaterThanEquals '09:00+09:00'", true),
+            ("@Environment[UtcNow] TimeOfDayGreaterThanEquals '09:00'", false),
+            ("@Environment[UtcNow] TimeOfDayInRange {'09:00+09:00', '17:30+09:00'}", true),
+            ("@Environment[UtcNow] TimeOfDayInRange {'22:00', '00:30'}", false),
+            ("@Environment[UtcNow] TimeOfDayInRange {'22:00', '00:31'}", true),
+            ("@Environment[ClientAddress] IpMatch '192.0.2.0/24'", true),
+            ("@Environment[ClientAddress] IpNotMatch '192.0.2.7'", false),
+            ("@Environment[ClientAddress] ForAnyOfAnyValues:IpMatch {'10.0.0.0/8', '192.0.2.7'}", true),
+            ("@Environment[ClientAddress] IpMatch '2001:db8::/32'", false),
+            ("Exists @Environment[UtcNow]", true),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(ask_at(text, there), Some(wanted), "{text}");
+            assert_eq!(ask_at(text, Circumstances::default()), None, "{text}");
+            assert_eq!(ask_at(&format!("!({text})"), Circumstances::default()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn between_two_changes_that_are_told_of_the_clock_changes_nothing() {
+        for text in [
+            "@Environment[UtcNow] TimeOfDayInRange {'09:00+09:00', '17:30+09:00'}",
+            "@Environment[UtcNow] TimeOfDayInRange {'22:00', '00:31'}",
+            "@Environment[UtcNow] TimeOfDayNotEquals '12:00'",
+            "NOT (@Environment[UtcNow] DateTimeGreaterThan '2026-11-26T12:00:00Z')",
+            "@Environment[UtcNow] DateTimeEquals '2026-11-27' OR @Environment[UtcNow] TimeOfDayLessThan '03:00'",
+        ] {
+            let condition = Condition::parse(text).unwrap();
+            let (mut now, end) = (instant("2026-11-26T00:00:00Z").unwrap(), instant("2026-11-29").unwrap());
+            let says = |now| ask_at(text, Circumstances { now: Some(now), address: None });
+            while now < end {
+                let next = condition.next_change(now).unwrap_or(end).min(end);
+                assert!(next > now, "{text}");
+                for step in 1..40 {
+                    let between = now + (next - now) * (f64::from(step) / 40.0);
+                    assert!(between == next || says(between) == says(now), "{text} at {between}");
+                }
+                assert_eq!(says(next - Duration::NANOSECOND), says(now), "{text} before {next}");
+                now = next;
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_read_is_an_error() {
         for bad in [
@@ -360,7 +562,11 @@ mod tests {
             "@Request[x]",
             "@Request[x] StringEquals",
             "@Nobody[x] StringEquals 'a'",
-            "@Request[x] IpMatch '10.0.0.0/8'",
+            "@Environment[ClientAddress] IpMatch '10.0.0.0/33'",
+            "@Environment[UtcNow] DateTimeLessThan 'tomorrow'",
+            "@Environment[UtcNow] TimeOfDayEquals '25:00'",
+            "@Environment[UtcNow] TimeOfDayInRange '09:00'",
+            "@Environment[UtcNow] ForAllOfAnyValues:TimeOfDayInRange {'09:00', '17:00'}",
             "ActionMatches{}",
             "ActionMatches{'a'} trailing",
             "@Request[x] StringEquals {'a', 'b'}",

@@ -7,7 +7,7 @@ use sekisho_arm::{ArmError, Scope};
 
 use crate::condition::Condition;
 use crate::scopes::is_management_group;
-use crate::{Assignment, Decision, PrincipalId, RoleDefinition, RoleId, RoleType, Snapshot, builtin};
+use crate::{Assignment, Decision, RoleDefinition, RoleId, RoleType, Snapshot, Who, builtin};
 
 /// The operation that creates role assignments.
 pub const ASSIGNMENT_WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
@@ -17,7 +17,8 @@ pub const ASSIGNMENT_DELETE: &str = "Microsoft.Authorization/roleAssignments/del
 pub const ROLE_WRITE: &str = "Microsoft.Authorization/roleDefinitions/write";
 
 /// Whether a caller may write a custom role: they need it at every assignable scope. The first refusal is returned.
-pub fn may_define(snapshot: &Snapshot, who: &[PrincipalId], role: &RoleDefinition) -> Decision {
+pub fn may_define<'w>(snapshot: &Snapshot, who: impl Into<Who<'w>>, role: &RoleDefinition) -> Decision {
+    let who = who.into();
     let mut last = Decision::Missing { action: ROLE_WRITE.to_owned(), condition_unmet: None };
     for scope in &role.properties.assignable_scopes {
         let Ok(scope) = Scope::parse(scope) else {

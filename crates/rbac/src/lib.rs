@@ -32,9 +32,9 @@ pub use assignment::{
     Assignment, AssignmentProperties, DenyAssignment, DenyAssignmentProperties, DenyPrincipal, PrincipalId,
     PrincipalType,
 };
-pub use condition::{Attributes, Condition, ConditionError};
+pub use condition::{Attributes, Circumstances, Condition, ConditionError};
 pub use query::{Change, ChangeReach, Grantee, Reach, preview};
 pub use role::{Permission, RoleDefinition, RoleDefinitionProperties, RoleId, RoleType};
 pub use scopes::Tree;
-pub use snapshot::{Decision, Facts, Group, Identity, Problem, Snapshot};
+pub use snapshot::{Asker, Decision, Facts, Group, Identity, Problem, Snapshot, Who};
 pub use universe::{OpId, Plane, Universe, UniverseError};

@@ -7,7 +7,7 @@ use sekisho_arm::Scope;
 use serde::Serialize;
 
 use crate::scopes::{Tree, is_management_group};
-use crate::snapshot::{Identity, Snapshot};
+use crate::snapshot::{Identity, Snapshot, Who};
 use crate::universe::Bits;
 use crate::{Attributes, Decision, PrincipalId, RoleId};
 
@@ -136,13 +136,14 @@ const PRIVILEGED: [&str; 4] = [
 
 impl Snapshot {
     /// Where a caller may do one thing. Conditions are judged without attributes: what needs them is left out.
-    pub fn may_list(&self, who: &[PrincipalId], op: &str) -> Reach {
+    pub fn may_list<'w>(&self, who: impl Into<Who<'w>>, op: &str) -> Reach {
         let mut reach = Reach { roots: HashSet::new(), holes: HashMap::new(), tree: Arc::clone(&self.tree) };
         let Some(op) = self.universe.find(op) else { return reach };
         let (me, none) = (self.identity(who), Attributes::none());
-        let granting = self.grants_to(&me).filter(|g| self.grant_allows(g, op, &none));
+        let known = me.known(&none);
+        let granting = self.grants_to(&me).filter(|g| self.grant_allows(g, op, known));
         reach.roots = granting.map(|g| g.key.to_string()).collect();
-        for deny in self.denies_to(&me).filter(|d| self.deny_forbids(d, op, &none)) {
+        for deny in self.denies_to(&me).filter(|d| self.deny_forbids(d, op, known)) {
             let only_here = reach.holes.entry(deny.key.clone()).or_insert(true);
             *only_here &= deny.assignment.only_here;
         }
@@ -151,7 +152,7 @@ impl Snapshot {
 
     /// Every scope at which a caller has a role that grants anything: what to show of the tree. Deny assignments are
     /// not looked at, because they forbid operations, not sight of the path.
-    pub fn readable_scopes(&self, who: &[PrincipalId]) -> Vec<Scope> {
+    pub fn readable_scopes<'w>(&self, who: impl Into<Who<'w>>) -> Vec<Scope> {
         let me = self.identity(who);
         let mut seen = HashSet::new();
         self.grants_to(&me)
@@ -161,7 +162,7 @@ impl Snapshot {
     }
 
     /// The roles that somebody holds anywhere, through groups too; each once.
-    pub fn roles_of(&self, who: &[PrincipalId]) -> Vec<RoleId> {
+    pub fn roles_of<'w>(&self, who: impl Into<Who<'w>>) -> Vec<RoleId> {
         let me = self.identity(who);
         let mut roles: Vec<RoleId> = self.grants_to(&me).map(|g| g.role).collect();
         roles.sort_unstable();
@@ -171,7 +172,7 @@ impl Snapshot {
 
     /// Whether somebody holds a role that grants roles or opens a shell on a machine, anywhere and under whatever
     /// condition: whoever has their account has more than one machine.
-    pub fn is_privileged(&self, who: &[PrincipalId]) -> bool {
+    pub fn is_privileged<'w>(&self, who: impl Into<Who<'w>>) -> bool {
         let me = self.identity(who);
         let ops: Vec<_> = PRIVILEGED.iter().filter_map(|op| self.universe.find(op)).collect();
         self.grants_to(&me).any(|g| ops.iter().any(|op| g.could_grant(*op)))
@@ -195,7 +196,7 @@ impl Snapshot {
     }
 
     /// Every operation a caller may do at a scope, in the order of the universe. Conditions are judged without attributes.
-    pub fn effective(&self, who: &[PrincipalId], scope: &Scope) -> Vec<&str> {
+    pub fn effective<'w>(&self, who: impl Into<Who<'w>>, scope: &Scope) -> Vec<&str> {
         let bits = self.rights(&self.identity(who), &scope.key(), &Attributes::none());
         bits.iter().map(|op| self.universe.name(op)).collect()
     }

@@ -12,8 +12,10 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use sekisho_arm::{ArmError, Scope};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::condition::{Circumstances, Known};
 use crate::scopes::Tree;
 use crate::universe::Bits;
 use crate::{
@@ -154,11 +156,18 @@ impl Guard {
         }
     }
 
-    fn holds(&self, lower: &str, attributes: &Attributes) -> Option<bool> {
+    fn holds(&self, lower: &str, known: Known<'_>) -> Option<bool> {
         match self {
             Guard::Open => Some(true),
-            Guard::If(condition) => condition.holds_lower(lower, attributes),
+            Guard::If(condition) => condition.holds_lower(lower, known),
             Guard::Unreadable => None,
+        }
+    }
+
+    fn next_change(&self, after: OffsetDateTime) -> Option<OffsetDateTime> {
+        match self {
+            Guard::If(condition) => condition.next_change(after),
+            Guard::Open | Guard::Unreadable => None,
         }
     }
 
@@ -196,13 +205,13 @@ pub(crate) struct Grant {
 
 impl Grant {
     /// `Some(true)`: grants; `None`: would, if its condition held; `Some(false)`: never.
-    fn grants(&self, op: OpId, lower: &str, attributes: &Attributes) -> Option<bool> {
+    fn grants(&self, op: OpId, lower: &str, known: Known<'_>) -> Option<bool> {
         if !self.could_grant(op) {
             return Some(false);
         }
         let mut blocks = self.compiled.blocks.iter().filter(|b| b.bits.has(op));
-        let met = self.guard.holds(lower, attributes) == Some(true)
-            && blocks.any(|b| b.guard.holds(lower, attributes) == Some(true));
+        let met = self.guard.holds(lower, known) == Some(true)
+            && blocks.any(|b| b.guard.holds(lower, known) == Some(true));
         met.then_some(true)
     }
 
@@ -215,14 +224,14 @@ impl Grant {
         self.guard.is_open() && self.compiled.blocks.iter().all(|b| b.guard.is_open())
     }
 
-    fn collect(&self, universe: &Universe, attributes: &Attributes, into: &mut Bits) {
+    fn collect(&self, universe: &Universe, known: Known<'_>, into: &mut Bits) {
         for block in &self.compiled.blocks {
             if self.guard.is_open() && block.guard.is_open() {
                 into.union(&block.bits);
                 continue;
             }
             for op in block.bits.iter() {
-                if self.grants(op, universe.lower(op), attributes) == Some(true) {
+                if self.grants(op, universe.lower(op), known) == Some(true) {
                     into.set(op);
                 }
             }
@@ -246,8 +255,8 @@ impl Deny {
         (self.assignment.everyone || hit(&self.principals)) && !hit(&self.excluded)
     }
 
-    fn spares(&self, lower: &str, attributes: &Attributes) -> bool {
-        self.guard.holds(lower, attributes) == Some(false)
+    fn spares(&self, lower: &str, known: Known<'_>) -> bool {
+        self.guard.holds(lower, known) == Some(false)
     }
 }
 
@@ -270,11 +279,58 @@ struct Place {
 /// A place and a principal, both as numbers, in one.
 type Holding = u64;
 
-/// Whoever asks: one principal or several acting as one, with all groups they are in. Valid for its snapshot only.
+/// Who asks, and under which circumstances. Several principals act as one: what any of them may do, they may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// The principals.
+    pub principals: Vec<PrincipalId>,
+    /// When and from where.
+    pub circumstances: Circumstances,
+}
+
+/// An [`Asker`] borrowed; principals alone ask under unknown circumstances.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    principals: &'a [PrincipalId],
+    circumstances: Circumstances,
+}
+
+impl<'a> From<&'a Asker> for Who<'a> {
+    fn from(asker: &'a Asker) -> Self {
+        Who { principals: &asker.principals, circumstances: asker.circumstances }
+    }
+}
+
+impl<'a> From<&'a [PrincipalId]> for Who<'a> {
+    fn from(principals: &'a [PrincipalId]) -> Self {
+        Who { principals, circumstances: Circumstances::default() }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [PrincipalId; N]> for Who<'a> {
+    fn from(principals: &'a [PrincipalId; N]) -> Self {
+        principals.as_slice().into()
+    }
+}
+
+impl<'a> From<&'a Vec<PrincipalId>> for Who<'a> {
+    fn from(principals: &'a Vec<PrincipalId>) -> Self {
+        principals.as_slice().into()
+    }
+}
+
+/// Whoever asks, looked up: with all groups they are in. Valid for its snapshot only.
 #[derive(Debug, Clone)]
 pub struct Identity<'a> {
     closure: Cow<'a, [u32]>,
     direct: Cow<'a, [u32]>,
+    circumstances: Circumstances,
+}
+
+impl Identity<'_> {
+    pub(crate) fn known<'k>(&self, attributes: &'k Attributes) -> Known<'k> {
+        Known { attributes, circumstances: self.circumstances }
+    }
 }
 
 /// All facts, ready to answer. Immutable: share it with an `Arc`, replace it when a fact changes.
@@ -441,6 +497,14 @@ impl Snapshot {
         self.roles.values()
     }
 
+    /// The first instant after another at which time alone may change a decision, by a condition that looks at the clock.
+    pub fn next_change(&self, after: OffsetDateTime) -> Option<OffsetDateTime> {
+        let roles = self.compiled.iter().flat_map(|r| &r.blocks).map(|b| &b.guard);
+        let guards =
+            roles.chain(self.grants.iter().map(|g| &g.guard)).chain(self.denies.iter().map(|d| &d.guard));
+        guards.filter_map(|g| g.next_change(after)).min()
+    }
+
     /// Every principal that any fact names.
     pub fn principals(&self) -> &[PrincipalId] {
         &self.principals
@@ -452,13 +516,14 @@ impl Snapshot {
         self.closures[*number as usize].iter().filter(|g| *g != number).map(|g| self.principal(*g)).collect()
     }
 
-    /// Looks a caller up once, for many decisions. Several principals act as one: what any of them may do, they may.
-    pub fn identity(&self, who: &[PrincipalId]) -> Identity<'_> {
+    /// Looks a caller up once, for many decisions.
+    pub fn identity<'w>(&self, who: impl Into<Who<'w>>) -> Identity<'_> {
+        let Who { principals: who, circumstances } = who.into();
         if let [only] = who
             && let Some(number) = self.numbers.get(only)
         {
             let closure = Cow::Borrowed(self.closures[*number as usize].as_slice());
-            return Identity { closure, direct: Cow::Borrowed(std::slice::from_ref(number)) };
+            return Identity { closure, direct: Cow::Borrowed(std::slice::from_ref(number)), circumstances };
         }
         let direct: Vec<u32> = who.iter().filter_map(|p| self.numbers.get(p).copied()).collect();
         let mut closure: Vec<u32> =
@@ -466,19 +531,19 @@ impl Snapshot {
         closure.sort_unstable();
         closure.dedup();
         let (closure, direct) = (Cow::Owned(closure), Cow::Owned(direct));
-        Identity { closure, direct }
+        Identity { closure, direct, circumstances }
     }
 
     /// Decides one request without attributes; see [`Snapshot::decide_with`].
-    pub fn decide(&self, who: &[PrincipalId], op: &str, scope: &Scope) -> Decision {
+    pub fn decide<'w>(&self, who: impl Into<Who<'w>>, op: &str, scope: &Scope) -> Decision {
         self.decide_with(who, op, scope, &Attributes::none())
     }
 
     /// Decides one request: deny assignments first, then grants from the scope outward, nearest first. An operation
     /// that is not in the universe is nobody's.
-    pub fn decide_with(
+    pub fn decide_with<'w>(
         &self,
-        who: &[PrincipalId],
+        who: impl Into<Who<'w>>,
         op: &str,
         scope: &Scope,
         attributes: &Attributes,
@@ -498,13 +563,13 @@ impl Snapshot {
         (scope, key): (&Scope, &str),
         attributes: &Attributes,
     ) -> Decision {
-        let lower = self.universe.lower(op);
+        let (lower, known) = (self.universe.lower(op), me.known(attributes));
         let (mut allowed, mut condition_unmet) = (None, None);
         for at in self.tree.above(scope, key) {
             let Some(place) = self.places.get(at) else { continue };
             for deny in self.denies_of(place) {
                 let here = at == key || !deny.assignment.only_here;
-                if here && deny.bits.has(op) && deny.names(&me.closure) && !deny.spares(lower, attributes) {
+                if here && deny.bits.has(op) && deny.names(&me.closure) && !deny.spares(lower, known) {
                     return Decision::Denied {
                         deny_assignment: deny.assignment.name,
                         display_name: deny.assignment.display_name.clone(),
@@ -523,7 +588,7 @@ impl Snapshot {
                         continue;
                     }
                     let grant = &self.grants[entry.grant as usize];
-                    match grant.grants(op, lower, attributes) {
+                    match grant.grants(op, lower, known) {
                         Some(true) => {
                             allowed = Some(grant);
                             break 'granted;
@@ -550,10 +615,11 @@ impl Snapshot {
 
     /// Everything a caller may do at a scope.
     pub(crate) fn rights(&self, me: &Identity<'_>, key: &str, attributes: &Attributes) -> Bits {
+        let known = me.known(attributes);
         let mut bits = Bits::empty(self.universe.len());
         for (_, place) in self.places_above(key) {
             for entry in me.closure.iter().flat_map(|p| self.entries_of(place, *p)) {
-                self.grants[entry.grant as usize].collect(&self.universe, attributes, &mut bits);
+                self.grants[entry.grant as usize].collect(&self.universe, known, &mut bits);
             }
         }
         if bits.is_empty() {
@@ -565,7 +631,7 @@ impl Snapshot {
                     continue;
                 }
                 let mut denied = Bits::empty(self.universe.len());
-                let ops = deny.bits.iter().filter(|o| !deny.spares(self.universe.lower(*o), attributes));
+                let ops = deny.bits.iter().filter(|o| !deny.spares(self.universe.lower(*o), known));
                 ops.for_each(|o| denied.set(o));
                 bits.subtract(&denied);
             }
@@ -586,12 +652,12 @@ impl Snapshot {
         self.denies.iter().filter(|d| d.names(&me.closure))
     }
 
-    pub(crate) fn grant_allows(&self, grant: &Grant, op: OpId, attributes: &Attributes) -> bool {
-        grant.grants(op, self.universe.lower(op), attributes) == Some(true)
+    pub(crate) fn grant_allows(&self, grant: &Grant, op: OpId, known: Known<'_>) -> bool {
+        grant.grants(op, self.universe.lower(op), known) == Some(true)
     }
 
-    pub(crate) fn deny_forbids(&self, deny: &Deny, op: OpId, attributes: &Attributes) -> bool {
-        deny.bits.has(op) && !deny.spares(self.universe.lower(op), attributes)
+    pub(crate) fn deny_forbids(&self, deny: &Deny, op: OpId, known: Known<'_>) -> bool {
+        deny.bits.has(op) && !deny.spares(self.universe.lower(op), known)
     }
 
     pub(crate) fn grants_anything(&self, grant: &Grant) -> bool {

@@ -11,7 +11,8 @@ use sekisho_arm::{ArmError, Listing, Read, Resource, Scope, SignIn, StoreError, 
 use sekisho_identity::session::Method;
 use sekisho_rbac::pim::Schedule;
 use sekisho_rbac::{
-    Assignment, DenyAssignment, Facts, Group, PrincipalId, RoleDefinition, Snapshot, Universe,
+    Asker, Assignment, Circumstances, DenyAssignment, Facts, Group, PrincipalId, RoleDefinition, Snapshot,
+    Universe,
 };
 use sekisho_store::{Change, Store};
 use serde::{Deserialize, Serialize};
@@ -72,12 +73,15 @@ impl Rights {
         let could: Vec<Assignment> =
             eligible.iter().filter(|s| s.window.holds(now)).map(Schedule::assignment).collect();
         let edges = eligible.iter().chain(&active).flat_map(|s| [Some(s.window.from), s.window.until]);
+        let eligible = (!could.is_empty())
+            .then(|| Arc::new(Snapshot::compile(Facts { assignments: could, ..facts.clone() })));
+        let held = Arc::new(Snapshot::compile(facts));
+        let edges = edges.flatten().filter(|at| *at > now).chain(held.next_change(now));
         Ok(Rights {
-            next: edges.flatten().filter(|at| *at > now).min(),
+            next: edges.min(),
             bound: Arc::new(active.iter().filter_map(|s| Some((s.sign_in?, s.principal))).collect()),
-            eligible: (!could.is_empty())
-                .then(|| Arc::new(Snapshot::compile(Facts { assignments: could, ..facts.clone() }))),
-            held: Arc::new(Snapshot::compile(facts)),
+            eligible,
+            held,
         })
     }
 }
@@ -122,12 +126,18 @@ impl Access {
         self.current.read().unwrap_or_else(PoisonError::into_inner).next
     }
 
-    /// As whom a caller acts: as themselves, and as the sign-ins to which something is bound that they activated.
-    pub fn acting(&self, caller: &Caller) -> Vec<PrincipalId> {
+    /// As whom a caller acts, now and from where they are: as themselves, and as the sign-ins to which something is
+    /// bound that they activated.
+    pub fn acting(&self, caller: &Caller) -> Asker {
         let bound = self.current.read().unwrap_or_else(PoisonError::into_inner).bound.clone();
         let mine = |id: &Uuid| bound.get(id).is_some_and(|p| p.0 == caller.principal);
         let sign_ins = sign_in_ids(caller).into_iter().filter(mine).map(PrincipalId);
-        std::iter::once(PrincipalId(caller.principal)).chain(sign_ins).collect()
+        let circumstances =
+            Circumstances { now: Some(OffsetDateTime::now_utc()), address: Some(caller.address) };
+        Asker {
+            principals: std::iter::once(PrincipalId(caller.principal)).chain(sign_ins).collect(),
+            circumstances,
+        }
     }
 
     /// All operations.

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use sekisho_arm::registry::Call;
 use sekisho_arm::{ApiVersion, ArmError, AuditEntry, Outcome, Scope, SignIn, engine};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
 
@@ -192,6 +193,8 @@ async fn make_token(app: &Arc<App>, body: Value) -> Result<Value, ArmError> {
         query: std::collections::HashMap::new(),
         correlation_id: Uuid::new_v4().to_string(),
         sign_in: SignIn::default(),
+        address: None,
+        at: OffsetDateTime::now_utc(),
     };
     let owner = app.clone();
     let properties = json!({"ttlSeconds": body["ttlSeconds"], "maxUses": body["maxUses"]});

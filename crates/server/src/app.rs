@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access::Access;
+use crate::breached::Breached;
 use crate::conditional_access::{ConditionalAccess, Seen};
 use crate::config::Config;
 use crate::countries::Countries;
@@ -45,6 +46,8 @@ pub struct App {
     pub(crate) seen: Seen,
     /// In which country an address is.
     pub(crate) countries: Countries,
+    /// Passwords that nobody may have.
+    pub(crate) breached: Breached,
     /// People, sessions and tokens.
     pub identity: Identity,
     /// The certificate authority.

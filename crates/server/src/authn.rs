@@ -66,6 +66,8 @@ pub struct Through {
     pub flow: Flow,
     /// How strange that looked.
     pub risk: RiskLevel,
+    /// How likely it is that somebody else has the account.
+    pub user_risk: RiskLevel,
 }
 
 impl Through {
@@ -75,6 +77,7 @@ impl Through {
             applications: vec![application::PORTAL, application::API],
             flow: Flow::Direct,
             risk: RiskLevel::None,
+            user_risk: RiskLevel::None,
         }
     }
 
@@ -87,8 +90,9 @@ impl Through {
     }
 
     /// A client that a person let in.
-    pub(crate) fn client(client: Uuid, flow: Flow, risk: RiskLevel) -> Through {
-        Through { applications: vec![application::API, client], flow, risk, ..Through::program() }
+    pub(crate) fn client(client: Uuid, flow: Flow, risk: RiskLevel, user_risk: RiskLevel) -> Through {
+        let applications = vec![application::API, client];
+        Through { applications, flow, risk, user_risk, ..Through::program() }
     }
 }
 
@@ -109,11 +113,18 @@ impl Caller {
             session: None,
             grant: None,
             proofs: methods.iter().map(|m| Proof { method: *m, at: now }).collect(),
-            through: Through { risk, ..Through::portal() },
+            through: Through { risk, user_risk: person.risk_level(), ..Through::portal() },
             idle_for: Duration::ZERO,
             expires: now,
             generation: person.generation,
         }
+    }
+
+    /// Whether this is still what is known of a person: policies look at how suspicious an account is, too.
+    fn is_still(&self, person: &Person) -> bool {
+        person.enabled
+            && person.generation == self.generation
+            && person.risk_level() == self.through.user_risk
     }
 
     /// The caller as the audit log names it.
@@ -260,11 +271,11 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
             Ok(Caller {
                 principal: person.id,
                 kind: PrincipalKind::User,
-                name: person.user_principal_name,
                 address: peer.0.ip(),
                 session: None,
                 proofs: grant.proofs.clone(),
-                through: Through::client(grant.client, grant.flow, grant.risk),
+                through: Through::client(grant.client, grant.flow, grant.risk, person.risk_level()),
+                name: person.user_principal_name,
                 idle_for: Duration::ZERO,
                 expires: expires.min(grant.lapses()),
                 grant: Some(Box::new(grant)),
@@ -303,12 +314,12 @@ async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmErr
     Ok(Caller {
         principal: person.id,
         kind: PrincipalKind::User,
-        name: person.user_principal_name,
         address: peer.0.ip(),
         generation: person.generation,
         expires: session.lapses(),
         proofs: session.proofs.clone(),
-        through: Through { risk: session.risk, ..Through::portal() },
+        through: Through { risk: session.risk, user_risk: person.risk_level(), ..Through::portal() },
+        name: person.user_principal_name,
         idle_for: now - session.seen,
         session: Some(Box::new(session)),
         grant: None,
@@ -365,14 +376,14 @@ pub async fn valid_until(app: &App, caller: &Caller) -> Option<OffsetDateTime> {
             let kept: Option<Session> = read_document(&mut read, kind::SESSION, &session.key()).await?;
             let person: Option<Person> =
                 read_document(&mut read, kind::PERSON, &caller.principal.to_string()).await?;
-            let same = person.is_some_and(|p| p.enabled && p.generation == caller.generation);
+            let same = person.is_some_and(|p| caller.is_still(&p));
             return Ok(kept.filter(|s| same && s.alive(now).is_ok()).map(|s| s.lapses()));
         }
         if let Some(grant) = &caller.grant {
             let kept: Option<Grant> = read_document(&mut read, kind::GRANT, &grant.id.to_string()).await?;
             let person: Option<Person> =
                 read_document(&mut read, kind::PERSON, &caller.principal.to_string()).await?;
-            let same = person.is_some_and(|p| p.enabled && p.generation == caller.generation);
+            let same = person.is_some_and(|p| caller.is_still(&p));
             let lives = same && kept.is_some_and(|g| g.alive(now).is_ok()) && now < caller.expires;
             return Ok(lives.then_some(caller.expires));
         }

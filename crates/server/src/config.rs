@@ -107,6 +107,8 @@ pub struct Config {
     pub join_address: String,
     /// A database of countries, for policies by country.
     pub country_database: Option<PathBuf>,
+    /// A list of breached passwords, which nobody may have.
+    pub breached_passwords_file: Option<PathBuf>,
     /// Where the packages of the agent are that machines are given.
     pub agents_dir: PathBuf,
     /// The name in `/metadata/endpoints`; some older clients insist on `AzureCloud`.
@@ -165,6 +167,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "country_database",
         "",
         "a .mmdb file that says in which country an address is, for conditional access by country (default: none)",
+    ),
+    (
+        "breached_passwords_file",
+        "",
+        "a list of the SHA-1 of breached passwords, in order, as Have I Been Pwned has it; nobody may have one (default: none)",
     ),
     ("agents_dir", "/usr/share/sekisho/agents", "directory of the agent's packages that machines are given"),
     ("cloud_name", "Sekisho", "the name az and Terraform are told; some older clients insist on AzureCloud"),
@@ -308,6 +315,7 @@ impl Config {
             certificate,
             join_address,
             country_database: file("country_database"),
+            breached_passwords_file: file("breached_passwords_file"),
             federation_ca_file: file("federation_ca_file"),
             agents_dir: PathBuf::from(text("agents_dir")),
             cloud_name: text("cloud_name"),

@@ -1,6 +1,7 @@
 //! HTTP: the one router, what every answer carries, and the small conversions between HTTP and ARM.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{RequestExt as _, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use sekisho_arm::engine::Answer;
 use sekisho_arm::{ArmError, Call};
@@ -111,7 +113,7 @@ async fn every_request(State(app): State<Arc<App>>, request: Request, next: Next
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut request = request.map(|body| Body::new(Drained::new(body)));
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
+    let mut response = survived(&id, next.run(request)).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
     app.metrics.answered(&method, &path, status, took);
     tracing::info!(%method, path, status, ms = took.as_millis(), request = id, "request");
@@ -143,6 +145,15 @@ async fn every_request(State(app): State<Arc<App>>, request: Request, next: Next
         set(headers, "content-security-policy", "default-src 'none'; frame-ancestors 'none'");
     }
     response
+}
+
+/// The answer, or that there is none because of a mistake of ours: it ends this request and no other. Where it happened is a
+/// line of the log already.
+pub(crate) async fn survived(id: &str, work: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(request = id, "a request was given up");
+        arm_error(&ArmError::internal())
+    })
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
@@ -326,4 +337,19 @@ pub fn arm_error(error: &ArmError) -> Response {
         set(response.headers_mut(), "retry-after", &seconds.to_string());
     }
     response
+}
+
+#[cfg(test)]
+mod last_resort {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_of_that_request_and_the_next_is_answered() {
+        let broken = survived("1", async { panic!("on purpose") }).await;
+        assert_eq!(broken.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = read_body(broken.into_body(), 4096).await.unwrap();
+        assert!(parse_json(&body).unwrap()["error"]["code"].is_string());
+        let next = survived("2", async { StatusCode::NO_CONTENT.into_response() }).await;
+        assert_eq!(next.status(), StatusCode::NO_CONTENT);
+    }
 }

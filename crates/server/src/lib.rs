@@ -16,6 +16,7 @@ pub mod app;
 pub mod arm;
 pub mod authn;
 pub mod backup;
+mod breached;
 mod certificates;
 mod conditional_access;
 pub mod config;
@@ -61,6 +62,7 @@ use uuid::Uuid;
 
 use crate::access::Access;
 use crate::app::{Agents, App};
+use crate::breached::Breached;
 use crate::certificates::Certificates;
 use crate::conditional_access::ConditionalAccess;
 use crate::config::{Config, ConfigError};
@@ -111,6 +113,9 @@ pub enum ServerError {
     /// The database of countries cannot be read.
     #[error("{0}")]
     Countries(#[from] countries::CountriesError),
+    /// The list of breached passwords cannot be used.
+    #[error("{0}")]
+    Breached(#[from] breached::BreachedError),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}. Choose another with 'listen' or SEKISHO_LISTEN")]
     Listen(String, std::io::Error),
@@ -243,6 +248,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         conditional_access: ConditionalAccess::load(&store).await?,
         seen: conditional_access::Seen::default(),
         countries: Countries::open(config.country_database.as_deref())?,
+        breached: Breached::open(config.breached_passwords_file.as_deref())?,
         tenant: keys.tenant,
         subscription: keys.subscription,
         registry,

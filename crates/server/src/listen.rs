@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{FromRawFd as _, OwnedFd};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
@@ -67,9 +67,27 @@ pub(crate) fn inherited() -> std::io::Result<Vec<TcpListener>> {
         .collect()
 }
 
+/// Handshakes that failed. Whoever scans the port fails all day long: one line a second tells of all.
+#[derive(Default)]
+struct Faults(Mutex<(Option<Instant>, u64)>);
+
+impl Faults {
+    /// Whether this one is to be told of, and how many were not since the last that was.
+    fn tell(&self) -> Option<u64> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.0.is_some_and(|told| told.elapsed() < Duration::from_secs(1)) {
+            kept.1 += 1;
+            return None;
+        }
+        kept.0 = Some(Instant::now());
+        Some(std::mem::take(&mut kept.1))
+    }
+}
+
 /// Accepts connections for ever.
 pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router: Router) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let faults = Arc::new(Faults::default());
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
@@ -81,7 +99,7 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router
                 continue;
             }
         };
-        let (app, tls, router) = (app.clone(), tls.clone(), router.clone());
+        let (app, tls, router, faults) = (app.clone(), tls.clone(), router.clone(), faults.clone());
         tokio::spawn(async move {
             let shaken = handshake(&app, stream, &tls, permit).await;
             app.metrics.shaken(match &shaken {
@@ -91,7 +109,11 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router
             });
             match shaken {
                 Ok(stream) => connection(app, stream, peer, router).await,
-                Err(error) => tracing::debug!(%error, client = %peer, "a TLS handshake failed"),
+                Err(error) => {
+                    if let Some(others) = faults.tell() {
+                        tracing::warn!(%error, client = %peer, others, "a TLS handshake failed");
+                    }
+                }
             }
         });
     }

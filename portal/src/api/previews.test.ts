@@ -72,6 +72,7 @@ const writes: Record<string, Write> = {
   createUser: directory.createUser('Eve', 'eve@example.com'),
   inviteUser: directory.inviteUser(user),
   setUserEnabled: directory.setUserEnabled(user, false),
+  sayOfAccount: directory.sayOfAccount(user, 'dismiss'),
   deleteUser: directory.deleteUser(user),
   issuePass: directory.issuePass(user, 60),
   endLiveSession: directory.endLiveSession({ id: 's', userDisplayName: 'Eve' } as LiveSession),

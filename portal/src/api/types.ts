@@ -49,6 +49,7 @@ export type Application = Schema<'Application'>
 export type PasswordCredential = Schema<'PasswordCredential'>
 export type Invitation = Schema<'Invitation'>
 export type LiveSession = Schema<'LiveSession'>
+export type RiskyUser = Schema<'RiskyUser'>
 export type AccessPass = Schema<'TemporaryAccessPassAuthenticationMethod'>
 
 // === conditional access ===

@@ -11,6 +11,8 @@ describe('a draft comes back as it was written', () => {
     { who: 'privileged', grant: 'passkey', state: 'enabled' },
     { who: 'chosen', included: ['u1', 'g1'], excluded: ['u2', 'g2'], target: 'az', client: 'programs' },
     { where: 'untrusted', grant: 'block', deviceCodeOnly: true },
+    { signInRisk: 'medium', userRisk: 'high' },
+    { signInRisk: 'low' },
     { where: 'outside', places: ['p1'], frequency: '4' },
     { where: 'inside', places: ['p1', 'p2'], frequency: 'every', grant: 'none' },
     { frequency: '48', idleMinutes: '10', bound: true, client: 'browser', target: 'portal' },
@@ -29,7 +31,7 @@ test('what the form does not know stays', () => {
       users: { includeUsers: ['All'], excludeRoles: ['r1'] },
       applications: { includeApplications: ['All'], excludeApplications: ['a1'] },
       platforms: { includePlatforms: ['all'], excludePlatforms: ['linux'] },
-      signInRiskLevels: ['high'],
+      signInRiskLevels: ['high', 'none'],
     },
     grantControls: { operator: 'OR', builtInControls: [], authenticationStrength: { id: 'custom' } },
   }
@@ -37,7 +39,7 @@ test('what the form does not know stays', () => {
   expect(edited.id).toBe('x')
   expect(edited.displayName).toBe('New')
   expect(edited.conditions?.platforms).toEqual(base.conditions?.platforms)
-  expect(edited.conditions?.signInRiskLevels).toEqual(['high'])
+  expect(edited.conditions?.signInRiskLevels).toEqual(['high', 'none'])
   expect(edited.conditions?.users?.excludeRoles).toEqual(['r1'])
   expect(edited.conditions?.applications?.excludeApplications).toEqual(['a1'])
   expect(edited.grantControls?.authenticationStrength?.id).toBe('custom')

@@ -15,6 +15,8 @@ export type Target = 'all' | keyof typeof applications
 export type Who = 'all' | 'privileged' | 'chosen'
 export type Where = 'anywhere' | 'untrusted' | 'outside' | 'inside'
 export type Grant = 'mfa' | 'passkey' | 'block' | 'none'
+/** From which level on; `as` is a choice of levels that is none of these. */
+export type Risk = 'any' | 'low' | 'medium' | 'high' | 'as'
 export type PrincipalKind = 'User' | 'Group'
 
 /** A policy as the form edits it: the choices that people make, each one thing. */
@@ -29,6 +31,8 @@ export type PolicyDraft = {
   places: string[]
   client: 'all' | 'browser' | 'programs'
   deviceCodeOnly: boolean
+  signInRisk: Risk
+  userRisk: Risk
   grant: Grant
   /** Hours, `every` or nothing. */
   frequency: string
@@ -47,6 +51,8 @@ export const emptyDraft: PolicyDraft = {
   places: [],
   client: 'all',
   deviceCodeOnly: false,
+  signInRisk: 'any',
+  userRisk: 'any',
   grant: 'mfa',
   frequency: '',
   idleMinutes: '',
@@ -70,6 +76,20 @@ function whereOf(policy: Policy): Pick<PolicyDraft, 'where' | 'places'> {
   if (excluded.length > 0) return { where: 'outside', places: excluded }
   if (included.length > 0 && !has(included, 'All')) return { where: 'inside', places: included }
   return { where: 'anywhere', places: [] }
+}
+
+const levels = ['low', 'medium', 'high'] as const
+
+function riskOf(words: readonly string[] = []): Risk {
+  if (words.length === 0) return 'any'
+  const from = levels.findIndex((level) => words.includes(level))
+  const whole = from >= 0 && words.length === levels.length - from && levels.slice(from).every((l) => words.includes(l))
+  return whole ? (levels[from] ?? 'as') : 'as'
+}
+
+function riskLevels(risk: Risk, old: string[] = []): string[] {
+  if (risk === 'as') return old
+  return risk === 'any' ? [] : levels.slice(levels.indexOf(risk))
 }
 
 /** What the form shows of a policy. */
@@ -99,6 +119,8 @@ export function draftOf(policy: Policy): PolicyDraft {
         ? 'programs'
         : 'all',
     deviceCodeOnly: flows?.transferMethods?.includes('deviceCodeFlow') ?? false,
+    signInRisk: riskOf(policy.conditions?.signInRiskLevels),
+    userRisk: riskOf(policy.conditions?.userRiskLevels),
     grant: grantOf(policy),
     frequency: !frequency?.isEnabled ? '' : frequency.frequencyInterval === 'everyTime' ? 'every' : String(hours),
     idleMinutes: String(policy.sessionControls?.sekisho?.idleMinutes ?? ''),
@@ -139,7 +161,7 @@ function session(draft: PolicyDraft): Policy['sessionControls'] {
 }
 
 /**
- * The policy that a draft stands for. What the form does not know of `base` (platforms, risk, further roles) stays as it
+ * The policy that a draft stands for. What the form does not know of `base` (platforms, further roles) stays as it
  * is: an edited policy never loses a condition that somebody else gave it.
  */
 export function policyOf(draft: PolicyDraft, kindOf: (id: string) => PrincipalKind, base: Policy = {}): Policy {
@@ -167,6 +189,8 @@ export function policyOf(draft: PolicyDraft, kindOf: (id: string) => PrincipalKi
       },
       locations: places(draft),
       clientAppTypes: [{ all: 'all', browser: 'browser', programs: 'mobileAppsAndDesktopClients' }[draft.client]],
+      signInRiskLevels: riskLevels(draft.signInRisk, old.signInRiskLevels),
+      userRiskLevels: riskLevels(draft.userRisk, old.userRiskLevels),
       authenticationFlows: draft.deviceCodeOnly ? { transferMethods: 'deviceCodeFlow' } : null,
     },
     grantControls: {

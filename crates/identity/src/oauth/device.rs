@@ -13,7 +13,7 @@ use crate::secret::random;
 use crate::{Digest, NoEntropy, Secret};
 
 /// How long the person has.
-pub const LIFETIME: Duration = Duration::minutes(15);
+pub const LIFETIME: Duration = Duration::minutes(10);
 /// How often the client may ask at first. The device code cannot be guessed, so this only spares the server.
 pub const INTERVAL: Duration = Duration::seconds(2);
 /// By how much that grows for a client that asks more often (RFC 8628 §3.5).
@@ -260,6 +260,7 @@ mod tests {
     #[test]
     fn no_and_too_late_are_final() {
         let (mut d, _, typed) = request();
+        assert!(LIFETIME <= Duration::minutes(10), "ASVS 6.5.5");
         assert!(!d.waits_for(&typed, NOW + LIFETIME));
         assert_eq!(d.poll(AZURE_CLI, NOW + LIFETIME), Err(PollError::Expired));
         d.answer(None);

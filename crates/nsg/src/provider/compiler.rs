@@ -15,7 +15,8 @@ use serde_json::Value;
 use super::{lookup, tags, type_name};
 use crate::effective::{EffectiveGroup, effective};
 use crate::policy::{
-    Access, Addresses, Association, Direction, InterfaceName, MacAddress, NsgPart, Ports, Protocol, Rule,
+    Access, Addresses, Association, Direction, InterfaceName, MacAddress, NicPolicy, NsgPart, Ports,
+    Protocol, Rule,
 };
 use crate::resolve::{AttachedNsg, Inputs, NicInput, Tags, resolve};
 use crate::resources::VirtualNetwork;
@@ -106,6 +107,16 @@ pub(super) async fn effective_at(
     let input = world.input(nic)?;
     let inputs = world.inputs(vec![input.clone()], Some(&around));
     effective(&inputs, &input).map_err(|e| ArmError::new(409, "EffectiveRulesUnavailable", format!("{e}.")))
+}
+
+/// The policy of one interface, as its machine is told.
+pub(super) async fn policy_at(read: &mut dyn Read, nic: &Resource) -> Result<NicPolicy, ArmError> {
+    let around = nic.id.subscription_scope().unwrap_or(Scope::Tenant);
+    let world = World::load(read, &around).await?;
+    let inputs = world.inputs(vec![world.input(nic)?], Some(&around));
+    let part =
+        resolve(&inputs).map_err(|e| ArmError::new(409, "EffectiveRulesUnavailable", format!("{e}.")))?;
+    part.nics.into_iter().next().ok_or_else(ArmError::internal)
 }
 
 /// Everything in a scope that decides policies.

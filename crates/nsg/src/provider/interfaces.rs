@@ -14,6 +14,7 @@ use sekisho_link::machine::{self, FactsObserver};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::watchers::hop_type;
 use super::{JOIN_ASG_NIC, JOIN_GROUP, JOIN_SUBNET, compiler, lookup, spec, type_name};
 use crate::effective::EffectiveGroup;
 use crate::resources::{NetworkInterface, NetworkInterfaceProperties, SubResource, validate_name};
@@ -264,21 +265,14 @@ async fn routes(read: &mut dyn Read, nic: &Resource) -> Result<Value, ArmError> 
         .routes
         .iter()
         .filter(|r| Some(&r.interface) == interface.as_ref())
-        .map(|r| {
-            let next_hop_type = match r.gateway.as_str() {
-                "" => "VnetLocal",
-                _ if r.destination.ends_with("/0") => "Internet",
-                _ => "VirtualAppliance",
-            };
-            EffectiveRoute {
-                name: "",
-                source: "Default",
-                state: "Active",
-                address_prefix: vec![r.destination.clone()],
-                next_hop_type,
-                next_hop_ip_address: Some(r.gateway.clone()).filter(|g| !g.is_empty()).into_iter().collect(),
-                disable_bgp_route_propagation: false,
-            }
+        .map(|r| EffectiveRoute {
+            name: "",
+            source: "Default",
+            state: "Active",
+            address_prefix: vec![r.destination.clone()],
+            next_hop_type: hop_type(r),
+            next_hop_ip_address: Some(r.gateway.clone()).filter(|g| !g.is_empty()).into_iter().collect(),
+            disable_bgp_route_propagation: false,
         })
         .collect();
     shown(&Effective { value })

@@ -10,6 +10,7 @@ mod interfaces;
 mod lookup;
 mod networks;
 mod tags;
+mod watchers;
 
 use sekisho_arm::registry::{Action, PutStyle, Registry, any_schema};
 use sekisho_arm::{ScopeKind, Storage, TypeName, TypeSpec};
@@ -46,7 +47,8 @@ pub fn register(registry: &mut Registry) {
         .add(networks::Subnets)
         .add(networks::PublicAddresses)
         .add(interfaces::NetworkInterfaces)
-        .add(tags::ServiceTags);
+        .add(tags::ServiceTags)
+        .add(watchers::NetworkWatchers);
 }
 
 /// The actions by which network resources are attached to each other, as Azure calls them.

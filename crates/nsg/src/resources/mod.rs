@@ -7,6 +7,7 @@
 //! They see one body only: whether a named tag, group or subnet exists is for the caller to look up.
 
 mod network_interface;
+pub mod network_watcher;
 mod security_group;
 mod security_rule;
 mod service_tag;

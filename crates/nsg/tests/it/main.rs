@@ -6,6 +6,7 @@
 mod agent;
 mod analyse;
 mod classbench;
+mod diagnose;
 mod diagram;
 mod effective;
 mod kernel;

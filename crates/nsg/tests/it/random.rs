@@ -80,7 +80,7 @@ fn ports() -> impl Strategy<Value = Ports> {
     ]
 }
 
-fn stage() -> impl Strategy<Value = Stage> {
+pub(crate) fn stage() -> impl Strategy<Value = Stage> {
     let access = prop_oneof![3 => Just(Access::Allow), 1 => Just(Access::Deny)];
     let protocol = prop_oneof![
         3 => Just(Protocol::Any), 2 => Just(Protocol::Tcp), 2 => Just(Protocol::Udp), 1 => Just(Protocol::Icmp),
@@ -108,7 +108,7 @@ fn stage() -> impl Strategy<Value = Stage> {
     })
 }
 
-fn packets() -> impl Strategy<Value = Vec<Packet>> {
+pub(crate) fn packets() -> impl Strategy<Value = Vec<Packet>> {
     let port = || prop::sample::select(PORTS.as_slice());
     let pair = |list: &'static [&'static str]| {
         (prop::sample::select(list), prop::sample::select(list)).prop_filter("two hosts", |(a, b)| a != b)

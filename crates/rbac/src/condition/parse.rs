@@ -3,7 +3,9 @@
 //! `or := and (OR and)*`, `and := not (AND not)*`, `not := (! | NOT) not | primary`, and a primary is parenthesised,
 //! `ActionMatches{'…'}`, `SubOperationMatches{'…'}`, `Exists @Source[…]` or `@Source[…] operator operand`.
 
-use super::{Compare, ConditionError, Expr, How, MAX_CONDITION_BYTES, Quantifier, Source, Test};
+use std::cmp::Ordering;
+
+use super::{Compare, ConditionError, Expr, How, MAX_CONDITION_BYTES, Order, Quantifier, Source, Test};
 use crate::universe::Pattern;
 
 /// Deepest nesting read; Azure's own conditions nest four deep.
@@ -83,12 +85,41 @@ impl<'a> Parser<'a> {
             Some("forallofallvalues") => (Quantifier::All, false),
             Some(_) => return Err(unsupported()),
         };
+        if name.eq_ignore_ascii_case("TimeOfDayInRange") && quantifier.is_none() {
+            return self.range_of_day(attribute);
+        }
         let (compare, negated) = operator(name).ok_or_else(unsupported)?;
         let operands = self.operands()?;
+        check(compare, &operands)?;
         if quantifier.is_none() && operands.len() != 1 {
             return Err(self.expected("one value, or a ForAnyOf/ForAllOf operator for several"));
         }
         Ok(Expr::Test(Test { attribute, each, any_operand, compare, negated, operands }))
+    }
+
+    /// From one time of day up to another, over midnight when the first is the later one.
+    fn range_of_day(&mut self, attribute: (Source, String)) -> Result<Expr, ConditionError> {
+        let operands = self.operands()?;
+        let [from, until] = operands.as_slice() else {
+            return Err(self.expected("two times of day in braces"));
+        };
+        let test = |order: Order, operand: &String| {
+            Expr::Test(Test {
+                attribute: attribute.clone(),
+                each: Quantifier::Any,
+                any_operand: true,
+                compare: Compare::TimeOfDay(order),
+                negated: false,
+                operands: vec![operand.clone()],
+            })
+        };
+        check(Compare::TimeOfDay(Ordering::is_ge), &operands)?;
+        let over_midnight = match (super::time_of_day(from), super::time_of_day(until)) {
+            (Some((from, at)), Some((until, also))) if at == also => from > until,
+            _ => return Err(self.expected("two times of day with one offset")),
+        };
+        let both = vec![test(Ordering::is_ge, from), test(Ordering::is_lt, until)];
+        Ok(if over_midnight { Expr::Any(both) } else { Expr::All(both) })
     }
 
     fn operands(&mut self) -> Result<Vec<String>, ConditionError> {
@@ -195,6 +226,15 @@ fn one_or(mut parts: Vec<Expr>, many: fn(Vec<Expr>) -> Expr) -> Expr {
     }
 }
 
+fn check(compare: Compare, operands: &[String]) -> Result<(), ConditionError> {
+    match operands.iter().find_map(|o| Some((o, compare.lacks(o)?))) {
+        Some((value, wanted)) => {
+            Err(ConditionError::Value { value: value.chars().take(80).collect(), wanted })
+        }
+        None => Ok(()),
+    }
+}
+
 fn operator(name: &str) -> Option<(Compare, bool)> {
     let name = name.to_ascii_lowercase();
     let (name, fold) = match name.strip_suffix("ignorecase") {
@@ -202,8 +242,14 @@ fn operator(name: &str) -> Option<(Compare, bool)> {
         Some(_) => return None,
         None => (name.as_str(), false),
     };
+    let ordered: [(&str, fn(Order) -> Compare); 3] =
+        [("numeric", Compare::Number), ("datetime", Compare::Instant), ("timeofday", Compare::TimeOfDay)];
+    if let Some((how, compare)) =
+        ordered.into_iter().find_map(|(kind, compare)| Some((name.strip_prefix(kind)?, compare)))
+    {
+        return Some((compare(order(how)?), false));
+    }
     let text = |how, negated| Some((Compare::Text { how, fold }, negated));
-    let number = |test| Some((Compare::Number(test), false));
     match name {
         "stringequals" => text(How::Equals, false),
         "stringnotequals" => text(How::Equals, true),
@@ -215,12 +261,20 @@ fn operator(name: &str) -> Option<(Compare, bool)> {
         "guidnotequals" => Some((Compare::Guid, true)),
         "boolequals" => Some((Compare::Bool, false)),
         "boolnotequals" => Some((Compare::Bool, true)),
-        "numericequals" => number(|a, b| a == b),
-        "numericnotequals" => number(|a, b| a != b),
-        "numericlessthan" => number(|a, b| a < b),
-        "numericlessthanequals" => number(|a, b| a <= b),
-        "numericgreaterthan" => number(|a, b| a > b),
-        "numericgreaterthanequals" => number(|a, b| a >= b),
+        "ipmatch" => Some((Compare::Address, false)),
+        "ipnotmatch" => Some((Compare::Address, true)),
         _ => None,
     }
+}
+
+fn order(how: &str) -> Option<Order> {
+    Some(match how {
+        "equals" => Ordering::is_eq,
+        "notequals" => Ordering::is_ne,
+        "lessthan" => Ordering::is_lt,
+        "lessthanequals" => Ordering::is_le,
+        "greaterthan" => Ordering::is_gt,
+        "greaterthanequals" => Ordering::is_ge,
+        _ => return None,
+    })
 }

@@ -23,6 +23,7 @@ use sekisho_rbac::{Attributes, Decision, PrincipalId};
 use sekisho_store::News;
 use serde::Serialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::access::{self, Access};
 use crate::app::App;
@@ -105,6 +106,8 @@ async fn answer(
         query,
         correlation_id: correlation.to_owned(),
         sign_in: access::sign_in(caller),
+        address: Some(caller.address),
+        at: OffsetDateTime::now_utc(),
     };
     let asker = Asker { app, caller, call: &call, method: &request.method };
     match route {
@@ -174,14 +177,15 @@ impl Asker<'_> {
         self.app.access.snapshot().decide_with(&self.acting(), action, scope, attributes)
     }
 
-    fn acting(&self) -> Vec<PrincipalId> {
+    fn acting(&self) -> sekisho_rbac::Asker {
         self.app.access.acting(self.caller)
     }
 
     /// The role that the caller could activate to be allowed something.
     fn activatable(&self, action: &str, scope: &Scope, attributes: &Attributes) -> Option<Activatable> {
         let eligible = self.app.access.eligible()?;
-        let who = [PrincipalId(self.caller.principal)];
+        let who =
+            sekisho_rbac::Asker { principals: vec![PrincipalId(self.caller.principal)], ..self.acting() };
         let Decision::Allowed { assignment, at, role, .. } =
             eligible.decide_with(&who, action, scope, attributes)
         else {
@@ -371,7 +375,8 @@ impl Asker<'_> {
         scope: &Scope,
         body: &Value,
     ) -> Result<(), ArmError> {
-        let wanted = kind.links(body);
+        let mut wanted = kind.links(body);
+        wanted.extend(kind.links_within(scope, body));
         if wanted.is_empty() {
             return Ok(());
         }
@@ -637,6 +642,7 @@ impl Asker<'_> {
         if !open {
             grant = self.require(&name, &spec.action("read"), &scope, &Attributes::none()).await?;
         }
+        self.require_links(kind.as_ref(), &name, &scope, &body).await?;
         let deed = if known.reads { Deed::Look } else { Deed::Write };
         self.write(&scope, &name, deed, &grant, move |registry, tx, call, scope| {
             Box::pin(async move { engine::act(registry, tx, call, scope, known.verb, body).await })

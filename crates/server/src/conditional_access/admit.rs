@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 use sekisho_arm::{ArmError, PrincipalKind};
 use sekisho_identity::conditional_access::{
-    Demand, Evaluation, Limits, Platform, PolicyResult, RiskLevel, Signals, Subject, Verdict,
+    Demand, Evaluation, Limits, Platform, PolicyResult, Signals, Subject, Verdict,
 };
-use sekisho_rbac::{PrincipalId, Snapshot};
+use sekisho_rbac::{PrincipalId, Snapshot, Who};
 use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -28,14 +28,14 @@ pub(crate) enum Ask {
 
 /// Whoever asks, as policies see them.
 pub(super) fn subject(kind: PrincipalKind, id: Uuid, rights: &Snapshot, book: &Rulebook) -> Subject {
-    acting_subject(kind, id, &[PrincipalId(id)], rights, book)
+    acting_subject(kind, id, (&[PrincipalId(id)]).into(), rights, book)
 }
 
 /// Whoever asks, with what they have activated in this sign-in.
 fn acting_subject(
     kind: PrincipalKind,
     id: Uuid,
-    acting: &[PrincipalId],
+    acting: Who<'_>,
     rights: &Snapshot,
     book: &Rulebook,
 ) -> Subject {
@@ -58,7 +58,7 @@ fn signals(app: &App, caller: &Caller, headers: &HeaderMap, ask: Ask, book: &Rul
         subject: acting_subject(
             caller.kind,
             caller.principal,
-            &app.access.acting(caller),
+            (&app.access.acting(caller)).into(),
             &app.access.snapshot(),
             book,
         ),
@@ -71,7 +71,7 @@ fn signals(app: &App, caller: &Caller, headers: &HeaderMap, ask: Ask, book: &Rul
         country: app.countries.of(caller.address),
         flow: caller.through.flow,
         sign_in_risk: caller.through.risk,
-        user_risk: RiskLevel::None,
+        user_risk: caller.through.user_risk,
     }
 }
 

@@ -56,11 +56,14 @@ pub(crate) async fn agent_request(
     request: http::Request<Incoming>,
 ) -> Response {
     let agent = certified.agent;
-    answer(app.clone(), certified, &peer, request).await.unwrap_or_else(|error| {
-        app.metrics.refused.inc();
-        tracing::warn!(%agent, client = %peer.0, code = error.code, "an agent was not admitted");
-        web::arm_error(&error)
-    })
+    let answered = async {
+        answer(app.clone(), certified, &peer, request).await.unwrap_or_else(|error| {
+            app.metrics.refused.inc();
+            tracing::warn!(%agent, client = %peer.0, code = error.code, "an agent was not admitted");
+            web::arm_error(&error)
+        })
+    };
+    web::survived(&Uuid::new_v4().to_string(), answered).await
 }
 
 async fn answer(

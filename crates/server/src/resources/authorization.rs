@@ -15,8 +15,8 @@ use sekisho_arm::{
 };
 use sekisho_rbac::condition::Source;
 use sekisho_rbac::{
-    AssignmentProperties, Attributes, DenyAssignmentProperties, Facts, PrincipalId, RoleDefinition,
-    RoleDefinitionProperties, RoleId, Snapshot, Universe, builtin, guard, validate,
+    Asker, AssignmentProperties, Attributes, Circumstances, DenyAssignmentProperties, Facts, PrincipalId,
+    RoleDefinition, RoleDefinitionProperties, RoleId, Snapshot, Universe, builtin, guard, validate,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -95,8 +95,12 @@ pub fn asker(call: &Call) -> PrincipalId {
 }
 
 /// As whom they act: as themselves, and as the sign-ins that something may be bound to.
-pub fn acting(call: &Call) -> Vec<PrincipalId> {
-    std::iter::once(asker(call)).chain(call.sign_in.ids.iter().copied().map(PrincipalId)).collect()
+pub fn acting(call: &Call) -> Asker {
+    let sign_ins = call.sign_in.ids.iter().copied().map(PrincipalId);
+    Asker {
+        principals: std::iter::once(asker(call)).chain(sign_ins).collect(),
+        circumstances: Circumstances { now: Some(call.at), address: call.address },
+    }
 }
 
 struct RoleDefinitions {

@@ -453,15 +453,30 @@ pub(super) async fn setup_password_begin(State(app): State<Arc<App>>, request: R
 /// The hash of a password that somebody wants to have from now on.
 ///
 /// # Errors
-/// 400 `WeakPassword`.
-pub(super) async fn hash_new(app: &App, person: &Person, secret: Secret) -> Result<PasswordHash, ArmError> {
+/// 400 `WeakPassword`; 500 when it cannot be told whether it was breached.
+pub(super) async fn hash_new(
+    app: &Arc<App>,
+    person: &Person,
+    secret: Secret,
+) -> Result<PasswordHash, ArmError> {
     let mut words = person.context_words();
     words.extend([app.config.host.as_str(), person.user_principal_name.as_str()]);
     password::check_new(&secret, &words)
         .map_err(|e| ArmError::bad("WeakPassword", sentence(&e.to_string())))?;
     let _permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
-    let hash = tokio::task::spawn_blocking(move || password::hash(&secret)).await;
-    hash.map_err(|_| ArmError::internal())?.map_err(|_| ArmError::internal())
+    let owner = app.clone();
+    let hashing = move || {
+        let breached = owner.breached.contains(&secret).map_err(|error| {
+            tracing::error!(%error, "no password can be chosen");
+            ArmError::internal()
+        })?;
+        if breached {
+            let text = "The password is in a list of passwords that were stolen elsewhere.";
+            return Err(ArmError::bad("WeakPassword", text));
+        }
+        password::hash(&secret).map_err(|_| ArmError::internal())
+    };
+    tokio::task::spawn_blocking(hashing).await.map_err(|_| ArmError::internal())?
 }
 
 /// `POST /auth/setup/password/finish`. A wrong code does not spend the ceremony: typing is error-prone, and the code

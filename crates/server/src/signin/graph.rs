@@ -10,6 +10,7 @@ mod groups;
 mod passes;
 mod preview;
 mod programs;
+mod risky_users;
 mod sessions;
 mod table;
 mod users;
@@ -36,6 +37,7 @@ use crate::authn::Caller;
 use crate::desired::WhatIf;
 use crate::http as web;
 use crate::rights;
+use risky_users::Said;
 use table::{Task, WantedObjects, find};
 
 pub(super) use table::operations;
@@ -147,6 +149,9 @@ impl Graph<'_> {
             Task::RevokeSessions => self.revoke_sessions(id).await,
             Task::Sessions => self.list(uri, self.live_sessions().await?),
             Task::EndSession => self.end_session(id).await,
+            Task::RiskyUsers => self.list(uri, self.risky_users().await?),
+            Task::DismissRisk => self.say_of_users(body, Said::Dismissed).await,
+            Task::ConfirmCompromised => self.say_of_users(body, Said::Compromised).await,
             Task::Groups => self.list(uri, self.groups().await?),
             Task::AddGroup => self.add_group(body).await,
             Task::Group => self.one(self.groups().await?, id),

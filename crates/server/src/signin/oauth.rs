@@ -174,7 +174,7 @@ async fn approve(
 ) -> Result<Approval, ArmError> {
     let mut caller = authn::caller(app, &Method::POST, headers, peer).await?;
     let session = caller.session.take().ok_or_else(sessions::only_people)?;
-    caller.through = Through::client(client, flow, session.risk);
+    caller.through = Through::client(client, flow, session.risk, caller.through.user_risk);
     conditional_access::admit(app, &caller, headers, Ask::Anything)?;
     Approval::by(&session, contexts, OffsetDateTime::now_utc()).ok_or_else(sessions::too_old)
 }

@@ -40,7 +40,7 @@ pub(super) async fn add(tx: &mut (dyn Write + '_), person: &Person) -> Result<()
 }
 
 /// Keeps a person as changed.
-pub(super) async fn keep(tx: &mut (dyn Write + '_), person: &Person) -> Result<(), StoreError> {
+pub(crate) async fn keep(tx: &mut (dyn Write + '_), person: &Person) -> Result<(), StoreError> {
     write_document(tx, kind::PERSON, &person.id.to_string(), person).await
 }
 

@@ -11,6 +11,7 @@ use sekisho_arm::{ArmError, Outcome, Read, Write};
 use sekisho_identity::conditional_access::Risk;
 use sekisho_identity::passkey::{Answer, Authentication, PasskeyError, Prompt, Purpose, StoredPasskey};
 use sekisho_identity::password::PasswordHash;
+use sekisho_identity::person::Suspicion;
 use sekisho_identity::recovery::RecoveryCodes;
 use sekisho_identity::session::{Method, Session};
 use sekisho_identity::throttle::KnownDevice;
@@ -114,11 +115,13 @@ pub(super) async fn passkey_finish(
                     let known_copy = stored.suspended;
                     let proved = passkeys.finish(state, &read, &Purpose::SignIn, &mut stored, now);
                     write_document(tx, kind::PASSKEY, &stored.id, &stored).await?;
-                    let person = people::by_id(tx.as_read(), stored.person).await?;
+                    let mut person = people::by_id(tx.as_read(), stored.person).await?;
                     let who = person.as_ref().map_or_else(|| nobody("passkey"), person_ref);
                     if let (Err(PasskeyError::Suspended), Some(person), false) =
-                        (&proved, &person, known_copy)
+                        (&proved, &mut person, known_copy)
                     {
+                        person.suspect(Suspicion::PasskeyCopied, now);
+                        people::keep(tx, person).await?;
                         notices::tell(tx, What::PasskeySuspended, person, &peer.0.ip().to_string()).await?;
                     }
                     match (proved, person.filter(|p| p.enabled)) {

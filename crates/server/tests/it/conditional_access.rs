@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::device::Passkey;
 use crate::kit::{GROUPS, Http, at, soon};
+use crate::oauth;
 use crate::seed::{OWNER, World, grant};
 use crate::signin::{PASSWORD, browser, invite, person, set_up_password, with_passkey, with_password};
 
@@ -311,4 +312,44 @@ async fn a_strange_sign_in_is_judged_by_rules_that_the_log_of_sign_ins_tells() {
     let usual = with_passkey(&world.server.http().page(&cookies), &mut passkey).await.expect(200).cookies();
     world.server.http().page(&usual).get("/v1.0/me").await.expect(200);
     world.server.http().page(&usual).get(&of_jun).await.refused(403, "Authorization_RequestDenied");
+}
+
+#[tokio::test]
+async fn an_account_in_somebody_elses_hands_is_kept_out_until_another_person_says_that_it_is_over() {
+    const RISKY: &str = "/v1.0/identityProtection/riskyUsers";
+    let world = World::new().await;
+    let (page, server) = (world.page(), &world.server);
+    let (jun, _, cookies) = person(&world, "jun@contoso.test").await;
+    grant(&page, "", OWNER, &jun, "User").await;
+    let jun_page = server.http().page(&cookies);
+    let mut policy = block("Not with a stolen token", &json!({"includeUsers": ["All"]}));
+    policy["conditions"]["userRiskLevels"] = json!(["medium", "high"]);
+    make(&page, policy).await;
+    // A connection of its own: it is busy until the stream ends.
+    let (status, mut stream) = server.http().page(&cookies).stream("/api/events").await;
+    assert_eq!(status, 200);
+
+    let code = oauth::code(server, &jun_page).await;
+    let first = oauth::redeem(server, &code, &[]).await.expect(200).json();
+    let spent = oauth::text(&first, "refresh_token");
+    let next = oauth::refresh(server, &spent, &[]).await.expect(200).json();
+    oauth::refresh(server, &oauth::text(&next, "refresh_token"), &[]).await.expect(200);
+    jun_page.get(&groups(&world)).await.expect(200);
+    oauth::refresh(server, &spent, &[]).await.refused(400, "invalid_grant");
+
+    jun_page.get(&groups(&world)).await.refused(403, "ConditionalAccessBlocked");
+    soon("the end of the stream", async { while let Some(Ok(_)) = stream.frame().await {} }).await;
+    let risky = page.get(RISKY).await.expect(200).json()["value"].clone();
+    assert_eq!(risky.as_array().unwrap().len(), 1);
+    let told = ["id", "riskLevel", "riskState", "sekisho.because"].map(|field| risky[0][field].clone());
+    assert_eq!(told, [json!(jun), json!("medium"), json!("atRisk"), json!("tokenReused")]);
+
+    let whom = json!({"userIds": [jun]});
+    let own = json!({"userIds": [world.person()]});
+    page.post(&format!("{RISKY}/dismiss"), own).await.refused(400, "Request_BadRequest");
+    page.post(&format!("{RISKY}/dismiss"), whom.clone()).await.expect(204);
+    jun_page.get(&groups(&world)).await.expect(200);
+    assert_eq!(page.get(RISKY).await.expect(200).json()["value"], json!([]));
+    page.post(&format!("{RISKY}/confirmCompromised"), whom).await.expect(204);
+    jun_page.get(&groups(&world)).await.refused(403, "ConditionalAccessBlocked");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -140,7 +140,16 @@ impl Data {
         if credentials.exists() {
             environment.insert("CREDENTIALS_DIRECTORY".to_owned(), credentials.display().to_string());
         }
+        let breached = self.breached();
+        if breached.exists() {
+            environment.insert("SEKISHO_BREACHED_PASSWORDS_FILE".to_owned(), breached.display().to_string());
+        }
         environment
+    }
+
+    /// The list of breached passwords, for a test that makes one.
+    pub(crate) fn breached(&self) -> PathBuf {
+        self.path().join("breached.txt")
     }
 }
 

@@ -32,4 +32,5 @@ mod signin;
 mod step_up;
 mod storm;
 mod tags;
+mod watchers;
 mod ways_back;

@@ -183,6 +183,9 @@ const GRAPH: &[(Method, &str, &str)] = &[
     (Method::POST, "/users/{id}/revokeSignInSessions", "{}"),
     (Method::GET, "/sekisho.sessions", ""),
     (Method::DELETE, "/sekisho.sessions/{id}", ""),
+    (Method::GET, "/identityProtection/riskyUsers", ""),
+    (Method::POST, "/identityProtection/riskyUsers/dismiss", r#"{"userIds": ["{person}"]}"#),
+    (Method::POST, "/identityProtection/riskyUsers/confirmCompromised", r#"{"userIds": ["{person}"]}"#),
     (Method::PATCH, "/users/{person}", r#"{"displayName": "Renamed"}"#),
     (Method::POST, "/groups", r#"{"displayName": "New"}"#),
     (

@@ -381,3 +381,91 @@ async fn whoever_may_not_assign_a_role_makes_nobody_eligible_for_it_and_a_reques
     ask(&page, "", "roleAssignmentScheduleRequests", until).await.expect(201);
     jun_page.get(&at(format!("{}/resourceGroups", world.server.sub), GROUPS)).await.expect(200);
 }
+
+#[tokio::test]
+async fn to_be_eligible_for_longer_is_asked_for_and_decided_by_whoever_may_assign_the_role() {
+    let world = World::new().await;
+    let (page, group) = (world.page(), world.rg1(""));
+    let (jun, _, cookies) = person(&world, "jun@contoso.test").await;
+    let jun_page = world.server.http().page(&cookies);
+    let longer = async |kind: &str, reason: &str, hours: u32| {
+        let expiration = json!({"type": "AfterDuration", "duration": format!("PT{hours}H")});
+        let properties = json!({"principalId": jun, "roleDefinitionId": role(CONTRIBUTOR), "requestType": kind,
+            "justification": reason, "scheduleInfo": {"expiration": expiration}});
+        ask(&jun_page, &group, "roleEligibilityScheduleRequests", properties).await
+    };
+    longer("SelfExtend", "The project goes on", 2).await.expect(404);
+    longer("SelfRenew", "The project goes on", 2).await.expect(404);
+    let hour = json!({"type": "AfterDuration", "duration": "PT1H"});
+    eligible(&page, &group, CONTRIBUTOR, &jun, hour).await.expect(201);
+    let policy = "RoleAssignmentRequestPolicyValidationFailed";
+    longer("SelfExtend", " ", 2).await.refused(400, policy);
+    longer("SelfRenew", "The project goes on", 2).await.refused(409, "RoleAssignmentExists");
+
+    let asked = longer("SelfExtend", "The project goes on", 48).await.expect(201);
+    assert_eq!(status(&asked), "PendingApproval");
+    let held = async || {
+        let own = list("", "roleEligibilitySchedules", "asTarget()");
+        jun_page.get(&own).await.expect(200).json()["value"].as_array().unwrap().clone()
+    };
+    let before = held().await[0]["properties"]["endDateTime"].clone();
+    // Not by whoever asked, even while they hold the role.
+    let approval = asked.json()["properties"]["approvalId"].as_str().unwrap().to_owned();
+    let shown = jun_page.get(&at(&approval, STAGES)).await.expect(200).json();
+    let stage = at(shown["properties"]["stages"][0]["id"].as_str().unwrap(), STAGES);
+    let yes = json!({"properties": {"reviewResult": "Approve", "justification": "It does"}});
+    jun_page.patch(&stage, yes.clone()).await.expect(404);
+    assert_eq!(held().await[0]["properties"]["endDateTime"], before);
+    page.patch(&stage, yes).await.expect(200);
+    let after = held().await;
+    assert_eq!(after.len(), 1);
+    assert!(after[0]["properties"]["endDateTime"].as_str() > before.as_str(), "{before} {after:?}");
+    own(&jun_page, &group, CONTRIBUTOR, &jun, "SelfActivate", 1).await.expect(201);
+
+    // Once it is over, it is asked for again.
+    let gone =
+        json!({"principalId": jun, "roleDefinitionId": role(CONTRIBUTOR), "requestType": "AdminRemove"});
+    ask(&page, &group, "roleEligibilityScheduleRequests", gone).await.expect(201);
+    longer("SelfExtend", "It still does", 2).await.expect(404);
+    assert_eq!(status(&longer("SelfRenew", "It still does", 2).await.expect(201)), "PendingApproval");
+}
+
+#[tokio::test]
+async fn a_role_under_a_condition_about_the_clock_and_the_address_holds_there_and_then_only() {
+    let world = World::new().await;
+    let (page, group) = (world.page(), world.rg1(""));
+    let (jun, _, cookies) = person(&world, "jun@contoso.test").await;
+    let jun_page = world.server.http().page(&cookies);
+    let read = at(&group, GROUPS);
+    let assign = async |condition: &str| {
+        let path = at(
+            format!("{group}/providers/Microsoft.Authorization/roleAssignments/{}", Uuid::new_v4()),
+            "2022-04-01",
+        );
+        let properties = json!({"principalId": jun, "principalType": "User", "roleDefinitionId": role(READER),
+            "condition": condition, "conditionVersion": "2.0"});
+        (path.clone(), page.put(&path, json!({ "properties": properties })).await)
+    };
+    let (_, refused) = assign("@Environment[UtcNow] DateTimeLessThan 'later'").await;
+    refused.expect(400);
+    let (path, elsewhere) = assign("@Environment[ClientAddress] IpMatch '192.0.2.0/24'").await;
+    elsewhere.expect(201);
+    jun_page.get(&read).await.expect(404);
+    page.delete(&path).await.expect(200);
+    let (path, here) = assign("@Environment[ClientAddress] IpMatch '127.0.0.0/8'").await;
+    here.expect(201);
+    jun_page.get(&read).await.expect(200);
+    let listed = jun_page.get(&at(format!("{}/resourceGroups", world.server.sub), GROUPS)).await.expect(200);
+    assert_eq!(listed.json()["value"].as_array().unwrap().len(), 1, "lists see the circumstances, too");
+    page.delete(&path).await.expect(200);
+    jun_page.get(&read).await.expect(404);
+
+    // It ends by itself.
+    let end = time::OffsetDateTime::now_utc() + time::Duration::seconds(3);
+    let text = end.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let (_, made) = assign(&format!("@Environment[UtcNow] DateTimeLessThan '{text}'")).await;
+    made.expect(201);
+    jun_page.get(&read).await.expect(200);
+    until("the role is over", async || (jun_page.get(&read).await.status == 404).then_some(())).await;
+    assert!(time::OffsetDateTime::now_utc() >= end);
+}

@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::device::{Codes, Passkey, garbled};
-use crate::kit::{Answer, FLEET, GROUPS, Http, NETWORK, Server, at, soon, until};
+use crate::kit::{Answer, Data, FLEET, GROUPS, Http, NETWORK, Server, at, soon, until};
 use crate::seed::{OWNER, READER, World, grant, program, set_up, sign_in, token};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple 1";
@@ -150,6 +150,26 @@ async fn a_person_signs_in_with_password_and_code_and_each_code_works_once() {
     // The one that was right beside a wrong password is spent as well, or it is not: it never counts twice.
     let left = of("recovery")["remaining"].as_u64().unwrap();
     assert!((8..=9).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn nobody_chooses_a_password_that_was_breached() {
+    let data = Data::new();
+    let hash = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, PASSWORD.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    std::fs::write(data.breached(), format!("{hash}:3\n")).unwrap();
+    let server = Server::on(data).await;
+    let (link, page) = (setup_link(&server).await, browser(&server));
+    let begin = async |password: &str| {
+        let body = json!({"token": secret_of(&link), "userPrincipalName": "jo@contoso.test", "displayName": "Jo",
+            "password": password});
+        page.post("/auth/setup/password/begin", body).await
+    };
+    begin(PASSWORD).await.refused(400, "WeakPassword");
+    begin(&format!("{PASSWORD}, breached nowhere")).await.expect(200);
+    // Nobody knows any more which were: none is taken.
+    std::fs::remove_file(server.data.breached()).unwrap();
+    begin(&format!("{PASSWORD}, nor this one")).await.expect(500);
 }
 
 #[tokio::test]

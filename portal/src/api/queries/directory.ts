@@ -10,6 +10,7 @@ import type {
   Member,
   PasswordCredential,
   PrincipalType,
+  RiskyUser,
   ServicePrincipal,
   User,
 } from '../types.ts'
@@ -21,6 +22,12 @@ export type Principal = { id: string; type: PrincipalType; name: string; detail:
 
 export const directoryQueries = {
   users: () => queryOptions({ queryKey: [types.user], queryFn: ({ signal }) => listAll<User>('/v1.0/users', signal) }),
+  /** Whose account may be in somebody else's hands. */
+  riskyUsers: () =>
+    queryOptions({
+      queryKey: [types.user, 'risk'],
+      queryFn: ({ signal }) => listAll<RiskyUser>('/v1.0/identityProtection/riskyUsers', signal),
+    }),
   /** Of everybody: only for who administers the directory. */
   liveSessions: () =>
     queryOptions({
@@ -113,6 +120,9 @@ export const revokeSignIns = ({ userId, userDisplayName }: LiveSession) =>
   )
 export const setUserEnabled = ({ id, displayName }: User, accountEnabled: boolean) =>
   directoryWrite('PATCH', 'people/write', `/v1.0/users/${at(id)}`, displayName, { accountEnabled })
+/** Whether somebody else has a person's account, as an administrator other than the person says. */
+export const sayOfAccount = ({ id, displayName }: User, said: 'confirmCompromised' | 'dismiss') =>
+  directoryWrite('POST', 'people/write', `/v1.0/identityProtection/riskyUsers/${said}`, displayName, { userIds: [id] })
 export const deleteUser = ({ id, displayName }: User) =>
   directoryWrite('DELETE', 'people/delete', `/v1.0/users/${at(id)}`, displayName)
 

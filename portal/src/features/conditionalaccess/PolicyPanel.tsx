@@ -5,7 +5,7 @@ import type { Policy } from '../../api/types.ts'
 import type { Write } from '../../api/writes.ts'
 import { num } from '../../app/format.ts'
 import { useUnsaved } from '../../app/unsaved.ts'
-import { draftOf, emptyDraft, isWhole, type PolicyDraft, policyOf } from '../../domain/policyDraft.ts'
+import { draftOf, emptyDraft, isWhole, type PolicyDraft, policyOf, type Risk } from '../../domain/policyDraft.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Several } from '../../parts/Several.tsx'
 import { usePrincipalNames } from '../../parts/usePrincipalNames.ts'
@@ -19,6 +19,8 @@ import { BacktestAnswer } from './BacktestAnswer.tsx'
 import { m } from './messages.ts'
 
 const frequencies = ['1', '4', '12', '24', '168']
+const riskText = (risk: Risk) =>
+  ({ any: m.anyRisk, low: m.fromLow, medium: m.fromMedium, high: m.onlyHigh, as: m.asWritten })[risk]
 const frequencyText = (hours: string) => {
   const days = Number(hours) / 24
   return days >= 1 ? m.days(num(days)) : m.hours(hours)
@@ -122,6 +124,19 @@ export function PolicyPanel({ policy, onClose }: { policy?: Policy; onClose: () 
         {(draft.where === 'outside' || draft.where === 'inside') && (
           <Several label={m.place} options={places} value={draft.places} onChange={(ids) => set({ places: ids })} />
         )}
+        <div className="grid grid-cols-2 gap-3">
+          {(['signInRisk', 'userRisk'] as const).map((kind) => (
+            <Select
+              key={kind}
+              label={kind === 'signInRisk' ? m.signInRisk : m.userRisk}
+              value={draft[kind]}
+              onChange={(risk) => set({ [kind]: risk as Risk })}
+              options={(
+                ['any', 'low', 'medium', 'high', ...(start[kind] === 'as' ? (['as'] as const) : [])] as const
+              ).map((id) => ({ id, label: riskText(id) }))}
+            />
+          ))}
+        </div>
         <Checkbox isSelected={draft.deviceCodeOnly} onChange={(deviceCodeOnly) => set({ deviceCodeOnly })}>
           {m.deviceCode}
         </Checkbox>

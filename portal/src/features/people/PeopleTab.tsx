@@ -2,8 +2,8 @@ import { useQuery } from '@tanstack/react-query'
 import { Ellipsis, Plus } from 'lucide-react'
 import { useState } from 'react'
 import { Button as AriaButton } from 'react-aria-components'
-import { deleteUser, directoryQueries, setUserEnabled } from '../../api/queries/directory.ts'
-import type { User } from '../../api/types.ts'
+import { deleteUser, directoryQueries, sayOfAccount, setUserEnabled } from '../../api/queries/directory.ts'
+import type { RiskyUser, User } from '../../api/types.ts'
 import { ago } from '../../app/format.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
@@ -18,10 +18,12 @@ import { InvitePanel } from './InvitePanel.tsx'
 import { m } from './messages.ts'
 import { PassPanel } from './PassPanel.tsx'
 
-type Doing = { kind: 'add' } | { kind: 'invite' | 'pass' | 'disable' | 'enable' | 'remove'; user: User }
+type Kind = 'invite' | 'pass' | 'disable' | 'enable' | 'confirmCompromised' | 'dismiss' | 'remove'
+type Doing = { kind: 'add' } | { kind: Kind; user: User }
 
 export function PeopleTab() {
   const users = useQuery(directoryQueries.users())
+  const risky = useQuery(directoryQueries.riskyUsers())
   const [query, setQuery] = useState('')
   const [doing, setDoing] = useState<Doing>()
   const close = () => setDoing(undefined)
@@ -35,12 +37,16 @@ export function PeopleTab() {
           {m.addPerson}
         </Button>
       </div>
-      <Section query={users}>
+      <Section query={users} isWaiting={risky.isLoading}>
         {(all) => {
           const rows = all.filter((user) =>
             `${user.displayName} ${user.userPrincipalName}`.toLowerCase().includes(needle),
           )
-          return rows.length === 0 ? <EmptyState title={m.noPeople} /> : <PeopleTable users={rows} onDo={setDoing} />
+          return rows.length === 0 ? (
+            <EmptyState title={m.noPeople} />
+          ) : (
+            <PeopleTable users={rows} risky={risky.data ?? []} onDo={setDoing} />
+          )
         }}
       </Section>
       {doing?.kind === 'add' && <InvitePanel onClose={close} />}
@@ -68,6 +74,18 @@ export function PeopleTab() {
           <p className="text-sm">{m.disableWhy}</p>
         </ReviewDialog>
       )}
+      {(doing?.kind === 'confirmCompromised' || doing?.kind === 'dismiss') && (
+        <ReviewDialog
+          title={m[`${doing.kind}Title`](doing.user.displayName)}
+          writes={[sayOfAccount(doing.user, doing.kind)]}
+          confirm={m[doing.kind]}
+          done={m.done}
+          onDone={close}
+          onClose={close}
+        >
+          <p className="text-sm">{m[`${doing.kind}Why`]}</p>
+        </ReviewDialog>
+      )}
       {doing?.kind === 'remove' && (
         <ReviewDialog
           title={m.removeTitle(doing.user.displayName)}
@@ -90,16 +108,24 @@ function stateBadge({ accountEnabled, credentials }: User) {
   return <Badge tone="ok">{m.enabled}</Badge>
 }
 
-function PeopleTable({ users, onDo }: { users: User[]; onDo: (doing: Doing) => void }) {
+interface PeopleTableProps {
+  users: User[]
+  risky: RiskyUser[]
+  onDo: (doing: Doing) => void
+}
+
+function PeopleTable({ users, risky, onDo }: PeopleTableProps) {
+  const riskOf = (user: User) => risky.find(({ id }) => id === user.id)
   const actions = (user: User) => {
-    const item = (kind: 'invite' | 'pass' | 'disable' | 'enable' | 'remove') => ({
+    const item = (kind: Kind) => ({
       id: kind,
       text: m[kind],
       label: m[kind],
       danger: kind === 'remove',
       onAction: () => onDo({ kind, user }),
     })
-    return [item('invite'), item('pass'), item(user.accountEnabled ? 'disable' : 'enable'), item('remove')]
+    const risk = riskOf(user) ? 'dismiss' : 'confirmCompromised'
+    return [item('invite'), item('pass'), item(risk), item(user.accountEnabled ? 'disable' : 'enable'), item('remove')]
   }
   return (
     <Table
@@ -110,7 +136,23 @@ function PeopleTable({ users, onDo }: { users: User[]; onDo: (doing: Doing) => v
       columns={[
         { id: 'name', header: m.name, cell: (user) => <span className="font-medium">{user.displayName}</span> },
         { id: 'user', header: m.user, cell: (user) => <span className="text-ink-2">{user.userPrincipalName}</span> },
-        { id: 'state', header: m.state, cell: stateBadge },
+        {
+          id: 'state',
+          header: m.state,
+          cell: (user) => {
+            const risk = riskOf(user)
+            return (
+              <span className="flex flex-wrap gap-1">
+                {stateBadge(user)}
+                {risk && (
+                  <Badge tone={risk.riskLevel === 'high' ? 'crit' : 'med'}>
+                    {m.atRisk}: {m[risk['sekisho.because']]}
+                  </Badge>
+                )}
+              </span>
+            )
+          },
+        },
         {
           id: 'credentials',
           header: m.credentials,

@@ -54,6 +54,28 @@ export const m = messages({
     en: 'Sessions, credentials and role assignments of this person go too. The record stays.',
     ja: 'セッション・資格情報・ロールの割り当ても削除されます。記録は残ります。',
   },
+  atRisk: { en: 'At risk', ja: '侵害の疑い' },
+  tokenReused: { en: 'A token was used twice', ja: 'トークンが 2 回使われました' },
+  passkeyCopied: { en: 'A passkey was copied', ja: 'パスキーが複製されました' },
+  confirmedCompromised: { en: 'Confirmed by an administrator', ja: '管理者が確認しました' },
+  confirmCompromised: { en: 'Someone else has this account', ja: '侵害を確認' },
+  confirmCompromisedTitle: {
+    en: (name: string) => `Does someone else have the account of ${name}?`,
+    ja: (name: string) => `${name} のアカウントは侵害されていますか?`,
+  },
+  confirmCompromisedWhy: {
+    en: 'Policies about risky accounts apply to it from the next request on. Sessions go on unless a policy says otherwise.',
+    ja: 'ユーザー リスクを条件とするポリシーが、次の要求から適用されます。ポリシーがなければセッションは続きます。',
+  },
+  dismiss: { en: 'Dismiss the risk', ja: 'リスクを無視' },
+  dismissTitle: {
+    en: (name: string) => `Is ${name} the only one with the account?`,
+    ja: (name: string) => `${name} のリスクを無視しますか?`,
+  },
+  dismissWhy: {
+    en: 'Be sure that what was copied is gone: remove the credential, or end all sign-ins.',
+    ja: '複製されたものが残っていないことを確認してください (資格情報の削除、またはすべてのサインインの終了)。',
+  },
   done: { en: 'Done.', ja: '完了しました。' },
   create: { en: 'Create', ja: '作成' },
   createInvite: { en: 'Add and make the link', ja: '追加してリンクを作成' },

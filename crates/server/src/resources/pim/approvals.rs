@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Asker, Kind, note, requests, rights, spec};
+use super::{Asker, note, requests, rights, spec};
 use crate::access;
 use crate::resources::authorization::LateUniverse;
 
@@ -322,8 +322,9 @@ impl Stages {
         if denied {
             request.status = Some(Status::Denied);
         } else {
-            requests::provision(tx, &self.universe, &kept, &mut request).await?;
-            let operation = format!("{}/write", super::schedules::path(Kind::Assignment));
+            let kind = requests::kind_of(&id);
+            requests::provision(tx, kind, &self.universe, &kept, &mut request).await?;
+            let operation = format!("{}/write", super::schedules::path(kind));
             let scope = access::scope_of(&kept);
             let told = json!({"request": approval.request_id, "principalId": request.principal_id,
                 "roleDefinitionId": request.role_definition_id, "status": shown(&request.status)?});

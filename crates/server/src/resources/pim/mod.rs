@@ -73,7 +73,7 @@ pub fn register(registry: &mut Registry, universe: &LateUniverse) {
 /// Who is asking, with their groups.
 struct Asker {
     person: PrincipalId,
-    acting: Vec<PrincipalId>,
+    acting: sekisho_rbac::Asker,
     /// The person and every group they are in.
     names: Vec<PrincipalId>,
 }

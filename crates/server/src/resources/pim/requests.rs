@@ -4,12 +4,15 @@
 use async_trait::async_trait;
 use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Storage, any_schema, properties_schema};
 use sekisho_arm::resource::{instant, shown, typed};
-use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, SignIn, TypeSpec, Write};
+use sekisho_arm::{ArmError, Call, Listing, Read, Resource, ResourceType, Scope, SignIn, TypeSpec, Write};
 use sekisho_rbac::condition::Source;
 use sekisho_rbac::pim::settings::Demands;
-use sekisho_rbac::pim::{Brought, RequestProperties, RequestType, Schedule, Settings, Status, Window, admit};
+use sekisho_rbac::pim::{
+    Approval, Brought, RequestProperties, RequestType, Schedule, Settings, Status, Window, admit,
+};
 use sekisho_rbac::{Attributes, PrincipalId, PrincipalType, RoleId, Snapshot, guard};
 use serde_json::{Value, json};
+use time::Duration;
 use uuid::Uuid;
 
 use super::schedules::{self, Made};
@@ -17,6 +20,9 @@ use super::words::Words;
 use super::{Asker, Kind, approvals, note, policies, rights, spec};
 use crate::access;
 use crate::resources::authorization::{self, KnownPrincipal, LateUniverse};
+
+/// How long a request to be eligible for longer waits for somebody who may assign the role.
+const TO_EXTEND: Duration = Duration::days(30);
 
 /// One of the two types.
 pub(super) struct Requests {
@@ -89,15 +95,19 @@ impl ResourceType for Requests {
         let properties: Result<RequestProperties, _> = typed(&body["properties"], "properties");
         let Ok(asked) = properties else { return Ok(false) };
         let person = authorization::asker(call);
-        let own = asked.request_type.is_own()
-            && Uuid::try_parse(&asked.principal_id).is_ok_and(|p| p == person.0)
-            && self.kind == Kind::Assignment;
+        let own =
+            asked.request_type.is_own() && Uuid::try_parse(&asked.principal_id).is_ok_and(|p| p == person.0);
         let Some(role) = RoleId::parse(&asked.role_definition_id).filter(|_| own) else { return Ok(false) };
         let scope = id.resource().map_or(Scope::Tenant, |r| r.base_scope().clone());
         let all = rights(read, &self.universe).await?;
         let asker = Asker::of(call, &all);
-        if asked.request_type == RequestType::SelfDeactivate {
-            return Ok(schedules::activation(read, &asker, role, &scope, &asked).await?.is_some());
+        match (self.kind, asked.request_type) {
+            (Kind::Assignment, RequestType::SelfDeactivate) => {
+                return Ok(schedules::activation(read, &asker, role, &scope, &asked).await?.is_some());
+            }
+            (Kind::Eligibility, RequestType::SelfRenew) => return had(read, person, role, &scope).await,
+            (Kind::Eligibility, RequestType::SelfActivate | RequestType::SelfDeactivate) => return Ok(false),
+            _ => {}
         }
         Ok(schedules::eligibility(read, &asker, role, &scope, &asked).await?.is_some())
     }
@@ -280,6 +290,15 @@ pub(super) fn named(kind: Kind, scope: &Scope, name: Uuid) -> Result<Scope, ArmE
     scope.resource_in(spec.namespace, spec.path, &name.to_string()).map_err(|_| ArmError::internal())
 }
 
+/// Which of the two a request is of.
+pub(super) fn kind_of(id: &Scope) -> Kind {
+    if id.type_name().is("Microsoft.Authorization/roleEligibilityScheduleRequests") {
+        Kind::Eligibility
+    } else {
+        Kind::Assignment
+    }
+}
+
 /// How far a request has come.
 pub(super) fn status(resource: &Resource) -> Option<Status> {
     body_of(resource).ok()?.status
@@ -309,12 +328,16 @@ pub(super) async fn keep(
 impl Work<'_> {
     async fn run(&mut self, tx: &mut (dyn Write + '_)) -> Result<(), ArmError> {
         let own = self.asked.request_type.is_own();
-        if own && (self.kind == Kind::Eligibility || self.principal != self.asker.person) {
-            let text =
-                "Requests that begin with Self are for oneself: they activate a role and give it back.";
+        let longer = matches!(self.asked.request_type, RequestType::SelfExtend | RequestType::SelfRenew);
+        if own && (self.principal != self.asker.person || (self.kind == Kind::Eligibility && !longer)) {
+            let text = "Requests that begin with Self are for oneself: they activate a role and give it back, or ask to \
+                        be eligible for longer.";
             return Err(ArmError::bad("InvalidRoleAssignmentRequest", text).target("properties.requestType"));
         }
         match self.asked.request_type {
+            RequestType::SelfExtend | RequestType::SelfRenew if self.kind == Kind::Eligibility => {
+                self.ask_for_longer(tx).await
+            }
             RequestType::AdminAssign => self.assign(tx).await,
             RequestType::AdminRenew if self.target(tx).await?.is_none() => self.assign(tx).await,
             RequestType::AdminUpdate | RequestType::AdminExtend | RequestType::AdminRenew => {
@@ -516,12 +539,67 @@ impl Work<'_> {
         self.make(tx, window, Some(&eligibility), sign_in).await
     }
 
+    /// To be eligible for longer, or again, is for whoever may assign the role to say: never for policies alone, so that
+    /// what was to end does not go on by itself.
+    async fn ask_for_longer(&mut self, tx: &mut (dyn Write + '_)) -> Result<(), ArmError> {
+        let target = self.target(tx).await?;
+        match (self.asked.request_type, target) {
+            (RequestType::SelfRenew, Some(_)) => {
+                let text = "The eligibility has not ended. To have it for longer, ask with SelfExtend.";
+                return Err(ArmError::new(409, "RoleAssignmentExists", text));
+            }
+            (RequestType::SelfRenew, None)
+                if !had(tx.as_read(), self.principal, self.role, &self.scope).await? =>
+            {
+                return Err(not_there("eligibility"));
+            }
+            (RequestType::SelfExtend, None) => return Err(not_there("eligibility")),
+            (_, target) => {
+                let id = target.map(|t| schedules::id(self.kind, &t).to_string());
+                self.asked.target_role_eligibility_schedule_id = id;
+            }
+        }
+        let (window, settings) = (self.window(tx.now())?, self.settings(tx).await?);
+        self.admit(window, &settings.eligibility, tx.now())?;
+        if self.asked.justification.as_deref().is_none_or(|j| j.trim().is_empty()) {
+            let text = "Whoever decides on this needs a justification.";
+            return Err(ArmError::bad("RoleAssignmentRequestPolicyValidationFailed", text)
+                .target("properties.justification"));
+        }
+        let approval = Approval { approvers: Vec::new(), needed: 1, justified: false, within: TO_EXTEND };
+        self.asked.status = Some(Status::PendingApproval);
+        let id = approvals::begin(tx, &self.id, &self.asked, &approval).await?;
+        self.asked.approval_id = Some(id.to_string());
+        let operation = "roleAssignmentApprovals/write";
+        note(tx, self.call, (operation, &self.scope), told(&self.asked, window)?).await
+    }
+
     async fn deactivate(&mut self, tx: &mut (dyn Write + '_)) -> Result<(), ArmError> {
         let found =
             schedules::activation(tx.as_read(), &self.asker, self.role, &self.scope, &self.asked).await?;
         let active = found.ok_or_else(|| not_there("activation"))?;
         self.ended(tx, &active).await
     }
+}
+
+/// Whether somebody was made eligible for a role at a scope before.
+async fn had(
+    read: &mut (dyn Read + '_),
+    who: PrincipalId,
+    role: RoleId,
+    scope: &Scope,
+) -> Result<bool, ArmError> {
+    let earlier = read.list(&Listing::of(scope, &ELIGIBILITY.name())).await?;
+    Ok(earlier.iter().filter(|kept| access::scope_of(kept).key() == scope.key()).any(|kept| {
+        body_of(kept).is_ok_and(|request| {
+            request.principal_id.eq_ignore_ascii_case(&who.to_string())
+                && RoleId::parse(&request.role_definition_id) == Some(role)
+                && matches!(
+                    request.status,
+                    Some(Status::Provisioned | Status::ScheduleCreated | Status::Revoked)
+                )
+        })
+    }))
 }
 
 /// What the log keeps of a request.
@@ -540,6 +618,7 @@ pub(super) fn told(asked: &RequestProperties, window: Window) -> Result<Value, A
 /// Does what an approved request asked for. Its time begins now if it would have begun already.
 pub(super) async fn provision(
     tx: &mut (dyn Write + '_),
+    kind: Kind,
     universe: &LateUniverse,
     kept: &Resource,
     request: &mut RequestProperties,
@@ -550,7 +629,11 @@ pub(super) async fn provision(
     let all = rights(tx.as_read(), universe).await?;
     let person = PrincipalId(principal);
     let names = std::iter::once(person).chain(all.groups_of(person)).collect();
-    let requester = Asker { person, acting: vec![person], names };
+    let acting = sekisho_rbac::Asker { principals: vec![person], ..Default::default() };
+    let requester = Asker { person, acting, names };
+    if kind == Kind::Eligibility {
+        return prolong(tx, kept, request).await;
+    }
     let info = request.schedule_info.clone().unwrap_or_default();
     let settings = policies::settings(tx.as_read(), role, &scope).await?;
     let eligibility = schedules::eligibility(tx.as_read(), &requester, role, &scope, request).await?;
@@ -578,5 +661,42 @@ pub(super) async fn provision(
     let begun = window.holds(now);
     request.status = Some(if begun { Status::Provisioned } else { Status::ScheduleCreated });
     request.target_role_assignment_schedule_id = Some(id.to_string());
+    Ok(())
+}
+
+/// Makes the eligibility that was asked for, in place of the one that it prolongs. What was activated by that one ends
+/// with it.
+async fn prolong(
+    tx: &mut (dyn Write + '_),
+    kept: &Resource,
+    request: &mut RequestProperties,
+) -> Result<(), ArmError> {
+    let (scope, now) = (access::scope_of(kept), tx.now());
+    let info = request.schedule_info.clone().unwrap_or_default();
+    let Ok(window) = Window::of(&info, now) else {
+        request.status = Some(Status::Failed);
+        return Ok(());
+    };
+    let before = request.target_role_eligibility_schedule_id.as_deref().and_then(|id| Scope::parse(id).ok());
+    if let Some(before) = before {
+        for activation in access::schedules(tx.as_read(), access::ASSIGNMENTS).await? {
+            if activation.linked.is_some_and(|of| before.name().eq_ignore_ascii_case(&of.to_string())) {
+                schedules::end(tx, &schedules::id(Kind::Assignment, &activation)).await?;
+            }
+        }
+        schedules::end(tx, &before).await?;
+    }
+    let made = Made {
+        kind: Kind::Eligibility,
+        scope: &scope,
+        request: (&kept.id, request),
+        window,
+        linked: None,
+        sign_in: None,
+    };
+    let id = schedules::make(tx, &made).await?;
+    let begun = window.holds(now);
+    request.status = Some(if begun { Status::Provisioned } else { Status::ScheduleCreated });
+    request.target_role_eligibility_schedule_id = Some(id.to_string());
     Ok(())
 }

@@ -146,7 +146,7 @@ pub(super) async fn activation(
         .filter(|s| wanted.is_none_or(|w| w == Some(s.name)))
         .collect();
     // The one of this sign-in before those of others.
-    found.sort_by_key(|s| !s.sign_in.is_some_and(|id| asker.acting.contains(&PrincipalId(id))));
+    found.sort_by_key(|s| !s.sign_in.is_some_and(|id| asker.acting.principals.contains(&PrincipalId(id))));
     Ok(found.into_iter().next())
 }
 

@@ -12,7 +12,7 @@ use sekisho_identity::access_pass::{AccessPass, PassError, USUAL, Usability};
 use sekisho_identity::oauth::timestamp;
 use sekisho_identity::secret::Exposed;
 use sekisho_identity::{Person, Secret};
-use sekisho_rbac::{PrincipalId, Snapshot};
+use sekisho_rbac::{PrincipalId, Snapshot, Who};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -69,7 +69,7 @@ impl ShownPass {
 
 /// Whether everything that somebody may do by these rights is something that a caller may do as well, wherever it is. A
 /// role under a condition counts for nothing here, unless it grants roles.
-fn reaches(held: &Snapshot, caller: &[PrincipalId], rights: &Snapshot, somebody: PrincipalId) -> bool {
+fn reaches(held: &Snapshot, caller: Who<'_>, rights: &Snapshot, somebody: PrincipalId) -> bool {
     let somebody = [somebody];
     if rights.is_privileged(&somebody) && !held.is_privileged(caller) {
         return false;
@@ -88,7 +88,7 @@ impl Graph<'_> {
         let (held, caller, target) = (access.snapshot(), access.acting(self.caller), PrincipalId(person.id));
         // Whoever has the account could also take what the person is eligible for.
         let all = [Some(held.clone()), access.eligible()];
-        if all.iter().flatten().all(|rights| reaches(&held, &caller, rights, target)) {
+        if all.iter().flatten().all(|rights| reaches(&held, (&caller).into(), rights, target)) {
             return Ok(());
         }
         let address = self.caller.address.to_string();

@@ -15,6 +15,7 @@ use super::passes::{NewPass, ShownPass};
 use super::programs::{
     ApplicationChange, NewApplication, NewSecret, NewServicePrincipal, OldSecret, ServicePrincipalChange,
 };
+use super::risky_users::{RiskyUser, UserIds};
 use super::sessions::{Live, Revoked};
 use super::users::{Invitation, NewUser, UserChange};
 use crate::desired::WhatIf;
@@ -36,6 +37,9 @@ pub(super) enum Task {
     RevokeSessions,
     Sessions,
     EndSession,
+    RiskyUsers,
+    DismissRisk,
+    ConfirmCompromised,
     Groups,
     AddGroup,
     Group,
@@ -129,6 +133,30 @@ static TABLE: LazyLock<Vec<(Operation, Task)>> = LazyLock::new(|| {
         (
             previewed(delete("/v1.0/sekisho.sessions/{id}", "Ends a session of anybody").ends(204)),
             Task::EndSession,
+        ),
+        (
+            list(get("/v1.0/identityProtection/riskyUsers", "Whose account may be in somebody else's hands"))
+                .answers::<List<RiskyUser>>(200),
+            Task::RiskyUsers,
+        ),
+        (
+            previewed(
+                post("/v1.0/identityProtection/riskyUsers/dismiss", "Says that people have their accounts")
+                    .takes::<UserIds>()
+                    .ends(204),
+            ),
+            Task::DismissRisk,
+        ),
+        (
+            previewed(
+                post(
+                    "/v1.0/identityProtection/riskyUsers/confirmCompromised",
+                    "Says that people's accounts are in somebody else's hands",
+                )
+                .takes::<UserIds>()
+                .ends(204),
+            ),
+            Task::ConfirmCompromised,
         ),
         (list(get("/v1.0/groups", "All groups")).answers::<List<Group>>(200), Task::Groups),
         (

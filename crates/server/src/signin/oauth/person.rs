@@ -9,6 +9,7 @@ use sekisho_identity::grant::{Approval, Grant, GrantError};
 use sekisho_identity::oauth::authorize::{AuthorizationCode, CodeError};
 use sekisho_identity::oauth::device::{DeviceCode, PollError};
 use sekisho_identity::oauth::{OAuthError, TokenAnswer, Wish};
+use sekisho_identity::person::Suspicion;
 use sekisho_identity::{Person, Secret};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -259,7 +260,9 @@ async fn end_reused(tx: &mut (dyn Write + '_), grant: Uuid, asker: &Asker) -> Re
     let found: Option<Grant> = read_document(tx.as_read(), kind::GRANT, &key).await?;
     let Some(grant) = found else { return Ok(()) };
     tx.remove_document(kind::GRANT, &key).await?;
-    if let Some(person) = people::by_id(tx.as_read(), grant.person).await? {
+    if let Some(mut person) = people::by_id(tx.as_read(), grant.person).await? {
+        person.suspect(Suspicion::TokenReused, tx.now());
+        people::keep(tx, &person).await?;
         let address = asker.address.to_string();
         notices::tell(tx, What::TokenReused, &person, &address).await?;
         let who = person_ref(&person);

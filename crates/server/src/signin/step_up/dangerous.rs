@@ -62,6 +62,7 @@ const GRAPH: &[(&str, &str, Reason)] = &[
     ("", "users/*/authentication", Reason::OtherPerson),
     ("", "users/*/revokeSignInSessions", Reason::OtherSession),
     ("", "sekisho.sessions", Reason::OtherSession),
+    ("", "identityProtection/riskyUsers", Reason::OtherPerson),
 ];
 
 /// A path of the list that only asks.
@@ -90,6 +91,10 @@ fn arm(path: &str) -> Option<Reason> {
         Route::Collection { type_name, .. } => type_name,
         Route::Provider { .. } | Route::Bare { .. } => return None,
     };
+    // Whoever moves a subscription or a group changes whose rights it inherits.
+    if kind.namespace.eq_ignore_ascii_case("Microsoft.Management") {
+        return Some(Reason::Rights);
+    }
     if !kind.namespace.eq_ignore_ascii_case("Microsoft.Authorization") {
         return None;
     }
@@ -161,6 +166,8 @@ mod tests {
                 ),
                 Reason::Lock,
             ),
+            ("/providers/Microsoft.Management/managementGroups/m/subscriptions/s".to_owned(), Reason::Rights),
+            ("/v1.0/identityProtection/riskyUsers/dismiss".to_owned(), Reason::OtherPerson),
             ("/v1.0/Groups/g/members/$ref".to_owned(), Reason::Rights),
             ("/v1.0/groups/g/members/m/$ref".to_owned(), Reason::Rights),
             ("//v1.0/identity/conditional%41ccess/policies/p".to_owned(), Reason::Policy),
