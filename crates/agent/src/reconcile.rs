@@ -79,6 +79,8 @@ impl Reconciler {
         let observed = observe().await?;
         let Some(action) = plan(self.desired.as_mut(), observed.as_ref()) else { return Ok(None) };
         agent::apply(&action, self.desired.as_mut()).await?;
+        // What was read of other rules stays in the diagrams they were compared with.
+        self.desired = confirmed.compile();
         let what = match &action {
             Action::Load { reason: Reason::Missing, .. } => "had removed them".to_owned(),
             Action::Load { reason: Reason::Drift(difference), .. } => {
