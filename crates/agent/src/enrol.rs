@@ -28,7 +28,7 @@ pub struct Identity {
     pub machine: String,
     /// `host:port` of the server.
     pub address: String,
-    /// The server's authority, PEM.
+    /// The server's authorities, PEM.
     pub ca: String,
     /// The client certificate, PEM.
     pub certificate: String,

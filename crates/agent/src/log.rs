@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sekisho_agent::enrol::Identity;
 use sekisho_agent::witness::Witness;
+use sekisho_audit::Succession;
 use sekisho_audit::note::{Signer, Verifier};
 use sekisho_audit::witness::{Advance, Memory, WitnessError};
 use sekisho_link::message::{Remembered, ToServer};
@@ -55,11 +56,15 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// What was kept. A machine that joined another installation begins anew.
+    /// What was kept. A machine that joined another installation begins anew; the same log may have another key by now.
     pub(crate) fn open(state: &State, identity: &Identity) -> anyhow::Result<Log> {
         let pinned = identity.log_key.as_deref().map(str::parse::<Verifier>).transpose();
         let pinned = pinned.context("the log's key in the identity")?;
-        let seen = state.seen()?.filter(|seen| pinned.as_ref().is_none_or(|key| *key == seen.memory.key));
+        let same = |seen: &Seen| pinned.as_ref().is_none_or(|key| key.name() == seen.memory.key.name());
+        let mut seen = state.seen()?.filter(same);
+        if let (Some(seen), Some(key)) = (&mut seen, &pinned) {
+            seen.memory.key = key.clone();
+        }
         let distrust = seen.as_ref().and_then(|seen| seen.distrust.clone());
         let memory = seen.map(|seen| seen.memory).or_else(|| pinned.map(Memory::of));
         let witness = Witness::new(&identity.agent_id, &own_key(state)?, memory)?;
@@ -89,6 +94,18 @@ impl Log {
                 "this machine joined before the log had a key; this one is believed from now on"
             );
         }
+    }
+
+    /// The log's key was replaced: where that leads from the one that is known, if anywhere.
+    pub(crate) fn succeeded(&self, all: &[Succession<Verifier>]) -> Option<Memory> {
+        self.witness.succeeded(all)
+    }
+
+    /// Knows the log by the key of this memory from now on, and keeps that.
+    pub(crate) fn succeed(&mut self, memory: Memory) -> anyhow::Result<()> {
+        self.state.keep_seen(&Seen { memory: memory.clone(), distrust: self.distrust.clone() })?;
+        self.witness.succeed(memory);
+        Ok(())
     }
 
     /// Goes on to what was offered, and keeps that; returns what is to be said to the server.
@@ -236,7 +253,35 @@ mod tests {
         again.told(Some(other.verifier()));
         assert!(again.advance(&checkpoint(&other, &["a"], 1)).unwrap().is_err());
         // Joining another installation begins anew.
-        let elsewhere = Log::open(&state, &identity(Some(other.verifier().to_string()))).unwrap();
+        let elsewhere = Signer::new("sekisho/other", Use::Note, &Signer::generate().unwrap()).unwrap();
+        let elsewhere = Log::open(&state, &identity(Some(elsewhere.verifier().to_string()))).unwrap();
         assert_eq!(elsewhere.remembered().size, 0);
+    }
+
+    #[test]
+    fn what_was_seen_is_kept_when_the_log_has_another_key_and_a_forged_one_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path());
+        let (old, new, thief) = (log_key(), log_key(), log_key());
+        let identity = identity(Some(old.verifier().to_string()));
+        let mut log = Log::open(&state, &identity).unwrap();
+        assert!(log.advance(&checkpoint(&old, &["a", "b"], 0)).unwrap().is_ok());
+        let named = |by: &Signer, next: &Signer| {
+            Succession::new(old.verifier(), next.verifier(), 0, |text| by.line(text, 0))
+        };
+        assert_eq!(log.succeeded(&[named(&thief, &thief)]), None);
+        let next = log.succeeded(&[named(&thief, &thief), named(&old, &new)]).unwrap();
+        log.succeed(next).unwrap();
+        assert!(log.advance(&checkpoint(&old, &["a", "b", "c"], 2)).unwrap().is_err(), "it is known no more");
+        // A crash before the identity was kept, and a start of a machine that joined again, lose nothing.
+        let joined = super::tests::identity(Some(new.verifier().to_string()));
+        for mut log in [Log::open(&state, &identity).unwrap(), log, Log::open(&state, &joined).unwrap()] {
+            assert_eq!(log.remembered().size, 2);
+            let _ = log.succeeded(&[named(&old, &new)]).map(|next| log.succeed(next).unwrap());
+            let Err(Refused::Rewritten(_)) = log.advance(&checkpoint(&new, &["a"], 2)).unwrap() else {
+                panic!("a shorter log is believed");
+            };
+            state.keep_seen(&Seen { distrust: None, ..state.seen().unwrap().unwrap() }).unwrap();
+        }
     }
 }

@@ -12,6 +12,7 @@ mod commands;
 mod deadman;
 mod facts;
 mod fault;
+mod followed;
 mod journal;
 mod limits;
 mod log;

@@ -13,7 +13,7 @@ use sekisho_arm::resource::diff_patch;
 use sekisho_audit::witness::Advance;
 use sekisho_link::duplicate::Lineage;
 use sekisho_link::facts::{Clock, facts_hash};
-use sekisho_link::message::{Report, ReportOutcome, ToAgent, ToServer};
+use sekisho_link::message::{Report, ReportOutcome, Successions, ToAgent, ToServer};
 use sekisho_link::pki;
 use sekisho_link::stream::Stream;
 use sekisho_link::{Command, CommandKey, DesiredDocument};
@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::ServerClock;
 use crate::facts;
+use crate::followed::Followed;
 use crate::journal::{Journal, fresh_epoch};
 use crate::limits;
 use crate::log::{Log, Refused};
@@ -350,9 +351,10 @@ impl Agent {
 
     async fn take(&mut self, connection: &mut Connection, message: ToAgent) -> anyhow::Result<()> {
         match message {
-            ToAgent::Welcome { facts_hash: known, streams, now, log_key } => {
+            ToAgent::Welcome { facts_hash: known, streams, now, log_key, successions } => {
                 self.clock.heard(now);
                 self.log.told(log_key);
+                self.succeed(&successions)?;
                 self.journal.connected(&streams);
                 if known.is_none() || known.as_ref() != self.told.as_ref().map(|(_, hash)| hash) {
                     self.tell_all(connection, facts::collect(self.clock.beside()).await).await?;
@@ -363,6 +365,7 @@ impl Agent {
             ToAgent::NeedFacts => {
                 self.tell_all(connection, facts::collect(self.clock.beside()).await).await?
             }
+            ToAgent::Successions(successions) => self.succeed(&successions)?,
             ToAgent::Checkpoint(offered) => drop(self.follow(connection, &offered).await?),
             ToAgent::Desired(command) => self.obey(connection, command).await?,
             ToAgent::Certificate { certificate, ca } => self.renewed(certificate, ca)?,
@@ -374,6 +377,27 @@ impl Agent {
             ToAgent::Bye { .. } | ToAgent::Unknown => {}
         }
         Ok(())
+    }
+
+    /// Follows keys that were replaced, and keeps where that led before it uses them.
+    fn succeed(&mut self, all: &Successions) -> anyhow::Result<()> {
+        let followed = Followed::from(&self.command_key, &self.log, all);
+        // What this machine has become meanwhile, when a person had it join again, is not to be overwritten.
+        let joined_again = self.state.identity()?.is_none_or(|i| i.certificate != self.identity.certificate);
+        if followed.is_nothing() || joined_again {
+            return Ok(());
+        }
+        let identity = followed.kept(&self.identity);
+        self.state.keep_identity(&identity)?;
+        self.identity = identity;
+        for (purpose, key) in followed.told() {
+            tracing::info!(purpose, key, "the server has another key from now on");
+            let told = json!({"purpose": purpose, "key": key});
+            self.journal.note(Stream::Security, "key.succeeded", told);
+        }
+        let Followed { command, log } = followed;
+        self.command_key = command.unwrap_or(self.command_key.clone());
+        log.map_or(Ok(()), |memory| self.log.succeed(memory))
     }
 
     /// Takes note of a person who trusts the log again.

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use sekisho_audit::note::{Signer, Use, Verifier};
+use sekisho_audit::succession::{Succession, walk};
 use sekisho_audit::witness::{Advance, Memory, WitnessError};
 use sekisho_link::message::ToServer;
 use sekisho_link::witnesses::key_name;
@@ -35,6 +36,19 @@ impl Witness {
             self.memory = Some(Memory::of(key));
         }
         news
+    }
+
+    /// Where the log's key has gone since, as far as it is proved; what is to be remembered then. `None` when it knows the
+    /// newest one.
+    pub fn succeeded(&self, all: &[Succession<Verifier>]) -> Option<Memory> {
+        let memory = self.memory.as_ref()?;
+        let key = walk(&memory.key, all).pop().filter(|key| *key != memory.key)?;
+        Some(Memory { key, ..memory.clone() })
+    }
+
+    /// Knows the log by the key of this memory from now on.
+    pub fn succeed(&mut self, memory: Memory) {
+        self.memory = Some(memory);
     }
 
     /// What is to be remembered instead of what is, when the log has only grown.

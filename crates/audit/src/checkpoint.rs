@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::Hash;
-use crate::note::{NoteError, Signer, Verifier};
+use crate::note::{self, NoteError, Signer, Verifier};
 
 /// What the log was at a size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,11 @@ impl Checkpoint {
     /// Signs it as the log.
     pub fn sign(&self, log: &Signer) -> String {
         log.sign(&self.text(), 0)
+    }
+
+    /// Signs it as the log while one key takes the place of another: with each.
+    pub fn sign_together<'s>(&self, log: impl IntoIterator<Item = &'s Signer>) -> String {
+        note::sign_together(&self.text(), log)
     }
 
     /// Reads a text. Lines after the third are allowed and mean nothing here.

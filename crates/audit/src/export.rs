@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::note::{NoteError, Use, Verifier};
+use crate::succession::{Succession, walk};
 use crate::tree::{leaf_hash, proves_consistency};
 use crate::{Frontier, Hash, Leaf};
 
@@ -23,6 +24,11 @@ pub enum Line {
         after: u64,
         /// What is needed of those to go on, from the largest complete subtree.
         frontier: Vec<Hash>,
+    },
+    /// The second, when the log's key was ever replaced: what led from the first one to this one.
+    Successions {
+        /// In their order.
+        of: Vec<Succession<Verifier>>,
     },
     /// An entry.
     Entry {
@@ -79,7 +85,7 @@ pub enum ExportError {
 /// What an export says of itself, when its entries hold together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The key that the checkpoint was checked with.
+    /// The key that was trusted, or the last one that follows from it: one of these has signed the checkpoint.
     pub key: Verifier,
     /// The first entry and the last one.
     pub entries: (u64, u64),
@@ -132,8 +138,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Checks the lines of an export. `trusted` is the log's key when it is known from elsewhere; otherwise the export's own
-/// word is taken for it.
+/// Checks the lines of an export. `trusted` is the log's key, or one that it had before, when it is known from elsewhere;
+/// otherwise the export's own word is taken for it.
 ///
 /// # Errors
 /// [`ExportError`] at the first entry that does not fit. Signatures that do not fit are in the report.
@@ -151,11 +157,12 @@ pub fn verify<'l>(
         return Err(ExportError::Unreadable(1));
     };
     let begin = Frontier::of(after, frontier).ok_or(ExportError::Unreadable(1))?;
-    let key = trusted.cloned().unwrap_or(key);
+    let mut keys = vec![trusted.cloned().unwrap_or(key)];
     let (mut tree, mut hashes, mut pruned) = (begin.clone(), Vec::new(), 0);
     let (mut checkpoint, mut cosigned) = (None, Vec::new());
     for line in lines {
         match read(line)? {
+            (2, Line::Successions { of }) => keys = walk(&keys[0], &of),
             (_, Line::Entry { sequence, hash, leaf }) if checkpoint.is_none() => {
                 let expected = tree.size() + 1;
                 if u64::try_from(sequence) != Ok(expected) {
@@ -172,7 +179,7 @@ pub fn verify<'l>(
                 hashes.push(hash);
             }
             (_, Line::Checkpoint { note, consistency }) if checkpoint.is_none() => {
-                checkpoint = Some(checked(&key, &tree, &note, &consistency));
+                checkpoint = Some(checked(&keys, &tree, &note, &consistency));
             }
             (_, Line::Cosignature { key, machine, size, line }) if checkpoint.is_some() => {
                 cosigned.push((key, machine, size, line));
@@ -180,6 +187,7 @@ pub fn verify<'l>(
             (number, _) => return Err(ExportError::Unreadable(number)),
         }
     }
+    let key = keys.pop().ok_or(ExportError::Unreadable(1))?;
     let roots = roots(begin, &hashes, cosigned.iter().map(|(_, _, size, _)| *size));
     let cosignatures = cosigned
         .into_iter()
@@ -208,8 +216,13 @@ fn fits(sequence: i64, leaf: &str, hash: &Hash) -> bool {
         && serde_json::from_str::<Leaf>(leaf).is_ok_and(|leaf| leaf.sequence == sequence)
 }
 
-fn checked(key: &Verifier, tree: &Frontier, note: &str, consistency: &[Hash]) -> Result<u64, String> {
-    let signed = Checkpoint::open(note, key).map_err(|e| e.to_string())?;
+/// Any of the keys may have signed it: one that is being replaced signs along with the next one until it is destroyed.
+fn checked(keys: &[Verifier], tree: &Frontier, note: &str, consistency: &[Hash]) -> Result<u64, String> {
+    let mut opened = Err(NoteError::NotSigned);
+    for key in keys.iter().rev() {
+        opened = opened.or_else(|_| Checkpoint::open(note, key));
+    }
+    let signed = opened.map_err(|e| e.to_string())?;
     let (own, root) = (tree.size(), tree.root());
     // Of a log without entries there is nothing to be proved, and no other begins with it here.
     let fits = match own {

@@ -17,10 +17,12 @@ mod hash;
 mod leaf;
 pub mod legacy;
 pub mod note;
+pub mod succession;
 pub mod tree;
 pub mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use hash::Hash;
 pub use leaf::Leaf;
+pub use succession::Succession;
 pub use tree::Frontier;

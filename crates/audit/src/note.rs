@@ -11,6 +11,8 @@ use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::succession::Pinned;
+
 /// The longest note that is read, in bytes: one with the signatures of a few dozen keys.
 pub const MAX_NOTE_BYTES: usize = 16 << 10;
 /// Between the text and its signatures, after the text's last newline.
@@ -152,6 +154,18 @@ impl FromStr for Verifier {
     }
 }
 
+impl Pinned for Verifier {
+    const PURPOSE: &'static str = "log-signing";
+
+    fn has_signed(&self, text: &str, signature: &str) -> bool {
+        self.of == Use::Note && self.open_line(text, signature).is_ok()
+    }
+
+    fn admits(&self, next: &Verifier) -> bool {
+        (&self.name, self.of) == (&next.name, next.of)
+    }
+}
+
 impl Serialize for Verifier {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -212,6 +226,21 @@ impl Signer {
     pub fn sign(&self, text: &str, at: u64) -> String {
         format!("{text}\n{}", self.line(text, at))
     }
+}
+
+/// A text, which ends with a newline, as a note with the signatures of several keys: whoever knows one of them reads it.
+pub fn sign_together<'s>(text: &str, signers: impl IntoIterator<Item = &'s Signer>) -> String {
+    let lines: String = signers.into_iter().map(|signer| signer.line(text, 0)).collect();
+    format!("{text}\n{lines}")
+}
+
+/// A note with the signature of one more key, which then says of the text what the others say.
+///
+/// # Errors
+/// [`NoteError::Malformed`].
+pub fn sign_along(note: &str, signer: &Signer) -> Result<String, NoteError> {
+    let (text, _) = parse(note)?;
+    Ok(format!("{note}{}", signer.line(text, 0)))
 }
 
 /// What a witness signs.

@@ -216,8 +216,9 @@ enum Keys {
     List,
     /// Replaces a key. The server replaces the one that signs tokens every 90 days by itself.
     ///
-    /// A new key that signs tokens is published for an hour before it is used, and the old one is trusted for two hours
-    /// after, so that no client notices. All servers of one database change over at the same moment.
+    /// A new key is published for an hour before it is used (an authority for a day), and the old one is trusted for as
+    /// long as anything lives that it made, so that nobody notices. All servers of one database change over at the same
+    /// moment.
     Rotate {
         /// What the key is for.
         purpose: Purpose,
@@ -228,6 +229,9 @@ enum Keys {
         /// programs ask for a new token by themselves.
         #[arg(long, requires = "at_once")]
         destroy_old: bool,
+        /// Also when machines are cut off by that, as those are that may know no other key.
+        #[arg(long, requires = "destroy_old")]
+        cut_off: bool,
     },
 }
 
@@ -240,15 +244,15 @@ enum Purpose {
     ServerTls,
     /// Seals all other keys: every one is sealed anew with the new root key.
     Root,
-    /// Signs the certificates of agents; it cannot be replaced yet.
+    /// Signs the certificates of agents and of the server.
     AgentCa,
-    /// Signs what machines are told; it cannot be replaced yet.
+    /// Signs what machines are told.
     CommandSigning,
-    /// Signs checkpoints of the activity log; it cannot be replaced yet.
+    /// Signs checkpoints of the activity log.
     LogSigning,
-    /// Seals what else is secret in the database; it cannot be replaced yet.
+    /// Seals what else is secret in the database.
     Sealing,
-    /// Keys the counters of failed sign-ins; it cannot be replaced yet.
+    /// Keys the counters of failed sign-ins.
     Throttle,
 }
 
@@ -357,9 +361,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Keys { command: Keys::List } => {
             print(&pretty(&ask("/keys", serde_json::Value::Null).await?));
         }
-        Command::Keys { command: Keys::Rotate { purpose, at_once, destroy_old } } => {
+        Command::Keys { command: Keys::Rotate { purpose, at_once, destroy_old, cut_off } } => {
             let body = serde_json::json!({
-                "purpose": purpose.word(), "atOnce": at_once, "destroyOld": destroy_old,
+                "purpose": purpose.word(), "atOnce": at_once, "destroyOld": destroy_old, "cutOff": cut_off,
             });
             print(&pretty(&ask("/keys/rotate", body).await?));
         }

@@ -11,11 +11,12 @@ use sekisho_agent::connection::{Connection, Heard};
 use sekisho_agent::enrol::Identity;
 use sekisho_agent::witness::Witness;
 use sekisho_audit::note::Signer;
+use sekisho_audit::succession::walk;
 use sekisho_audit::witness::{Advance, Memory};
 use sekisho_link::CommandKey;
 use sekisho_link::duplicate::Lineage;
 use sekisho_link::facts::facts_hash;
-use sekisho_link::message::{Remembered, Report, ReportOutcome, ToAgent, ToServer};
+use sekisho_link::message::{Remembered, Report, ReportOutcome, Successions, ToAgent, ToServer};
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, interval_at, sleep};
@@ -155,10 +156,11 @@ impl Agent {
             match connection.next().await? {
                 Some(Heard::Ping) => {}
                 Some(Heard::Message(message)) => match *message {
-                    ToAgent::Welcome { facts_hash, log_key, .. } => {
+                    ToAgent::Welcome { facts_hash, log_key, successions, .. } => {
                         if let Some(key) = log_key {
                             self.witness.told(key);
                         }
+                        self.succeed(&successions);
                         break facts_hash;
                     }
                     ToAgent::Bye { reason, retry_after } => return Ok(Err(Ended::bye(reason, retry_after))),
@@ -172,6 +174,14 @@ impl Agent {
             self.tell_facts(&mut connection).await?;
         }
         Ok(Ok(connection))
+    }
+
+    /// Follows keys that were replaced; like all else that it learns, that is forgotten with the process.
+    fn succeed(&mut self, all: &Successions) {
+        self.command_key = walk(&self.command_key, &all.command).pop().unwrap_or(self.command_key.clone());
+        if let Some(memory) = self.witness.succeeded(&all.log) {
+            self.witness.succeed(memory);
+        }
     }
 
     /// Goes on with the log, and says so.
@@ -229,6 +239,7 @@ impl Agent {
                                 self.tell(Event::Converged);
                             }
                         }
+                        ToAgent::Successions(successions) => self.succeed(&successions),
                         ToAgent::NeedFacts => self.tell_facts(&mut connection).await?,
                         // Simulated machines tell no events.
                         ToAgent::Welcome { .. }

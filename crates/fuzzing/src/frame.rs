@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use sekisho_audit::note::{Signer, Use};
+use sekisho_audit::succession::{Succession, walk};
 use sekisho_audit::witness::Memory;
 use sekisho_link::facts::facts_hash;
 use sekisho_link::message::{ToAgent, ToServer};
@@ -12,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// A message that is understood means the same when it is sent on; a batch of events is kept once, without holes; a
-/// document that the server did not sign is not obeyed, nor a checkpoint believed that the log did not sign.
+/// document that the server did not sign is not obeyed, nor a checkpoint believed that the log did not sign, nor a key
+/// followed that the known one did not name.
 pub fn frame(data: &[u8]) {
     match round_trip(data) {
         Some(ToServer::Events(batch)) => once(batch),
@@ -35,6 +37,14 @@ pub fn frame(data: &[u8]) {
         }
         Some(ToAgent::Checkpoint(offered)) => {
             assert!(memory.advance(&offered).is_err(), "an unsigned checkpoint is believed");
+        }
+        Some(ToAgent::Successions(all) | ToAgent::Welcome { successions: all, .. }) => {
+            let command: Vec<_> =
+                all.command.into_iter().map(|step| Succession { old: key.clone(), ..step }).collect();
+            assert_eq!(walk(key, &command).len(), 1, "a forged command key is followed");
+            let log: Vec<_> =
+                all.log.into_iter().map(|step| Succession { old: memory.key.clone(), ..step }).collect();
+            assert_eq!(walk(&memory.key, &log).len(), 1, "a forged key of the log is followed");
         }
         _ => {}
     }

@@ -17,12 +17,11 @@ use zeroize::Zeroizing;
 use crate::seal::SealingKey;
 use crate::{Digest, NoEntropy};
 
-/// How long a key is published before it is used.
-pub const PENDING: Duration = Duration::HOUR;
-/// How long a key is trusted after it was last used: longer than any access token lives, clocks that differ included.
-pub const RETIRING: Duration = Duration::hours(2);
-/// The age at which the active key is replaced by itself.
+/// The age at which a key that signs tokens is replaced by itself.
 pub const LONGEST: Duration = Duration::days(90);
+
+/// The keys of a purpose that live at the same time. Each of them signs, and is trusted: more are in nobody's interest.
+pub const MOST: usize = 8;
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,11 +42,6 @@ pub enum Purpose {
     /// Keys the counters of failed sign-ins.
     Throttle,
 }
-
-/// Why the key of a purpose cannot be replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the key for '{0}' cannot be replaced yet: {1}")]
-pub struct Irreplaceable(pub Purpose, pub &'static str);
 
 impl Purpose {
     /// Every purpose.
@@ -74,22 +68,32 @@ impl Purpose {
         }
     }
 
-    /// Whether its key can be replaced while what relies on it goes on.
-    ///
-    /// # Errors
-    /// [`Irreplaceable`] with what relies on it.
-    pub fn replaceable(self) -> Result<(), Irreplaceable> {
-        let why = match self {
-            Purpose::ServerTls | Purpose::TokenSigning => return Ok(()),
-            Purpose::AgentCa => "join strings and agents know the one authority by its key",
-            Purpose::CommandSigning => "agents obey the one key that they were given when they joined",
-            Purpose::LogSigning => {
-                "agents witness the log by the one key that they were given when they joined"
-            }
-            Purpose::Sealing => "what it has sealed would have to be sealed again",
-            Purpose::Throttle => "every counter of failed sign-ins would begin again",
-        };
-        Err(Irreplaceable(self, why))
+    /// How long a new key is published before it is used.
+    pub fn pending(self) -> Duration {
+        match self {
+            // Browsers and programs that trust the file of the authority must have got the new one by then.
+            Purpose::AgentCa => Duration::DAY,
+            _ => Duration::HOUR,
+        }
+    }
+
+    /// How long a key is trusted after it was last used: longer than anything lives that it made, clocks that differ
+    /// included.
+    pub fn retiring(self) -> Duration {
+        match self {
+            // Access tokens live for an hour. What is sealed is sealed again before its key goes, and a certificate of
+            // the server goes when it ends.
+            Purpose::TokenSigning | Purpose::Sealing | Purpose::ServerTls => Duration::hours(2),
+            // The longest lock lasts a day.
+            Purpose::Throttle => Duration::hours(25),
+            // A machine whose certificate is over for longer joins again, and is given the newest keys.
+            Purpose::AgentCa | Purpose::CommandSigning | Purpose::LogSigning => Duration::days(32),
+        }
+    }
+
+    /// Whether machines know its key, so that they are cut off when it is destroyed before they know the next one.
+    pub fn is_pinned(self) -> bool {
+        matches!(self, Purpose::AgentCa | Purpose::CommandSigning | Purpose::LogSigning)
     }
 }
 
@@ -320,6 +324,26 @@ impl KeyRing {
         self.0.iter().filter(|k| k.lives())
     }
 
+    /// The one that is used, or is to be used first; `None` when none lives.
+    pub fn active(&self, now: OffsetDateTime) -> Option<&Key> {
+        self.living().filter(|k| k.active <= now).last().or_else(|| self.living().next())
+    }
+
+    /// The one that is or will be used last; `None` when none lives.
+    pub fn newest(&self) -> Option<&Key> {
+        self.living().last()
+    }
+
+    /// Whether as many live as may.
+    pub fn is_full(&self) -> bool {
+        self.living().count() >= MOST
+    }
+
+    /// When the next key comes into use, if one waits.
+    pub fn next(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        self.living().map(|k| k.active).find(|active| *active > now)
+    }
+
     /// All keys with where they are in their lives.
     pub fn states(&self, now: OffsetDateTime) -> Vec<(&Key, KeyState)> {
         let active = self.0.iter().rposition(|k| k.lives() && k.active <= now);
@@ -334,7 +358,7 @@ impl KeyRing {
 
     /// Whether the newest key is old enough to be replaced, or there is none.
     pub fn due(&self, now: OffsetDateTime) -> bool {
-        self.living().last().is_none_or(|k| now >= k.active + LONGEST)
+        self.newest().is_none_or(|k| now >= k.active + LONGEST)
     }
 
     /// Adds a key. Those that were to follow the active one and are not used before the new one are destroyed.
@@ -348,7 +372,7 @@ impl KeyRing {
     pub fn prune(&mut self, now: OffsetDateTime) -> bool {
         let followed: Vec<OffsetDateTime> = self.living().skip(1).map(|next| next.active).collect();
         let over = self.0.iter_mut().filter(|k| k.lives()).zip(followed);
-        let over = over.filter(|(_, next)| now >= *next + RETIRING);
+        let over = over.filter(|(key, next)| now >= *next + key.purpose.retiring());
         over.map(|(key, _)| key.destroy(now)).count() > 0
     }
 
@@ -366,6 +390,8 @@ mod tests {
     use time::macros::datetime;
 
     const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
+    const PENDING: Duration = Duration::HOUR;
+    const RETIRING: Duration = Duration::hours(2);
 
     fn root(byte: u8) -> RootKey {
         RootKey::new(&[byte; 32]).unwrap()
@@ -394,9 +420,16 @@ mod tests {
         assert!(!ring.due(rotated - Duration::SECOND) && ring.due(rotated));
         ring.add(key("b", rotated + PENDING), rotated);
         assert_eq!(seen(&ring, rotated), "a Active, b Pending");
+        assert_eq!(
+            (ring.active(rotated).unwrap().id.as_str(), ring.newest().unwrap().id.as_str()),
+            ("a", "b")
+        );
+        assert_eq!(ring.next(rotated), Some(rotated + PENDING));
         assert!(!ring.due(rotated + PENDING));
         let used = rotated + PENDING;
         assert_eq!(seen(&ring, used), "a Retiring, b Active");
+        assert_eq!((ring.active(used).unwrap().id.as_str(), ring.next(used)), ("b", None));
+        assert_eq!(ring.active(NOW - PENDING).unwrap().id, "a", "a clock that is behind has a key, too");
         assert!(!ring.prune(used + RETIRING - Duration::SECOND));
         assert!(ring.prune(used + RETIRING));
         assert_eq!(seen(&ring, used + RETIRING), "a Destroyed, b Active");
@@ -418,16 +451,12 @@ mod tests {
     }
 
     #[test]
-    fn every_purpose_is_written_in_one_way_and_says_whether_its_key_can_be_replaced() {
+    fn every_purpose_is_written_in_one_way() {
         for purpose in Purpose::ALL {
             assert_eq!(purpose.word().parse(), Ok(purpose));
             assert_eq!(serde_json::to_value(purpose).unwrap(), purpose.word());
-            if let Err(error) = purpose.replaceable() {
-                assert!(error.to_string().contains(purpose.word()));
-            }
         }
         assert_eq!("root".parse::<Purpose>(), Err(NoPurpose));
-        assert!(Purpose::TokenSigning.replaceable().is_ok() && Purpose::AgentCa.replaceable().is_err());
     }
 
     #[test]

@@ -62,6 +62,43 @@ impl SealingKey {
     }
 }
 
+/// The keys of a ring that seal: one of them does, and what any of them has sealed opens.
+pub struct SealingKeys {
+    /// What the one that seals is called.
+    pub id: String,
+    /// Seals.
+    pub active: SealingKey,
+    /// Only open.
+    pub others: Vec<SealingKey>,
+}
+
+impl SealingKeys {
+    /// Seals for the place that `name` names.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn seal(&self, name: &str, secret: &[u8]) -> Result<String, NoEntropy> {
+        self.active.seal(name, secret)
+    }
+
+    /// Opens what was sealed for the place that `name` names.
+    ///
+    /// # Errors
+    /// [`Unopened`].
+    pub fn open(&self, name: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+        let mut opened = self.active.open(name, sealed);
+        for key in &self.others {
+            opened = opened.or_else(|_| key.open(name, sealed));
+        }
+        opened
+    }
+
+    /// Whether it opens with the key that seals at this moment.
+    pub fn is_current(&self, name: &str, sealed: &str) -> bool {
+        self.active.open(name, sealed).is_ok()
+    }
+}
+
 /// Opens what versions before the key ring sealed, with ChaCha20-Poly1305 (RFC 8439).
 ///
 /// # Errors
@@ -103,6 +140,19 @@ mod tests {
         let sealed = SealingKey::under(&one).unwrap().seal("x", b"next").unwrap();
         assert_eq!(SealingKey::under(&one).unwrap().open("x", &sealed).unwrap().as_slice(), b"next");
         assert!(SealingKey::under(&other).unwrap().open("x", &sealed).is_err());
+    }
+
+    #[test]
+    fn what_any_key_of_a_ring_has_sealed_opens_and_only_one_seals() {
+        let key = |byte| SealingKey::new(&[byte; 32]).unwrap();
+        let before = key(1).seal("x", b"kept").unwrap();
+        let keys = SealingKeys { id: "2".to_owned(), active: key(2), others: vec![key(3), key(1)] };
+        assert_eq!(keys.open("x", &before).unwrap().as_slice(), b"kept");
+        assert!(!keys.is_current("x", &before) && keys.open("y", &before).is_err());
+        let again = keys.seal("x", b"kept").unwrap();
+        assert!(keys.is_current("x", &again) && key(2).open("x", &again).is_ok());
+        let later = SealingKeys { others: Vec::new(), ..keys };
+        assert_eq!(later.open("x", &before), Err(Unopened));
     }
 
     #[test]

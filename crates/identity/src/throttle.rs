@@ -142,6 +142,19 @@ impl Counter {
         }
     }
 
+    /// This counter and another of the same place, kept under another key: whichever is worse, in each respect.
+    #[must_use]
+    pub fn worst(mut self, other: Counter) -> Counter {
+        self.failures = self.failures.max(other.failures);
+        self.last = self.last.max(other.last);
+        self.locked_until = self.locked_until.max(other.locked_until);
+        let known = other.wrong.into_iter().filter(|w| !self.wrong.contains(w)).collect::<Vec<_>>();
+        self.wrong.splice(0..0, known);
+        let surplus = self.wrong.len().saturating_sub(REMEMBERED);
+        self.wrong.drain(..surplus);
+        self
+    }
+
     /// Whether the counter holds nothing that matters any more and may be deleted.
     pub fn stale(&self, place: Place, now: OffsetDateTime) -> bool {
         let limit = place.limit();
@@ -200,9 +213,13 @@ impl KnownDevice {
     }
 }
 
-/// Makes database keys and password digests with a secret of the server, so that the table of counters reveals neither
-/// names (people type passwords into the name field) nor passwords.
-pub struct Keyed(hmac::Key);
+/// Makes database keys and password digests with secrets of the server, so that the table of counters reveals neither
+/// names (people type passwords into the name field) nor passwords. While one key takes the place of another, what was
+/// counted under either counts.
+pub struct Keyed {
+    active: hmac::Key,
+    others: Vec<hmac::Key>,
+}
 
 impl std::fmt::Debug for Keyed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -210,45 +227,61 @@ impl std::fmt::Debug for Keyed {
     }
 }
 
+/// Where an attempt counts, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// What is counted there.
+    pub place: Place,
+    /// The database key of its counter.
+    pub key: String,
+    /// Where it was counted under other keys of the server.
+    pub others: Vec<String>,
+}
+
 impl Keyed {
-    /// With a 256-bit key that the server keeps.
-    pub fn new(key: &[u8; 32]) -> Keyed {
-        Keyed(hmac::Key::new(hmac::HMAC_SHA256, key))
+    /// With a 256-bit key that the server keeps, and others that live beside it.
+    pub fn new(active: &[u8; 32], others: &[&[u8; 32]]) -> Keyed {
+        let key = |bytes: &[u8; 32]| hmac::Key::new(hmac::HMAC_SHA256, bytes);
+        Keyed { active: key(active), others: others.iter().map(|bytes| key(bytes)).collect() }
     }
 
-    /// The places where an attempt to sign in counts: (place, database key). All are checked before, and all are told
-    /// after.
-    pub fn places(&self, name: &str, familiar: bool, ip: IpAddr) -> [(Place, String); 3] {
+    /// Where an attempt to sign in counts. All are checked before, and all are told after.
+    pub fn places(&self, name: &str, familiar: bool, ip: IpAddr) -> [Spot; 3] {
         let device = if familiar { Place::FamiliarDevice } else { Place::StrangeDevice };
         let word = if familiar { "familiar" } else { "strange" };
         let name = crate::Person::name_key(name);
         let [address, network] = self.origins("signIn", ip);
-        [(device, self.digest(&[word, &name]).key()), address, network]
+        [self.spot(device, &[word, &name]), address, network]
     }
 
-    /// The places where an attempt counts that is aimed at nobody in particular. Each purpose counts for itself: a
-    /// program with an expired secret must not keep the people of its office out.
-    pub fn origins(&self, purpose: &str, ip: IpAddr) -> [(Place, String); 2] {
+    /// Where an attempt counts that is aimed at nobody in particular. Each purpose counts for itself: a program with an
+    /// expired secret must not keep the people of its office out.
+    pub fn origins(&self, purpose: &str, ip: IpAddr) -> [Spot; 2] {
         let ip = ip.to_canonical();
         [
-            (Place::Address, self.digest(&["address", purpose, &ip.to_string()]).key()),
-            (Place::Network, self.digest(&["network", purpose, &network(ip).to_string()]).key()),
+            self.spot(Place::Address, &["address", purpose, &ip.to_string()]),
+            self.spot(Place::Network, &["network", purpose, &network(ip).to_string()]),
         ]
     }
 
-    /// The digest of a wrong password of a name.
+    /// The digest of a wrong password of a name. One that was typed under the key before counts once more.
     pub fn password(&self, name: &str, password: &Secret) -> Digest {
-        self.digest(&["password", &crate::Person::name_key(name), password.expose()])
+        digest(&self.active, &["password", &crate::Person::name_key(name), password.expose()])
     }
 
-    fn digest(&self, parts: &[&str]) -> Digest {
-        let mut context = hmac::Context::with_key(&self.0);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
-        }
-        Digest::copy(context.sign().as_ref())
+    fn spot(&self, place: Place, parts: &[&str]) -> Spot {
+        let key = |key: &hmac::Key| digest(key, parts).key();
+        Spot { place, key: key(&self.active), others: self.others.iter().map(key).collect() }
     }
+}
+
+fn digest(key: &hmac::Key, parts: &[&str]) -> Digest {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    Digest::copy(context.sign().as_ref())
 }
 
 fn network(ip: IpAddr) -> IpNet {
@@ -333,10 +366,10 @@ mod tests {
 
     #[test]
     fn a_stranger_cannot_lock_out_the_person_at_their_own_machine() {
-        let keyed = Keyed::new(&[7; 32]);
+        let keyed = Keyed::new(&[7; 32], &[]);
         let ip = "192.0.2.7".parse().unwrap();
         let (own, other) = (keyed.places("Jo@x", true, ip), keyed.places("jo@X ", false, ip));
-        assert_ne!(own[0].1, other[0].1);
+        assert_ne!(own[0].key, other[0].key);
         assert_eq!(own[1..], other[1..]);
         assert_eq!(own, keyed.places("JO@X", true, "::ffff:192.0.2.7".parse().unwrap()));
     }
@@ -354,8 +387,8 @@ mod tests {
 
     #[test]
     fn neighbours_share_a_network_and_names_do_not_show() {
-        let keyed = Keyed::new(&[7; 32]);
-        let at = |ip: &str| keyed.places("jo@x", false, ip.parse().unwrap())[2].1.clone();
+        let keyed = Keyed::new(&[7; 32], &[]);
+        let at = |ip: &str| keyed.places("jo@x", false, ip.parse().unwrap())[2].key.clone();
         assert_eq!(at("192.0.2.1"), at("192.0.2.200"));
         assert_ne!(at("192.0.2.1"), at("192.0.3.1"));
         assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:1"));
@@ -363,8 +396,28 @@ mod tests {
         assert_ne!(keyed.password("a", &Secret::new("bc")), keyed.password("ab", &Secret::new("c")));
         assert_ne!(
             keyed.password("a", &Secret::new("b")),
-            Keyed::new(&[8; 32]).password("a", &Secret::new("b"))
+            Keyed::new(&[8; 32], &[]).password("a", &Secret::new("b"))
         );
+    }
+
+    #[test]
+    fn what_was_counted_under_another_key_is_found_and_the_worse_counts() {
+        let ip = "192.0.2.7".parse().unwrap();
+        let before = Keyed::new(&[7; 32], &[]).places("jo@x", false, ip);
+        let after = Keyed::new(&[8; 32], &[&[7; 32]]).places("jo@x", false, ip);
+        for (before, after) in before.iter().zip(&after) {
+            assert!(after.others == [before.key.clone()] && after.key != before.key);
+        }
+        let mut old = Counter::default();
+        (0..10).for_each(|n| old.fail(Place::StrangeDevice, wrong(n), NOW));
+        let mut new = Counter::default();
+        new.fail(Place::StrangeDevice, wrong(9), NOW + Duration::SECOND);
+        let mut worst = new.clone().worst(old.clone());
+        assert_eq!(worst.check(NOW), old.check(NOW));
+        assert_eq!(worst, old.worst(new));
+        let until = NOW + Duration::MINUTE;
+        worst.fail(Place::StrangeDevice, wrong(20), until);
+        assert_eq!(worst.check(until), Err(Locked { until: until + Duration::minutes(2) }), "it goes on");
     }
 
     proptest! {

@@ -9,8 +9,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use totp_rs::{Builder, Totp};
+use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::seal::{SealingKeys, Unopened};
 use crate::secret::random;
 use crate::{NoEntropy, Secret};
 
@@ -34,7 +36,7 @@ pub enum Refused {
 }
 
 /// A person's authenticator: the shared secret (160 bits) and what was used of it.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone)]
 pub struct Authenticator {
     secret: Key,
     /// The newest step whose code was taken.
@@ -45,6 +47,46 @@ pub struct Authenticator {
 
 #[derive(Clone, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
 struct Key(Vec<u8>);
+
+/// An authenticator as it is kept: its secret is sealed for its person.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SealedAuthenticator {
+    secret: Sealed,
+    last_step: Option<u64>,
+    failing: (u64, u8),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Sealed {
+    /// As [`SealingKeys::seal`] gives it.
+    Text(String),
+    /// As versions before kept it.
+    Bare(Key),
+}
+
+fn place(person: Uuid) -> String {
+    format!("totp|{person}")
+}
+
+impl SealedAuthenticator {
+    /// The authenticator of this person.
+    ///
+    /// # Errors
+    /// [`Unopened`], also when it is somebody else's.
+    pub fn open(self, person: Uuid, keys: &SealingKeys) -> Result<Authenticator, Unopened> {
+        let secret = match self.secret {
+            Sealed::Text(text) => Key(keys.open(&place(person), &text)?.to_vec()),
+            Sealed::Bare(key) => key,
+        };
+        Ok(Authenticator { secret, last_step: self.last_step, failing: self.failing })
+    }
+
+    /// Whether it is sealed with the key that seals at this moment.
+    pub fn is_current(&self, person: Uuid, keys: &SealingKeys) -> bool {
+        matches!(&self.secret, Sealed::Text(text) if keys.is_current(&place(person), text))
+    }
+}
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +104,15 @@ impl Authenticator {
         let secret = Key(bytes.to_vec());
         bytes.zeroize();
         Ok(Authenticator { secret, last_step: None, failing: (0, 0) })
+    }
+
+    /// As it is kept for this person.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn seal(&self, person: Uuid, keys: &SealingKeys) -> Result<SealedAuthenticator, NoEntropy> {
+        let secret = Sealed::Text(keys.seal(&place(person), &self.secret.0)?);
+        Ok(SealedAuthenticator { secret, last_step: self.last_step, failing: self.failing })
     }
 
     /// What the authenticator app needs: the `otpauth:` address for a QR code, and the secret in base32 for typing.
@@ -158,9 +209,32 @@ mod tests {
             assert_eq!(a.check("000000", at(1_111_111_111)), Err(Refused::Wrong));
         }
         assert_eq!(a.check("050471", at(1_111_111_112)), Err(Refused::TooMany));
-        let stored: Authenticator = serde_json::from_str(&serde_json::to_string(&a).unwrap()).unwrap();
-        assert_eq!(stored.clone().check("050471", at(1_111_111_112)), Err(Refused::TooMany));
+        let (keys, person) = (keys(1), Uuid::from_u128(1));
+        let text = serde_json::to_string(&a.seal(person, &keys).unwrap()).unwrap();
+        let stored: SealedAuthenticator = serde_json::from_str(&text).unwrap();
+        let mut stored = stored.open(person, &keys).unwrap();
+        assert_eq!(stored.check("050471", at(1_111_111_112)), Err(Refused::TooMany));
         assert_eq!(a.check("050471", at(1_111_111_111 + 30)), Ok(()), "the next step is open again");
+    }
+
+    fn keys(byte: u8) -> SealingKeys {
+        let active = crate::seal::SealingKey::new(&[byte; 32]).unwrap();
+        SealingKeys { id: String::new(), active, others: Vec::new() }
+    }
+
+    #[test]
+    fn the_secret_is_kept_sealed_for_its_person_and_what_was_kept_bare_opens_too() {
+        let (jo, eve) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let kept = rfc().seal(jo, &keys(1)).unwrap();
+        let text = serde_json::to_string(&kept).unwrap();
+        assert!(!text.contains("49,50,51") && kept.is_current(jo, &keys(1)), "{text}");
+        assert!(kept.clone().open(eve, &keys(1)).is_err() && kept.clone().open(jo, &keys(2)).is_err());
+        let bare = serde_json::json!({"secret": rfc().secret.0, "last_step": null, "failing": [0, 0]});
+        let bare: SealedAuthenticator = serde_json::from_value(bare).unwrap();
+        assert!(!bare.is_current(jo, &keys(1)) && !kept.is_current(jo, &keys(2)));
+        for kept in [kept, bare] {
+            assert_eq!(kept.open(jo, &keys(1)).unwrap().check("287082", at(59)), Ok(()));
+        }
     }
 
     #[test]

@@ -4,18 +4,22 @@
 //! command key did not sign, or that names another machine. The signature covers the exact bytes sent.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
-use serde::{Deserialize, Serialize};
+use sekisho_audit::succession::{Pinned, Succession};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use crate::join::Hex;
 
 /// Largest desired document accepted, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 4 << 20;
+/// The signatures that are looked at.
+const MAX_SIGNATURES: usize = 16;
 /// Prefixed to what is signed, so that a signature made here means nothing elsewhere.
 const CONTEXT: &[u8] = b"sekisho-desired-1\0";
 
@@ -37,6 +41,10 @@ pub struct SignedDesired {
     pub document: String,
     /// The signature over it, base64.
     pub signature: String,
+    /// While one key takes the place of another: the signatures of the others, so that it does not matter which one an
+    /// agent knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 /// Why a document is not obeyed.
@@ -95,19 +103,86 @@ impl SigningKey {
 
     /// The public half, for agents.
     pub fn public(&self) -> CommandKey {
-        CommandKey(self.0.public_key().as_ref().to_vec())
+        let mut key = [0; 32];
+        key.copy_from_slice(self.0.public_key().as_ref());
+        CommandKey(key)
     }
 
     /// Signs a document.
     pub fn sign(&self, document: String) -> SignedDesired {
-        let message = [CONTEXT, document.as_bytes()].concat();
-        SignedDesired { signature: STANDARD.encode(self.0.sign(&message).as_ref()), document }
+        SignedDesired { signature: self.signature(CONTEXT, &document), document, others: Vec::new() }
+    }
+
+    /// Names the key that takes the place of this one, which is used from then on, in seconds since 1970.
+    pub fn succeed(&self, next: CommandKey, at: i64) -> Succession<CommandKey> {
+        Succession::new(self.public(), next, at, |text| self.signature(b"", text))
+    }
+
+    fn signature(&self, context: &[u8], text: &str) -> String {
+        STANDARD.encode(self.0.sign(&[context, text.as_bytes()].concat()).as_ref())
+    }
+}
+
+/// The command keys that live, of which every one signs.
+pub struct SigningKeys {
+    active: SigningKey,
+    before: Vec<SigningKey>,
+    after: Vec<SigningKey>,
+}
+
+impl SigningKeys {
+    /// The one that new agents are given, those that it has replaced and those that are to replace it, each in the order of
+    /// their use.
+    pub fn new(active: SigningKey, before: Vec<SigningKey>, after: Vec<SigningKey>) -> SigningKeys {
+        SigningKeys { active, before, after }
+    }
+
+    /// The public half of the one that new agents are given.
+    pub fn public(&self) -> CommandKey {
+        self.active.public()
+    }
+
+    /// Signs a document with each. The oldest key's signature comes first, where agents look that know of no others.
+    pub fn sign(&self, document: String) -> SignedDesired {
+        let all = self.before.iter().chain([&self.active]).chain(&self.after);
+        let mut others: Vec<String> = all.map(|key| key.signature(CONTEXT, &document)).collect();
+        SignedDesired { signature: others.remove(0), document, others }
     }
 }
 
 /// The agent's half of the command key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandKey(Vec<u8>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommandKey([u8; 32]);
+
+impl fmt::Display for CommandKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&STANDARD.encode(self.0))
+    }
+}
+impl fmt::Debug for CommandKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for CommandKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for CommandKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        CommandKey::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl Pinned for CommandKey {
+    const PURPOSE: &'static str = "command-signing";
+
+    fn has_signed(&self, text: &str, signature: &str) -> bool {
+        self.verifies(b"", text, signature)
+    }
+}
 
 impl CommandKey {
     /// Reads base64.
@@ -115,12 +190,14 @@ impl CommandKey {
     /// # Errors
     /// [`BadKey`].
     pub fn parse(text: &str) -> Result<Self, BadKey> {
-        STANDARD.decode(text).ok().filter(|b| b.len() == 32).map(Self).ok_or(BadKey)
+        let bytes = STANDARD.decode(text).map_err(|_| BadKey)?;
+        bytes.try_into().map(Self).map_err(|_| BadKey)
     }
 
-    /// As base64.
-    pub fn to_text(&self) -> String {
-        STANDARD.encode(&self.0)
+    fn verifies(&self, context: &[u8], text: &str, signature: &str) -> bool {
+        let Ok(signature) = STANDARD.decode(signature) else { return false };
+        let message = [context, text.as_bytes()].concat();
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(&message, &signature).is_ok()
     }
 
     /// Checks a document that the server sent and reads it. `known` is the newest generation seen so far.
@@ -136,11 +213,10 @@ impl CommandKey {
         if signed.document.len() > MAX_DOCUMENT_BYTES {
             return Err(DesiredError::Unreadable);
         }
-        let signature = STANDARD.decode(&signed.signature).map_err(|_| DesiredError::Signature)?;
-        let message = [CONTEXT, signed.document.as_bytes()].concat();
-        UnparsedPublicKey::new(&ED25519, &self.0)
-            .verify(&message, &signature)
-            .map_err(|_| DesiredError::Signature)?;
+        let mut signatures = [&signed.signature].into_iter().chain(&signed.others).take(MAX_SIGNATURES);
+        if !signatures.any(|signature| self.verifies(CONTEXT, &signed.document, signature)) {
+            return Err(DesiredError::Signature);
+        }
         let document: DesiredDocument =
             serde_json::from_str(&signed.document).map_err(|_| DesiredError::Unreadable)?;
         if !document.machine.eq_ignore_ascii_case(machine) {
@@ -155,6 +231,8 @@ impl CommandKey {
 
 #[cfg(test)]
 mod tests {
+    use sekisho_audit::succession::walk;
+
     use super::*;
 
     fn document(generation: u64) -> String {
@@ -174,5 +252,34 @@ mod tests {
         assert_eq!(open(&other, &signed, "/m", 0), Err(DesiredError::Signature));
         let forged = SignedDesired { document: document(8), ..signed.clone() };
         assert_eq!(open(&key, &forged, "/m", 0), Err(DesiredError::Signature));
+    }
+
+    #[test]
+    fn while_a_key_is_replaced_whoever_knows_either_opens_and_walks_from_one_to_the_other() {
+        let key = || SigningKey::from_pkcs8(&SigningKey::generate().unwrap()).unwrap();
+        let (old, new, thief) = (key(), key(), key());
+        let known = [old.public(), new.public()];
+        let step = old.succeed(new.public(), 7);
+        let mut forged = thief.succeed(thief.public(), 7);
+        forged.old = old.public();
+        assert_eq!(walk(&old.public(), &[forged]), [old.public()]);
+        assert_eq!(walk(&old.public(), &[step]), known);
+        // What is signed as a document names no key, and the other way round.
+        let text = format!("sekisho-succession/1\ncommand-signing\n{}\n{}\n7\n", known[0], known[1]);
+        let replayed =
+            Succession { old: old.public(), new: new.public(), at: 7, signature: old.sign(text).signature };
+        assert_eq!(walk(&old.public(), &[replayed]), [old.public()]);
+        let signed = SigningKeys::new(new, vec![old], Vec::new()).sign(document(7));
+        for key in &known {
+            assert_eq!(key.open(&signed, "/m", 0).unwrap().generation, 7);
+        }
+        assert_eq!(thief.public().open(&signed, "/m", 0), Err(DesiredError::Signature));
+        // One signature is enough, and as many as anybody likes are not all looked at.
+        let many = SignedDesired {
+            signature: String::new(),
+            others: [vec![String::new(); MAX_SIGNATURES], signed.others.clone()].concat(),
+            ..signed
+        };
+        assert_eq!(known[0].open(&many, "/m", 0), Err(DesiredError::Signature));
     }
 }

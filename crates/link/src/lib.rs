@@ -11,6 +11,7 @@
 //! hostile until it is parsed; a private key never leaves the machine that made it.
 
 pub mod command;
+pub mod current;
 pub mod desired;
 pub mod duplicate;
 pub mod enrolment;
@@ -30,6 +31,7 @@ pub mod tls;
 pub mod witnesses;
 
 pub use command::Command;
-pub use desired::{CommandKey, DesiredDocument, SignedDesired, SigningKey};
+pub use current::Current;
+pub use desired::{CommandKey, DesiredDocument, SignedDesired, SigningKey, SigningKeys};
 pub use facts::Facts;
 pub use join::JoinString;

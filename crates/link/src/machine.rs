@@ -23,7 +23,7 @@ use crate::facts::{Facts, facts_hash};
 use crate::message::{Report, ReportOutcome};
 use crate::outline::Outline;
 use crate::summary::summarize;
-use crate::{DesiredDocument, SignedDesired, SigningKey, witnesses};
+use crate::{DesiredDocument, witnesses};
 
 /// Document kinds.
 pub mod kind {
@@ -204,12 +204,20 @@ pub struct Desired {
     pub generation: u64,
     /// The hash of its parts.
     pub hash: String,
-    /// The signed text.
-    pub signed: SignedDesired,
+    /// The text.
+    #[serde(rename = "signed")]
+    pub text: Text,
     /// The exact bytes of the log's entry about it. Absent in what a version before it wrote; such a document is
     /// decided anew.
     #[serde(default)]
     pub leaf: Option<String>,
+}
+
+/// The text of a desired document. It is signed when it is sent, with the keys of that moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Text {
+    /// The exact text.
+    pub document: String,
 }
 
 impl Desired {
@@ -284,6 +292,10 @@ pub trait PartCompiler: Send + Sync {
     ) -> Result<std::collections::BTreeMap<String, Value>, ArmError>;
     /// What a change of the part means on the machine, as rows for a person to review.
     fn changes(&self, before: Option<&Value>, after: Option<&Value>) -> Vec<Value>;
+    /// What machines do otherwise by it, for each pair of parts before and after, as rows for a person to review.
+    fn effects(&self, pairs: &[(Option<&Value>, Option<&Value>)]) -> Vec<Vec<Value>> {
+        pairs.iter().map(|_| Vec::new()).collect()
+    }
 }
 
 /// The type of machines.
@@ -521,7 +533,6 @@ pub async fn keep_desired(
     tx: &mut (dyn Write + '_),
     machine: &Scope,
     parts: std::collections::BTreeMap<String, Value>,
-    key: &SigningKey,
 ) -> Result<Option<Desired>, StoreError> {
     let machine_key = &machine.key();
     let kept: Option<Desired> = read_document(tx.as_read(), kind::DESIRED, machine_key).await?;
@@ -540,7 +551,7 @@ pub async fn keep_desired(
         tx.audit(before.ended(machine, Outcome::Failed, "Superseded")).await?;
     }
     let leaf = Some(tx.audit(intent).await?.leaf);
-    let desired = Desired { generation, hash, signed: key.sign(text), leaf };
+    let desired = Desired { generation, hash, text: Text { document: text }, leaf };
     write_document(tx, kind::DESIRED, machine_key, &desired).await?;
     state.wanted = generation;
     write_document(tx, kind::MACHINE, machine_key, &state).await?;
@@ -552,20 +563,15 @@ pub async fn keep_desired(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn overtake(
-    tx: &mut (dyn Write + '_),
-    machine: &Scope,
-    state: &Machine,
-    key: &SigningKey,
-) -> Result<(), StoreError> {
+pub async fn overtake(tx: &mut (dyn Write + '_), machine: &Scope, state: &Machine) -> Result<(), StoreError> {
     if state.wanted == 0 || state.wanted >= state.known() {
         return Ok(());
     }
     let kept: Option<Desired> = read_document(tx.as_read(), kind::DESIRED, &machine.key()).await?;
     let Some(kept) = kept else { return Ok(()) };
-    let document: DesiredDocument = serde_json::from_str(&kept.signed.document)
+    let document: DesiredDocument = serde_json::from_str(&kept.text.document)
         .map_err(|e| StoreError::Corrupt(format!("the desired document of {machine}: {e}")))?;
-    keep_desired(tx, machine, document.parts, key).await.map(drop)
+    keep_desired(tx, machine, document.parts).await.map(drop)
 }
 
 /// Ends what was decided before an instant and of whose end nobody has heard. Returns whether there was something.

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use sekisho_audit::Succession;
 use sekisho_audit::note::Verifier;
 use sekisho_audit::witness::Advance;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::command::Command;
+use crate::desired::CommandKey;
 use crate::duplicate::Lineage;
 use crate::stream::{Batch, Epoch, Stream};
 
@@ -45,7 +47,7 @@ pub struct JoinAnswer {
     pub machine: String,
     /// The client certificate, PEM.
     pub certificate: String,
-    /// The CA, PEM.
+    /// The authorities that live, PEM.
     pub ca: String,
     /// The server's command key, base64.
     pub command_key: String,
@@ -67,7 +69,7 @@ pub struct RenewRequest {
 pub struct RenewAnswer {
     /// The certificate, PEM.
     pub certificate: String,
-    /// The CA, PEM.
+    /// The authorities that live, PEM.
     pub ca: String,
 }
 
@@ -185,6 +187,25 @@ pub struct StreamState {
     pub credit: usize,
 }
 
+/// How the keys that an agent knows were replaced, since the first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Successions {
+    /// The keys that sign commands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<Succession<CommandKey>>,
+    /// The log's keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<Succession<Verifier>>,
+}
+
+impl Successions {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.command.len() + self.log.len()
+    }
+}
+
 /// From server to agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
@@ -203,7 +224,12 @@ pub enum ToAgent {
         /// The log's key, for an agent that joined before there was one.
         #[serde(default)]
         log_key: Option<Verifier>,
+        /// How the keys that an agent knows were replaced.
+        #[serde(default)]
+        successions: Successions,
     },
+    /// A key that agents know was replaced.
+    Successions(Successions),
     /// The newest checkpoint of the log.
     Checkpoint(Advance),
     /// Everything of a stream up to a number is kept.
@@ -237,11 +263,11 @@ pub enum ToAgent {
     Desired(Command),
     /// The patch did not fit: send all facts.
     NeedFacts,
-    /// A renewed certificate and the CA, PEM.
+    /// A renewed certificate and the authorities that live, PEM.
     Certificate {
         /// The certificate.
         certificate: String,
-        /// The CA.
+        /// The authorities.
         ca: String,
     },
     /// The connection ends.

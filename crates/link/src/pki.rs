@@ -58,17 +58,80 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
+/// The authorities of an installation while one takes the place of another: one signs, all are trusted.
+///
+/// A new authority's key is certified by those before, too. So whoever knows only an earlier authority takes what a later
+/// one signed, as long as the earlier one lives.
+pub struct Authorities {
+    signing: Authority,
+    /// The certificates of each, its own first and then those by others, PEM; the oldest authority first.
+    all: Vec<String>,
+}
+
+impl Authorities {
+    /// Of the one that signs, and the certificates of all that live, itself included, the oldest first.
+    pub fn new(signing: Authority, all: Vec<String>) -> Authorities {
+        Authorities { signing, all }
+    }
+
+    /// The one that signs.
+    pub fn signing(&self) -> &Authority {
+        &self.signing
+    }
+
+    /// The authorities' own certificates, PEM: what is trusted.
+    pub fn bundle(&self) -> String {
+        together(self.all.iter().map(|own| leaf(own)))
+    }
+
+    /// What follows the server's certificate: first the ways from each authority to those before, because some clients
+    /// take the first issuer that fits, then the authorities themselves for whoever knows no more than the pin of one.
+    pub fn chain(&self) -> String {
+        together(self.all.iter().rev().flat_map(|own| pems(own).skip(1))) + &self.bundle()
+    }
+}
+
+/// The certificates of a PEM text, each as text without the newline at its end.
+fn pems(text: &str) -> impl Iterator<Item = &str> {
+    let all = text.split_inclusive("-----END CERTIFICATE-----").map(str::trim_start);
+    all.filter(|pem| pem.starts_with("-----BEGIN CERTIFICATE-----"))
+}
+
+fn together<'p>(all: impl Iterator<Item = &'p str>) -> String {
+    all.flat_map(|pem| [pem, "\n"]).collect()
+}
+
+/// The first certificate of a PEM text, as text.
+pub fn leaf(text: &str) -> &str {
+    pems(text).next().unwrap_or_default()
+}
+
+/// The last certificate of a PEM text, as text: the newest of a bundle of authorities.
+pub fn newest(text: &str) -> &str {
+    pems(text).last().unwrap_or_default()
+}
+
 impl Authority {
     /// Makes a new authority; `name` is what trust stores show.
     ///
     /// # Errors
     /// [`PkiError::Make`].
     pub fn generate(name: &str, now: OffsetDateTime) -> Result<Identity, PkiError> {
+        Authority::following(&[], name, now)
+    }
+
+    /// Makes the authority that is to take the place of these. Its own certificate is followed by one for the same key by
+    /// each of them.
+    ///
+    /// # Errors
+    /// [`PkiError::Make`].
+    pub fn following(before: &[Authority], name: &str, now: OffsetDateTime) -> Result<Identity, PkiError> {
         let key = KeyPair::generate().map_err(make)?;
-        let mut params = base(name, now - BACKDATED, now + Duration::days(3650));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let certificate = params.self_signed(&key).map_err(make)?.pem();
+        let params = authority(name, now);
+        let mut certificate = params.self_signed(&key).map_err(make)?.pem();
+        for Authority { issuer, .. } in before {
+            certificate += &params.signed_by(&key, issuer).map_err(make)?.pem();
+        }
         Ok(Identity { certificate, key: Zeroizing::new(key.serialize_pem()) })
     }
 
@@ -79,8 +142,9 @@ impl Authority {
     pub fn load(identity: &Identity) -> Result<Self, PkiError> {
         let read = |e: rcgen::Error| PkiError::Read(e.to_string());
         let key = KeyPair::from_pem(&identity.key).map_err(read)?;
-        let issuer = Issuer::from_ca_cert_pem(&identity.certificate, key).map_err(read)?;
-        Ok(Self { certificate: identity.certificate.clone(), issuer })
+        let own = leaf(&identity.certificate);
+        let issuer = Issuer::from_ca_cert_pem(own, key).map_err(read)?;
+        Ok(Self { certificate: own.to_owned(), issuer })
     }
 
     /// The authority's certificate, PEM.
@@ -119,7 +183,7 @@ impl Authority {
         }
         let certificate = params.signed_by(&key, &self.issuer).map_err(make)?;
         // The authority travels with the leaf, so that a joining machine can check it against its pin.
-        let chain = format!("{}{}", certificate.pem(), self.certificate);
+        let chain = format!("{}{}\n", certificate.pem(), self.certificate);
         Ok(Identity { certificate: chain, key: Zeroizing::new(key.serialize_pem()) })
     }
 
@@ -149,6 +213,14 @@ pub struct SignedAgent {
     pub certificate: String,
     /// SHA-256 of the agent's public key.
     pub spki: [u8; 32],
+}
+
+/// What an authority's certificate says. Nothing limits how many authorities are under it: those that follow are.
+fn authority(name: &str, now: OffsetDateTime) -> CertificateParams {
+    let mut params = base(name, now - BACKDATED, now + Duration::days(3650));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 fn base(name: &str, from: OffsetDateTime, until: OffsetDateTime) -> CertificateParams {

@@ -1,18 +1,19 @@
 //! The certificate that a listener shows. It can be exchanged while the listener goes on: connections that are open keep
 //! the old one, new ones see the new one.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
+use crate::current::Current;
 use crate::pki::{self, Identity, PkiError};
 use crate::tls::crypto;
 
 /// A certificate chain with its key, shown to whoever connects.
 #[derive(Debug)]
-pub struct Served(RwLock<Arc<CertifiedKey>>);
+pub struct Served(Current<CertifiedKey>);
 
 impl Served {
     /// Shows `identity` from the start.
@@ -20,7 +21,7 @@ impl Served {
     /// # Errors
     /// [`PkiError::Read`] when the chain is empty, or the key is not that of its first certificate.
     pub fn new(identity: &Identity) -> Result<Served, PkiError> {
-        Ok(Served(RwLock::new(Arc::new(certified(identity)?))))
+        Ok(Served(Current::new(certified(identity)?)))
     }
 
     /// Shows `identity` from now on; false when it is what was shown already.
@@ -28,11 +29,9 @@ impl Served {
     /// # Errors
     /// [`PkiError::Read`] as with [`Served::new`]; the old one stays then.
     pub fn exchange(&self, identity: &Identity) -> Result<bool, PkiError> {
-        let new = Arc::new(certified(identity)?);
-        let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let differs = shown.cert != new.cert;
-        *shown = new;
-        Ok(differs)
+        let new = certified(identity)?;
+        let chain = new.cert.clone();
+        Ok(self.0.put(new).cert != chain)
     }
 
     /// SHA-256 of the public key that clients see (`SubjectPublicKeyInfo`), as `curl --pinnedpubkey` takes it.
@@ -52,7 +51,7 @@ impl Served {
     }
 
     fn shown(&self) -> Arc<CertifiedKey> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.get()
     }
 }
 

@@ -39,11 +39,11 @@ pub fn link_name() -> ServerName<'static> {
     )
 }
 
-/// The server's side for agents: TLS 1.3, client certificate of our authority required. One that is out of its time is
+/// The server's side for agents: TLS 1.3, client certificate of one of our authorities required. One that is out of its time is
 /// let through for a while, see [`is_current`].
 ///
 /// # Errors
-/// [`PkiError`] when the authority's certificate cannot be read.
+/// [`PkiError`] when an authority's certificate cannot be read.
 pub fn server_for_agents(ca: &str, own: Arc<Served>) -> Result<ServerConfig, PkiError> {
     let inner =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), crypto()).build().map_err(wrong)?;
@@ -304,7 +304,7 @@ impl ServerCertVerifier for ServerVerifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pki::{Authority, request};
+    use crate::pki::{Authorities, Authority, request};
 
     /// A server and an agent of an installation, made at some time.
     fn made(now: OffsetDateTime) -> (String, Identity, Identity) {
@@ -345,5 +345,74 @@ mod tests {
         let over =
             authority.server(&["localhost".to_owned()], now - Duration::from_secs(400 * 86_400)).unwrap();
         assert!(!taken(&ca_of_old.certificate, &over, &agent, now));
+    }
+
+    /// An authority as versions before made them: nothing but leaves may be under it.
+    fn limited(now: OffsetDateTime) -> Identity {
+        use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "Contoso Sekisho CA 1");
+        params.not_before = now - time::Duration::DAY;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Identity { certificate, key: key.serialize_pem().into() }
+    }
+
+    /// A whole handshake in memory, to the end of it on both sides.
+    fn shaken(client: ClientConfig, server: &Arc<ServerConfig>) -> Result<(), Error> {
+        let mut client = rustls::ClientConnection::new(Arc::new(client), link_name()).unwrap();
+        let mut server = rustls::ServerConnection::new(server.clone()).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).unwrap();
+            }
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets()?;
+            wire.clear();
+            while server.wants_write() {
+                server.write_tls(&mut wire).unwrap();
+            }
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn while_authorities_follow_each_other_whoever_knows_one_that_lives_gets_in_and_nobody_else() {
+        let now = OffsetDateTime::now_utc();
+        let load = |identity: &Identity| Authority::load(identity).unwrap();
+        let first = limited(now);
+        let second = Authority::following(&[load(&first)], "Contoso Sekisho CA 2", now).unwrap();
+        let third =
+            Authority::following(&[load(&first), load(&second)], "Contoso Sekisho CA 3", now).unwrap();
+        let all = [&first, &second, &third];
+        // In turn, each of them is the oldest that lives.
+        for oldest in 0..3 {
+            let living = all[oldest..].iter().map(|ca| ca.certificate.clone()).collect();
+            let authorities = Authorities::new(load(&third), living);
+            let server = authorities.signing().server(&["localhost".to_owned()], now).unwrap();
+            let chain = format!("{}\n{}", pki::leaf(&server.certificate), authorities.chain());
+            let served = Arc::new(Served::new(&Identity { certificate: chain, key: server.key }).unwrap());
+            let config = Arc::new(server_for_agents(&authorities.bundle(), served.clone()).unwrap());
+            let joins = Arc::new(server_for_joining(served).unwrap());
+            for (n, known) in all.iter().enumerate() {
+                let (key, csr) = request().unwrap();
+                let signed = load(known).agent(&csr, uuid::Uuid::new_v4(), now).unwrap();
+                let identity = Identity { certificate: signed.certificate, key };
+                let client = agent(pki::leaf(&known.certificate), &identity).unwrap();
+                assert_eq!(shaken(client, &config).is_ok(), n >= oldest, "{n} of {oldest}");
+                let pin = load(known).pin().unwrap();
+                assert_eq!(shaken(joining(pin).unwrap(), &joins).is_ok(), n >= oldest, "{n} of {oldest}");
+                // What one authority signed is trusted by that, whatever the agent knows.
+                let other = agent(pki::leaf(&third.certificate), &identity).unwrap();
+                assert_eq!(shaken(other, &config).is_ok(), n >= oldest, "{n} of {oldest}");
+            }
+            let foreign = Authority::generate("Contoso Sekisho CA 3", now).unwrap();
+            assert!(shaken(joining(load(&foreign).pin().unwrap()).unwrap(), &joins).is_err());
+        }
     }
 }

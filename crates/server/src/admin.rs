@@ -124,7 +124,7 @@ async fn status(State(app): State<Arc<App>>) -> Response {
         "subscriptionId": app.subscription,
         "connectedAgents": app.agents.count(),
         "openFilesAllowed": Process::of_this_moment().most_files,
-        "authority": app.authority.certificate(),
+        "authority": app.keys.get().authorities.bundle(),
     })))
 }
 
@@ -144,7 +144,13 @@ async fn keys(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn rotate_keys(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {
-    let asked = Rotation { at_once: body["atOnce"] == true, destroy_old: body["destroyOld"] == true };
+    let is = |field: &str| body[field] == true;
+    // Without the old ones there is nothing else to use until the new one is.
+    let asked = Rotation {
+        at_once: is("atOnce") || is("destroyOld"),
+        destroy_old: is("destroyOld"),
+        cut_off: is("cutOff"),
+    };
     answer(rotate::rotate(&app, body["purpose"].as_str().unwrap_or_default(), asked).await)
 }
 

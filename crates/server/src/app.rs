@@ -5,20 +5,20 @@ use std::sync::{Arc, Mutex};
 
 use sekisho_arm::Registry;
 use sekisho_lake::Lake;
-use sekisho_link::SigningKey;
+use sekisho_link::Current;
 use sekisho_link::machine::{FactsObserver, PartCompiler};
-use sekisho_link::pki::Authority;
-use sekisho_link::served::Served;
 use sekisho_store::Store;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access::Access;
 use crate::breached::Breached;
+use crate::certificates::Certificates;
 use crate::conditional_access::{ConditionalAccess, Seen};
 use crate::config::Config;
 use crate::countries::Countries;
 use crate::installer::Installer;
+use crate::keys::Keys;
 use crate::link::Admission;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -50,10 +50,10 @@ pub struct App {
     pub(crate) breached: Breached,
     /// People, sessions and tokens.
     pub identity: Identity,
-    /// The certificate authority.
-    pub authority: Authority,
-    /// Signs desired documents.
-    pub command_key: SigningKey,
+    /// The keys in use.
+    pub(crate) keys: Current<Keys>,
+    /// Held by whoever exchanges them.
+    pub(crate) refreshing: tokio::sync::Mutex<()>,
     /// Signs the log and proves what stands in it.
     pub log: Arc<Log>,
     /// What makes parts of desired documents.
@@ -62,8 +62,8 @@ pub struct App {
     pub observers: Vec<Arc<dyn FactsObserver>>,
     /// Live connections.
     pub agents: Agents,
-    /// What browsers and `az` see.
-    pub served: Arc<Served>,
+    /// The certificates that are shown.
+    pub(crate) certificates: Certificates,
     /// What machines install from.
     pub installer: Installer,
     /// Counters of what happens.

@@ -55,7 +55,6 @@ async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
     if parts.is_empty() {
         return Ok(());
     }
-    let owner = app.clone();
     app.store
         .write::<_, ArmError, _>(move |tx| {
             Box::pin(async move {
@@ -63,7 +62,7 @@ async fn converge(app: &Arc<App>) -> Result<(), ArmError> {
                     let id = Scope::parse(&machine).map_err(|_| ArmError::internal())?;
                     // One that was retired meanwhile must not get a document again.
                     if let Some(vm) = tx.get(&id).await? {
-                        machine::keep_desired(tx, &vm.id, parts, &owner.command_key).await?;
+                        machine::keep_desired(tx, &vm.id, parts).await?;
                     }
                 }
                 Ok(())
@@ -172,6 +171,9 @@ pub struct MachineEffect {
     /// Rows of the compilers; today that is the one of network rules.
     #[schemars(with = "Vec<sekisho_nsg::provider::RuleEffect>")]
     changes: Vec<Value>,
+    /// What that does to packets.
+    #[schemars(with = "Vec<sekisho_nsg::provider::TrafficEffect>")]
+    traffic: Vec<Value>,
 }
 
 /// Runs a write, compiles before and after, and says what would change. The caller undoes the transaction.
@@ -213,6 +215,7 @@ where
     let empty = BTreeMap::new();
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let mut machines = Vec::new();
+    let mut concerned_parts = Vec::new();
     for key in keys {
         let (a, b) = (old.get(key).unwrap_or(&empty), new.get(key).unwrap_or(&empty));
         let changes: Vec<Value> =
@@ -227,7 +230,16 @@ where
         let online = state.presence(tx.now()) == machine::Presence::Online;
         let name = id.name().to_owned();
         let generation = state.convergence().generation;
-        machines.push(MachineEffect { id: id.to_string(), name, online, generation, changes });
+        let traffic = Vec::new();
+        machines.push(MachineEffect { id: id.to_string(), name, online, generation, changes, traffic });
+        concerned_parts.push((a, b));
+    }
+    for compiler in &app.compilers {
+        let part = compiler.part();
+        let pairs: Vec<_> = concerned_parts.iter().map(|(a, b)| (a.get(part), b.get(part))).collect();
+        for (machine, rows) in machines.iter_mut().zip(compiler.effects(&pairs)) {
+            machine.traffic.extend(rows);
+        }
     }
     let change = ResourceChange::between(target.to_string(), before, after);
     let rights = match had {

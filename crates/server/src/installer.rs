@@ -131,7 +131,7 @@ fn unreadable(dir: &Path, error: &io::Error) -> Response {
 pub(crate) async fn install(State(app): State<Arc<App>>) -> Response {
     let owner = app.clone();
     let made = tokio::task::spawn_blocking(move || {
-        owner.installer.script(&owner.config.join_address, owner.served.pin())
+        owner.installer.script(&owner.config.join_address, owner.certificates.clients().pin())
     })
     .await;
     match made {

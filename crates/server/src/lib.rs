@@ -47,10 +47,8 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, OnceLock};
 
 use sekisho_arm::{ArmError, Registry, Resource, Scope, StoreError};
-use sekisho_identity::seal::SealingKey;
 use sekisho_lake::{Lake, LakeError};
-use sekisho_link::SigningKey;
-use sekisho_link::pki::Authority;
+use sekisho_link::Current;
 use sekisho_link::provider::JoinPoint;
 use sekisho_rbac::Universe;
 use sekisho_store::Store;
@@ -68,6 +66,7 @@ use crate::conditional_access::ConditionalAccess;
 use crate::config::{Config, ConfigError};
 use crate::countries::Countries;
 use crate::installer::Installer;
+use crate::keys::{Loaded, Opened};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::signin::Identity;
@@ -212,28 +211,24 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         tracing::info!(from = upgrade.from, to = upgrade.to, backup = %upgrade.backup.display(), "the database was brought up to date");
     }
     let store = Store::open(&database::url(&config)?).await?;
-    let keys = keys::load(&config, &store).await?;
+    let Loaded { opened, server, tenant, subscription } = keys::load(&config, &store).await?;
+    let Opened { keys, tokens, log } = opened;
     let key = |e: &dyn std::fmt::Display| ServerError::Key(e.to_string());
-    let authority = Authority::load(&keys.ca).map_err(|e| key(&e))?;
-    let certificates = Certificates::load(&config, &keys)?;
+    let certificates = Certificates::load(&config, &server, &keys.authorities)?;
     let point = JoinPoint {
         address: config.join_address.clone(),
-        pin: authority.pin().map_err(|e| key(&e))?,
+        pin: certificates.pin(),
         served: certificates.clients(),
     };
     // Requests have a read transaction open while they ask for the log or for events.
     let beside = store.with_own_readers()?;
-    let lake = Lake::on(beside.clone(), config.lake.open(keys.tenant, &config.lake_options()?)?);
-    let log = Arc::new(Log::new(keys.tenant, &keys.log).map_err(|e| key(&e))?);
-    let (registry, universe) = registry(keys.tenant, (&beside, &log), &lake, point);
-    first_subscription(&store, keys.subscription, &config).await?;
-    resources::management::first_groups(&store, keys.tenant).await?;
-    let tls = certificates.tls(&keys.ca.certificate).map_err(|e| key(&e))?;
-    let sealing =
-        SealingKey::new(&keys.sealing).ok_or_else(|| ServerError::Key("no sealing key".to_owned()))?;
-    let signing = signin::signing::load(&store, &config).await?;
-    let identity =
-        Identity::new(&config, keys.tenant, (signing, sealing), &keys.throttle).map_err(|e| key(&e))?;
+    let lake = Lake::on(beside.clone(), config.lake.open(tenant, &config.lake_options()?)?);
+    let log = Arc::new(Log::new(tenant, log));
+    let (registry, universe) = registry(tenant, (&beside, &log), &lake, point);
+    first_subscription(&store, subscription, &config).await?;
+    resources::management::first_groups(&store, tenant).await?;
+    let tls = certificates.tls().map_err(|e| key(&e))?;
+    let identity = Identity::new(&config, tenant, tokens).map_err(|e| key(&e))?;
     if let Err(error) = &identity.passkeys {
         tracing::warn!(%error, "passkeys are off; people sign in with password and code");
     }
@@ -249,18 +244,18 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         seen: conditional_access::Seen::default(),
         countries: Countries::open(config.country_database.as_deref())?,
         breached: Breached::open(config.breached_passwords_file.as_deref())?,
-        tenant: keys.tenant,
-        subscription: keys.subscription,
+        tenant,
+        subscription,
         registry,
         identity,
-        authority,
-        command_key: SigningKey::from_pkcs8(&keys.command).map_err(|e| key(&e))?,
+        keys: Current::new(keys),
+        refreshing: tokio::sync::Mutex::default(),
         log,
         compilers: vec![Arc::new(sekisho_nsg::provider::Compiler)],
         observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
         agents: Agents::default(),
         installer: Installer::new(config.agents_dir.clone()),
-        served: certificates.clients(),
+        certificates,
         metrics: Metrics::default(),
         admission: link::Admission::default(),
         store,
@@ -279,10 +274,10 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(link::follow(app.clone()));
     tasks.spawn(lake::keep(app.clone()));
     tasks.spawn(signin::sweep::keep(app.clone()));
-    tasks.spawn(signin::signing::follow(app.clone()));
+    tasks.spawn(keys::keep::follow(app.clone()));
     tasks.spawn(resources::pim::clock::keep(app.clone()));
     tasks.spawn(log::keep(app.clone()));
-    tasks.spawn(certificates.keep(app.clone()));
+    tasks.spawn(certificates::keep(app.clone()));
     let router = http::router(app.clone());
     let listener = TcpListener::bind(app.config.listen)
         .await
@@ -367,6 +362,8 @@ async fn first_subscription(store: &Store, id: Uuid, config: &Config) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use sekisho_audit::note::{Signer, Use};
+    use sekisho_link::pki::Authority;
     use sekisho_link::served::Served;
 
     use super::*;
@@ -379,11 +376,12 @@ mod tests {
         let now = OffsetDateTime::now_utc();
         let authority = Authority::load(&Authority::generate("none", now).unwrap()).unwrap();
         let served = Arc::new(Served::new(&authority.server(&[], now).unwrap()).unwrap());
-        let point = JoinPoint { address: "localhost:8443".to_owned(), pin: [0; 32], served };
+        let pin = Arc::new(Current::new([0; 32]));
+        let point = JoinPoint { address: "localhost:8443".to_owned(), pin, served };
         let place = sekisho_lake::Place::Directory(dir.path().join("lake"));
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
-        let log = sekisho_audit::note::Signer::generate().unwrap();
-        let log = Arc::new(Log::new(Uuid::nil(), &log).unwrap());
+        let log = Signer::new("sekisho/none", Use::Note, &Signer::generate().unwrap()).unwrap();
+        let log = Arc::new(Log::new(Uuid::nil(), log::LogKeys::new(log, Vec::new())));
         let (registry, _) = registry(Uuid::nil(), (&store, &log), &lake, point);
         let document =
             serde_json::to_string_pretty(&openapi::describe(&registry, &http::routes().operations)).unwrap()

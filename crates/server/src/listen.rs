@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
-use sekisho_link::tls;
+use sekisho_link::{Current, tls};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -40,7 +40,7 @@ pub(crate) struct Tls {
     /// For machines that join.
     pub(crate) joining: Arc<ServerConfig>,
     /// For agents.
-    pub(crate) agents: Arc<ServerConfig>,
+    pub(crate) agents: Arc<Current<ServerConfig>>,
 }
 
 /// Listeners passed by the service manager (`sd_listen_fds(3)`), if any.
@@ -143,7 +143,7 @@ async fn handshake(
     if !app.admission.handshake().await {
         return Err(std::io::Error::other("too many agents come in at the same time"));
     }
-    timeout(HANDSHAKE, start.into_stream(tls.agents.clone())).await?
+    timeout(HANDSHAKE, start.into_stream(tls.agents.get())).await?
 }
 
 async fn connection(app: Arc<App>, stream: Stream, peer: SocketAddr, router: Router) {

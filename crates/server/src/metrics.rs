@@ -204,9 +204,8 @@ async fn gathered(app: &App) -> Result<String, StoreError> {
         ConstGauge::new(app.store.pressure()),
     );
     let ends = Family::<Of, Gauge<f64, AtomicU64>>::default();
-    for (of, end) in
-        [("authority", pki::not_after(app.authority.certificate())), ("clients", app.served.not_after())]
-    {
+    let authority = pki::not_after(app.keys.get().authorities.signing().certificate());
+    for (of, end) in [("authority", authority), ("clients", app.certificates.clients().not_after())] {
         if let Ok(end) = end {
             ends.get_or_create(&Of { of }).set(end.unix_timestamp() as f64);
         }

@@ -49,6 +49,9 @@ export type Application = Schema<'Application'>
 export type PasswordCredential = Schema<'PasswordCredential'>
 export type Invitation = Schema<'Invitation'>
 export type LiveSession = Schema<'LiveSession'>
+export type RuleAnalysis = Schema<'RuleAnalysis'>
+export type RuleFinding = Schema<'RuleFinding'>
+export type TrafficEffect = Schema<'TrafficEffect'>
 export type RiskyUser = Schema<'RiskyUser'>
 export type AccessPass = Schema<'TemporaryAccessPassAuthenticationMethod'>
 

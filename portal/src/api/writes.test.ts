@@ -2,7 +2,14 @@ import { expect, test } from 'vitest'
 import { together } from './writes.ts'
 import type { WhatIf } from './types.ts'
 
-const machine = (id: string): WhatIf['machines'][number] => ({ id, name: id, online: true, generation: 1, changes: [] })
+const machine = (id: string): WhatIf['machines'][number] => ({
+  id,
+  name: id,
+  online: true,
+  generation: 1,
+  changes: [],
+  traffic: [],
+})
 const answer = (machines: string[], otherMachines: number): WhatIf => ({
   changes: [],
   machines: machines.map(machine),

@@ -63,7 +63,9 @@ export function together(answers: Preview[]): Preview {
   for (const machine of answers.flatMap((item) => item.machines)) {
     const key = machine.id.toLowerCase()
     const known = machines.get(key)
-    machines.set(key, known ? { ...known, changes: [...known.changes, ...machine.changes] } : machine)
+    // Each write was tried alone, so that nobody knows what packets do after both.
+    const both = known && { ...known, changes: [...known.changes, ...machine.changes], traffic: [] }
+    machines.set(key, both ?? machine)
   }
   return {
     changes: answers.flatMap((item) => item.changes),

@@ -24,6 +24,7 @@ const machine = (name: string, ...changes: RuleEffect[]) => ({
   name,
   online: true,
   generation: 1,
+  traffic: [],
   changes,
 })
 
@@ -35,4 +36,10 @@ test('machines with the same effects are one group, whatever their interfaces ar
     machine('untouched'),
   ])
   expect(groups.map((group) => group.machines.map((item) => item.name))).toEqual([['b', 'c'], ['a']])
+})
+
+test('machines on which the same rules do something else to packets are not one group', () => {
+  const denied = { direction: 'Inbound' as const, interface: 'eth0', difference: null }
+  const groups = groupEffects([machine('a', effect('ssh')), { ...machine('b', effect('ssh')), traffic: [denied] }])
+  expect(groups.map((group) => group.machines.length)).toEqual([1, 1])
 })

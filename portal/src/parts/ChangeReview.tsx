@@ -11,6 +11,7 @@ import { Badge } from '../ui/Badge.tsx'
 import { Button } from '../ui/Button.tsx'
 import { cx } from '../ui/cx.ts'
 import { RightsEffects } from './RightsEffects.tsx'
+import { Traffic } from './Traffic.tsx'
 import { anyText, directionText, protocolText } from './ruleText.ts'
 import { accessText, accessTone } from './status.ts'
 import { useIdNames } from './useIdNames.ts'
@@ -119,6 +120,7 @@ function MachineEffects({ preview }: { preview: Preview }) {
               <EffectLine key={JSON.stringify(effect)} effect={effect} />
             ))}
           </ul>
+          <Traffic traffic={group.traffic} />
         </div>
       ))}
       {preview.otherMachines > 0 && (

@@ -178,7 +178,13 @@ async fn converse(
     });
     send(
         &mut stream,
-        &ToAgent::Welcome { facts_hash: None, streams: streams.into(), now: None, log_key: None },
+        &ToAgent::Welcome {
+            facts_hash: None,
+            streams: streams.into(),
+            now: None,
+            log_key: None,
+            successions: Default::default(),
+        },
     )
     .await?;
     loop {

@@ -9,6 +9,7 @@ mod durability;
 mod installation;
 mod operations;
 mod reference;
+mod rotation;
 mod witnesses;
 
 use std::net::SocketAddr;

@@ -39,7 +39,7 @@ impl World {
     }
 
     /// What the server says of its log.
-    fn log(&self) -> Value {
+    pub(super) fn log(&self) -> Value {
         let path = format!(
             "/subscriptions/{}/providers/Sekisho.Audit/logs/activity?api-version=2026-11-01",
             self.site.subscription
@@ -47,7 +47,7 @@ impl World {
         self.api.get(&path).unwrap()["properties"].clone()
     }
 
-    fn log_becomes(&self, what: &str, good: impl Fn(&Value) -> bool) -> Value {
+    pub(super) fn log_becomes(&self, what: &str, good: impl Fn(&Value) -> bool) -> Value {
         let began = Instant::now();
         loop {
             let log = self.log();

@@ -135,7 +135,7 @@ holds! {
     a_frame_means_the_same_after_it_was_sent_on: "frame", 4000;
     an_id_has_one_canonical_text: "id", 4000;
     a_join_string_has_one_text: "join", 4000;
-    what_passes_as_the_policy_treats_packets_as_the_policy_does: "listing", 400;
+    what_is_read_of_a_listing_leads_to_the_policy_by_whole_lines: "listing", 500;
     a_segment_is_what_the_manifest_promises_or_an_error: "segment", 500;
     a_spool_sends_without_holes_whatever_its_files_hold: "spool", 500;
     only_the_key_makes_tokens: "token", 500;

@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use crate::current::Current;
 use crate::duplicate::Duplicate;
 use crate::enrolment;
 use crate::facts::Facts;
@@ -43,8 +44,8 @@ pub const MAX_TOKEN_USES: i64 = 10_000;
 pub struct JoinPoint {
     /// `host:port` as machines reach the server.
     pub address: String,
-    /// SHA-256 of the authority's public key.
-    pub pin: [u8; 32],
+    /// SHA-256 of the public key of the authority that signs.
+    pub pin: Arc<Current<[u8; 32]>>,
     /// What a machine without our agent sees when it fetches the installer.
     pub served: Arc<Served>,
 }
@@ -63,7 +64,7 @@ impl JoinPoint {
 
     /// The join string that carries a secret.
     fn text(&self, secret: Zeroizing<Vec<u8>>) -> Zeroizing<String> {
-        JoinString { address: self.address.clone(), pin: self.pin, secret }.to_text()
+        JoinString { address: self.address.clone(), pin: *self.pin.get(), secret }.to_text()
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the database to each machine's part: gathers what [`resolve`](crate::resolve) asks for, once for all machines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use async_trait::async_trait;
@@ -12,11 +12,11 @@ use sekisho_link::machine::{Desired, PartCompiler, kind};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{lookup, tags, type_name};
+use super::{lookup, tags, traffic, type_name};
 use crate::effective::{EffectiveGroup, effective};
 use crate::policy::{
     Access, Addresses, Association, Direction, InterfaceName, MacAddress, NicPolicy, NsgPart, Ports,
-    Protocol, Rule,
+    Protocol, Rule, Stage,
 };
 use crate::resolve::{AttachedNsg, Inputs, NicInput, Tags, resolve};
 use crate::resources::VirtualNetwork;
@@ -83,17 +83,23 @@ impl PartCompiler for Compiler {
     }
 
     fn changes(&self, before: Option<&Value>, after: Option<&Value>) -> Vec<Value> {
-        let part = |v: Option<&Value>| {
-            v.and_then(|v| serde_json::from_value::<NsgPart>(v.clone()).ok()).unwrap_or_default()
-        };
-        let all = changes(&part(before), &part(after));
+        let all = changes(&part_of(before), &part_of(after));
         all.iter().filter_map(|effect| serde_json::to_value(effect).ok()).collect()
     }
+
+    fn effects(&self, pairs: &[(Option<&Value>, Option<&Value>)]) -> Vec<Vec<Value>> {
+        let pairs: Vec<_> = pairs.iter().map(|(a, b)| (part_of(*a), part_of(*b))).collect();
+        traffic::effects(&pairs)
+    }
+}
+
+fn part_of(value: Option<&Value>) -> NsgPart {
+    value.and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default()
 }
 
 async fn kept_part(read: &mut dyn Read, machine: &str) -> Result<Option<Value>, ArmError> {
     let desired: Option<Desired> = read_document(read, kind::DESIRED, machine).await?;
-    let document = desired.and_then(|d| serde_json::from_str::<Value>(&d.signed.document).ok());
+    let document = desired.and_then(|d| serde_json::from_str::<Value>(&d.text.document).ok());
     Ok(document.and_then(|d| d["parts"].get(PART).cloned()))
 }
 
@@ -117,6 +123,56 @@ pub(super) async fn policy_at(read: &mut dyn Read, nic: &Resource) -> Result<Nic
     let part =
         resolve(&inputs).map_err(|e| ArmError::new(409, "EffectiveRulesUnavailable", format!("{e}.")))?;
     part.nics.into_iter().next().ok_or_else(ArmError::internal)
+}
+
+/// A group's rules as its interfaces have them; those that mean the same at several are one.
+pub(super) struct View {
+    /// At how many.
+    pub(super) interfaces: usize,
+    pub(super) inbound: Stage,
+    pub(super) outbound: Stage,
+}
+
+/// What the rules of a group mean where it is attached; where it is attached nowhere, at an interface in no network.
+pub(super) async fn views(read: &mut dyn Read, group: &Scope) -> Result<Vec<View>, ArmError> {
+    let around = group.subscription_scope().unwrap_or(Scope::Tenant);
+    let world = World::load(read, &around).await?;
+    let own = |nsg: &AttachedNsg| nsg.id == *group;
+    let mut inputs: Vec<NicInput> = Vec::new();
+    for nic in &world.nics {
+        // An interface whose groups cannot be read says nothing of this one.
+        let Ok(input) = world.input(nic) else { continue };
+        if input.nic_nsg.as_ref().is_some_and(own) || input.subnet_nsg.as_ref().is_some_and(|(_, g)| own(g)) {
+            inputs.push(input);
+        }
+    }
+    let attached = !inputs.is_empty();
+    if !attached {
+        inputs.push(NicInput {
+            id: group.clone(),
+            mac: None,
+            interface: InterfaceName::new("eth0").map_err(|_| ArmError::internal())?,
+            addresses: Vec::new(),
+            network: None,
+            nic_nsg: Some(world.attached(group)?),
+            subnet_nsg: None,
+            groups: HashSet::new(),
+        });
+    }
+    let part = resolve(&world.inputs(inputs, Some(&around)))
+        .map_err(|e| ArmError::new(409, "EffectiveRulesUnavailable", format!("{e}.")))?;
+    let name = group.to_string();
+    let mut views: Vec<View> = Vec::new();
+    for nic in part.nics {
+        let stage = |stages: Vec<Stage>| stages.into_iter().find(|s| s.nsg.eq_ignore_ascii_case(&name));
+        let (Some(inbound), Some(outbound)) = (stage(nic.inbound), stage(nic.outbound)) else { continue };
+        let same = |v: &&mut View| v.inbound.rules == inbound.rules && v.outbound.rules == outbound.rules;
+        match views.iter_mut().find(same) {
+            Some(view) => view.interfaces += 1,
+            None => views.push(View { interfaces: usize::from(attached), inbound, outbound }),
+        }
+    }
+    Ok(views)
 }
 
 /// Everything in a scope that decides policies.

@@ -2,13 +2,15 @@
 
 use async_trait::async_trait;
 use schemars::{JsonSchema, SchemaGenerator};
-use sekisho_arm::registry::{PutStyle, two_sided};
-use sekisho_arm::resource::{add, object_entry};
+use sekisho_arm::registry::{Action, ActionStyle, PutStyle, any_schema, two_sided};
+use sekisho_arm::resource::{add, object_entry, shown};
 use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, Storage, TypeSpec, Write};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{JOIN_ASG_RULE, lookup, spec, tags};
+use super::{JOIN_ASG_RULE, compiler, lookup, spec, tags};
+use crate::analyse::{Limits, RuleFinding, analyse};
+use crate::diagram::Budget;
 use crate::effective::Ref;
 use crate::resources::{
     ApplicationSecurityGroup, NetworkSecurityGroup, NetworkSecurityGroupProperties, SecurityRule,
@@ -17,7 +19,43 @@ use crate::resources::{
 
 pub(super) struct SecurityGroups;
 
+/// Views of a group that are analysed: whoever asks waits for all of them.
+const VIEWS: usize = 4;
+/// For one direction of one of them: about a second.
+const BUDGET: Budget = Budget { edges: 300_000, work: 80_000_000 };
+
+/// What a group's rules say about themselves.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "RuleAnalysis")]
+struct Analysis {
+    /// By what the rules mean: tags and groups stand for other addresses in another network.
+    views: Vec<RuleView>,
+    /// Whether these are all.
+    is_all: bool,
+}
+
+/// What they say where they mean the same.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct RuleView {
+    /// The interfaces where it is so; 0 when the group is attached nowhere, and the rules are looked at alone.
+    interfaces: usize,
+    /// Rules in the order they are asked; nothing when there are too many to say.
+    inbound: Option<Vec<RuleFinding>>,
+    /// As of the other direction.
+    outbound: Option<Vec<RuleFinding>>,
+}
+
 static GROUP_SPEC: TypeSpec = TypeSpec {
+    actions: &[Action {
+        verb: "sekisho.analyse",
+        style: ActionStyle::Sync,
+        reads: true,
+        title: "Says which rules never decide, lose packets to others, or contradict each other",
+        takes: any_schema,
+        answers: |g: &mut SchemaGenerator| g.subschema_for::<Analysis>(),
+    }],
     schema: two_sided::<NetworkSecurityGroup, ShownGroup>,
     ..spec("networkSecurityGroups", Storage::Row)
 };
@@ -48,6 +86,26 @@ impl ResourceType for SecurityGroups {
     fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
         let rules = body["properties"]["securityRules"].as_array().into_iter().flatten();
         rules.flat_map(|rule| application_groups(&rule["properties"])).collect()
+    }
+
+    async fn act(
+        &self,
+        tx: &mut dyn Write,
+        _: &Call,
+        target: &Resource,
+        _: &str,
+        _: Value,
+    ) -> Result<Value, ArmError> {
+        let limits = Limits { budget: BUDGET, ..Limits::default() };
+        let mut views = compiler::views(tx.as_read(), &target.id).await?;
+        let shown_views = views.len() <= VIEWS;
+        views.truncate(VIEWS);
+        let views = views.into_iter().map(|view| RuleView {
+            interfaces: view.interfaces,
+            inbound: analyse(&view.inbound.rules, &limits).ok(),
+            outbound: analyse(&view.outbound.rules, &limits).ok(),
+        });
+        shown(&Analysis { views: views.collect(), is_all: shown_views })
     }
 
     async fn removing(&self, tx: &mut dyn Write, _: &Call, old: &Resource) -> Result<(), ArmError> {

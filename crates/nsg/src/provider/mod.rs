@@ -10,6 +10,7 @@ mod interfaces;
 mod lookup;
 mod networks;
 mod tags;
+mod traffic;
 mod watchers;
 
 use sekisho_arm::registry::{Action, PutStyle, Registry, any_schema};
@@ -17,6 +18,7 @@ use sekisho_arm::{ScopeKind, Storage, TypeName, TypeSpec};
 
 pub use compiler::{Compiler, EffectKind, EffectRule, EffectStage, RuleEffect};
 pub use interfaces::Interfaces;
+pub use traffic::TrafficEffect;
 
 /// The api-versions of the network types that stock clients send, newest first.
 const VERSIONS: &[&str] = &[

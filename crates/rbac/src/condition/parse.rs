@@ -235,6 +235,10 @@ fn check(compare: Compare, operands: &[String]) -> Result<(), ConditionError> {
     }
 }
 
+/// What is compared by order, by the beginning of its operators.
+const ORDERED: [(&str, fn(Order) -> Compare); 3] =
+    [("numeric", Compare::Number), ("datetime", Compare::Instant), ("timeofday", Compare::TimeOfDay)];
+
 fn operator(name: &str) -> Option<(Compare, bool)> {
     let name = name.to_ascii_lowercase();
     let (name, fold) = match name.strip_suffix("ignorecase") {
@@ -242,12 +246,10 @@ fn operator(name: &str) -> Option<(Compare, bool)> {
         Some(_) => return None,
         None => (name.as_str(), false),
     };
-    let ordered: [(&str, fn(Order) -> Compare); 3] =
-        [("numeric", Compare::Number), ("datetime", Compare::Instant), ("timeofday", Compare::TimeOfDay)];
-    if let Some((how, compare)) =
-        ordered.into_iter().find_map(|(kind, compare)| Some((name.strip_prefix(kind)?, compare)))
-    {
-        return Some((compare(order(how)?), false));
+    for (kind, compare) in ORDERED {
+        if let Some(how) = name.strip_prefix(kind) {
+            return Some((compare(order(how)?), false));
+        }
     }
     let text = |how, negated| Some((Compare::Text { how, fold }, negated));
     match name {

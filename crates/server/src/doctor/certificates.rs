@@ -23,7 +23,7 @@ pub(super) async fn look(config: &Config, running: bool) -> Vec<Finding> {
         return vec![Finding::warning(AREA, seen, "The first start of the server makes one")];
     };
     let now = OffsetDateTime::now_utc();
-    let mut all = vec![ending("the authority", pki::not_after(&authority), now)];
+    let mut all = vec![ending("the authority", pki::not_after(pki::newest(&authority)), now)];
     match shown(config) {
         Err(error) => {
             let remedy = "See 'certificate_file' and 'certificate_key_file'";

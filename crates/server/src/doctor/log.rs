@@ -26,7 +26,7 @@ async fn seen(config: &Config) -> Result<Seen, ServerError> {
     let mut read = store.read().await?;
     let key = keys::kept_log(config, &mut read).await?.verifier;
     let signed = match log::kept(&mut read).await? {
-        Some(kept) => kept.still_holds(&mut read, &key).await?,
+        Some(kept) => kept.still_holds(&mut read, &[key]).await?,
         None => Ok(()),
     };
     Ok((log::standing(&mut read).await?, signed))

@@ -1,27 +1,34 @@
 //! The installation's own keys: the key ring in the database, sealed with the one root key that is not there.
 //!
-//! [`root`] knows where the root key is, [`rows`] keeps the ring, [`old`] takes over what earlier versions kept in files,
-//! [`own`] is the server's certificate, and [`rotate`] replaces keys. In the data directory are the root key, unless
-//! systemd has it, and certificates, which are public.
+//! [`root`] knows where the root key is, [`rows`] keeps the ring, [`make`] makes its keys, [`old`] takes over what earlier
+//! versions kept in files, [`own`] is the server's certificate, [`rotate`] replaces keys, [`successions`] is how machines
+//! learn of that, and [`keep`] has every server of a database use what the ring says at the moment. In the data directory
+//! are the root key, unless systemd has it, and certificates, which are public.
 
 mod files;
+pub(crate) mod keep;
+mod make;
 mod old;
 mod own;
 mod root;
 pub(crate) mod rotate;
 pub(crate) mod rows;
+mod successions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ring::rand::{SecureRandom as _, SystemRandom};
 use sekisho_arm::{CallerRef, Outcome, PrincipalKind, Read, StoreError, Write};
+use sekisho_audit::Succession;
 use sekisho_audit::note::{Signer, Verifier};
-use sekisho_identity::ring::{Algorithm, Key, Label, OpenError, Purpose, RootKey};
+use sekisho_identity::ring::{Key, KeyRing, Label, MOST, OpenError, Purpose, RootKey};
+use sekisho_identity::seal::{SealingKey, SealingKeys};
+use sekisho_identity::throttle::Keyed;
 use sekisho_identity::token;
-use sekisho_link::pki::{Authority, Identity};
+use sekisho_link::SigningKeys;
+use sekisho_link::message::Successions;
+use sekisho_link::pki::{Authorities, Identity};
 use sekisho_store::Store;
-use serde::Deserialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -30,32 +37,44 @@ pub(crate) use own::current as current_server;
 pub(crate) use root::Roots;
 
 use crate::config::Config;
-use crate::log::Log;
+use crate::log::{Log, LogKeys};
 use crate::signin;
 use files::Files;
+use make::Maker;
 use old::Old;
 use rows::Ids;
 
 /// The word for the root key where purposes are named.
 pub(crate) const ROOT: &str = "root";
-/// Those of which there is exactly one.
-const SINGLE: [Purpose; 5] =
-    [Purpose::AgentCa, Purpose::CommandSigning, Purpose::LogSigning, Purpose::Sealing, Purpose::Throttle];
 
-/// All keys that are used as long as the server runs.
+/// The keys in use, as the ring says.
 pub(crate) struct Keys {
-    /// The authority.
-    pub(crate) ca: Identity,
+    /// The authorities.
+    pub(crate) authorities: Authorities,
+    /// Sign desired documents.
+    pub(crate) command: SigningKeys,
+    /// How machines learn of keys that were replaced.
+    pub(crate) successions: Successions,
+    /// Seal what else is secret in the database.
+    pub(crate) sealing: SealingKeys,
+    /// Key the counters of failed sign-ins.
+    pub(crate) throttle: Keyed,
+}
+
+/// All keys of the ring that live, opened.
+pub(crate) struct Opened {
+    pub(crate) keys: Keys,
+    /// Sign tokens.
+    pub(crate) tokens: Vec<token::SigningKey>,
+    /// Sign checkpoints of the log.
+    pub(crate) log: LogKeys,
+}
+
+/// What there is at the start.
+pub(crate) struct Loaded {
+    pub(crate) opened: Opened,
     /// The server's certificate.
     pub(crate) server: Identity,
-    /// Signs desired documents; PKCS#8.
-    pub(crate) command: Zeroizing<Vec<u8>>,
-    /// Seals what else is secret in the database.
-    pub(crate) sealing: Zeroizing<[u8; 32]>,
-    /// Signs checkpoints of the log; PKCS#8.
-    pub(crate) log: Zeroizing<Vec<u8>>,
-    /// Keys the counters of failed sign-ins.
-    pub(crate) throttle: Zeroizing<[u8; 32]>,
     /// The tenant.
     pub(crate) tenant: Uuid,
     /// The first subscription.
@@ -103,6 +122,14 @@ pub enum KeyError {
     /// There is none.
     #[error("there is no key for '{0}' in the database: the first start of the server makes it")]
     Missing(Purpose),
+    /// Too many live already.
+    #[error(
+        "{MOST} keys for '{0}' live already: wait until the oldest is over ('sekisho keys list'), or destroy the old ones"
+    )]
+    TooMany(Purpose),
+    /// A purpose has no key that lives.
+    #[error("keys are missing in the database: the next start of the server makes them")]
+    Incomplete,
     /// The database.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -126,36 +153,11 @@ pub(crate) fn sealed(
     Key::seal(root, label, secret, now).map_err(|e| KeyError::Make(purpose, e.to_string()))
 }
 
-/// The public part of a key that signs tokens.
-#[derive(Deserialize)]
-struct Point {
-    x: String,
-    y: String,
-}
-
-/// A key that signs tokens, as a label and the bytes to seal.
-///
-/// # Errors
-/// [`KeyError::Unusable`].
-pub(crate) fn token_label(key: &token::SigningKey) -> Result<(Label, Zeroizing<Vec<u8>>), KeyError> {
-    let unusable = |_| KeyError::Unusable(Purpose::TokenSigning);
-    let bytes = Zeroizing::new(serde_json::to_vec(key).map_err(unusable)?);
-    let Point { x, y } = serde_json::from_slice(&bytes).map_err(unusable)?;
-    let label = Label {
-        id: key.kid().to_owned(),
-        purpose: Purpose::TokenSigning,
-        algorithm: Algorithm::Es256,
-        public: format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#),
-        active: key.active,
-    };
-    Ok((label, bytes))
-}
-
 /// Reads all keys, making what is missing and taking over what earlier versions kept in files.
 ///
 /// # Errors
 /// [`KeyError`] with what to do.
-pub(crate) async fn load(config: &Config, store: &Store) -> Result<Keys, KeyError> {
+pub(crate) async fn load(config: &Config, store: &Store) -> Result<Loaded, KeyError> {
     let files = Files::of(&config.data_dir);
     files.make()?;
     let mut roots = Roots::read(config)?;
@@ -172,30 +174,99 @@ pub(crate) async fn load(config: &Config, store: &Store) -> Result<Keys, KeyErro
     // All of it is in the database by now.
     old::forget(&files)?;
     roots.settle(rows::root_of(&rows).unwrap_or_default())?;
-    let opened = |purpose| {
-        let key = rows.iter().find(|key| key.purpose == purpose && key.lives());
-        let key = key.ok_or(KeyError::Missing(purpose))?;
-        roots.open(key).map(|secret| (key.public.clone(), secret))
+    let (successions, now) = {
+        let mut read = store.read().await?;
+        (successions::all(&mut read).await?, read.now())
     };
-    let bits = |purpose| {
-        let (_, bytes) = opened(purpose)?;
-        <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).map_err(|_| KeyError::Unusable(purpose))
+    let opened = open(&roots, &rows, successions, (ids.tenant, now))?;
+    let authorities = &opened.keys.authorities;
+    files.keep(files::AUTHORITY, &authorities.bundle())?;
+    let server = current_server(store, config, authorities).await?;
+    Ok(Loaded { opened, server, tenant: ids.tenant, subscription: ids.subscription })
+}
+
+/// Opens what lives.
+fn open(
+    roots: &Roots,
+    rows: &[Key],
+    successions: Successions,
+    (tenant, now): (Uuid, OffsetDateTime),
+) -> Result<Opened, KeyError> {
+    let ring = |purpose| ring_of(rows, purpose);
+    let token =
+        |key: &Key| serde_json::from_slice(&roots.open(key)?).map_err(|_| KeyError::Unusable(key.purpose));
+    let Living { active, before, after } =
+        Living::read(&ring(Purpose::CommandSigning), now, |key| make::command(&roots.open(key)?))?;
+    let command = SigningKeys::new(active, before, after);
+    let sealing = sealing(roots, &ring(Purpose::Sealing), now)?;
+    let (active, others) = Living::read(&ring(Purpose::Throttle), now, |key| bits(roots, key))?.apart();
+    let throttle = Keyed::new(&active, &others.iter().map(|key| &**key).collect::<Vec<_>>());
+    let signer = |key: &Key| make::log_signer(tenant, &roots.open(key)?);
+    let (active, others) = Living::read(&ring(Purpose::LogSigning), now, signer)?.apart();
+    let log = LogKeys::new(active, others);
+    let tokens = ring(Purpose::TokenSigning).living().map(token).collect::<Result<_, _>>()?;
+    let keys = Keys {
+        authorities: authorities(roots, &ring(Purpose::AgentCa), now)?,
+        command,
+        successions,
+        sealing,
+        throttle,
     };
-    let (certificate, pem) = opened(Purpose::AgentCa)?;
-    let pem = std::str::from_utf8(&pem).map_err(|_| KeyError::Unusable(Purpose::AgentCa))?;
-    let ca = Identity { certificate, key: Zeroizing::new(pem.to_owned()) };
-    files.keep(files::AUTHORITY, &ca.certificate)?;
-    let authority = Authority::load(&ca).map_err(|_| KeyError::Unusable(Purpose::AgentCa))?;
-    Ok(Keys {
-        server: current_server(store, config, &authority).await?,
-        ca,
-        command: opened(Purpose::CommandSigning)?.1,
-        log: opened(Purpose::LogSigning)?.1,
-        sealing: bits(Purpose::Sealing)?,
-        throttle: bits(Purpose::Throttle)?,
-        tenant: ids.tenant,
-        subscription: ids.subscription,
-    })
+    Ok(Opened { keys, tokens, log })
+}
+
+fn ring_of(rows: &[Key], purpose: Purpose) -> KeyRing {
+    KeyRing::new(rows.iter().filter(|key| key.purpose == purpose).cloned().collect())
+}
+
+/// The keys of a purpose that live.
+struct Living<T> {
+    active: T,
+    before: Vec<T>,
+    after: Vec<T>,
+}
+
+impl<T> Living<T> {
+    fn read(
+        ring: &KeyRing,
+        now: OffsetDateTime,
+        read: impl Fn(&Key) -> Result<T, KeyError>,
+    ) -> Result<Living<T>, KeyError> {
+        let active = ring.active(now).ok_or(KeyError::Incomplete)?;
+        let all: Vec<&Key> = ring.living().collect();
+        let at = all.iter().position(|key| key.id == active.id).unwrap_or(0);
+        let (before, after) = (all.iter().take(at), all.iter().skip(at + 1));
+        Ok(Living {
+            active: read(active)?,
+            before: before.map(|key| read(key)).collect::<Result<_, _>>()?,
+            after: after.map(|key| read(key)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The one in use, and all others.
+    fn apart(self) -> (T, Vec<T>) {
+        (self.active, self.before.into_iter().chain(self.after).collect())
+    }
+}
+
+/// The keys that seal.
+fn sealing(roots: &Roots, ring: &KeyRing, now: OffsetDateTime) -> Result<SealingKeys, KeyError> {
+    let key = |key: &Key| SealingKey::new(&*bits(roots, key)?).ok_or(KeyError::Unusable(key.purpose));
+    let id = ring.active(now).map(|key| key.id.clone()).unwrap_or_default();
+    let (active, others) = Living::read(ring, now, key)?.apart();
+    Ok(SealingKeys { id, active, others })
+}
+
+fn bits(roots: &Roots, key: &Key) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    let bytes = roots.open(key)?;
+    <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).map_err(|_| KeyError::Unusable(key.purpose))
+}
+
+/// The authorities. Only the key of the one that signs is opened.
+fn authorities(roots: &Roots, ring: &KeyRing, now: OffsetDateTime) -> Result<Authorities, KeyError> {
+    let active = ring.active(now).ok_or(KeyError::Incomplete)?;
+    let signing = make::authority(active, &roots.open(active)?)?;
+    Ok(Authorities::new(signing, ring.living().map(|key| key.public.clone()).collect()))
 }
 
 /// Makes the ring complete.
@@ -218,37 +289,37 @@ async fn complete(
         rows::keep_ids(tx, &ids).await?;
     }
     let mut fresh = Vec::new();
-    for purpose in SINGLE {
-        let given = old_secret(old, purpose);
-        match rows.iter().find(|key| key.purpose == purpose && key.lives()) {
-            Some(key) => {
-                let same = given.is_none_or(|(_, secret)| roots.open(key).is_ok_and(|own| *own == secret));
-                same.then_some(()).ok_or_else(|| differs(roots, purpose))?;
-            }
-            None => {
-                let (public, secret) = match given {
-                    Some((public, secret)) => (public, Zeroizing::new(secret.to_vec())),
-                    None => make(purpose, organization, now).map_err(|e| KeyError::Make(purpose, e))?,
-                };
-                let label = single(purpose, public, &secret, &ids, now)?;
-                fresh.push(sealed(root, label, &secret, now)?);
-            }
+    let sealing = old.bare.get(&Purpose::Sealing).map(|bytes| bytes.as_slice());
+    if let Some(tokens) = old::token_keys(tx.as_read(), sealing).await? {
+        for old::TokenKey { active, secret } in tokens {
+            let key: token::SigningKey = serde_json::from_slice(&secret).map_err(|_| KeyError::OldRing)?;
+            let made = make::token(&key)?;
+            fresh.push(sealed(root, Label { active, ..made.label }, &made.secret, now)?);
         }
+        tx.remove_document(old::KIND, old::TOKENS).await?;
+    }
+    let maker = Maker { organization, tenant: ids.tenant, now };
+    for purpose in Purpose::ALL.into_iter().filter(|purpose| *purpose != Purpose::ServerTls) {
+        let given = old_secret(old, purpose);
+        let mut living =
+            rows.iter().chain(&fresh).filter(|key| key.purpose == purpose && key.lives()).peekable();
+        if living.peek().is_some() {
+            let same = given
+                .is_none_or(|(_, secret)| living.any(|key| roots.open(key).is_ok_and(|own| *own == secret)));
+            same.then_some(()).ok_or_else(|| differs(roots, purpose))?;
+            continue;
+        }
+        let made = match given {
+            Some((public, secret)) => maker.given(purpose, public, secret)?,
+            None => maker.first(purpose)?,
+        };
+        fresh.push(sealed(root, made.label, &made.secret, now)?);
     }
     if let Some(server) = &old.server {
         let known = |key: &Key| key.purpose == Purpose::ServerTls && key.public == server.certificate;
         if !rows.iter().any(known) {
             fresh.push(sealed(root, own::label(&server.certificate, now), server.key.as_bytes(), now)?);
         }
-    }
-    let sealing = old.bare.get(&Purpose::Sealing).map(|bytes| bytes.as_slice());
-    if let Some(tokens) = old::token_keys(tx.as_read(), sealing).await? {
-        for old::TokenKey { active, secret } in tokens {
-            let key: token::SigningKey = serde_json::from_slice(&secret).map_err(|_| KeyError::OldRing)?;
-            let (label, secret) = token_label(&key)?;
-            fresh.push(sealed(root, Label { active, ..label }, &secret, now)?);
-        }
-        tx.remove_document(old::KIND, old::TOKENS).await?;
     }
     for key in &fresh {
         rows::put(tx, key).await?;
@@ -281,77 +352,39 @@ fn old_secret(old: &Old, purpose: Purpose) -> Option<(String, &[u8])> {
     }
 }
 
-/// A new key of one of the [`SINGLE`] purposes.
-fn make(
-    purpose: Purpose,
-    organization: &str,
-    now: OffsetDateTime,
-) -> Result<(String, Zeroizing<Vec<u8>>), String> {
-    let secret = match purpose {
-        Purpose::AgentCa => {
-            let label = format!("{organization} Sekisho CA {}", &Uuid::new_v4().simple().to_string()[..8]);
-            let made = Authority::generate(&label, now).map_err(|e| e.to_string())?;
-            return Ok((made.certificate, Zeroizing::new(made.key.as_bytes().to_vec())));
-        }
-        Purpose::CommandSigning => sekisho_link::SigningKey::generate().map_err(|e| e.to_string())?,
-        Purpose::LogSigning => Signer::generate().map_err(|e| e.to_string())?,
-        _ => {
-            let mut bytes = vec![0; 32];
-            SystemRandom::new().fill(&mut bytes).map_err(|_| "the system gives no randomness".to_owned())?;
-            bytes
-        }
-    };
-    Ok((String::new(), Zeroizing::new(secret)))
-}
-
-fn single(
-    purpose: Purpose,
-    public: String,
-    secret: &[u8],
-    ids: &Ids,
-    now: OffsetDateTime,
-) -> Result<Label, KeyError> {
-    let unusable = || KeyError::Unusable(purpose);
-    let (algorithm, public) = match purpose {
-        Purpose::AgentCa => (Algorithm::Es256, public),
-        Purpose::CommandSigning => {
-            let key = sekisho_link::SigningKey::from_pkcs8(secret).map_err(|_| unusable())?;
-            (Algorithm::Ed25519, key.public().to_text())
-        }
-        Purpose::LogSigning => {
-            let log = Log::new(ids.tenant, secret).map_err(|_| unusable())?;
-            (Algorithm::Ed25519, log.key().to_string())
-        }
-        Purpose::Throttle => (Algorithm::HmacSha256, public),
-        _ => (Algorithm::XChaCha20Poly1305, public),
-    };
-    Ok(Label { id: Uuid::new_v4().to_string(), purpose, algorithm, public, active: now })
-}
-
-/// What is known of the log's key without starting a server.
+/// What is known of the log's keys without starting a server.
 pub(crate) struct KeptLog {
-    /// The key by which checkpoints are known.
+    /// The newest key by which checkpoints are known.
     pub(crate) verifier: Verifier,
     /// Signs; `None` when the root key is not at hand, as when only the service has it.
     pub(crate) log: Option<Log>,
+    /// How the key was replaced since the first.
+    pub(crate) successions: Vec<Succession<Verifier>>,
 }
 
-/// The log's key as it is kept.
+/// The log's keys as they are kept.
 ///
 /// # Errors
 /// [`KeyError`], also before the first start.
 pub(crate) async fn kept_log(config: &Config, read: &mut (dyn Read + '_)) -> Result<KeptLog, KeyError> {
-    let missing = KeyError::Missing(Purpose::LogSigning);
-    let unusable = || KeyError::Unusable(Purpose::LogSigning);
-    let ring = rows::of(read, Purpose::LogSigning).await?;
+    let purpose = Purpose::LogSigning;
+    let unusable = || KeyError::Unusable(purpose);
+    let ring = rows::of(read, purpose).await?;
     let ids = rows::ids(read).await?;
-    let (Some(key), Some(ids)) = (ring.living().last(), ids) else { return Err(missing) };
-    let log = match Roots::read(config)?.open(key) {
-        Ok(secret) => Some(Log::new(ids.tenant, &secret).map_err(|_| unusable())?),
+    let (Some(newest), Some(ids)) = (ring.newest(), ids) else { return Err(KeyError::Missing(purpose)) };
+    let roots = Roots::read(config)?;
+    let signers: Result<Vec<Signer>, KeyError> =
+        ring.living().map(|key| make::log_signer(ids.tenant, &roots.open(key)?)).collect();
+    let log = match signers {
+        Ok(mut signers) => {
+            let newest = signers.pop().ok_or_else(unusable)?;
+            Some(Log::new(ids.tenant, LogKeys::new(newest, signers)))
+        }
         Err(KeyError::OtherRoot(_)) => None,
         Err(error) => return Err(error),
     };
-    Ok(KeptLog { verifier: key.public.parse().map_err(|_| unusable())?, log })
+    let verifier = newest.public.parse().map_err(|_| unusable())?;
+    Ok(KeptLog { verifier, log, successions: successions::all(read).await?.log })
 }
 
 /// The server's own certificate as it is kept; `None` before the first start.

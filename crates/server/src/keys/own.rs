@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use sekisho_arm::Read as _;
 use sekisho_identity::ring::{Algorithm, Key, KeyRing, Label, Purpose};
-use sekisho_link::pki::{self, Authority, Identity, LINK_NAME};
+use sekisho_link::pki::{self, Authorities, Authority, Identity, LINK_NAME};
 use sekisho_store::Store;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -50,11 +50,17 @@ fn wanted(names: &[String]) -> BTreeSet<String> {
     names.iter().map(|name| spelt(name)).chain([LINK_NAME.to_owned()]).collect()
 }
 
-/// The newest one for these names that is good for long enough.
-fn fitting<'r>(ring: &'r KeyRing, names: &[String], now: OffsetDateTime) -> Option<&'r Key> {
-    let names = wanted(names);
+/// The newest one for these names that is good for long enough and by this authority, whose certificate follows it.
+fn fitting<'r>(
+    ring: &'r KeyRing,
+    names: &[String],
+    authority: &Authority,
+    now: OffsetDateTime,
+) -> Option<&'r Key> {
+    let (names, issuer) = (wanted(names), pki::certificates(authority.certificate()).ok()?);
     let good = |key: &Key| pki::not_after(&key.public).is_ok_and(|end| end - now > RENEW_BEFORE);
-    let fitting = ring.living().filter(|key| names_of(&key.public) == names && good(key));
+    let issued = |key: &Key| pki::certificates(&key.public).is_ok_and(|all| all.get(1) == issuer.first());
+    let fitting = ring.living().filter(|key| names_of(&key.public) == names && good(key) && issued(key));
     fitting.last()
 }
 
@@ -69,37 +75,39 @@ pub(super) fn label(certificate: &str, active: OffsetDateTime) -> Label {
     }
 }
 
-/// The certificate as it is, or a new one in its place when it nears its end or is for other names.
+/// The certificate as it is, or a new one in its place when it nears its end, is for other names or by another authority
+/// than the one that signs. All authorities that are trusted follow it.
 ///
 /// # Errors
 /// [`KeyError`].
 pub(crate) async fn current(
     store: &Store,
     config: &Config,
-    authority: &Authority,
+    authorities: &Authorities,
 ) -> Result<Identity, KeyError> {
+    let authority = authorities.signing();
     let (ring, now) = {
         let mut read = store.read().await?;
         (rows::of(&mut read, Purpose::ServerTls).await?, read.now())
     };
-    let key = match fitting(&ring, &config.certificate_names(), now) {
+    let key = match fitting(&ring, &config.certificate_names(), authority, now) {
         Some(key) => key.clone(),
         None => replace(store, config, authority, Replacing::Due).await?,
     };
     let pem = Roots::read(config)?.open(&key)?;
     let pem = std::str::from_utf8(&pem).map_err(|_| KeyError::Unusable(Purpose::ServerTls))?;
-    Files::of(&config.data_dir).keep(SERVER, &key.public)?;
-    Ok(Identity { certificate: key.public, key: Zeroizing::new(pem.to_owned()) })
+    let certificate = format!("{}\n{}", pki::leaf(&key.public), authorities.chain());
+    Files::of(&config.data_dir).keep(SERVER, &certificate)?;
+    Ok(Identity { certificate, key: Zeroizing::new(pem.to_owned()) })
 }
 
-/// Replaces the key and the certificate for the names of this server, for whoever is root on it. What shows it follows
-/// within a minute.
+/// Replaces the key and the certificate for the names of this server, for whoever is root on it.
 ///
 /// # Errors
 /// [`KeyError`].
 pub(super) async fn rotate(app: &App, destroy_old: bool) -> Result<(), KeyError> {
     let how = Replacing::Asked { destroy_old };
-    replace(&app.store, &app.config, &app.authority, how).await.map(drop)
+    replace(&app.store, &app.config, app.keys.get().authorities.signing(), how).await.map(drop)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

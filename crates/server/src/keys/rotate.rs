@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use sekisho_arm::resource::instant;
-use sekisho_arm::{ArmError, AuditEntry, Outcome, Read as _};
+use sekisho_arm::traits::read_documents;
+use sekisho_arm::{ArmError, AuditEntry, CallerRef, Outcome, Read, StoreError};
 use sekisho_identity::ring::{Key, KeyRing, KeyState, Purpose};
+use sekisho_link::machine::{Machine, Presence, kind};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::{KeyError, ROOT, Roots, own, rows};
+use super::make::{self, Maker};
+use super::{KeyError, ROOT, Roots, keep, own, rows, sealed, sealing, successions};
 use crate::app::App;
+use crate::log::Kept;
 use crate::signin;
+use crate::signin::authenticators;
 
 /// How a key is replaced.
 #[derive(Clone, Copy, Default)]
@@ -19,6 +24,8 @@ pub(crate) struct Rotation {
     pub(crate) at_once: bool,
     /// What was made before is refused from now on.
     pub(crate) destroy_old: bool,
+    /// Also when that cuts machines off.
+    pub(crate) cut_off: bool,
 }
 
 /// The entry about a key that root on the server replaced.
@@ -33,6 +40,7 @@ impl From<KeyError> for ArmError {
                 let text = error.to_string();
                 ArmError::new(409, "RootKeyMissing", format!("{text}."))
             }
+            KeyError::TooMany(_) => ArmError::new(409, "TooManyKeys", format!("{error}.")),
             KeyError::Store(error) => error.into(),
             error => {
                 tracing::error!(%error, "the keys cannot be used");
@@ -43,7 +51,7 @@ impl From<KeyError> for ArmError {
 }
 
 /// Keys with where they are in their lives.
-pub(crate) fn shown(ring: &KeyRing, now: OffsetDateTime) -> Vec<Value> {
+fn shown(ring: &KeyRing, now: OffsetDateTime) -> Vec<Value> {
     let one = |(key, state): (&Key, KeyState)| {
         json!({
             "purpose": key.purpose,
@@ -77,7 +85,7 @@ pub(crate) async fn list(app: &App) -> Result<Value, ArmError> {
 /// Replaces a key, for whoever is root on the server.
 ///
 /// # Errors
-/// When there are no such keys, or they cannot be replaced; nothing is changed then.
+/// When there are no such keys, or machines would be cut off and that was not asked for; nothing is changed then.
 pub(crate) async fn rotate(app: &Arc<App>, what: &str, asked: Rotation) -> Result<Value, ArmError> {
     if what == ROOT {
         root(app).await?;
@@ -88,13 +96,96 @@ pub(crate) async fn rotate(app: &Arc<App>, what: &str, asked: Rotation) -> Resul
     }
     let purpose: Purpose =
         what.parse().map_err(|e| ArmError::bad("InvalidPurpose", format!("'{what}': {e}.")))?;
-    purpose.replaceable().map_err(|e| ArmError::new(409, "KeyNotReplaceable", format!("{e}.")))?;
-    if purpose == Purpose::ServerTls {
-        own::rotate(app, asked.destroy_old).await?;
-        let mut read = app.store.read().await?;
-        return Ok(Value::Array(shown(&rows::of(&mut read, purpose).await?, read.now())));
+    if asked.destroy_old && !asked.cut_off {
+        let left = left_behind(&mut app.store.read().await?, purpose).await?;
+        if left > 0 {
+            let text = format!(
+                "{left} machines may know no other key for '{purpose}' than the old one and would have to join again, or \
+                 be told of the new one by somebody who has the old one. Replace it without destroying the old one, or \
+                 say that they are to be cut off."
+            );
+            return Err(ArmError::new(409, "MachinesCutOff", text));
+        }
     }
-    signin::signing::rotate(app, asked).await
+    match purpose {
+        Purpose::ServerTls => own::rotate(app, asked.destroy_old).await?,
+        _ => change(app, purpose, asked, signin::local_root(), |_, _| true).await?,
+    }
+    keep::refresh(app).await.map_err(|error| {
+        tracing::error!(%error, "the new key is not in use yet");
+        ArmError::internal()
+    })?;
+    let mut read = app.store.read().await?;
+    Ok(Value::Array(shown(&rows::of(&mut read, purpose).await?, read.now())))
+}
+
+/// How many machines may know no other key than the old one once it is destroyed. Every certificate of an agent is signed
+/// by an authority; of the other keys those machines learn at once that are connected.
+async fn left_behind(read: &mut (dyn Read + '_), purpose: Purpose) -> Result<usize, StoreError> {
+    if !purpose.is_pinned() {
+        return Ok(0);
+    }
+    let now = read.now();
+    let machines: Vec<(String, Machine)> = read_documents(read, kind::MACHINE).await?;
+    let left = |m: &Machine| purpose == Purpose::AgentCa || m.presence(now) != Presence::Online;
+    Ok(machines.iter().filter(|(_, machine)| left(machine)).count())
+}
+
+/// Brings the ring of a purpose in order, and adds a key when that is wanted.
+///
+/// # Errors
+/// [`KeyError`]; nothing is changed then.
+pub(super) async fn change(
+    app: &Arc<App>,
+    purpose: Purpose,
+    asked: Rotation,
+    who: CallerRef,
+    wanted: fn(&KeyRing, OffsetDateTime) -> bool,
+) -> Result<(), KeyError> {
+    let roots = Roots::read(&app.config)?;
+    let (tenant, organization) = (app.tenant, app.config.organization.clone());
+    app.store
+        .write::<_, KeyError, _>(move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                let before = rows::of(tx.as_read(), purpose).await?;
+                let mut ring = before.clone();
+                if wanted(&ring, now) {
+                    if ring.is_full() && !asked.destroy_old {
+                        return Err(KeyError::TooMany(purpose));
+                    }
+                    let root = rows::root(tx.as_read()).await?;
+                    let living = ring.living().map(|key| Ok((key.clone(), roots.open(key)?)));
+                    let living = living.collect::<Result<Vec<_>, KeyError>>()?;
+                    let active = if asked.at_once { now } else { now + purpose.pending() };
+                    let maker = Maker { organization: &organization, tenant, now };
+                    let made = maker.next(purpose, &living, active)?;
+                    let (newest, secret) = living.last().ok_or(KeyError::Missing(purpose))?;
+                    successions::keep(tx, (purpose, tenant), (secret, &made.secret), active).await?;
+                    if purpose == Purpose::LogSigning {
+                        // So that the new key knows what the old one has signed, whatever becomes of that.
+                        Kept::sign_along(tx, &make::log_signer(tenant, &made.secret)?).await?;
+                    }
+                    let fresh = sealed(roots.named(&root)?, made.label, &made.secret, now)?;
+                    let told = json!({
+                        "purpose": purpose, "keyId": fresh.id, "follows": newest.id, "publicKey": fresh.public,
+                        "activeFrom": instant(fresh.active), "oldDestroyed": asked.destroy_old,
+                    });
+                    let entry = signin::entry("keys/rotate/action", who, Outcome::Succeeded, purpose.word(), "");
+                    tx.audit(AuditEntry { properties: Some(told), ..entry }).await?;
+                    ring.add(fresh, now);
+                }
+                if purpose == Purpose::Sealing {
+                    authenticators::seal_again(tx, &sealing(&roots, &ring, now)?).await?;
+                }
+                if asked.destroy_old {
+                    ring.destroy_old(now);
+                }
+                ring.prune(now);
+                Ok(rows::keep(tx, &before, &ring).await?)
+            })
+        })
+        .await
 }
 
 /// Seals every key of the ring with another root key. Until the files are settled, both open what they sealed: whoever

@@ -91,6 +91,8 @@ pub(super) struct Connection {
     sent_generation: u64,
     /// How much of the log the agent has seen once it has read what was sent.
     shown: u64,
+    /// How many successions of keys the agent was told of.
+    told: usize,
     /// Whether a stream got no credit.
     held_back: bool,
     /// What was kept of its hello.
@@ -101,8 +103,8 @@ impl Connection {
     pub(super) fn new(app: Arc<App>, certified: Certified, address: IpAddr, machine: Scope) -> Self {
         let Certified { agent, key, .. } = certified;
         let (id, sent_generation, shown) = (Uuid::new_v4(), 0, 0);
-        let (held_back, greeted) = (false, None);
-        Self { app, id, agent, key, address, machine, sent_generation, shown, held_back, greeted }
+        let (told, held_back, greeted) = (0, false, None);
+        Self { app, id, agent, key, address, machine, sent_generation, shown, told, held_back, greeted }
     }
 
     pub(super) async fn run(mut self, upgraded: Upgraded) {
@@ -195,7 +197,7 @@ impl Connection {
         })?;
         let (agent, key, now) = (self.agent, self.key, OffsetDateTime::now_utc());
         let sighting = Sighting::new(self.id, self.address.to_string(), &boot_id, &lineage, now);
-        let (kept, machine, owner) = (sighting.clone(), self.machine.clone(), app.clone());
+        let (kept, machine) = (sighting.clone(), self.machine.clone());
         let state = self
             .app
             .store
@@ -204,7 +206,7 @@ impl Connection {
                     let state =
                         enrolment::hello(tx, agent, &key, kept, &version, report.map(bounded)).await?;
                     if let Some(state) = &state {
-                        machine::overtake(tx, &machine, state, &owner.command_key).await?;
+                        machine::overtake(tx, &machine, state).await?;
                         if let Some(reason) = &log.distrusts {
                             witnesses::distrusts(tx, &machine, reason).await?;
                         }
@@ -224,14 +226,30 @@ impl Connection {
         self.greeted = Some(sighting);
         let now = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).ok();
         let log_key = Some(app.log.key());
-        send(socket, &ToAgent::Welcome { facts_hash: state.facts_hash, streams, now, log_key }).await?;
+        let successions = app.keys.get().successions.clone();
+        self.told = successions.count();
+        let facts_hash = state.facts_hash;
+        send(socket, &ToAgent::Welcome { facts_hash, streams, now, log_key, successions }).await?;
         self.show(socket).await?;
         self.push(socket).await
+    }
+
+    /// Tells the agent of keys that were replaced since it was told of them last, before anything that only the new ones
+    /// have signed.
+    async fn succeed(&mut self, socket: &mut Socket) -> Result<(), End> {
+        let keys = self.app.keys.get();
+        let count = keys.successions.count();
+        if count == self.told {
+            return Ok(());
+        }
+        self.told = count;
+        send(socket, &ToAgent::Successions(keys.successions.clone())).await
     }
 
     /// Shows the agent the newest checkpoint when it has not seen so much of the log, and also when it has seen more
     /// than there is: then it is for the agent to judge.
     async fn show(&mut self, socket: &mut Socket) -> Result<(), End> {
+        self.succeed(socket).await?;
         let signed = self.app.log.signed();
         if signed == self.shown && signed > 0 {
             return Ok(());
@@ -320,9 +338,10 @@ impl Connection {
             drop(read);
             return Err(self.challenge(socket).await);
         }
+        self.succeed(socket).await?;
         let desired: Option<Desired> = read_document(&mut read, kind::DESIRED, &self.machine.key()).await?;
         // What a version before there were proofs has decided is about to be decided anew.
-        let Some(Desired { generation, signed, leaf: Some(leaf), .. }) =
+        let Some(Desired { generation, text, leaf: Some(leaf), .. }) =
             desired.filter(|d| d.generation > self.sent_generation)
         else {
             return Ok(());
@@ -330,6 +349,7 @@ impl Connection {
         let (size, proof) = self.app.log.prove(&mut read, leaf, self.shown).await?;
         drop(read);
         (self.sent_generation, self.shown) = (generation, size);
+        let signed = self.app.keys.get().command.sign(text.document);
         send(socket, &ToAgent::Desired(Command { signed, proof: Some(proof) })).await
     }
 
@@ -427,12 +447,14 @@ impl Connection {
             ToServer::Events(batch) => self.keep(socket, batch).await,
             ToServer::Renew { csr } => {
                 let (agent, key) = (self.agent, self.key);
-                let ca = self.app.authority.certificate().to_owned();
+                let keys = self.app.keys.get();
+                let ca = keys.authorities.bundle();
                 let certificate = self
                     .write(move |tx| {
-                        Box::pin(
-                            async move { Ok(enrolment::renew(tx, agent, &key, &csr, &app.authority).await?) },
-                        )
+                        Box::pin(async move {
+                            let authority = keys.authorities.signing();
+                            Ok(enrolment::renew(tx, agent, &key, &csr, authority).await?)
+                        })
                     })
                     .await?;
                 send(socket, &ToAgent::Certificate { certificate, ca }).await

@@ -32,13 +32,15 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
     let value = web::parse_json(&body)?;
     let request: JoinRequest = sekisho_arm::resource::typed(&value, "")?;
     let address = peer.0.ip();
-    let owner = app.clone();
+    let keys = app.keys.get();
+    let signing = keys.clone();
     let result = app
         .store
         .write::<_, ArmError, _>(move |tx| {
-            Box::pin(
-                async move { enrolment::join(tx, &request, &owner.authority, &address.to_string()).await },
-            )
+            Box::pin(async move {
+                let authority = signing.authorities.signing();
+                enrolment::join(tx, &request, authority, &address.to_string()).await
+            })
         })
         .await;
     let joined = match result {
@@ -49,8 +51,8 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
         agent_id: joined.agent.to_string(),
         machine: joined.machine.to_string(),
         certificate: joined.certificate,
-        ca: app.authority.certificate().to_owned(),
-        command_key: app.command_key.public().to_text(),
+        ca: keys.authorities.bundle(),
+        command_key: keys.command.public().to_string(),
         log_key: Some(app.log.key().to_string()),
     };
     Ok(web::json(StatusCode::CREATED, &answer))
@@ -59,7 +61,7 @@ async fn joined(app: Arc<App>, peer: Peer, request: axum::extract::Request) -> R
 /// Counts and records a refused join. From where too many came, further ones are no longer recorded, so that nobody can
 /// fill the log; a join string that is good lets in from there too, because it cannot be guessed.
 async fn refuse_join(app: &App, address: IpAddr, error: ArmError) -> Result<ArmError, ArmError> {
-    let (places, now) = (app.identity.keyed.origins("join", address), OffsetDateTime::now_utc());
+    let (places, now) = (app.keys.get().throttle.origins("join", address), OffsetDateTime::now_utc());
     if let Err(locked) = throttle::check(&mut app.store.read().await?, &places, now).await? {
         let mut error = ArmError::new(429, "TooManyAttempts", "Too many machines were refused from here.");
         error.retry_after = Some(locked.seconds(now));

@@ -133,14 +133,14 @@ async fn shown(app: &App, certified: &Certified, peer: &Peer) -> Result<(), ArmE
 async fn renew(app: &Arc<App>, certified: &Certified, body: Incoming) -> Result<Response, ArmError> {
     let body = web::read_body(Body::new(body), MAX_HELLO_BYTES).await?;
     let RenewRequest { csr } = sekisho_arm::resource::typed(&web::parse_json(&body)?, "")?;
-    let (owner, agent, key) = (app.clone(), certified.agent, certified.key);
+    let (keys, agent, key) = (app.keys.get(), certified.agent, certified.key);
+    let ca = keys.authorities.bundle();
     let certificate = app
         .store
         .write::<_, ArmError, _>(move |tx| {
-            Box::pin(async move { enrolment::renew(tx, agent, &key, &csr, &owner.authority).await })
+            Box::pin(async move { enrolment::renew(tx, agent, &key, &csr, keys.authorities.signing()).await })
         })
         .await?;
-    let ca = app.authority.certificate().to_owned();
     Ok(web::json(StatusCode::OK, &RenewAnswer { certificate, ca }))
 }
 

@@ -37,7 +37,7 @@ pub async fn export(
 ) -> Result<Exported, ServerError> {
     let store = Store::open(&database::url(config)?).await?;
     let mut read = store.read().await?;
-    let KeptLog { verifier, log } = keys::kept_log(config, &mut read).await?;
+    let KeptLog { verifier, log, successions } = keys::kept_log(config, &mut read).await?;
     let signed = match &log {
         Some(log) => log.checkpoint(&mut read, 0).await?,
         None => newest(&mut read).await?,
@@ -54,6 +54,9 @@ pub async fn export(
     };
     let before = read.log_at(from - 1).await?;
     line(&Line::Log { key: verifier, after: from - 1, frontier: before.hashes().to_vec() })?;
+    if !successions.is_empty() {
+        line(&Line::Successions { of: successions })?;
+    }
     let mut last = from - 1;
     while last < to {
         let after = i64::try_from(last).unwrap_or(i64::MAX);

@@ -79,7 +79,7 @@ async fn check(app: &App) -> Result<(u64, u64), StoreError> {
     let mut read = app.store.read().await?;
     let size = read.log_size().await?;
     let Some(kept) = kept(&mut read).await? else { return Ok((0, size)) };
-    if let Err(why) = kept.still_holds(&mut read, &app.log.key()).await? {
+    if let Err(why) = kept.still_holds(&mut read, &app.log.keys()).await? {
         tracing::error!(why, "the audit log is not what was signed; see 'sekisho audit verify'");
     }
     Ok((kept.size, size))

@@ -7,10 +7,10 @@ mod export;
 mod keep;
 mod standing;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sekisho_arm::StoreError;
-use sekisho_audit::note::{NoteError, Signer, Use, Verifier};
+use sekisho_audit::note::{Signer, Verifier};
 use sekisho_audit::tree::Plan;
 use sekisho_audit::witness::{Advance, Included};
 use sekisho_audit::{Checkpoint, Leaf};
@@ -31,30 +31,62 @@ pub struct Signed {
     pub note: String,
 }
 
-/// The log's key, and what was signed with it last.
+/// What a log is called: for ever, whatever its keys.
+pub fn name(tenant: Uuid) -> String {
+    format!("sekisho/{tenant}")
+}
+
+/// The log's keys that live. Each signs every checkpoint, so that it does not matter which one somebody knows.
+pub struct LogKeys {
+    active: Signer,
+    others: Vec<Signer>,
+}
+
+impl LogKeys {
+    /// The one that new agents are given, and the others.
+    pub fn new(active: Signer, others: Vec<Signer>) -> LogKeys {
+        LogKeys { active, others }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Signer> {
+        [&self.active].into_iter().chain(&self.others)
+    }
+}
+
+/// The log's keys, and what was signed with them last.
 pub struct Log {
-    signer: Signer,
-    newest: Mutex<Option<Signed>>,
+    name: String,
+    signed: Mutex<(Arc<LogKeys>, Option<Signed>)>,
 }
 
 impl Log {
-    /// The log of an installation. Its name never changes, unlike the host's.
-    ///
-    /// # Errors
-    /// When the key cannot be read.
-    pub fn new(tenant: Uuid, pkcs8: &[u8]) -> Result<Log, NoteError> {
-        let signer = Signer::new(&format!("sekisho/{tenant}"), Use::Note, pkcs8)?;
-        Ok(Log { signer, newest: Mutex::new(None) })
+    /// The log of an installation.
+    pub fn new(tenant: Uuid, keys: LogKeys) -> Log {
+        Log { name: name(tenant), signed: Mutex::new((Arc::new(keys), None)) }
     }
 
-    /// The key by which checkpoints are known.
+    /// Signs with these from now on.
+    pub(crate) fn sign_with(&self, keys: LogKeys) {
+        *self.lock() = (Arc::new(keys), None);
+    }
+
+    /// The key by which checkpoints are known to whoever learns of it now.
     pub fn key(&self) -> Verifier {
-        self.signer.verifier()
+        self.lock().0.active.verifier()
+    }
+
+    /// All keys that sign.
+    pub(crate) fn keys(&self) -> Vec<Verifier> {
+        self.lock().0.all().map(Signer::verifier).collect()
     }
 
     /// The size that was signed last; 0 before the first.
     pub fn signed(&self) -> u64 {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |signed| signed.size)
+        self.lock().1.as_ref().map_or(0, |signed| signed.size)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Arc<LogKeys>, Option<Signed>)> {
+        self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the log was at a size.
@@ -67,7 +99,7 @@ impl Log {
         size: u64,
     ) -> Result<Checkpoint, StoreError> {
         let root = read.log_at(size).await?.root();
-        Ok(Checkpoint { origin: self.signer.verifier().name().to_owned(), size, root })
+        Ok(Checkpoint { origin: self.name.clone(), size, root })
     }
 
     /// A checkpoint of at least so many entries, or of all that `read` sees.
@@ -76,15 +108,15 @@ impl Log {
     /// Those of the database.
     pub async fn checkpoint(&self, read: &mut ReadTransaction, least: u64) -> Result<Signed, StoreError> {
         let size = read.log_size().await?;
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (keys, newest) = self.lock().clone();
         if let Some(signed) = newest.filter(|signed| (least..=size).contains(&signed.size)) {
             return Ok(signed);
         }
-        let note = self.checkpoint_at(read, size).await?.sign(&self.signer);
+        let note = self.checkpoint_at(read, size).await?.sign_together(keys.all());
         let signed = Signed { size, note };
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if newest.as_ref().is_none_or(|newest| newest.size < size) {
-            *newest = Some(signed.clone());
+        let mut kept = self.lock();
+        if Arc::ptr_eq(&kept.0, &keys) && kept.1.as_ref().is_none_or(|newest| newest.size < size) {
+            kept.1 = Some(signed.clone());
         }
         Ok(signed)
     }

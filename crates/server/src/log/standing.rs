@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{StoreError, Write};
-use sekisho_audit::note::Verifier;
+use sekisho_audit::note::{self, NoteError, Signer, Verifier};
 use sekisho_audit::{Checkpoint, Hash};
 use sekisho_link::machine::kind;
 use sekisho_link::witnesses::{self, Witness, quorum};
@@ -42,16 +42,32 @@ impl Kept {
         write_document(tx, CHECKPOINT, NEWEST, &Kept { size, note }).await
     }
 
-    /// Whether the log still begins with what was signed; says why not.
+    /// Has another key of the log sign what is kept, too.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn sign_along(tx: &mut (dyn Write + '_), key: &Signer) -> Result<(), StoreError> {
+        let kept: Option<Kept> = read_document(tx.as_read(), CHECKPOINT, NEWEST).await?;
+        let Some(Kept { size, note }) = kept else { return Ok(()) };
+        let note =
+            note::sign_along(&note, key).map_err(|e| StoreError::Corrupt(format!("the checkpoint: {e}")))?;
+        write_document(tx, CHECKPOINT, NEWEST, &Kept { size, note }).await
+    }
+
+    /// Whether the log still begins with what was signed by one of its keys; says why not.
     ///
     /// # Errors
     /// Those of the database.
     pub(crate) async fn still_holds(
         &self,
         read: &mut ReadTransaction,
-        key: &Verifier,
+        keys: &[Verifier],
     ) -> Result<Result<(), String>, StoreError> {
-        let signed = match Checkpoint::open(&self.note, key) {
+        let mut opened = Err(NoteError::NotSigned);
+        for key in keys {
+            opened = opened.or_else(|_| Checkpoint::open(&self.note, key));
+        }
+        let signed = match opened {
             Ok(signed) => signed,
             Err(error) => return Ok(Err(error.to_string())),
         };

@@ -84,14 +84,14 @@ async fn open(
             Some(person) => prove::is_familiar(&mut read, &headers, person.id).await?,
             None => false,
         };
-        let places = app.identity.keyed.places(&name, familiar, address);
+        let places = app.keys.get().throttle.places(&name, familiar, address);
         throttle::check(&mut read, &places, now).await?.map_err(|locked| too_many(locked, now))?;
         let pass: Option<AccessPass> = match &person {
             Some(person) => read_document(&mut read, kind::ACCESS_PASS, &person.id.to_string()).await?,
             None => None,
         };
         drop(read);
-        let wrong = app.identity.keyed.password(&name, &given.access_pass);
+        let wrong = app.keys.get().throttle.password(&name, &given.access_pass);
         let permit = app.identity.hashing.acquire().await.map_err(|_| ArmError::internal())?;
         let verifying = move || {
             let right = AccessPass::verify(pass.as_ref(), given.access_pass.expose());

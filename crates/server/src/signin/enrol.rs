@@ -18,7 +18,7 @@ use sekisho_identity::password::PasswordHash;
 use sekisho_identity::recovery::RecoveryCodes;
 use sekisho_identity::secret::Exposed;
 use sekisho_identity::session::Method;
-use sekisho_identity::totp::Authenticator;
+use sekisho_identity::totp::{Authenticator, SealedAuthenticator};
 use sekisho_identity::{Digest, Person, Secret, password};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -29,7 +29,7 @@ use super::ceremony::{
 };
 use super::notices::{self, What};
 use super::sign_ins::{self, Signing};
-use super::{answer, body, entry, kind, people, person_ref, sessions};
+use super::{answer, authenticators, body, entry, kind, people, person_ref, sessions};
 use crate::app::App;
 use crate::authn::Caller;
 use crate::conditional_access::Judged;
@@ -239,7 +239,7 @@ struct Setup {
     #[serde(with = "time::serde::rfc3339")]
     expires: OffsetDateTime,
     registration: Option<Registration>,
-    password: Option<(PasswordHash, Authenticator)>,
+    password: Option<(PasswordHash, SealedAuthenticator)>,
 }
 
 /// The person a link is for: the one it names, or a new one for the first run.
@@ -345,6 +345,7 @@ async fn enrol(
     let agent = web::header(headers, "user-agent").unwrap_or_default();
     let country = app.countries.of(address);
     let signing_in = Caller::signing_in(&setup.person, &methods, address, RiskLevel::None);
+    let keys = app.keys.get();
     let (session, token, device) = app
         .store
         .write::<_, ArmError, _>(move |tx| {
@@ -380,7 +381,7 @@ async fn enrol(
                     }
                     Enrolled::Password(hash, authenticator) => {
                         write_document(tx, kind::PASSWORD, &person.id.to_string(), &hash).await?;
-                        write_document(tx, kind::TOTP, &person.id.to_string(), &authenticator).await?;
+                        authenticators::keep(tx, person.id, &authenticator, &keys.sealing).await?;
                     }
                 }
                 write_document(tx, kind::RECOVERY, &person.id.to_string(), &kept_codes).await?;
@@ -434,6 +435,7 @@ pub(super) async fn setup_password_begin(State(app): State<Arc<App>>, request: R
         let (url, text) = authenticator.enrolment(&app.config.organization, &person.user_principal_name);
         let qr = QRBuilder::new(url.expose()).build().map_err(|_| ArmError::internal())?;
         let svg = SvgBuilder::default().to_str(&qr);
+        let authenticator = authenticators::seal(&authenticator, person.id, &app.keys.get().sealing)?;
         let setup = Setup {
             token: wanted.token.digest(),
             person,
@@ -490,16 +492,20 @@ pub(super) async fn setup_password_finish(
     let run = async {
         let finish: Finish = body(request).await?;
         let (id, code) = (finish.ceremony.clone(), finish.code.clone());
-        let setup: Result<Setup, ArmError> = app
+        let keys = app.keys.get();
+        let ended: Result<(Setup, PasswordHash, Authenticator), ArmError> = app
             .store
             .write::<_, ArmError, _>(move |tx| {
                 Box::pin(async move {
                     let mut setup: Setup = take(tx, &id).await?;
-                    let now = tx.now();
-                    let Some((_, authenticator)) = setup.password.as_mut() else {
+                    let (now, person) = (tx.now(), setup.person.id);
+                    let Some((hash, sealed)) = setup.password.take() else {
                         return Err(passkey_error(PasskeyError::Malformed));
                     };
+                    let mut authenticator = authenticators::open(sealed, person, &keys.sealing)?;
                     if authenticator.check(&code, now).is_err() {
+                        let sealed = authenticators::seal(&authenticator, person, &keys.sealing)?;
+                        setup.password = Some((hash, sealed));
                         write_document(tx, kind::CEREMONY, &id, &setup).await?;
                         return Ok(Err(ArmError::bad(
                             "InvalidCode",
@@ -507,12 +513,11 @@ pub(super) async fn setup_password_finish(
                         )
                         .target("code")));
                     }
-                    Ok(Ok(setup))
+                    Ok(Ok((setup, hash, authenticator)))
                 })
             })
             .await?;
-        let mut setup = setup?;
-        let (hash, authenticator) = setup.password.take().ok_or_else(ArmError::internal)?;
+        let (setup, hash, authenticator) = ended?;
         enrol(&app, peer, &headers, setup, Enrolled::Password(hash, authenticator)).await
     };
     answer(run.await)

@@ -4,6 +4,7 @@
 //! log. A ceremony's state is deleted in the transaction that reads it.
 
 mod access_pass;
+pub(crate) mod authenticators;
 mod ceremony;
 mod change_password;
 mod directory;
@@ -16,13 +17,12 @@ pub(crate) mod people;
 mod prove;
 mod sessions;
 mod sign_ins;
-pub(crate) mod signing;
 pub(crate) mod step_up;
 pub(crate) mod sweep;
 pub(crate) mod throttle;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -31,9 +31,8 @@ use schemars::JsonSchema;
 use sekisho_arm::{ArmError, AuditEntry, CallerRef, Outcome, PrincipalKind, Scope};
 use sekisho_identity::oauth::{Authority, Layout, Metadata};
 use sekisho_identity::passkey::{PasskeyError, Passkeys};
-use sekisho_identity::seal::SealingKey;
-use sekisho_identity::throttle::Keyed;
 use sekisho_identity::token::{SigningKey, TokenError, Tokens};
+use sekisho_link::Current;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -108,13 +107,9 @@ const HASHES: usize = 4;
 
 /// The shared parts of signing in.
 pub struct Identity {
-    tokens: RwLock<Arc<Tokens>>,
-    /// Seals what is secret and kept in the database.
-    pub sealing: SealingKey,
+    tokens: Current<Tokens>,
     /// The passkey ceremonies, or why there can be none.
     pub passkeys: Result<Passkeys, PasskeyError>,
-    /// Keys of the failure counters.
-    pub keyed: Keyed,
     /// Providers that applications trust.
     issuers: Issuers,
     /// Bounds concurrent hashing.
@@ -129,19 +124,12 @@ impl Identity {
     ///
     /// # Errors
     /// When the signing keys cannot be used.
-    pub fn new(
-        config: &Config,
-        tenant: Uuid,
-        (keys, sealing): (Vec<SigningKey>, SealingKey),
-        throttle: &[u8; 32],
-    ) -> Result<Identity, TokenError> {
+    pub fn new(config: &Config, tenant: Uuid, keys: Vec<SigningKey>) -> Result<Identity, TokenError> {
         let base = public_base(config);
         let authority = Authority::new(&base, tenant, &config.host, &config.cloud_name);
         Ok(Identity {
-            tokens: RwLock::new(Arc::new(Tokens::new(keys, &authority.issuer(), tenant)?)),
-            sealing,
+            tokens: Current::new(Tokens::new(keys, &authority.issuer(), tenant)?),
             passkeys: Passkeys::new(&config.host, &base, &config.organization),
-            keyed: Keyed::new(throttle),
             issuers: Issuers::new(config),
             hashing: Semaphore::new(HASHES),
             tenant,
@@ -152,19 +140,15 @@ impl Identity {
 
     /// Issues and verifies tokens, with the keys that are trusted at this moment.
     pub fn tokens(&self) -> Arc<Tokens> {
-        match self.tokens.read() {
-            Ok(guard) => guard.clone(),
-            Err(poisoned) => poisoned.into_inner().clone(),
-        }
+        self.tokens.get()
     }
 
     /// Puts other signing keys in place.
-    fn trust(&self, keys: Vec<SigningKey>) -> Result<(), TokenError> {
-        let fresh = Arc::new(self.tokens().with_keys(keys)?);
-        match self.tokens.write() {
-            Ok(mut guard) => *guard = fresh,
-            Err(poisoned) => *poisoned.into_inner() = fresh,
-        }
+    ///
+    /// # Errors
+    /// When they cannot be used; those before stay then.
+    pub(crate) fn trust(&self, keys: Vec<SigningKey>) -> Result<(), TokenError> {
+        self.tokens.put(self.tokens().with_keys(keys)?);
         Ok(())
     }
 

@@ -13,9 +13,9 @@ use sekisho_identity::passkey::{Answer, Authentication, PasskeyError, Prompt, Pu
 use sekisho_identity::password::PasswordHash;
 use sekisho_identity::person::Suspicion;
 use sekisho_identity::recovery::RecoveryCodes;
+use sekisho_identity::seal::SealingKeys;
 use sekisho_identity::session::{Method, Session};
 use sekisho_identity::throttle::KnownDevice;
-use sekisho_identity::totp::Authenticator;
 use sekisho_identity::{Person, Secret, password};
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -26,7 +26,7 @@ use super::ceremony::{
 };
 use super::notices::{self, What};
 use super::sign_ins::{self, Signing};
-use super::{answer, body, entry, kind, nobody, people, person_ref, sessions, throttle};
+use super::{answer, authenticators, body, entry, kind, nobody, people, person_ref, sessions, throttle};
 use crate::app::App;
 use crate::authn::{self, COOKIE, Caller};
 use crate::conditional_access::{self, Judged};
@@ -264,7 +264,8 @@ pub(super) async fn check_password(
         Some(person) => is_familiar(&mut read, headers, person.id).await?,
         None => false,
     };
-    let places = app.identity.keyed.places(name, familiar, address);
+    let keys = app.keys.get();
+    let places = keys.throttle.places(name, familiar, address);
     throttle::check(&mut read, &places, now).await?.map_err(|locked| too_many(locked, now))?;
     let hash: Option<PasswordHash> = match &person {
         Some(person) => read_document(&mut read, kind::PASSWORD, &person.id.to_string()).await?,
@@ -286,14 +287,14 @@ pub(super) async fn check_password(
     drop(permit);
     let agent = web::header(headers, "user-agent").unwrap_or_default();
     let country = app.countries.of(address);
-    let wrong = (!right).then(|| app.identity.keyed.password(name, typed));
+    let wrong = (!right).then(|| keys.throttle.password(name, typed));
     let code = Secret::new(code);
     app.store
         .write::<_, ArmError, _>(move |tx| {
             Box::pin(async move {
                 let now = tx.now();
                 let second = match &person {
-                    Some(person) => second_factor(tx, person, code.expose()).await?,
+                    Some(person) => second_factor(tx, person, code.expose(), &keys.sealing).await?,
                     None => None,
                 };
                 let ok = right && second.is_some();
@@ -328,16 +329,17 @@ async fn second_factor(
     tx: &mut (dyn Write + '_),
     person: &Person,
     code: &str,
+    sealing: &SealingKeys,
 ) -> Result<Option<Method>, ArmError> {
     let key = person.id.to_string();
     let now = tx.now();
     let digits = code.chars().filter(|c| !c.is_whitespace()).all(|c| c.is_ascii_digit());
     if digits {
-        let Some(mut totp) = read_document::<Authenticator>(tx.as_read(), kind::TOTP, &key).await? else {
+        let Some(mut totp) = authenticators::of(tx.as_read(), person.id, sealing).await? else {
             return Ok(None);
         };
         let ok = totp.check(code, now).is_ok();
-        write_document(tx, kind::TOTP, &key, &totp).await?;
+        authenticators::keep(tx, person.id, &totp, sealing).await?;
         return Ok(ok.then_some(Method::Totp));
     }
     let Some(mut codes) = read_document::<RecoveryCodes>(tx.as_read(), kind::RECOVERY, &key).await? else {

@@ -143,13 +143,12 @@ mod tests {
         let (device, _) = KnownDevice::issue(person.id, then).unwrap();
         write_document(tx, kind::DEVICE, &device.key(), &device).await?;
         kept.push((kind::DEVICE, device.key()));
-        let keyed = Keyed::new(&[1; 32]);
-        for (place, key) in keyed.places(&ago.to_string(), false, [192, 0, 2, 1].into()).into_iter().take(1) {
-            let mut counter = Counter::default();
-            counter.fail(place, Some(keyed.password("", &Secret::new("x"))), then);
-            write_document(tx, kind::THROTTLE, &key, &counter).await?;
-            kept.push((kind::THROTTLE, key));
-        }
+        let keyed = Keyed::new(&[1; 32], &[]);
+        let [spot, ..] = keyed.places(&ago.to_string(), false, [192, 0, 2, 1].into());
+        let mut counter = Counter::default();
+        counter.fail(spot.place, Some(keyed.password("", &Secret::new("x"))), then);
+        write_document(tx, kind::THROTTLE, &spot.key, &counter).await?;
+        kept.push((kind::THROTTLE, spot.key));
         Ok(kept)
     }
 

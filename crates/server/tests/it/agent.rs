@@ -9,6 +9,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use sekisho_audit::note::Verifier;
+use sekisho_audit::succession::walk;
 use sekisho_audit::witness::Memory;
 use sekisho_link::duplicate::Lineage;
 use sekisho_link::join::JoinString;
@@ -26,9 +27,9 @@ use crate::kit::{dial, soon};
 
 /// A machine that was let in.
 pub(crate) struct Agent {
-    port: u16,
-    ca: String,
-    identity: Identity,
+    pub(crate) port: u16,
+    pub(crate) ca: String,
+    pub(crate) identity: Identity,
     csr: String,
     pub(crate) id: String,
     /// The machine's ARM id.
@@ -124,7 +125,9 @@ impl Agent {
         let stream = self.dial().await.map_err(|_| 0u16)?;
         let url = format!("wss://{}/link/agent", pki::LINK_NAME);
         match soon("the upgrade", tokio_tungstenite::client_async(url, stream)).await {
-            Ok((socket, _)) => Ok(Link { socket, log: Memory::of(self.log_key.clone()) }),
+            Ok((socket, _)) => {
+                Ok(Link { socket, log: Memory::of(self.log_key.clone()), command: self.command_key.clone() })
+            }
             Err(tokio_tungstenite::tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             // TLS 1.3 tells the client of a refused certificate only with the first read.
             Err(_) => Err(0),
@@ -147,7 +150,9 @@ impl Agent {
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         match serde_json::from_slice::<RenewAnswer>(&bytes) {
-            Ok(answer) if status == 200 => Ok(self.renewed(answer.certificate, key)),
+            Ok(answer) if status == 200 => {
+                Ok(Agent { ca: answer.ca, ..self.renewed(answer.certificate, key) })
+            }
             _ => Err(status),
         }
     }
@@ -195,10 +200,11 @@ pub(crate) fn applied(generation: u64) -> ToServer {
     ToServer::Report(Report { generation, outcome: ReportOutcome::Applied, message: String::new() })
 }
 
-/// The open link, and what was seen of the log on it.
+/// The open link, what was seen of the log on it, and the command key that is known.
 pub(crate) struct Link {
     socket: WebSocketStream<TlsStream<TcpStream>>,
     pub(crate) log: Memory,
+    pub(crate) command: CommandKey,
 }
 
 impl Link {
@@ -212,17 +218,25 @@ impl Link {
         loop {
             match self.hear_all().await {
                 Some(ToAgent::Checkpoint(offered)) => self.log = self.log.advance(&offered).unwrap(),
+                Some(ToAgent::Successions(_)) => {}
                 other => return other,
             }
         }
     }
 
-    /// The next message, checkpoints among them.
+    /// The next message, checkpoints and successions among them; keys that were replaced are followed.
     pub(crate) async fn hear_all(&mut self) -> Option<ToAgent> {
         loop {
             match soon("a message of the server", self.socket.next()).await {
                 None | Some(Ok(Message::Close(_)) | Err(_)) => return None,
-                Some(Ok(Message::Binary(bytes))) => return Some(serde_json::from_slice(&bytes).unwrap()),
+                Some(Ok(Message::Binary(bytes))) => {
+                    let message = serde_json::from_slice(&bytes).unwrap();
+                    if let ToAgent::Successions(all) | ToAgent::Welcome { successions: all, .. } = &message {
+                        self.command = walk(&self.command, &all.command).pop().unwrap();
+                        self.log.key = walk(&self.log.key, &all.log).pop().unwrap();
+                    }
+                    return Some(message);
+                }
                 Some(Ok(_)) => {}
             }
         }
@@ -250,7 +264,7 @@ impl Link {
             match self.hear().await {
                 Some(ToAgent::Desired(command)) => {
                     self.log = self.log.advance(&command.proof.as_ref().unwrap().advance).unwrap();
-                    let opened = command.open(&self.log, &agent.command_key, &agent.machine, known).unwrap();
+                    let opened = command.open(&self.log, &self.command, &agent.machine, known).unwrap();
                     known = opened.generation;
                     let parts = serde_json::to_value(&opened.parts).unwrap();
                     if good(&parts) {

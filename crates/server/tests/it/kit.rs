@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use sekisho_arm::traits::read_documents;
-use sekisho_identity::ring::{Key, Purpose, RootKey};
+use sekisho_identity::ring::{Key, KeyRing, Purpose, RootKey};
 use sekisho_lab::postgres::{self, Postgres};
 use sekisho_link::pki::{self, Identity};
 use sekisho_server::config::Config;
@@ -53,16 +53,26 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// What a server keeps: its data directory, and its PostgreSQL where this run of the tests is for that.
 pub(crate) struct Data {
     dir: TempDir,
-    postgres: Option<Postgres>,
+    postgres: Option<Arc<Postgres>>,
 }
 
 impl Data {
     pub(crate) fn new() -> Data {
-        Data { dir: TempDir::new().unwrap(), postgres: postgres::of_this_run().unwrap() }
+        Data { dir: TempDir::new().unwrap(), postgres: postgres::of_this_run().unwrap().map(Arc::new) }
     }
 
     pub(crate) fn sqlite() -> Data {
         Data { dir: TempDir::new().unwrap(), postgres: None }
+    }
+
+    /// The data directory of another server on the same database, with the root key; `None` where this run has no
+    /// database that two servers can share.
+    pub(crate) fn beside(&self) -> Option<Data> {
+        let other = Data { dir: TempDir::new().unwrap(), postgres: Some(self.postgres.clone()?) };
+        let keys = other.path().join("keys");
+        std::fs::create_dir(&keys).unwrap();
+        std::fs::copy(self.path().join("keys/root.key"), keys.join("root.key")).unwrap();
+        Some(other)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -83,7 +93,7 @@ impl Data {
     /// The database's URL.
     pub(crate) fn url(&self) -> String {
         let sqlite = || format!("sqlite://{}", self.path().join("sekisho.db").display());
-        self.postgres.as_ref().map_or_else(sqlite, Postgres::url)
+        self.postgres.as_ref().map_or_else(sqlite, |postgres| postgres.url())
     }
 
     /// The rows of the key ring.
@@ -99,10 +109,11 @@ impl Data {
         RootKey::new(bytes.as_slice().try_into().unwrap()).unwrap()
     }
 
-    /// The one living key of a purpose: its public part and the key.
+    /// The newest key of a purpose: its public part and the key.
     pub(crate) async fn key(&self, purpose: Purpose) -> (String, Vec<u8>) {
-        let ring = self.ring().await;
-        let key = ring.iter().rfind(|key| key.purpose == purpose && key.lives()).unwrap();
+        let own = self.ring().await.into_iter().filter(|key| key.purpose == purpose).collect();
+        let ring = KeyRing::new(own);
+        let key = ring.newest().unwrap();
         (key.public.clone(), key.open(&[self.root()]).unwrap().to_vec())
     }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic")]
 
 mod agent;
+mod analysis;
 mod arm;
 mod asvs;
 mod conditional_access;
@@ -26,6 +27,7 @@ mod pim;
 mod programs;
 mod renewal;
 mod revocation;
+mod rotation;
 mod secrets;
 mod seed;
 mod signin;

@@ -8,11 +8,13 @@ use std::sync::{Arc, OnceLock};
 
 use sekisho_arm::registry::{PutStyle, Registry, Storage};
 use sekisho_arm::{ScopeKind, TypeSpec};
+use sekisho_audit::note::{Signer, Use};
 use sekisho_lake::{Lake, Place};
 use sekisho_link::message::ToServer;
 use sekisho_link::pki::Authority;
 use sekisho_link::provider::JoinPoint;
 use sekisho_link::served::Served;
+use sekisho_server::log::{Log, LogKeys};
 use sekisho_store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -295,11 +297,15 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
         let now = OffsetDateTime::now_utc();
         let authority = Authority::load(&Authority::generate("none", now).unwrap()).unwrap();
         let served = Served::new(&authority.server(&[], now).unwrap()).unwrap();
-        let point = JoinPoint { address: "localhost:1".to_owned(), pin: [0; 32], served: Arc::new(served) };
+        let point = JoinPoint {
+            address: "localhost:1".to_owned(),
+            pin: Arc::new(sekisho_link::Current::new([0; 32])),
+            served: Arc::new(served),
+        };
         let place = Place::Directory(dir.path().join("lake"));
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
-        let log = sekisho_audit::note::Signer::generate().unwrap();
-        let log = Arc::new(sekisho_server::log::Log::new(Uuid::nil(), &log).unwrap());
+        let log = Signer::new("sekisho/none", Use::Note, &Signer::generate().unwrap()).unwrap();
+        let log = Arc::new(Log::new(Uuid::nil(), LogKeys::new(log, Vec::new())));
         let registry: Registry = sekisho_server::registry(Uuid::nil(), (&store, &log), &lake, point).0;
         let kind = |spec: &TypeSpec, removable| Kind {
             removable,

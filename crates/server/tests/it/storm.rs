@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use sekisho_identity::Secret;
-use sekisho_identity::throttle::{Counter, Keyed, Place};
+use sekisho_identity::throttle::{Counter, Keyed, Spot};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
@@ -29,17 +29,17 @@ enum Attempt {
 }
 
 impl Door {
-    fn places(&self, name: &str, familiar: bool, ip: IpAddr) -> [(Place, String); 3] {
+    fn places(&self, name: &str, familiar: bool, ip: IpAddr) -> [Spot; 3] {
         self.keyed.places(name, familiar, ip)
     }
 
     fn guess(&mut self, name: &str, password: &str, ip: IpAddr, now: OffsetDateTime) -> Attempt {
         let places = self.places(name, false, ip);
-        if places.iter().any(|(_, key)| self.counters.entry(key.clone()).or_default().check(now).is_err()) {
+        if places.iter().any(|s| self.counters.entry(s.key.clone()).or_default().check(now).is_err()) {
             return Attempt::Refused;
         }
         let wrong = self.keyed.password(name, &Secret::new(password));
-        for (place, key) in places {
+        for Spot { place, key, .. } in places {
             self.counters.entry(key).or_default().fail(place, Some(wrong), now);
         }
         Attempt::Compared
@@ -48,10 +48,9 @@ impl Door {
     /// The right password at a machine where the person has signed in before.
     fn sign_in(&mut self, name: &str, ip: IpAddr, now: OffsetDateTime) -> bool {
         let places = self.places(name, true, ip);
-        let open =
-            places.iter().all(|(_, key)| self.counters.entry(key.clone()).or_default().check(now).is_ok());
+        let open = places.iter().all(|s| self.counters.entry(s.key.clone()).or_default().check(now).is_ok());
         if open {
-            for (place, key) in places {
+            for Spot { place, key, .. } in places {
                 self.counters.entry(key).or_default().succeed(place);
             }
         }
@@ -69,7 +68,7 @@ fn account(n: usize) -> String {
 /// A guess every so often, from this many addresses in turn, each of another network; how many were looked at, of each
 /// account, and over how many minutes.
 fn storm(every: Duration, addresses: usize) -> (Vec<usize>, f64) {
-    let mut door = Door { keyed: Keyed::new(&[7; 32]), counters: HashMap::new() };
+    let mut door = Door { keyed: Keyed::new(&[7; 32], &[]), counters: HashMap::new() };
     let mut compared = vec![0; ACCOUNTS];
     let mut now = datetime!(2026-11-26 09:00 UTC);
     let began = now;
@@ -112,7 +111,7 @@ fn ten_thousand_guesses_on_a_hundred_accounts_are_below_one_a_minute_and_nobody_
 
 #[test]
 fn whoever_waits_for_every_pause_to_end_still_guesses_less_than_once_a_minute() {
-    let mut door = Door { keyed: Keyed::new(&[7; 32]), counters: HashMap::new() };
+    let mut door = Door { keyed: Keyed::new(&[7; 32], &[]), counters: HashMap::new() };
     let began = datetime!(2026-11-26 09:00 UTC);
     let (mut now, mut compared) = (began, 0);
     // Two days, a try every ten seconds, each from an address of its own.

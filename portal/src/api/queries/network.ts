@@ -8,6 +8,7 @@ import type {
   List,
   NetworkInterface,
   ResourceGroup,
+  RuleAnalysis,
   SecurityGroup,
   VirtualNetwork,
 } from '../types.ts'
@@ -26,6 +27,14 @@ export const networkQueries = {
     queryOptions({
       queryKey: [types.nsg, id.toLowerCase()],
       queryFn: ({ signal }) => get<SecurityGroup>(resourceUrl(id), signal),
+    }),
+  /** What the rules of a group say about themselves. */
+  analysis: (id: string) =>
+    queryOptions({
+      queryKey: [types.nsg, id.toLowerCase(), 'analysis'],
+      queryFn: ({ signal }) =>
+        call<RuleAnalysis>('POST', armUrl(`${id}/sekisho.analyse`, 'microsoft.network'), { body: {}, signal }),
+      retry: false,
     }),
   nics: (subscription: string) =>
     queryOptions({

@@ -34,6 +34,7 @@ const names = messages({
     ja: 'ログの書き換えを検出 (新しい指示に従わない)',
   },
   'audit.trusted': { en: 'Log trusted again', ja: 'ログを再び信用' },
+  'key.succeeded': { en: 'Follows a new key of the server', ja: 'サーバーの新しい鍵に移行' },
   'facts.changed': { en: 'System changed', ja: 'システムの変更' },
   gap: { en: 'Events lost', ja: 'イベントの欠落' },
 })
@@ -147,6 +148,8 @@ export function eventDetails(kind: string, data: Data): string[] {
       case 'agent.disconnected':
       case 'audit.inconsistent':
         return [text(data.reason)]
+      case 'key.succeeded':
+        return [text(data.purpose)]
       case 'rules.applied':
       case 'rules.failed':
       case 'rules.reverted':

@@ -1,9 +1,12 @@
 import { Globe, Lock, Pencil, Plus, Trash2 } from 'lucide-react'
+import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import type { Direction, SecurityGroup, SecurityRule } from '../../api/types.ts'
+import { networkQueries } from '../../api/queries/network.ts'
+import type { Direction, RuleFinding, SecurityGroup, SecurityRule } from '../../api/types.ts'
 import { resourceWrite } from '../../api/writes.ts'
 import { nameOf } from '../../domain/armId.ts'
 import { exposures } from '../../domain/exposure.ts'
+import { type Finding, findingsOf, isTooLarge } from '../../domain/findings.ts'
 import { listOf } from '../../domain/rules.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { anyText, protocolText, ruleText } from '../../parts/ruleText.ts'
@@ -16,7 +19,8 @@ import { Table, type TableColumn } from '../../ui/Table.tsx'
 import { m } from './messages.ts'
 import { RuleEditor } from './RuleEditor.tsx'
 
-type Row = { rule: SecurityRule; builtIn: boolean; exposed: boolean }
+type Row = { rule: SecurityRule; builtIn: boolean; exposed: boolean; finding?: Finding }
+type Witness = NonNullable<RuleFinding['witness']>
 type Editing = { rule?: SecurityRule }
 
 const mono = (text: string) => <span className="font-mono text-xs break-all">{text}</span>
@@ -39,8 +43,8 @@ function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: Security
     {
       id: 'name',
       header: ruleText.name,
-      cell: ({ rule, builtIn, exposed }) => (
-        <span className="flex items-center gap-2" title={rule.properties.description}>
+      cell: ({ rule, builtIn, exposed, finding }) => (
+        <span className="flex flex-wrap items-center gap-2" title={rule.properties.description}>
           {builtIn ? (
             <span>{rule.name}</span>
           ) : (
@@ -59,6 +63,7 @@ function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: Security
               {m.exposure}
             </Badge>
           )}
+          {finding && <Findings finding={finding} />}
         </span>
       ),
     },
@@ -104,6 +109,37 @@ function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: Security
   ]
 }
 
+const packetText = ({ protocol, sourceAddress, destinationAddress, destinationPort }: Witness) =>
+  `${protocol} ${sourceAddress} → ${destinationAddress}${destinationPort === undefined ? '' : `:${destinationPort}`}`
+
+/** What the rule loses to others, beside the rule: an example says more than a word. */
+function Findings({ finding: { state, by, witness, conflicts } }: { finding: Finding }) {
+  const example = (packet?: Witness | null) => (packet ? m.forExample(packetText(packet)) : undefined)
+  const others = by.join(', ')
+  const text = {
+    effective: undefined,
+    partlyShadowed: m.partlyShadowed(others),
+    redundant: m.redundant(others),
+    shadowed: m.shadowed(others),
+    empty: m.emptyRule,
+  }[state]
+  return (
+    <>
+      {text && (
+        <span title={example(witness)}>
+          <Badge tone={state === 'partlyShadowed' ? 'low' : 'med'}>{text}</Badge>
+        </span>
+      )}
+      {state !== 'shadowed' &&
+        conflicts.map((conflict) => (
+          <span key={conflict.with} title={example(conflict.witness)}>
+            <Badge tone="low">{m.conflict(conflict.with)}</Badge>
+          </span>
+        ))}
+    </>
+  )
+}
+
 export function RulesCard({
   group,
   direction,
@@ -116,9 +152,16 @@ export function RulesCard({
   const [editing, setEditing] = useState<Editing>()
   const [removing, setRemoving] = useState<SecurityRule>()
   const { securityRules = [], defaultSecurityRules = [] } = group.properties
+  const analysis = useQuery(networkQueries.analysis(group.id))
+  const findings = findingsOf(analysis.data, direction === 'Inbound' ? 'inbound' : 'outbound')
   const exposed = new Set(exposures(group).map((exposure) => exposure.rule.name))
   const rows = [
-    ...securityRules.map((rule) => ({ rule, builtIn: false, exposed: exposed.has(rule.name) })),
+    ...securityRules.map((rule) => ({
+      rule,
+      builtIn: false,
+      exposed: exposed.has(rule.name),
+      finding: findings.get(rule.name),
+    })),
     ...defaultSecurityRules.map((rule) => ({ rule, builtIn: true, exposed: false })),
   ]
     .filter((row) => row.rule.properties.direction === direction)
@@ -148,6 +191,7 @@ export function RulesCard({
         muted={(row) => row.builtIn}
         highlighted={(row) => row.rule.name.toLowerCase() === highlight?.toLowerCase()}
       />
+      {isTooLarge(analysis.data) && <p className="border-t border-line px-3 py-2 text-xs text-ink-2">{m.tooLarge}</p>}
       {editing && (
         <RuleEditor group={group} direction={direction} rule={editing.rule} onClose={() => setEditing(undefined)} />
       )}

@@ -47,6 +47,31 @@ export const m = messages({
   edit: { en: (name: string) => `Edit ${name}`, ja: (name: string) => `${name} の編集` },
   actions: { en: 'Actions', ja: '操作' },
   deleteRule: { en: (name: string) => `Delete rule ${name}`, ja: (name: string) => `規則 ${name} を削除` },
+  shadowed: {
+    en: (by: string) => `Never decides: ${by} comes first`,
+    ja: (by: string) => `適用されない規則: 先に ${by} が適用されます`,
+  },
+  partlyShadowed: {
+    en: (by: string) => `Loses packets to ${by}`,
+    ja: (by: string) => `一部は先に ${by} が適用されます`,
+  },
+  redundant: {
+    en: (by: string) => (by ? `Not needed: ${by} decides alike` : 'Not needed'),
+    ja: (by: string) => (by ? `不要な規則: ${by} と同じ結果です` : '不要な規則'),
+  },
+  emptyRule: { en: 'Matches no packet', ja: '一致するパケットがありません' },
+  conflict: {
+    en: (rule: string) => `Contradicts ${rule}`,
+    ja: (rule: string) => `${rule} と矛盾`,
+  },
+  forExample: {
+    en: (packet: string) => `For example ${packet}`,
+    ja: (packet: string) => `例: ${packet}`,
+  },
+  tooLarge: {
+    en: 'These rules are too many to say which of them never decide.',
+    ja: '規則が多いため、適用されない規則を調べられません。',
+  },
   default: { en: 'default', ja: '既定' },
   locked: { en: 'Built in; cannot be changed', ja: '組み込みの規則（変更できません）' },
   review: { en: 'Review the effect', ja: '影響を確認' },

@@ -180,7 +180,7 @@ async fn inspect(
 
 /// Whoever waits for a code. Wrong ones are counted, so that nobody finds one by trying.
 async fn find(app: &Arc<App>, peer: Peer, typed: &str) -> Result<DeviceCode, ArmError> {
-    let places = app.identity.keyed.origins("deviceLogin", peer.0.ip());
+    let places = app.keys.get().throttle.origins("deviceLogin", peer.0.ip());
     let now = OffsetDateTime::now_utc();
     let mut read = app.store.read().await?;
     throttle::check(&mut read, &places, now).await?.map_err(|locked| ceremony::too_many(locked, now))?;

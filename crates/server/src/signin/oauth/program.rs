@@ -42,7 +42,7 @@ pub(super) async fn token(
     let mut read = app.store.read().await.map_err(failed)?;
     // Only where a guess comes from is counted, never the program it is aimed at: an application id is no secret, and
     // whoever knows one must not be able to lock its owner out.
-    let places = app.identity.keyed.origins("token", address);
+    let places = app.keys.get().throttle.origins("token", address);
     let now = OffsetDateTime::now_utc();
     if throttle::check(&mut read, &places, now).await.map_err(failed)?.is_err() {
         return Err(OAuthError::locked());
