@@ -97,6 +97,8 @@ impl Reconciler {
         let open = access::now_open(&self.state, &confirmed.access, server)?;
         reopen(&mut action, &confirmed.part, &open);
         agent::apply(&action, self.desired.as_mut()).await?;
+        // What was read of other rules stays in the diagrams they were compared with.
+        self.desired = confirmed.compile();
         let what = match &action {
             Action::Load { reason: Reason::Missing, .. } => "had removed them".to_owned(),
             Action::Load { reason: Reason::Drift(difference), .. } => {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sekisho_nsg::agent::{compile, plan};
-use sekisho_nsg::diagram::Family;
+use sekisho_nsg::compile::compile_within;
+use sekisho_nsg::diagram::{Budget, Family};
 use sekisho_nsg::evaluate::{Packet, evaluate};
+use sekisho_nsg::listing::Listing;
 use sekisho_nsg::policy::{Direction, NsgPart};
-use sekisho_nsg::readback::Listing;
 use sekisho_nsg::ruleset::{Chain, Key, Name, Rule, Verdict, When};
 use sekisho_nsg::swap::transactions;
 
@@ -23,12 +24,15 @@ pub fn listing(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(listing) = Listing::parse(text) else { return };
     let part: NsgPart = serde_json::from_str(PART).expect("the policy");
-    let mut compiled = compile(&part, 7);
-    for line in transactions(&compiled, Some(&listing)).concat().lines() {
+    // The policy in each form: a seed is in one of them.
+    let (none, some) = (Budget { edges: 0, work: 0 }, Budget { edges: 1_000, work: 100_000 });
+    let mut forms =
+        [compile(&part, 7), compile_within(&part, 7, none, some), compile_within(&part, 7, none, none)];
+    for line in transactions(&forms[0], Some(&listing)).concat().lines() {
         let plain = |c: char| c.is_ascii_alphanumeric() || " \t_.-:{},;\"/".contains(c);
         assert!(line.chars().all(plain), "a line that is not ours: {line}");
     }
-    if plan(Some(&mut compiled), Some(&listing)).is_some() {
+    if forms.iter_mut().all(|compiled| plan(Some(compiled), Some(&listing)).is_some()) {
         return;
     }
     let hooks = listing.chains().values().filter(|chain| chain.hook.is_some()).count();

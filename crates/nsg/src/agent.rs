@@ -17,8 +17,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::compile::{Compiled, counter_name};
+use crate::listing::{Listing, ListingError};
 use crate::policy::{Direction, NsgPart};
-use crate::readback::{Difference, Listing, ReadbackError, verify};
+use crate::readback::{Difference, verify};
 use crate::ruleset::TABLE;
 use crate::swap::{removal, transactions};
 
@@ -50,7 +51,7 @@ pub enum NftError {
     Answer(String),
     /// The listing could not be read.
     #[error(transparent)]
-    Listing(#[from] ReadbackError),
+    Listing(#[from] ListingError),
     /// The rules were loaded, and the kernel holds something else.
     #[error("what the kernel holds is not what was loaded; {0}")]
     Differs(Difference),

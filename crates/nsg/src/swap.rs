@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::compile::Compiled;
-use crate::readback::Listing;
+use crate::listing::Listing;
 use crate::ruleset::{Chain, Name, TABLE};
 
 /// Sets without name in one transaction.

@@ -12,8 +12,8 @@ use std::fmt::Write as _;
 
 use super::pieces::Piece;
 use super::{Existing, Guard, Map, Transport};
-use crate::compile::word;
 use crate::diagram::{Family, IntervalSet};
+use crate::frame::word;
 use crate::policy::Direction;
 use crate::ruleset::{Chain, ESTABLISHED, Key, Name, ORIGINAL, RELATED, REPLY, Rule, TABLE, Verdict, When};
 

@@ -85,14 +85,14 @@ fn what_lasts_longer_than_a_generation_goes_on_and_is_never_put_back() {
         sh(
             &host,
             "nft 'add element inet sekisho open_tcp_22_4 { 192.0.2.1 timeout 1h : 7 };
-                  add set inet sekisho other { type ipv4_addr; }'",
+                  add set inet sekisho not_ours { type ipv4_addr; }'",
         );
         assert_eq!(enforce(&guarded("22"), 7).await.unwrap(), None, "sets that no rule asks are no drift");
         let unknown = save().await.unwrap();
         enforce(&guarded("23"), 8).await.unwrap();
         assert!(elements().contains("192.0.2.1"), "another generation leaves it open");
         let sets = sh(&host, "nft list sets inet");
-        assert!(!sets.contains("other"), "{sets}");
+        assert!(!sets.contains("not_ours"), "{sets}");
         restore(&Saved::Policy { generation: 7, part: guarded("22") }).await.unwrap();
         assert!(elements().contains("192.0.2.1"), "and so does the one before");
         restore(&unknown).await.unwrap();
@@ -163,7 +163,7 @@ fn every_kind_of_tampering_is_found_and_repaired() {
         let generation = || async { observe().await.unwrap().unwrap() };
         // What to run, given the names of chains, and what the difference says.
         type Tamper = fn(&sekisho_lab::Host, &str) -> String;
-        let cases: [(&str, Tamper, &str); 19] = [
+        let cases: [(&str, Tamper, &str); 20] = [
             (
                 "rule added before all",
                 |_, p| format!("insert rule inet sekisho {p}n0_in accept"),
@@ -321,10 +321,12 @@ fn every_kind_of_tampering_is_found_and_repaired() {
             (
                 "a hook of somebody else",
                 |_, _| {
-                    "add chain inet sekisho mine { type filter hook input priority 0; policy drop; }".into()
+                    "add chain inet sekisho mine_too { type filter hook input priority 0; policy drop; }"
+                        .into()
                 },
                 "not where they should be",
             ),
+            ("a chain named like a word", |_, _| "add chain inet sekisho mine".into(), "strange name"),
             ("table asleep", |_, _| "add table inet sekisho { flags dormant; }".into(), "flags"),
         ];
         for (name, tamper, says) in cases {

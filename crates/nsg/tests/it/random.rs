@@ -219,7 +219,9 @@ fn check(
 ) -> Result<(), TestCaseError> {
     run(filtered, || async {
         enforce(Some(&mut compile_as(part, 1, form))).await?;
-        nft_load("reset counters table inet observer\nreset counters table inet sekisho\n").await
+        // One at a time: nft 1.1.3 finds only one of two tables.
+        nft_load("reset counters table inet observer\n").await?;
+        nft_load("reset counters table inet sekisho\n").await
     })
     .map_err(|e| TestCaseError::fail(format!("{e}\n{part:#?}")))?;
     sender.inside(|| packets.iter().for_each(send)).unwrap();

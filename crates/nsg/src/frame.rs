@@ -1,0 +1,138 @@
+//! The chains around the stages: where packets enter, what passes whatever the rules say, and what no rule is asked about.
+
+use std::collections::BTreeSet;
+
+use crate::compile::{Compiled, CompiledDirection};
+use crate::diagram::{Family, Interval, IntervalSet};
+use crate::evaluate::{ALIVE_ICMPV6, PLATFORM};
+use crate::guard::{self, Guard};
+use crate::policy::{Direction, PORT_PROTOCOLS};
+use crate::ruleset::{
+    Chain, ESTABLISHED, Hook, INVALID, Key, Name, RELATED, Rule, Verdict, When, network_protocol,
+};
+
+/// After connection tracking (-200), before destination NAT (-100).
+const INBOUND_PRIORITY: i64 = -150;
+/// After source NAT (100).
+const OUTBOUND_PRIORITY: i64 = 150;
+
+impl Compiled {
+    /// The chains around the stages; the two hooks come last.
+    pub(crate) fn frame(&self, prefix: &str) -> Vec<Chain> {
+        let filters = |d: &CompiledDirection| !d.stages.is_empty();
+        let used = |direction| self.directions.iter().any(|d| d.direction == direction && filters(d));
+        let mut chains: Vec<Chain> = [Direction::Inbound, Direction::Outbound]
+            .into_iter()
+            .filter(|direction| used(*direction))
+            .map(|direction| alive(prefix, direction))
+            .collect();
+        if self.directions.iter().any(filters) {
+            chains.push(ports(prefix));
+        }
+        let guards = self.directions.iter().flat_map(|d| d.guards.iter().map(|g| (g, d.direction)));
+        let guards: BTreeSet<(&Guard, Direction)> = guards.collect();
+        chains.extend(guards.into_iter().map(|(guard, direction)| guard::chain(prefix, guard, direction)));
+        let mut hooks = [Direction::Inbound, Direction::Outbound].map(hook_chain);
+        for direction in &self.directions {
+            let chain = direction.chain(prefix);
+            let jump = When {
+                interface: Some((direction.direction, direction.interface.clone())),
+                ..When::always(Verdict::Jump(chain.name.clone()))
+            };
+            hooks[usize::from(direction.direction == Direction::Outbound)].rules.push(Rule::When(jump));
+            chains.push(chain);
+        }
+        chains.extend(hooks);
+        chains
+    }
+}
+
+pub(crate) fn word(direction: Direction) -> &'static str {
+    if direction == Direction::Inbound { "in" } else { "out" }
+}
+
+fn hook_chain(direction: Direction) -> Chain {
+    let (name, hook, priority) = match direction {
+        Direction::Inbound => ("inbound", "prerouting", INBOUND_PRIORITY),
+        Direction::Outbound => ("outbound", "postrouting", OUTBOUND_PRIORITY),
+    };
+    let hook = Hook { kind: "filter".into(), hook: hook.into(), priority, policy: "accept".into() };
+    Chain { hook: Some(hook), ..Chain::new(Name::made(&format_args!("{name}")), Vec::new()) }
+}
+
+/// See [`crate::evaluate::keeps_alive`], which says the same.
+fn alive(prefix: &str, direction: Direction) -> Chain {
+    let accept = || When::always(Verdict::Accept);
+    let udp = |source: u16, destination: u16| {
+        accept()
+            .and(Key::Protocol, IntervalSet::of([17]))
+            .and(Key::SourcePort, IntervalSet::of([source.into()]))
+            .and(Key::DestinationPort, IntervalSet::of([destination.into()]))
+    };
+    let of = |family, rule: When| rule.and(Key::NetworkProtocol, IntervalSet::of([network_protocol(family)]));
+    let icmpv6 = accept().and(Key::Icmpv6Type, IntervalSet::of(ALIVE_ICMPV6.iter().map(|t| u128::from(*t))));
+    let rules = match direction {
+        Direction::Inbound => {
+            let link_local = Interval { first: 0xfe80 << 112, last: (0xfec0 << 112) - 1 };
+            vec![
+                icmpv6,
+                of(Family::V4, udp(67, 68)),
+                udp(547, 546).and(Key::Source(Family::V6), IntervalSet::new([link_local])),
+            ]
+        }
+        Direction::Outbound => {
+            let platform = IntervalSet::of(PLATFORM.iter().map(|p| p.to_bits().into()));
+            vec![
+                icmpv6,
+                of(Family::V4, udp(68, 67)),
+                of(Family::V6, udp(546, 547)),
+                accept().and(Key::Destination(Family::V4), platform),
+            ]
+        }
+    };
+    let name = Name::made(&format_args!("{prefix}alive_{}", word(direction)));
+    Chain::new(name, rules.into_iter().map(Rule::When).collect())
+}
+
+/// Drops packets whose ports cannot be read; see [`crate::evaluate::evaluate`]. The halves are what is left when every
+/// value is asked for: nft leaves out a condition that always holds.
+fn ports(prefix: &str) -> Chain {
+    let half = |first: u128, last: u128| {
+        When::always(Verdict::Return).and(Key::DestinationPort, IntervalSet::new([Interval { first, last }]))
+    };
+    let rest = When::always(Verdict::Drop).counted(Name::made(&format_args!("unreadable")));
+    let rules = [half(0, 0x7fff), half(0x8000, 0xffff), rest];
+    Chain::new(Name::made(&format_args!("{prefix}ports")), rules.map(Rule::When).into())
+}
+
+impl CompiledDirection {
+    fn chain(&self, prefix: &str) -> Chain {
+        let own = |name: &str| Name::made(&format_args!("{prefix}{name}"));
+        let jump = |name| When::always(Verdict::Jump(name));
+        let invalid = Name::made(&format_args!("invalid_{}_{}", self.interface, word(self.direction)));
+        let name = Name::made(&format_args!("{prefix}n{}_{}", self.nic, word(self.direction)));
+        let guards = self.guards.iter().map(|guard| guard::jump(prefix, guard, self.direction));
+        let guards: Vec<Rule> = guards.map(Rule::When).collect();
+        // Where no group filters, the rest goes on unjudged.
+        if self.stages.is_empty() {
+            return Chain::new(name, guards);
+        }
+        let mut rules = vec![
+            When::always(Verdict::Accept).and(Key::ConnectionState, IntervalSet::of([ESTABLISHED, RELATED])),
+            jump(own(&format!("alive_{}", word(self.direction)))),
+            When::always(Verdict::Drop)
+                .and(Key::ConnectionState, IntervalSet::of([INVALID]))
+                .counted(invalid),
+            jump(own("ports"))
+                .and(Key::Protocol, IntervalSet::of(PORT_PROTOCOLS.iter().map(|p| u128::from(*p)))),
+        ];
+        for (at, stage) in self.stages.iter().enumerate() {
+            rules.push(jump(stage.root(&self.stage_name(prefix, at))));
+        }
+        Chain::new(name, guards.into_iter().chain(rules.into_iter().map(Rule::When)).collect())
+    }
+
+    pub(crate) fn stage_name(&self, prefix: &str, at: usize) -> String {
+        format!("{prefix}n{}_{}_s{at}", self.nic, word(self.direction))
+    }
+}
