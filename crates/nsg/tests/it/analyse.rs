@@ -167,7 +167,7 @@ fn crowded(kind: Kind, count: usize, seed: u64) -> Vec<Rule> {
             list[at].source = Addresses::none();
         }
     }
-    if seed % 3 > 0 {
+    if !seed.is_multiple_of(3) {
         let last = list.last_mut().unwrap();
         (last.protocol, last.source, last.destination) = (Protocol::Any, Addresses::Any, Addresses::Any);
         (last.source_ports, last.destination_ports) = (Ports::Any, Ports::Any);
@@ -184,7 +184,7 @@ fn the_state_of_every_rule_is_what_subtraction_of_boxes_says() {
         let findings = analyse(&list, &Limits::default()).unwrap();
         for (at, finding) in findings.iter().enumerate() {
             assert_eq!(finding.state, state(&list, at), "seed {seed} rule {at} {list:#?}");
-            *seen.entry(finding.state.clone() as u8).or_insert(0) += 1;
+            *seen.entry(finding.state as u8).or_insert(0) += 1;
         }
     }
     assert_eq!(seen.len(), 5, "every state was met: {seen:?}");

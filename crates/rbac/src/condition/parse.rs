@@ -235,8 +235,10 @@ fn check(compare: Compare, operands: &[String]) -> Result<(), ConditionError> {
     }
 }
 
+type ByOrder = fn(Order) -> Compare;
+
 /// What is compared by order, by the beginning of its operators.
-const ORDERED: [(&str, fn(Order) -> Compare); 3] =
+const ORDERED: [(&str, ByOrder); 3] =
     [("numeric", Compare::Number), ("datetime", Compare::Instant), ("timeofday", Compare::TimeOfDay)];
 
 fn operator(name: &str) -> Option<(Compare, bool)> {
