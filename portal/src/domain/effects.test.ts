@@ -27,7 +27,6 @@ const machine = (name: string, ...changes: RuleEffect[]) => ({
   traffic: [],
   changes,
   access: [],
-  traffic: [],
 })
 
 test('machines with the same effects are one group, whatever their interfaces are called', () => {
