@@ -1,10 +1,10 @@
-import { useQuery } from '@tanstack/react-query'
+import { useQuery, type UseQueryResult } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
 import { DoorClosed } from 'lucide-react'
 import { useState } from 'react'
 import { fleetQueries } from '../../api/queries/fleet.ts'
 import { decide, jitQueries } from '../../api/queries/jit.ts'
-import type { JitPolicy } from '../../api/types.ts'
+import type { JitPolicy, Machine } from '../../api/types.ts'
 import { useScope } from '../../app/scope.ts'
 import { asked, type Asked, endOf, type Guarded, hasOpen, isWaiting, sorted, stateOf } from '../../domain/access.ts'
 import { nameOf } from '../../domain/armId.ts'
@@ -52,14 +52,21 @@ const why: TableColumn<Asked> = {
 export default function JitPage() {
   const { subscriptionId } = useScope()
   const policies = useQuery(jitQueries.policies(subscriptionId))
-  const all = asked(policies.data ?? [])
+  const machines = useQuery(fleetQueries.machines(subscriptionId))
   return (
     <Page title={m.title} subtitle={m.subtitle}>
-      <Requests all={all} />
-      <Machines policies={policies.data ?? []} />
-      <Card flush title={m.requests}>
-        <Section query={policies}>{() => <Past all={all} />}</Section>
-      </Card>
+      {/* What waits stands above the machines, and whether one is guarded is in the policies: all comes at once. */}
+      <Section query={policies} isWaiting={machines.isPending} skeleton="h-96">
+        {(found) => (
+          <>
+            <Requests all={asked(found)} />
+            <Machines policies={found} machines={machines} />
+            <Card flush title={m.requests}>
+              <Past all={asked(found)} />
+            </Card>
+          </>
+        )}
+      </Section>
     </Page>
   )
 }
@@ -160,9 +167,7 @@ const views = ['configured', 'open', 'unsupported'] as const
 type View = (typeof views)[number]
 
 /** Every machine: guarded, not guarded, or not to be guarded. */
-function Machines({ policies }: { policies: JitPolicy[] }) {
-  const { subscriptionId } = useScope()
-  const machines = useQuery(fleetQueries.machines(subscriptionId))
+function Machines({ policies, machines }: { policies: JitPolicy[]; machines: UseQueryResult<Machine[]> }) {
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const [asking, setAsking] = useState<Guarded>()
