@@ -233,6 +233,30 @@ impl DenyAssignment {
         })
     }
 
+    /// What stands in for one that cannot be read, so that what it denied is not allowed: everybody is denied
+    /// everything there but to see and to remove deny assignments.
+    pub fn unreadable(name: Uuid, scope: Scope) -> DenyAssignment {
+        let all = || vec!["*".to_owned()];
+        let way_out =
+            ["read", "delete"].map(|deed| format!("Microsoft.Authorization/denyAssignments/{deed}"));
+        DenyAssignment {
+            name,
+            display_name: "A deny assignment that cannot be read".to_owned(),
+            scope,
+            permissions: vec![Permission {
+                actions: all(),
+                not_actions: way_out.into(),
+                data_actions: all(),
+                ..Permission::default()
+            }],
+            principals: Vec::new(),
+            everyone: true,
+            excluded: Vec::new(),
+            only_here: false,
+            condition: None,
+        }
+    }
+
     /// The full ARM id.
     pub fn id(&self) -> String {
         extension_id(&self.scope, "denyAssignments", self.name)

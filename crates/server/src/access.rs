@@ -50,9 +50,27 @@ pub const ROLE_TYPES: [&str; 5] = [
     "microsoft.authorization/roleassignmentschedules",
 ];
 
+/// What rights follow from, together with the time. Kept, so that what is over ends also when no database answers.
+struct Known {
+    /// What time does not end.
+    standing: Facts,
+    eligible: Vec<Schedule>,
+    active: Vec<Schedule>,
+}
+
+impl Known {
+    async fn read(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Known, StoreError> {
+        Ok(Known {
+            eligible: schedules(read, ELIGIBILITIES).await?,
+            active: schedules(read, ASSIGNMENTS).await?,
+            standing: standing_facts(read, universe).await?,
+        })
+    }
+}
+
 /// What holds at one moment.
-#[derive(Clone)]
 struct Rights {
+    known: Arc<Known>,
     /// What people have.
     held: Arc<Snapshot>,
     /// What they could take: as if every eligibility were an assignment, and there were no others. `None` where nobody
@@ -65,24 +83,23 @@ struct Rights {
 }
 
 impl Rights {
-    async fn read(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> Result<Rights, StoreError> {
-        let now = read.now();
-        let eligible = schedules(read, ELIGIBILITIES).await?;
-        let active = schedules(read, ASSIGNMENTS).await?;
-        let facts = with(standing_facts(read, universe).await?, &active, now);
+    fn at(known: Arc<Known>, now: OffsetDateTime) -> Rights {
+        let Known { standing, eligible, active } = known.as_ref();
+        let facts = with(standing.clone(), active, now);
         let could: Vec<Assignment> =
             eligible.iter().filter(|s| s.window.holds(now)).map(Schedule::assignment).collect();
-        let edges = eligible.iter().chain(&active).flat_map(|s| [Some(s.window.from), s.window.until]);
+        let edges = eligible.iter().chain(active).flat_map(|s| [Some(s.window.from), s.window.until]);
         let eligible = (!could.is_empty())
             .then(|| Arc::new(Snapshot::compile(Facts { assignments: could, ..facts.clone() })));
         let held = Arc::new(Snapshot::compile(facts));
         let edges = edges.flatten().filter(|at| *at > now).chain(held.next_change(now));
-        Ok(Rights {
+        Rights {
             next: edges.min(),
             bound: Arc::new(active.iter().filter_map(|s| Some((s.sign_in?, s.principal))).collect()),
             eligible,
             held,
-        })
+            known,
+        }
     }
 }
 
@@ -102,10 +119,11 @@ impl Access {
     /// # Errors
     /// Those of the database.
     pub async fn load(universe: Arc<Universe>, store: &Store) -> Result<Access, StoreError> {
-        let current = RwLock::new(Rights::read(&mut store.read().await?, universe.clone()).await?);
+        let mut read = store.read().await?;
+        let known = Known::read(&mut read, universe.clone()).await?;
         Ok(Access {
             universe,
-            current,
+            current: RwLock::new(Rights::at(Arc::new(known), read.now())),
             reading: tokio::sync::Mutex::default(),
             replaced: watch::Sender::new(()),
         })
@@ -121,9 +139,27 @@ impl Access {
         self.current.read().unwrap_or_else(PoisonError::into_inner).eligible.clone()
     }
 
-    /// When the snapshot is over by time alone.
-    pub fn next(&self) -> Option<OffsetDateTime> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).next
+    /// Ends what is over, and begins what begins, by `now`. Asks no database, so that nothing stays in force because
+    /// none answers. Whether there was anything.
+    pub async fn advance(&self, now: OffsetDateTime) -> bool {
+        let due = || {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.next.is_some_and(|at| at <= now).then(|| current.known.clone())
+        };
+        if due().is_none() {
+            return false;
+        }
+        let _turn = self.reading.lock().await;
+        // Meanwhile it may have been read anew.
+        if let Some(known) = due() {
+            self.replace(Rights::at(known, now));
+        }
+        true
+    }
+
+    fn replace(&self, fresh: Rights) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.replaced.send_replace(());
     }
 
     /// As whom a caller acts, now and from where they are: as themselves, and as the sign-ins to which something is
@@ -145,15 +181,15 @@ impl Access {
         self.universe.clone()
     }
 
-    /// Compiles the snapshot anew.
+    /// Reads the facts and compiles the snapshot anew.
     ///
     /// # Errors
     /// Those of the database; the old snapshot stays.
     pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
         let _turn = self.reading.lock().await;
-        let fresh = Rights::read(&mut store.read().await?, self.universe.clone()).await?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        self.replaced.send_replace(());
+        let mut read = store.read().await?;
+        let known = Known::read(&mut read, self.universe.clone()).await?;
+        self.replace(Rights::at(Arc::new(known), read.now()));
         Ok(())
     }
 
@@ -235,9 +271,7 @@ async fn standing_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> 
     let parents = management::parents(read).await?;
     // What was checked when it was written is read back here; a row that no longer fits must not take the others with
     // it, and grants nothing.
-    let kept = |what: Result<_, ArmError>| {
-        what.inspect_err(|e| tracing::error!(error = %e, "a role fact is unreadable")).ok()
-    };
+    let told = |resource: &Resource, error: &ArmError| tracing::error!(id = %resource.id, %error, "a role fact is unreadable");
     Ok(Facts {
         universe,
         custom_roles: roles
@@ -249,11 +283,15 @@ async fn standing_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> 
             .collect(),
         assignments: assignments
             .iter()
-            .filter_map(|r| assignment_of(r).map_err(|e| kept(Err::<(), _>(e))).ok())
+            .filter_map(|r| assignment_of(r).inspect_err(|e| told(r, e)).ok())
             .collect(),
         deny_assignments: denials
             .iter()
-            .filter_map(|r| denial_of(r).map_err(|e| kept(Err::<(), _>(e))).ok())
+            .map(|r| {
+                denial_of(r).inspect_err(|e| told(r, e)).unwrap_or_else(|_| {
+                    DenyAssignment::unreadable(guid_name(r).unwrap_or_default(), scope_of(r))
+                })
+            })
             .collect(),
         groups: groups
             .into_iter()

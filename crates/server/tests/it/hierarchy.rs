@@ -1,6 +1,7 @@
 //! Management groups: the hierarchy, and the rights that flow down it.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::kit::{Answer, GROUPS, Http, NETWORK, ROLES, at};
 use crate::seed::{OWNER, READER, World, grant, sign_in};
@@ -299,6 +300,45 @@ async fn the_settings_of_the_hierarchy_say_who_makes_groups_and_where_subscripti
     let server = crate::kit::Server::on(data).await;
     let root = sign_in(&server, root).await;
     root.get(&at(format!("{}{sub}", group("theirs")), VERSION)).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_denial_that_cannot_be_read_denies_everything_until_it_is_removed() {
+    let world = World::new().await;
+    let program = world.program("root");
+    let root = sign_in(&world.server, program).await;
+    let denial =
+        world.rg1("/providers/Microsoft.Authorization/denyAssignments/cccccccc-0000-4000-8000-00000000000f");
+    let properties = json!({
+        "denyAssignmentName": "No removals", "principals": [{"id": Uuid::new_v4(), "type": "User"}],
+        "permissions": [{"actions": ["*/delete"]}],
+    });
+    root.put(&at(&denial, ROLES), json!({"properties": properties})).await.expect(201);
+    let nsg = at(world.network("networkSecurityGroups/nsg1"), NETWORK);
+    root.get(&nsg).await.expect(200);
+
+    let data = world.server.stop().await;
+    spoil(&data.url(), &denial).await;
+    let server = crate::kit::Server::on(data).await;
+    let root = sign_in(&server, program).await;
+    root.get(&nsg).await.expect(404);
+    root.delete(&at(&denial, ROLES)).await.expect(200);
+    root.get(&nsg).await.expect(200);
+}
+
+/// Takes the principals out of a deny assignment in the database of a stopped server.
+async fn spoil(url: &str, id: &str) {
+    let store = sekisho_store::Store::open(url).await.unwrap();
+    let id = sekisho_arm::Scope::parse(id).unwrap();
+    let work = store.write::<_, sekisho_arm::StoreError, _>(move |tx| {
+        Box::pin(async move {
+            let mut kept = tx.get(&id).await?.unwrap();
+            kept.rest["properties"]["principals"] = json!([]);
+            tx.put(kept).await?;
+            Ok(())
+        })
+    });
+    work.await.unwrap();
 }
 
 /// Removes a resource from the database of a stopped server.

@@ -34,12 +34,7 @@ pub async fn keep(app: Arc<App>) {
     loop {
         ticks.tick().await;
         since += 1;
-        let due = app.access.next().is_some_and(|at| at <= OffsetDateTime::now_utc());
-        if due && let Err(error) = app.access.refresh(&app.store).await {
-            tracing::error!(%error, "rights could not be compiled anew; what is over is still in force");
-            continue;
-        }
-        if !due && since < SWEEP {
+        if !app.access.advance(OffsetDateTime::now_utc()).await && since < SWEEP {
             continue;
         }
         since = 0;
