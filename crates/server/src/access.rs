@@ -374,3 +374,47 @@ pub fn guid_name(resource: &Resource) -> Result<Uuid, ArmError> {
         ArmError::invalid_content(format!("The name '{}' is not a GUID.", resource.id.name())).target("name")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use sekisho_rbac::pim::Window;
+    use sekisho_rbac::{Decision, PrincipalType, RoleId};
+    use time::Duration;
+    use time::macros::datetime;
+
+    use super::*;
+
+    const READ: &str = "Microsoft.Compute/virtualMachines/read";
+
+    #[tokio::test]
+    async fn a_role_ends_at_its_instant_without_a_database() {
+        let from = datetime!(2026-11-26 09:00 UTC);
+        let until = from + Duration::hours(1);
+        let person = PrincipalId(Uuid::from_u128(1));
+        let active = Schedule {
+            name: Uuid::from_u128(2),
+            scope: Scope::Tenant,
+            principal: person,
+            principal_type: PrincipalType::User,
+            role: RoleId::parse("acdd72a7-3385-48ef-bd42-f606fba81ae7").unwrap(),
+            condition: None,
+            window: Window { from, until: Some(until) },
+            linked: None,
+            sign_in: None,
+        };
+        let universe = Arc::new(Universe::new([(READ, false)]).unwrap());
+        let standing = Facts { universe: universe.clone(), ..Facts::default() };
+        let known = Known { standing, eligible: Vec::new(), active: vec![active] };
+        let access = Access {
+            universe,
+            current: RwLock::new(Rights::at(Arc::new(known), from)),
+            reading: tokio::sync::Mutex::default(),
+            replaced: watch::Sender::new(()),
+        };
+        let may =
+            || matches!(access.snapshot().decide(&[person], READ, &Scope::Tenant), Decision::Allowed { .. });
+        assert!(may() && !access.advance(until - Duration::nanoseconds(1)).await && may());
+        assert!(access.advance(until).await && !may());
+        assert!(!access.advance(until + Duration::days(1)).await, "nothing is left to end");
+    }
+}
