@@ -88,9 +88,9 @@ pub struct PolicyProperties {
     #[serde(default)]
     #[schemars(with = "Vec<ShownRequest>")]
     pub requests: Vec<Value>,
-    /// What Azure has no word for.
-    #[serde(default)]
-    pub sekisho: SettingsProperties,
+    /// What Azure has no word for; shown as it was written, also when nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sekisho: Option<SettingsProperties>,
 }
 
 /// A machine in a policy.
@@ -321,7 +321,7 @@ impl Policy {
             }
             machines.push(Guarded { id, ports });
         }
-        let settings = Settings::parse(&given.sekisho)?;
+        let settings = Settings::parse(&given.sekisho.unwrap_or_default())?;
         Ok(Policy { machines, settings })
     }
 

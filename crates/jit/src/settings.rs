@@ -1,9 +1,10 @@
 //! `properties.sekisho` of a policy: what a request must bring, who decides on it, and what happens to connections when
 //! its time is over.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use sekisho_arm::{ArmError, duration};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use time::{Duration, OffsetDateTime, Time, UtcOffset, Weekday};
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ pub enum Existing {
 /// `properties.sekisho`, as clients write it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(rename = "JitPolicySettings")]
+#[schemars(rename = "JitPolicySettings", transform = lacks_what_was_left_out)]
 pub struct SettingsProperties {
     /// Who must say yes; nobody when absent.
     pub approval: Option<ApprovalProperties>,
@@ -67,7 +68,7 @@ pub enum OnlyWay {
 /// Who must say yes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "JitApproval")]
+#[schemars(rename = "JitApproval", transform = lacks_what_was_left_out)]
 pub struct ApprovalProperties {
     /// How many different people, never the one who asked.
     #[serde(default = "one")]
@@ -87,10 +88,21 @@ fn one() -> usize {
     1
 }
 
+/// A policy is shown as it was written: what the writer left to its default is not there.
+fn lacks_what_was_left_out(schema: &mut Schema) {
+    let has_default = |name: &Value| {
+        let field = schema.get("properties").and_then(|all| all.get(name.as_str()?));
+        field.is_some_and(|field| field.get("default").is_some())
+    };
+    let always = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    let always: Vec<Value> = always.filter(|name| !has_default(name)).cloned().collect();
+    schema.insert("required".to_owned(), always.into());
+}
+
 /// Hours of the week. A window that ends before it begins ends the next day.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "JitAutomaticApproval")]
+#[schemars(rename = "JitAutomaticApproval", transform = lacks_what_was_left_out)]
 pub struct AutomaticProperties {
     /// `Monday` to `Sunday`; every day when absent.
     #[serde(default)]
