@@ -1,5 +1,10 @@
 import type { ReactNode } from 'react'
+import { messages } from '../app/i18n.ts'
 import { cx } from './cx.ts'
+
+const m = messages({
+  actions: { en: 'Actions', ja: '操作' },
+})
 
 export type TableColumn<T> = {
   id: string
@@ -9,6 +14,16 @@ export type TableColumn<T> = {
   width?: string
   hideHeader?: boolean
 }
+
+/** The last column, of buttons; its header is for screen readers. A getter, because the language may change. */
+export const actionsColumn = {
+  id: 'actions',
+  get header() {
+    return m.actions
+  },
+  hideHeader: true,
+  align: 'right',
+} as const
 
 type Props<T> = {
   label: string

@@ -9,7 +9,7 @@ import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { contentOf, LocationPanel } from './LocationPanel.tsx'
 import { m } from './messages.ts'
 
@@ -65,10 +65,7 @@ export function LocationsTab() {
                     ),
                   },
                   {
-                    id: 'actions',
-                    header: m.actions,
-                    hideHeader: true,
-                    align: 'right',
+                    ...actionsColumn,
                     cell: (location) => (
                       <Button
                         size="sm"

@@ -11,7 +11,7 @@ import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import type { Tone } from '../../ui/tone.ts'
 import { m } from './messages.ts'
 import { PolicyPanel } from './PolicyPanel.tsx'
@@ -123,10 +123,7 @@ function PolicyTable({ rows, onOpen, onAsk }: TableProps) {
           ),
         },
         {
-          id: 'actions',
-          header: m.actions,
-          hideHeader: true,
-          align: 'right',
+          ...actionsColumn,
           cell: (policy) => (
             <span className="flex justify-end gap-1">
               {policy.sekisho?.confirmBy && (

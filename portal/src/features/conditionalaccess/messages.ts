@@ -15,7 +15,6 @@ export const m = messages({
   on: { en: 'On', ja: 'オン' },
   report: { en: 'Report only', ja: 'レポート専用' },
   off: { en: 'Off', ja: 'オフ' },
-  actions: { en: 'Actions', ja: '操作' },
   asks: { en: 'Asks for', ja: '要求' },
   changed: { en: 'Changed', ja: '変更日時' },
   remove: { en: 'Remove', ja: '削除' },

@@ -16,7 +16,7 @@ import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Page } from '../../ui/Page.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import type { Tone } from '../../ui/tone.ts'
 
 const m = messages({
@@ -34,7 +34,6 @@ const m = messages({
   uses: { en: 'Uses', ja: '使用回数' },
   expires: { en: 'Expires', ja: '有効期限' },
   tags: { en: 'Tags', ja: 'タグ' },
-  actions: { en: 'Actions', ja: '操作' },
   active: { en: 'Active', ja: '有効' },
   expired: { en: 'Expired', ja: '期限切れ' },
   used: { en: 'Used up', ja: '使用済み' },
@@ -156,10 +155,7 @@ function TokenTable({ tokens, readAtMs, onRevoke }: Props) {
           ),
         },
         {
-          id: 'actions',
-          header: m.actions,
-          hideHeader: true,
-          align: 'right',
+          ...actionsColumn,
           cell: (token) => (
             <Button size="sm" variant="ghost" onPress={() => onRevoke(token)} aria-label={`${m.revoke} ${token.name}`}>
               {m.revoke}

@@ -3,12 +3,11 @@ import { initiate } from '../../api/queries/jit.ts'
 import { toast } from '../../app/toast.ts'
 import type { Guarded } from '../../domain/access.ts'
 import { minutesOf } from '../../domain/isoDuration.ts'
+import { SendDialog } from '../../parts/SendDialog.tsx'
 import { spanText, usualSpans } from '../../parts/spanText.ts'
 import { useSendNow } from '../../parts/useSendNow.ts'
 import { Button } from '../../ui/Button.tsx'
 import { Checkbox } from '../../ui/Checkbox.tsx'
-import { Dialog } from '../../ui/Dialog.tsx'
-import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
@@ -45,63 +44,56 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
   )
   const lacks = (justificationRequired && !reason.trim()) || (ticketPattern && !ticket.trim()) || chosen.length === 0
   return (
-    <Dialog
+    <SendDialog
       title={m.askTitle(machine.name)}
-      onClose={ask.isPending ? undefined : onClose}
-      footer={
-        <>
-          <Button onPress={onClose} isDisabled={ask.isPending}>
-            {m.cancel}
-          </Button>
-          <Button
-            variant="primary"
-            isPending={ask.isPending}
-            isDisabled={Boolean(lacks)}
-            onPress={() => ask.mutate(undefined)}
-          >
-            {approval ? m.ask : m.open}
-          </Button>
-        </>
+      sending={ask}
+      actions={
+        <Button
+          variant="primary"
+          isPending={ask.isPending}
+          isDisabled={Boolean(lacks)}
+          onPress={() => ask.mutate(undefined)}
+        >
+          {approval ? m.ask : m.open}
+        </Button>
       }
+      onClose={onClose}
     >
-      <div className="flex flex-col gap-4">
-        {machine.policies.length > 1 && (
-          <Select
-            label={m.guard}
-            value={policyId}
-            onChange={setPolicyId}
-            options={machine.policies.map(({ id, name }) => ({ id, label: name }))}
-          />
-        )}
-        <div role="group" aria-label={m.ports} className="flex flex-col gap-1.5">
-          {ports.map(({ number, protocol, allowed }) => (
-            <div key={`${number}${protocol}`} className="flex items-baseline gap-2">
-              <Checkbox
-                isSelected={!without.includes(number)}
-                onChange={(on) => setWithout(on ? without.filter((other) => other !== number) : [...without, number])}
-              >
-                {m.port(number, protocol)}
-              </Checkbox>
-              <span className="text-xs text-ink-3">{m.allowed(allowed)}</span>
-            </div>
-          ))}
-        </div>
-        <div className="grid grid-cols-2 gap-3">
-          <Select
-            label={m.forHowLong}
-            value={minutes}
-            onChange={setMinutes}
-            options={lengths.map((length) => ({ id: String(length), label: spanText(length) }))}
-          />
-          <TextField label={m.source} hint={m.here} value={source} onChange={setSource} maxLength={50} />
-        </div>
-        <TextField label={m.reason} rows={2} value={reason} onChange={setReason} maxLength={1000} />
-        {ticketPattern && <TextField label={m.ticket} value={ticket} onChange={setTicket} maxLength={100} />}
-        <p className="text-xs text-ink-3">
-          {approval && m.approvals(approval.required ?? 1)} {existingConnections === 'drain' ? m.drain : m.cut}
-        </p>
-        {ask.error && <ErrorNote error={ask.error} />}
+      {machine.policies.length > 1 && (
+        <Select
+          label={m.guard}
+          value={policyId}
+          onChange={setPolicyId}
+          options={machine.policies.map(({ id, name }) => ({ id, label: name }))}
+        />
+      )}
+      <div role="group" aria-label={m.ports} className="flex flex-col gap-1.5">
+        {ports.map(({ number, protocol, allowed }) => (
+          <div key={`${number}${protocol}`} className="flex items-baseline gap-2">
+            <Checkbox
+              isSelected={!without.includes(number)}
+              onChange={(on) => setWithout(on ? without.filter((other) => other !== number) : [...without, number])}
+            >
+              {m.port(number, protocol)}
+            </Checkbox>
+            <span className="text-xs text-ink-3">{m.allowed(allowed)}</span>
+          </div>
+        ))}
       </div>
-    </Dialog>
+      <div className="grid grid-cols-2 gap-3">
+        <Select
+          label={m.forHowLong}
+          value={minutes}
+          onChange={setMinutes}
+          options={lengths.map((length) => ({ id: String(length), label: spanText(length) }))}
+        />
+        <TextField label={m.source} hint={m.here} value={source} onChange={setSource} maxLength={50} />
+      </div>
+      <TextField label={m.reason} rows={2} value={reason} onChange={setReason} maxLength={1000} />
+      {ticketPattern && <TextField label={m.ticket} value={ticket} onChange={setTicket} maxLength={100} />}
+      <p className="text-xs text-ink-3">
+        {approval && m.approvals(approval.required ?? 1)} {existingConnections === 'drain' ? m.drain : m.cut}
+      </p>
+    </SendDialog>
   )
 }

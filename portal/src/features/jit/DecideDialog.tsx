@@ -3,10 +3,9 @@ import { decide } from '../../api/queries/jit.ts'
 import { toast } from '../../app/toast.ts'
 import type { Asked } from '../../domain/access.ts'
 import { nameOf } from '../../domain/armId.ts'
+import { SendDialog } from '../../parts/SendDialog.tsx'
 import { useSendNow } from '../../parts/useSendNow.ts'
 import { Button } from '../../ui/Button.tsx'
-import { Dialog } from '../../ui/Dialog.tsx'
-import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
@@ -25,14 +24,11 @@ export function DecideDialog({ item, onClose }: { item: Asked; onClose: () => vo
   )
   const machines = request.virtualMachines.map(({ id }) => nameOf(id)).join(', ')
   return (
-    <Dialog
+    <SendDialog
       title={m.decideTitle(request.requestor, machines)}
-      onClose={send.isPending ? undefined : onClose}
-      footer={
+      sending={send}
+      actions={
         <>
-          <Button onPress={onClose} isDisabled={send.isPending}>
-            {m.cancel}
-          </Button>
           <Button variant="danger" isDisabled={send.isPending} onPress={() => send.mutate('deny')}>
             {m.deny}
           </Button>
@@ -41,21 +37,19 @@ export function DecideDialog({ item, onClose }: { item: Asked; onClose: () => vo
           </Button>
         </>
       }
+      onClose={onClose}
     >
-      <div className="flex flex-col gap-4">
-        <PropertyList
-          items={[
-            [m.ports, portsText(request)],
-            [m.source, sourcesText(request)],
-            [m.why, request.justification ?? ''],
-            ...(request.sekisho.ticketNumber
-              ? [[m.ticket, request.sekisho.ticketNumber] satisfies [string, string]]
-              : []),
-          ]}
-        />
-        <TextField label={m.reason} rows={2} value={reason} onChange={setReason} maxLength={1000} autoFocus />
-        {send.error && <ErrorNote error={send.error} />}
-      </div>
-    </Dialog>
+      <PropertyList
+        items={[
+          [m.ports, portsText(request)],
+          [m.source, sourcesText(request)],
+          [m.why, request.justification ?? ''],
+          ...(request.sekisho.ticketNumber
+            ? [[m.ticket, request.sekisho.ticketNumber] satisfies [string, string]]
+            : []),
+        ]}
+      />
+      <TextField label={m.reason} rows={2} value={reason} onChange={setReason} maxLength={1000} autoFocus />
+    </SendDialog>
   )
 }

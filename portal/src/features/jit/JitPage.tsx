@@ -19,7 +19,7 @@ import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Page } from '../../ui/Page.tsx'
 import { Segments } from '../../ui/Segments.tsx'
-import { Table, type TableColumn } from '../../ui/Table.tsx'
+import { actionsColumn, Table, type TableColumn } from '../../ui/Table.tsx'
 import { AskDialog } from './AskDialog.tsx'
 import { Countdown } from './Countdown.tsx'
 import { DecideDialog } from './DecideDialog.tsx'
@@ -91,10 +91,7 @@ function Requests({ all }: { all: Asked[] }) {
               ...what,
               why,
               {
-                id: 'actions',
-                header: m.actions,
-                hideHeader: true,
-                align: 'right',
+                ...actionsColumn,
                 cell: (item) =>
                   mine(item) ? (
                     <Button size="sm" variant="ghost" onPress={() => setEnding({ item, verb: 'cancel' })}>
@@ -125,10 +122,7 @@ function Requests({ all }: { all: Asked[] }) {
               },
               { id: 'state', header: m.status, cell: (item) => <StateBadge item={item} /> },
               {
-                id: 'actions',
-                header: m.actions,
-                hideHeader: true,
-                align: 'right',
+                ...actionsColumn,
                 cell: (item) => (
                   <Button
                     size="sm"
@@ -230,10 +224,7 @@ function Machines({ policies, machines }: { policies: JitPolicy[]; machines: Use
                   cell: (row) => [...new Set(row.ports.map(({ longest }) => spanText(minutesOf(longest))))].join(', '),
                 },
                 {
-                  id: 'actions',
-                  header: m.actions,
-                  hideHeader: true,
-                  align: 'right',
+                  ...actionsColumn,
                   cell: (row) => view !== 'unsupported' && action(row),
                 },
               ]}
@@ -266,10 +257,7 @@ function Past({ all }: { all: Asked[] }) {
           { id: 'asked', header: m.asked, cell: (item) => <When iso={item.request.startTimeUtc} /> },
           { id: 'state', header: m.status, cell: (item) => <StateBadge item={item} /> },
           {
-            id: 'actions',
-            header: m.actions,
-            hideHeader: true,
-            align: 'right',
+            ...actionsColumn,
             cell: (item) => (
               <Button
                 size="sm"

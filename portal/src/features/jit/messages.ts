@@ -30,7 +30,6 @@ export const m = messages({
   left: { en: 'Left', ja: '残り時間' },
   asked: { en: 'Asked', ja: '要求日時' },
   status: { en: 'State', ja: '状態' },
-  actions: { en: 'Actions', ja: '操作' },
   ask: { en: 'Request access', ja: 'アクセスの要求' },
   askTitle: { en: (name: string) => `Access to ${name}`, ja: (name: string) => `${name} へのアクセス` },
   open: { en: 'Open', ja: '開く' },

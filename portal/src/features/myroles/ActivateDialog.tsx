@@ -4,11 +4,10 @@ import { activate, type EligibleRole, pimQueries } from '../../api/queries/pim.t
 import { useScope } from '../../app/scope.ts'
 import { toast } from '../../app/toast.ts'
 import { minutesOf } from '../../domain/isoDuration.ts'
+import { SendDialog } from '../../parts/SendDialog.tsx'
 import { spanText, usualSpans } from '../../parts/spanText.ts'
 import { useSendNow } from '../../parts/useSendNow.ts'
 import { Button } from '../../ui/Button.tsx'
-import { Dialog } from '../../ui/Dialog.tsx'
-import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
@@ -44,48 +43,41 @@ export function ActivateDialog({ role, onClose }: { role: EligibleRole; onClose:
   )
   const all = { id: whole, label: m.whole(expandedProperties.scope.displayName ?? whole) }
   return (
-    <Dialog
+    <SendDialog
       title={m.activateTitle(name)}
-      onClose={ask.isPending ? undefined : onClose}
-      footer={
-        <>
-          <Button onPress={onClose} isDisabled={ask.isPending}>
-            {m.cancel}
-          </Button>
-          <Button
-            variant="primary"
-            isPending={ask.isPending}
-            isDisabled={(activation.justification && !reason.trim()) || (activation.ticketing && !ticket.trim())}
-            onPress={() => ask.mutate(undefined)}
-          >
-            {activation.approval ? m.ask : m.activate}
-          </Button>
-        </>
+      sending={ask}
+      actions={
+        <Button
+          variant="primary"
+          isPending={ask.isPending}
+          isDisabled={(activation.justification && !reason.trim()) || (activation.ticketing && !ticket.trim())}
+          onPress={() => ask.mutate(undefined)}
+        >
+          {activation.approval ? m.ask : m.activate}
+        </Button>
       }
+      onClose={onClose}
     >
-      <div className="flex flex-col gap-4">
-        <TextField label={m.justification} rows={2} value={reason} onChange={setReason} maxLength={1000} autoFocus />
-        {activation.ticketing && <TextField label={m.ticket} value={ticket} onChange={setTicket} maxLength={100} />}
-        <div className="grid grid-cols-2 gap-3">
-          <Select
-            label={m.duration}
-            value={minutes}
-            onChange={setMinutes}
-            options={lengths.map((length) => ({ id: String(length), label: spanText(length) }))}
-          />
-          <TextField label={m.start} hint={m.startHint} type="datetime-local" value={start} onChange={setStart} />
-        </div>
+      <TextField label={m.justification} rows={2} value={reason} onChange={setReason} maxLength={1000} autoFocus />
+      {activation.ticketing && <TextField label={m.ticket} value={ticket} onChange={setTicket} maxLength={100} />}
+      <div className="grid grid-cols-2 gap-3">
         <Select
-          label={m.scope}
-          value={scope}
-          onChange={setScope}
-          options={[all, ...children.map((child) => ({ id: child.id, label: child.name, detail: child.type }))]}
+          label={m.duration}
+          value={minutes}
+          onChange={setMinutes}
+          options={lengths.map((length) => ({ id: String(length), label: spanText(length) }))}
         />
-        <p className="text-xs text-ink-3">
-          {activation.approval && m.approvalHint} {activation.boundToSignIn && m.boundHint}
-        </p>
-        {ask.error && <ErrorNote error={ask.error} />}
+        <TextField label={m.start} hint={m.startHint} type="datetime-local" value={start} onChange={setStart} />
       </div>
-    </Dialog>
+      <Select
+        label={m.scope}
+        value={scope}
+        onChange={setScope}
+        options={[all, ...children.map((child) => ({ id: child.id, label: child.name, detail: child.type }))]}
+      />
+      <p className="text-xs text-ink-3">
+        {activation.approval && m.approvalHint} {activation.boundToSignIn && m.boundHint}
+      </p>
+    </SendDialog>
   )
 }

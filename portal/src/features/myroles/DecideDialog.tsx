@@ -2,11 +2,10 @@ import { useState } from 'react'
 import { decision, type RoleRequest } from '../../api/queries/pim.ts'
 import { toast } from '../../app/toast.ts'
 import { minutesOf } from '../../domain/isoDuration.ts'
+import { SendDialog } from '../../parts/SendDialog.tsx'
 import { spanText } from '../../parts/spanText.ts'
 import { useSendNow } from '../../parts/useSendNow.ts'
 import { Button } from '../../ui/Button.tsx'
-import { Dialog } from '../../ui/Dialog.tsx'
-import { ErrorNote } from '../../ui/ErrorNote.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
@@ -27,14 +26,11 @@ export function DecideDialog({ request, onClose }: { request: RoleRequest; onClo
   const who = expandedProperties.principal.displayName ?? request.properties.principalId
   const length = minutesOf(scheduleInfo?.expiration?.duration ?? '')
   return (
-    <Dialog
+    <SendDialog
       title={m.decideTitle(who, expandedProperties.roleDefinition.displayName ?? '')}
-      onClose={decide.isPending ? undefined : onClose}
-      footer={
+      sending={decide}
+      actions={
         <>
-          <Button onPress={onClose} isDisabled={decide.isPending}>
-            {m.cancel}
-          </Button>
           <Button
             variant="danger"
             isDisabled={!reason.trim() || decide.isPending}
@@ -52,19 +48,17 @@ export function DecideDialog({ request, onClose }: { request: RoleRequest; onClo
           </Button>
         </>
       }
+      onClose={onClose}
     >
-      <div className="flex flex-col gap-4">
-        <PropertyList
-          items={[
-            [m.scope, expandedProperties.scope.displayName ?? scope],
-            ...(length > 0 ? [pair(m.duration, spanText(length))] : []),
-            [m.why, justification ?? ''],
-            ...(ticketInfo?.ticketNumber ? [pair(m.ticket, ticketInfo.ticketNumber)] : []),
-          ]}
-        />
-        <TextField label={m.justification} rows={2} value={reason} onChange={setReason} maxLength={1000} autoFocus />
-        {decide.error && <ErrorNote error={decide.error} />}
-      </div>
-    </Dialog>
+      <PropertyList
+        items={[
+          [m.scope, expandedProperties.scope.displayName ?? scope],
+          ...(length > 0 ? [pair(m.duration, spanText(length))] : []),
+          [m.why, justification ?? ''],
+          ...(ticketInfo?.ticketNumber ? [pair(m.ticket, ticketInfo.ticketNumber)] : []),
+        ]}
+      />
+      <TextField label={m.justification} rows={2} value={reason} onChange={setReason} maxLength={1000} autoFocus />
+    </SendDialog>
   )
 }

@@ -17,7 +17,7 @@ import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Page } from '../../ui/Page.tsx'
-import { Table, type TableColumn } from '../../ui/Table.tsx'
+import { actionsColumn, Table, type TableColumn } from '../../ui/Table.tsx'
 import { ActivateDialog } from './ActivateDialog.tsx'
 import { DecideDialog } from './DecideDialog.tsx'
 import { m } from './messages.ts'
@@ -63,7 +63,7 @@ function RoleTable<T extends RoleSpan>({ label, rows, before = [], behind = [], 
           ),
         },
         ...behind,
-        { id: 'actions', header: m.actions, hideHeader: true, align: 'right', cell: action },
+        { ...actionsColumn, cell: action },
       ]}
     />
   )

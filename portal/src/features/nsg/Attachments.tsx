@@ -8,7 +8,7 @@ import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { m } from './messages.ts'
 import { guardedBy, nicTarget, subnetTargets, type Target } from './targets.ts'
 
@@ -58,10 +58,7 @@ function TargetCard({ title, query, detail, none }: Props) {
                   cell: (target) => <span className="font-mono text-xs">{target.detail}</span>,
                 },
                 {
-                  id: 'actions',
-                  header: m.actions,
-                  hideHeader: true,
-                  align: 'right',
+                  ...actionsColumn,
                   cell: (target) => (
                     <Button
                       size="sm"

@@ -18,7 +18,7 @@ import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Page } from '../../ui/Page.tsx'
 import { SearchField } from '../../ui/SearchField.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { CreateNsgPanel } from './CreateNsgPanel.tsx'
 import { m } from './messages.ts'
 
@@ -133,10 +133,7 @@ function NsgTable({ groups }: { groups: SecurityGroup[] }) {
             },
           },
           {
-            id: 'actions',
-            header: m.actions,
-            hideHeader: true,
-            align: 'right',
+            ...actionsColumn,
             cell: (group) => (
               <Button
                 size="sm"

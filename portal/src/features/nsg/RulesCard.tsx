@@ -15,7 +15,7 @@ import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { IconButton } from '../../ui/IconButton.tsx'
-import { Table, type TableColumn } from '../../ui/Table.tsx'
+import { actionsColumn, Table, type TableColumn } from '../../ui/Table.tsx'
 import { m } from './messages.ts'
 import { RuleEditor } from './RuleEditor.tsx'
 
@@ -87,10 +87,7 @@ function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: Security
       cell: ({ rule }) => <Badge tone={accessTone[rule.properties.access]}>{accessText[rule.properties.access]}</Badge>,
     },
     {
-      id: 'actions',
-      header: m.actions,
-      hideHeader: true,
-      align: 'right',
+      ...actionsColumn,
       width: 'w-24',
       cell: ({ rule, builtIn }) =>
         builtIn ? (

@@ -45,7 +45,6 @@ export const m = messages({
   addInbound: { en: 'Add an inbound security rule', ja: '受信セキュリティ規則の追加' },
   addOutbound: { en: 'Add an outbound security rule', ja: '送信セキュリティ規則の追加' },
   edit: { en: (name: string) => `Edit ${name}`, ja: (name: string) => `${name} の編集` },
-  actions: { en: 'Actions', ja: '操作' },
   deleteRule: { en: (name: string) => `Delete rule ${name}`, ja: (name: string) => `規則 ${name} を削除` },
   shadowed: {
     en: (by: string) => `Never decides: ${by} comes first`,

@@ -13,7 +13,7 @@ import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Menu } from '../../ui/Menu.tsx'
 import { SearchField } from '../../ui/SearchField.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { InvitePanel } from './InvitePanel.tsx'
 import { m } from './messages.ts'
 import { PassPanel } from './PassPanel.tsx'
@@ -169,10 +169,7 @@ function PeopleTable({ users, risky, onDo }: PeopleTableProps) {
           ),
         },
         {
-          id: 'actions',
-          header: m.actions,
-          hideHeader: true,
-          align: 'right',
+          ...actionsColumn,
           width: 'w-16',
           cell: (user) => (
             <Menu label={m.more(user.displayName)} actions={actions(user)}>

@@ -20,7 +20,6 @@ export const m = messages({
   recovery: { en: 'Recovery codes', ja: '回復コード' },
   lastSignIn: { en: 'Last sign-in', ja: '最終サインイン' },
   never: { en: 'never', ja: 'なし' },
-  actions: { en: 'Actions', ja: '操作' },
   more: { en: (name: string) => `Actions for ${name}`, ja: (name: string) => `${name} の操作` },
   invite: { en: 'Make a sign-in link', ja: 'サインイン用リンクを作成' },
   pass: { en: 'Give a temporary access pass', ja: '一時アクセス パスを発行' },

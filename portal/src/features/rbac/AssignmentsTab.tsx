@@ -13,7 +13,7 @@ import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { SearchField } from '../../ui/SearchField.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { AssignPanel } from './AssignPanel.tsx'
 import { m } from './messages.ts'
 import { scopeText } from './scopeText.ts'
@@ -116,10 +116,7 @@ function AssignmentTable({ rows, onRemove }: { rows: Row[]; onRemove: (row: Row)
           ),
         },
         {
-          id: 'actions',
-          header: m.actions,
-          hideHeader: true,
-          align: 'right',
+          ...actionsColumn,
           cell: (row) => (
             <Button
               size="sm"

@@ -10,7 +10,7 @@ import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { EligiblePanel } from './EligiblePanel.tsx'
 import { m } from './messages.ts'
 import { RoleSettingsPanel } from './RoleSettingsPanel.tsx'
@@ -82,10 +82,7 @@ export function EligibleTab() {
                     endDateTime ? <When iso={endDateTime} /> : <span className="text-xs text-ink-3">{m.forever}</span>,
                 },
                 {
-                  id: 'actions',
-                  header: m.actions,
-                  hideHeader: true,
-                  align: 'right',
+                  ...actionsColumn,
                   cell: (row) => (
                     <span className="inline-flex gap-1">
                       <Button

@@ -81,7 +81,6 @@ export const m = messages({
   custom: { en: 'A resource', ja: 'リソース' },
   resourceId: { en: 'Resource id', ja: 'リソース ID' },
   created: { en: 'Created', ja: '作成日' },
-  actions: { en: 'Actions', ja: '操作' },
   remove: { en: 'Remove', ja: '削除' },
   removeTitle: {
     en: (role: string, who: string) => `Take ${role} from ${who}?`,

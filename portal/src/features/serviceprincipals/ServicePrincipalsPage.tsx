@@ -10,7 +10,7 @@ import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Page } from '../../ui/Page.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { CreatePanel } from './CreatePanel.tsx'
 import { m } from './messages.ts'
 import { PrincipalPanel } from './PrincipalPanel.tsx'
@@ -112,10 +112,7 @@ function PrincipalTable({ rows, onOpen, onRemove }: TableProps) {
           cell: ({ principal }) => <span className="tnum text-xs text-ink-2">{ago(principal.createdDateTime)}</span>,
         },
         {
-          id: 'actions',
-          header: m.actions,
-          hideHeader: true,
-          align: 'right',
+          ...actionsColumn,
           cell: ({ application }) =>
             application && (
               <Button

@@ -59,5 +59,4 @@ export const m = messages({
   },
   removed: { en: (name: string) => `${name} was deleted.`, ja: (name: string) => `${name} を削除しました。` },
   created: { en: 'Created', ja: '作成日' },
-  actions: { en: 'Actions', ja: '操作' },
 })

@@ -11,7 +11,7 @@ import { Section } from '../../parts/Section.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { m } from './messages.ts'
 import { PasswordDialog } from './PasswordDialog.tsx'
 
@@ -110,10 +110,7 @@ function CredentialTable({
           ),
         },
         {
-          id: 'actions',
-          header: m.actions,
-          hideHeader: true,
-          align: 'right',
+          ...actionsColumn,
           cell: (credential) => (
             <span className="inline-flex gap-1">
               {credential.kind === 'password' && (

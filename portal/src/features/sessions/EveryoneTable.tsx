@@ -4,7 +4,7 @@ import type { LiveSession } from '../../api/types.ts'
 import { When } from '../../parts/When.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Menu } from '../../ui/Menu.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { browserName } from './browserName.ts'
 import type { Ending } from './EveryonePage.tsx'
 import { m } from './everyoneMessages.ts'
@@ -61,10 +61,7 @@ export function EveryoneTable({ sessions, onEnd }: { sessions: LiveSession[]; on
         { id: 'seen', header: own.seen, cell: (session) => <When iso={session.lastSeenAt} /> },
         { id: 'expires', header: own.expires, cell: (session) => <When iso={session.expiresAt} /> },
         {
-          id: 'actions',
-          header: own.actions,
-          hideHeader: true,
-          align: 'right',
+          ...actionsColumn,
           width: 'w-16',
           cell: (session) => (
             <Menu label={m.more(session.userDisplayName, throughWhat(session))} actions={actions(session)}>

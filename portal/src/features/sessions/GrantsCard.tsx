@@ -7,7 +7,7 @@ import { Section } from '../../parts/Section.tsx'
 import { When } from '../../parts/When.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { m } from './messages.ts'
 
 const nameOf = ({ clientName, clientId }: GrantRow) => clientName ?? clientId
@@ -70,10 +70,7 @@ function GrantTable({ grants, onEnd }: { grants: GrantRow[]; onEnd: (grant: Gran
         { id: 'used', header: m.used, cell: (grant) => <When iso={grant.lastUsedAt} /> },
         { id: 'expires', header: m.expires, cell: (grant) => <When iso={grant.expiresAt} /> },
         {
-          id: 'actions',
-          header: m.actions,
-          hideHeader: true,
-          align: 'right',
+          ...actionsColumn,
           cell: (grant) => (
             <Button size="sm" variant="ghost" onPress={() => onEnd(grant)} aria-label={`${m.end}: ${nameOf(grant)}`}>
               {m.end}

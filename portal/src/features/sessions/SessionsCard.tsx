@@ -8,7 +8,7 @@ import { When } from '../../parts/When.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
-import { Table } from '../../ui/Table.tsx'
+import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { browserName } from './browserName.ts'
 import { m } from './messages.ts'
 
@@ -72,10 +72,7 @@ function SessionTable({ sessions, onEnd }: { sessions: SessionRow[]; onEnd: (ses
         { id: 'seen', header: m.seen, cell: (session) => <When iso={session.lastSeenAt} /> },
         { id: 'expires', header: m.expires, cell: (session) => <When iso={session.absoluteExpiresAt} /> },
         {
-          id: 'actions',
-          header: m.actions,
-          hideHeader: true,
-          align: 'right',
+          ...actionsColumn,
           cell: (session) =>
             !session.current && (
               <Button

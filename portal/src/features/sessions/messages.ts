@@ -27,7 +27,6 @@ export const m = messages({
   added: { en: 'Added', ja: '追加日' },
   used: { en: 'Last used', ja: '最終使用' },
   never: { en: 'never', ja: '未使用' },
-  actions: { en: 'Actions', ja: '操作' },
   remove: { en: 'Remove', ja: '削除' },
   removeTitle: { en: (label: string) => `Remove ${label}?`, ja: (label: string) => `${label} を削除しますか?` },
   removeWhy: { en: 'You can no longer sign in with it.', ja: 'この資格情報ではサインインできなくなります。' },
