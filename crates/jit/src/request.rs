@@ -194,6 +194,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// When it closes, in milliseconds since 1970, as machines are told.
+    pub fn end_ms(&self) -> i64 {
+        i64::try_from(self.end.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    }
+
     /// Whether another one opens the same port of the same machine from the same addresses.
     pub fn is_like(&self, other: &Grant) -> bool {
         self.machine.eq_ignore_ascii_case(&other.machine)

@@ -40,19 +40,15 @@ pub fn transactions(compiled: &Compiled, present: Option<&Listing>) -> Vec<Strin
         done = batches(&stages, &counters);
     }
     let _ = writeln!(last, "add table inet {TABLE}");
-    for hook in kept.iter().flat_map(|listing| listing.chains().values()).filter(|c| c.hook.is_some()) {
-        let _ = writeln!(last, "flush chain inet {TABLE} {}", hook.name);
-    }
     let frame = compiled.frame(&prefix);
     let is_as_it_should_be =
         |chain: &Chain| frame.iter().any(|f| f.name == chain.name && f.hook == chain.hook);
-    let (stay, go): (Vec<&Chain>, Vec<&Chain>) = kept
-        .iter()
-        .flat_map(|listing| listing.chains().values())
-        .partition(|chain| chain.hook.is_some() && is_as_it_should_be(chain));
-    drop(stay);
-    let (wrong_hooks, old): (Vec<&Chain>, Vec<&Chain>) = go.into_iter().partition(|c| c.hook.is_some());
-    for chain in wrong_hooks {
+    let (hooks, old): (Vec<&Chain>, Vec<&Chain>) =
+        kept.iter().flat_map(|listing| listing.chains().values()).partition(|chain| chain.hook.is_some());
+    for hook in &hooks {
+        let _ = writeln!(last, "flush chain inet {TABLE} {}", hook.name);
+    }
+    for chain in hooks.into_iter().filter(|chain| !is_as_it_should_be(chain)) {
         let _ = writeln!(last, "delete chain inet {TABLE} {}", chain.name);
     }
     let marker = format!("{GENERATION}{}", compiled.generation);

@@ -271,7 +271,9 @@ async fn standing_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> 
     let parents = management::parents(read).await?;
     // What was checked when it was written is read back here; a row that no longer fits must not take the others with
     // it, and grants nothing.
-    let told = |resource: &Resource, error: &ArmError| tracing::error!(id = %resource.id, %error, "a role fact is unreadable");
+    let told = |resource: &Resource, error: &ArmError| {
+        tracing::error!(id = %resource.id, %error, "a role fact is unreadable");
+    };
     Ok(Facts {
         universe,
         custom_roles: roles

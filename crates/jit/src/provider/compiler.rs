@@ -103,14 +103,13 @@ impl PartCompiler for Compiler {
 }
 
 fn opened(grant: &Grant, start: time::OffsetDateTime) -> impl Iterator<Item = OpenGrant> {
-    let end = i64::try_from(grant.end.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
     let longest = (grant.end - start).whole_seconds().max(0) + 1;
     transports(grant.protocol).iter().map(move |protocol| OpenGrant {
         mark: grant.mark,
         protocol: *protocol,
         port: grant.number,
         sources: grant.sources.prefixes().to_vec(),
-        end,
+        end: grant.end_ms(),
         longest,
     })
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use sekisho_arm::registry::{Action, ActionStyle, ScopeAction};
-use sekisho_arm::resource::shown;
+use sekisho_arm::resource::{shown, typed};
 use sekisho_arm::{ArmError, Call, CallerRef, Read, Scope};
 use sekisho_rbac::{Decision, PrincipalId, RoleId, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -107,7 +107,7 @@ impl ScopeAction for Question {
         scope: &Scope,
         body: Value,
     ) -> Result<Value, ArmError> {
-        let asking: Asking = sekisho_arm::resource::typed(&body, "")?;
+        let asking: Asking = typed(&body, "")?;
         let all = snapshot(read, &self.universe).await?;
         let who = asking.principal_id.map_or_else(|| asker(call), PrincipalId);
         let active = access::schedules(read, access::ASSIGNMENTS).await?;

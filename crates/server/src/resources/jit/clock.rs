@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_arm::traits::read_document;
-use sekisho_arm::{ArmError, CallerRef, PrincipalKind, Read, Scope, Write};
+use sekisho_arm::{ArmError, CallerRef, PrincipalKind, Read, Write};
 use sekisho_jit::part::{JitPart, PART};
 use sekisho_jit::provider::{policy_type, requests};
 use sekisho_jit::request::{Event, Grant, Request, State};
@@ -18,7 +18,7 @@ use sekisho_store::News;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::note;
+use super::{kept_id, note};
 use crate::app::App;
 
 /// The longest between two looks at the clock on the wall, which may be set at any time.
@@ -114,7 +114,7 @@ async fn sweep(app: &App) -> Result<Waits, ArmError> {
         .write::<_, ArmError, _>(move |tx| {
             Box::pin(async move {
                 for (policy, id) in changed {
-                    let policy = Scope::parse(&policy).map_err(|_| ArmError::internal())?;
+                    let policy = kept_id(&policy)?;
                     // It may have been changed since it was looked at.
                     let Some(mut request) = requests::named(tx.as_read(), &policy, &id).await? else {
                         continue;
@@ -138,7 +138,7 @@ async fn sweep(app: &App) -> Result<Waits, ArmError> {
 
 /// What happens to a request now.
 async fn look(read: &mut (dyn Read + '_), request: &mut Request) -> Result<Option<Change>, ArmError> {
-    let policy = Scope::parse(&request.policy).map_err(|_| ArmError::internal())?;
+    let policy = kept_id(&request.policy)?;
     let now = read.now();
     let before = request.clone();
     if read.get(&policy).await?.is_none() {
@@ -158,9 +158,8 @@ async fn look(read: &mut (dyn Read + '_), request: &mut Request) -> Result<Optio
         let _ = request.happen(event, now, None, concerned);
     }
     let opened = |g: &Grant| {
-        let end = i64::try_from(g.end.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
         let known = machines.get(&g.machine).and_then(Option::as_ref);
-        g.state == State::Approved && known.is_some_and(|k| k.contains(&(g.mark, end)))
+        g.state == State::Approved && known.is_some_and(|k| k.contains(&(g.mark, g.end_ms())))
     };
     let _ = request.happen(Event::Apply, now, None, opened);
     Ok((*request != before).then_some(Change::Keep))
@@ -168,7 +167,7 @@ async fn look(read: &mut (dyn Read + '_), request: &mut Request) -> Result<Optio
 
 /// The grants that a machine says are in force there, by number and end; `None` when there is no such machine.
 async fn in_force(read: &mut (dyn Read + '_), id: &str) -> Result<Option<Vec<(u32, i64)>>, ArmError> {
-    let id = Scope::parse(id).map_err(|_| ArmError::internal())?;
+    let id = kept_id(id)?;
     if read.get(&id).await?.is_none() {
         return Ok(None);
     }

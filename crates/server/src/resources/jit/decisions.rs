@@ -8,8 +8,8 @@ use sekisho_rbac::PrincipalId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::initiate::{end_of, machine_of};
-use super::{actor, check, impossible, named, policy_of, supersede};
+use super::initiate::end_of;
+use super::{actor, check, impossible, kept_id, named, policy_of, supersede};
 use crate::resources::authorization::{self, LateUniverse};
 
 /// Most characters of a reason.
@@ -129,7 +129,7 @@ pub(super) async fn extend(
     let (end, _) = end_of(asked.end_time_utc.as_deref(), asked.duration.as_deref(), now, "")?;
     let brought = (asked.justification.as_deref(), asked.ticket_number.as_deref());
     for grant in request.grants.iter_mut().filter(|g| g.state.is_open()) {
-        let machine = machine_of(grant)?;
+        let machine = kept_id(&grant.machine)?;
         let mut rules = policy.rules(&machine, grant.number);
         let rule = rules.find(|r| r.protocol == grant.protocol).ok_or_else(ArmError::internal)?;
         check(call, &policy, rule, brought, (now, end), now)?;

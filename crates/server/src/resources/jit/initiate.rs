@@ -1,7 +1,7 @@
 //! `initiate`: somebody asks for ports of machines to be opened.
 
 use sekisho_arm::resource::typed;
-use sekisho_arm::{ArmError, Call, Resource, Scope, Write, duration};
+use sekisho_arm::{ArmError, Call, Resource, Write, duration};
 use sekisho_jit::provider::requests;
 use sekisho_jit::request::{Deciding, Event, Grant, Request, State};
 use sekisho_jit::resources::{
@@ -181,9 +181,4 @@ pub(super) fn end_of(
         }
         _ => Err(wrong("endTimeUtc", "Exactly one of endTimeUtc and duration is required.")),
     }
-}
-
-/// The scope of a machine that a grant is about.
-pub(super) fn machine_of(grant: &Grant) -> Result<Scope, ArmError> {
-    Scope::parse(&grant.machine).map_err(|_| ArmError::internal())
 }

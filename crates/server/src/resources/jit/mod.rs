@@ -32,6 +32,11 @@ fn policy_of(resource: &Resource) -> Result<Policy, ArmError> {
     Policy::parse(&Value::Object(resource.properties()))
 }
 
+/// An id in a request; it was one when it was kept.
+fn kept_id(id: &str) -> Result<Scope, ArmError> {
+    Scope::parse(id).map_err(|_| ArmError::internal())
+}
+
 fn actor(call: &Call) -> Actor {
     Actor { id: call.caller.object_id.clone(), name: call.caller.name.clone() }
 }
@@ -96,7 +101,7 @@ fn check(
 /// Ends what the same person has open for the same port from the same addresses, in favour of what was just approved.
 async fn supersede(tx: &mut (dyn Write + '_), call: &Call, newer: &Request) -> Result<(), ArmError> {
     let now = tx.now();
-    let policy = Scope::parse(&newer.policy).map_err(|_| ArmError::internal())?;
+    let policy = kept_id(&newer.policy)?;
     for mut older in requests::live(tx.as_read(), &policy).await? {
         if older.id == newer.id || older.requestor.id != newer.requestor.id {
             continue;
