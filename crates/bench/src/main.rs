@@ -8,6 +8,7 @@ mod floor;
 mod identity;
 mod load;
 mod log;
+mod network;
 mod start;
 mod statistics;
 
@@ -40,6 +41,8 @@ enum Command {
     Log(log::Options),
     /// Signing in and what every request asks, beside the cryptography alone that is in it.
     Identity(identity::Options),
+    /// The packet filter: what rules cost a packet, and what a change of them takes and leaks. Needs root.
+    Network(network::Options),
     /// Starts a program several times and waits each time until it answers.
     Start {
         /// The server's CA, PEM; made by the program itself.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
                 Command::Events(options) => runtime.block_on(events::run(&options)),
                 Command::Log(options) => runtime.block_on(log::run(&options)),
                 Command::Identity(options) => identity::run(&options),
+                Command::Network(options) => network::run(&options),
                 Command::Start { ca, url, times, program } => {
                     runtime.block_on(start::run(&ca, &url, times, &program))
                 }

@@ -9,6 +9,7 @@ mod agents;
 mod api;
 mod figure;
 mod log;
+mod network;
 mod peers;
 mod process;
 mod rule;
@@ -29,9 +30,9 @@ use figure::{Figure, Measured, table};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The area.
-    #[arg(default_value = "foundation", value_parser = ["foundation", "identity"])]
+    #[arg(default_value = "foundation", value_parser = ["foundation", "identity", "network"])]
     area: String,
-    /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log or sign-in.
+    /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log or sign-in; of network: filter.
     #[arg(long)]
     only: Option<String>,
     /// Also prints the table of docs/reference/benchmarks.md at the end.
@@ -77,6 +78,8 @@ pub(crate) struct Sizes {
     pub(crate) sign_ins: usize,
     /// Rounds of what is measured without a server.
     pub(crate) repeats: u32,
+    /// Rounds of packets, and changes of policy under load.
+    pub(crate) filter: (usize, usize),
 }
 
 const FULL: Sizes = Sizes {
@@ -96,6 +99,7 @@ const FULL: Sizes = Sizes {
     entries: 50_000,
     sign_ins: 400,
     repeats: 2_000,
+    filter: (2_000, 100),
 };
 
 const SMOKE: Sizes = Sizes {
@@ -115,6 +119,7 @@ const SMOKE: Sizes = Sizes {
     entries: 500,
     sign_ins: 6,
     repeats: 20,
+    filter: (3, 3),
 };
 
 /// Everything a group needs to know.
@@ -160,6 +165,8 @@ const IDENTITY: [Group; 2] = [
     Group { name: "sign-in", figures: sign_in::figures, measure: sign_in::measure },
 ];
 
+const NETWORK: [Group; 1] = [Group { name: "filter", figures: network::figures, measure: network::measure }];
+
 /// Measures and prints. Whether figures hold does not change how this ends: it reports.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.smoke {
@@ -171,7 +178,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         if options.smoke { (SMOKE, crate::debug_dir()) } else { (FULL, crate::release(&PROGRAMS)?) };
     let bench = Bench { sizes, smoke: options.smoke, programs };
     let mut lines = Vec::new();
-    let groups: &[Group] = if options.area == "identity" { &IDENTITY } else { &FOUNDATION };
+    let groups: &[Group] = match options.area.as_str() {
+        "identity" => &IDENTITY,
+        "network" => &NETWORK,
+        _ => &FOUNDATION,
+    };
     for group in groups {
         if options.only.as_ref().is_some_and(|only| *only != group.name) {
             continue;

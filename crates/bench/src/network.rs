@@ -1,0 +1,246 @@
+//! The packet filter in the kernel: what rules cost a packet, what a change of policy lets slip, how long it takes.
+//!
+//! Raw packets go from one namespace into another and are lost behind its filter. A veth delivers in the sender's own time
+//! slice, so that the shortest of many short rounds is what a packet costs. Nothing is tracked, so that every packet
+//! meets the rules. Lists are those of the tests: like ClassBench's, a third of the rules denies.
+
+use std::net::SocketAddrV4;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+};
+use sekisho_lab::{Host, Lab};
+use sekisho_nsg::agent::{compile, enforce, load, plan};
+use sekisho_nsg::analyse::{Limits, analyse};
+use sekisho_nsg::compile::{Compiled, Form, compile_within};
+use sekisho_nsg::diagram::Budget;
+use sekisho_nsg::evaluate::Packet;
+use sekisho_nsg::policy::{InterfaceName, NicPolicy, NsgPart, Rule};
+use sekisho_nsg::swap::{removal, transactions};
+use serde_json::{Value, json};
+
+use classbench::{Kind, Random, corner, rules, stage};
+
+#[path = "../../nsg/tests/it/classbench.rs"]
+#[expect(clippy::unwrap_used, dead_code, reason = "made for tests: what cannot happen panics")]
+mod classbench;
+
+/// Marks our packets for the observer.
+const TTL: u8 = 77;
+/// Packets of one round.
+const ROUND: usize = 500;
+
+/// What is measured.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Rounds of packets for each list.
+    #[arg(long, default_value_t = 400)]
+    rounds: usize,
+    /// Sizes of the lists.
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1000, 5000])]
+    rules: Vec<usize>,
+    /// Changes of policy under load.
+    #[arg(long, default_value_t = 100)]
+    swaps: usize,
+}
+
+/// Measures everything.
+pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
+    let lab = Lab::new(&format!("nb{}", std::process::id()))?;
+    let sender = lab.host("sender", "172.31.255.1/30")?;
+    let filtered = lab.host("filtered", "172.31.255.2/30")?;
+    shell(&sender, "ip route add default via 172.31.255.2")?;
+    shell(
+        &filtered,
+        &format!(
+            "nft 'add table inet observer; add chain inet observer raw {{ type filter hook prerouting priority -300; }};
+                add rule inet observer raw notrack;
+                add chain inet observer behind {{ type filter hook prerouting priority -140; }};
+                add counter inet observer passed;
+                add rule inet observer behind ip ttl {TTL} counter name passed'"
+        ),
+    )?;
+    let bare = cost(&sender, &packets(&rules(Kind::Acl, 100, 1)), options.rounds)?;
+    let mut costs = Vec::new();
+    for count in &options.rules {
+        let list = rules(Kind::Acl, *count, 1);
+        let packets = packets(&list);
+        let part = part(list);
+        let mut measured = json!({"rules": count});
+        for (name, mut compiled) in [("ours", compile(&part, 1)), ("linear", as_lines(&part, 1))] {
+            inside(&filtered, || async { enforce(Some(&mut compiled)).await })?;
+            let held: Vec<Form> = compiled.forms().iter().map(|f| f.form).collect();
+            measured[name] = json!(cost(&sender, &packets, options.rounds)? - bare);
+            measured[format!("{name}Form")] = json!(held);
+        }
+        costs.push(measured);
+    }
+    let list = rules(Kind::Acl, 1000, 2);
+    inside(&filtered, || async { load(&removal()).await })?;
+    let began = Instant::now();
+    let mut compiled = compile(&part(list.clone()), 2);
+    let compiling = began.elapsed().as_secs_f64();
+    inside(&filtered, || async { enforce(Some(&mut compiled)).await })?;
+    let applied = began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    let findings = analyse(&list, &Limits::default())?;
+    ensure!(findings.len() == list.len(), "rules are missing");
+    Ok(json!({
+        "bareNs": bare, "costs": costs, "compileS": compiling, "applyS": applied,
+        "analyseS": began.elapsed().as_secs_f64(), "leaked": leaks(&sender, &filtered, options.swaps)?,
+    }))
+}
+
+fn part(list: Vec<Rule>) -> NsgPart {
+    #[expect(clippy::unwrap_used, reason = "it is a name")]
+    let interface = InterfaceName::new("eth0").unwrap();
+    NsgPart { nics: vec![NicPolicy { mac: None, interface, inbound: vec![stage(list)], outbound: vec![] }] }
+}
+
+/// The same policy rule by rule.
+fn as_lines(part: &NsgPart, generation: u64) -> Compiled {
+    let nothing = Budget { edges: 0, work: 0 };
+    compile_within(part, generation, nothing, nothing)
+}
+
+/// IPv4 packets at the corners of rules, as they are on the wire.
+fn packets(list: &[Rule]) -> Vec<Vec<u8>> {
+    let mut random = Random::new(5);
+    std::iter::repeat_with(|| corner(list, &mut random)).filter_map(|p| wire(&p)).take(ROUND).collect()
+}
+
+fn wire(packet: &Packet) -> Option<Vec<u8>> {
+    let (std::net::IpAddr::V4(from), std::net::IpAddr::V4(to)) = (packet.source, packet.destination) else {
+        return None;
+    };
+    // The sender's own kernel must take it, and must not send it anywhere else.
+    let usable = |a: std::net::Ipv4Addr| {
+        !(a.is_multicast()
+            || a.is_loopback()
+            || a.is_broadcast()
+            || a.is_unspecified()
+            || a.octets()[0] >= 240)
+    };
+    if !usable(from) || !usable(to) || to.octets()[0] == 0 || from.octets()[0] == 0 {
+        return None;
+    }
+    let mut bytes = vec![0x45, 0, 0, 0, 0, 0, 0, 0, TTL, packet.protocol, 0, 0];
+    bytes.extend(from.octets());
+    bytes.extend(to.octets());
+    let (sport, dport) = packet.ports.unwrap_or_default();
+    bytes.extend(sport.to_be_bytes());
+    bytes.extend(dport.to_be_bytes());
+    bytes.extend([0; 24]);
+    Some(bytes)
+}
+
+fn raw() -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw)
+}
+
+fn send(socket: &OwnedFd, packet: &[u8]) -> nix::Result<usize> {
+    let to: [u8; 4] = packet[16..20].try_into().unwrap_or([127, 0, 0, 1]);
+    sendto(socket.as_raw_fd(), packet, &SockaddrIn::from(SocketAddrV4::new(to.into(), 0)), MsgFlags::empty())
+}
+
+/// Nanoseconds for a packet, of the shortest round.
+fn cost(sender: &Host, packets: &[Vec<u8>], rounds: usize) -> anyhow::Result<f64> {
+    sender.inside(|| -> anyhow::Result<f64> {
+        let socket = raw()?;
+        let mut best = f64::MAX;
+        for _ in 0..rounds {
+            let began = Instant::now();
+            for packet in packets {
+                send(&socket, packet)?;
+            }
+            best = best.min(began.elapsed().as_secs_f64() * 1e9 / packets.len() as f64);
+        }
+        Ok(best)
+    })?
+}
+
+/// Packets that pass while two policies, both of which deny them, take turns: ours, and as a script that removes the
+/// rules and loads others.
+fn leaks(sender: &Host, filtered: &Host, swaps: usize) -> anyhow::Result<Value> {
+    let policies: Vec<NsgPart> = (0..2).map(|seed| part(rules(Kind::Acl, 200, 90 + seed))).collect();
+    // No rule is about this destination, and what no rule matches is denied.
+    let packet = wire(&Packet {
+        source: [203, 0, 113, 7].into(),
+        destination: [198, 51, 100, 7].into(),
+        protocol: 47,
+        ports: None,
+        icmp_type: None,
+    })
+    .context("a packet")?;
+    let mut told = json!({});
+    for name in ["ours", "flushed"] {
+        inside(filtered, || async { enforce(Some(&mut compile(&policies[0], 10))).await })?;
+        let before = passed(filtered)?;
+        let over = AtomicBool::new(false);
+        let sent = std::thread::scope(|scope| -> anyhow::Result<u64> {
+            let load_thread = scope.spawn(|| {
+                sender.inside(|| -> anyhow::Result<u64> {
+                    let socket = raw()?;
+                    let mut sent = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        send(&socket, &packet)?;
+                        sent += 1;
+                    }
+                    Ok(sent)
+                })?
+            });
+            let changed = (0..swaps).try_for_each(|swap| -> anyhow::Result<()> {
+                let mut next = compile(&policies[(swap + 1) % 2], 11 + swap as u64);
+                inside(filtered, || async {
+                    if name == "ours" {
+                        return enforce(Some(&mut next)).await.map(drop);
+                    }
+                    load(&removal()).await?;
+                    for transaction in transactions(&next, None) {
+                        load(&transaction).await?;
+                    }
+                    Ok(())
+                })
+            });
+            over.store(true, Ordering::Relaxed);
+            changed?;
+            load_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        std::thread::sleep(Duration::from_millis(20));
+        told[name] = json!(passed(filtered)? - before);
+        told[format!("{name}Sent")] = json!(sent);
+    }
+    // Otherwise nothing was swapped.
+    let observed = inside(filtered, || async { sekisho_nsg::agent::observe().await })?;
+    ensure!(
+        plan(Some(&mut compile(&policies[swaps % 2], 1)), observed.as_ref()).is_none(),
+        "the last policy is not in force"
+    );
+    Ok(told)
+}
+
+fn passed(host: &Host) -> anyhow::Result<u64> {
+    let counter = shell(host, "nft list counter inet observer passed")?;
+    let packets = counter.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
+    Ok(packets.context("no counter")?.parse()?)
+}
+
+fn inside<T: Send, E: Into<anyhow::Error> + Send, F: Future<Output = Result<T, E>>>(
+    host: &Host,
+    work: impl FnOnce() -> F + Send,
+) -> anyhow::Result<T> {
+    host.inside(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(work()).map_err(Into::into)
+    })?
+}
+
+fn shell(host: &Host, script: &str) -> anyhow::Result<String> {
+    let output = host.command("sh").args(["-ec", script]).output()?;
+    ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
