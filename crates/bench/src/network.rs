@@ -74,7 +74,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
         for (name, mut compiled) in [("ours", compile(&part, 1)), ("linear", as_lines(&part, 1))] {
             inside(&filtered, || async { enforce(Some(&mut compiled)).await })?;
             let held: Vec<Form> = compiled.forms().iter().map(|f| f.form).collect();
-            measured[name] = json!(cost(&sender, &packets, options.rounds)? - bare);
+            measured[name] = json!(cost(&sender, &packets, options.rounds)?);
             measured[format!("{name}Form")] = json!(held);
         }
         costs.push(measured);
@@ -98,7 +98,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
 fn part(list: Vec<Rule>) -> NsgPart {
     #[expect(clippy::unwrap_used, reason = "it is a name")]
     let interface = InterfaceName::new("eth0").unwrap();
-    NsgPart { nics: vec![NicPolicy { mac: None, interface, inbound: vec![stage(list)], outbound: vec![] }] }
+    NsgPart {
+        nics: vec![NicPolicy {
+            mac: None,
+            interface,
+            inbound: vec![stage(list)],
+            outbound: vec![],
+            guarded: vec![],
+        }],
+    }
 }
 
 /// The same policy rule by rule.
