@@ -20,6 +20,7 @@ mod log;
 mod reconcile;
 mod run;
 mod state;
+mod streams;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ use sekisho_link::facts::{Clock, facts_hash};
 use sekisho_link::message::{Report, ReportOutcome, Successions, ToAgent, ToServer};
 use sekisho_link::pki;
 use sekisho_link::stream::Stream;
+use sekisho_link::ticket::Opening;
 use sekisho_link::{Command, CommandKey, DesiredDocument};
 use sekisho_nsg::agent::Watcher;
 use serde_json::{Value, json};
@@ -31,6 +32,7 @@ use crate::limits;
 use crate::log::{Log, Refused};
 use crate::reconcile::Reconciler;
 use crate::state::State;
+use crate::streams::Streams;
 
 /// Facts are collected and a sign of life is sent this often.
 const BEAT: Duration = Duration::from_secs(30);
@@ -93,6 +95,7 @@ struct Agent {
     /// Connections opened, by this process and those before it.
     connections: u64,
     clock: ServerClock,
+    streams: Streams,
 }
 
 /// Why a connection ended.
@@ -129,6 +132,7 @@ impl Agent {
             process: fresh_epoch()?.to_string(),
             connections,
             clock: ServerClock::default(),
+            streams: Streams::new(),
         })
     }
 
@@ -258,6 +262,7 @@ impl Agent {
             lineage: self.lineage(),
             log: self.log.remembered(),
         };
+        self.streams.linked();
         connection.send(&hello).await?;
         tracing::info!(server = self.identity.address, "connected");
         let (mut beat, mut check, mut flush) = (interval(BEAT), interval(CHECK), interval(FLUSH));
@@ -282,6 +287,7 @@ impl Agent {
                         },
                     }
                 }
+                message = self.streams.next() => connection.send(&message).await?,
                 _ = beat.tick() => self.beat(&mut connection).await?,
                 _ = check.tick() => self.mend(&mut connection).await?,
                 _ = flush.tick() => {
@@ -304,6 +310,10 @@ impl Agent {
         if let Err(error) = self.state.keep_connections(self.connections) {
             tracing::error!(%error, "the count of connections was not kept");
         }
+        self.said()
+    }
+
+    fn said(&self) -> Lineage {
         Lineage { hostname: facts::hostname(), process: self.process.clone(), connections: self.connections }
     }
 
@@ -374,6 +384,7 @@ impl Agent {
             ToAgent::Successions(successions) => self.succeed(&successions)?,
             ToAgent::Checkpoint(offered) => drop(self.follow(connection, &offered).await?),
             ToAgent::Desired(command) => self.obey(connection, command).await?,
+            ToAgent::Open(opening) => self.open(connection, &opening).await?,
             ToAgent::Certificate { certificate, ca } => self.renewed(certificate, ca)?,
             ToAgent::Acknowledged { stream, epoch, upto, credit } => {
                 self.journal.acknowledged(stream, epoch, upto, credit);
@@ -461,6 +472,20 @@ impl Agent {
                 Ok(())
             }
         }
+    }
+
+    /// Opens a stream, when the server's log tells of its ticket.
+    async fn open(&mut self, connection: &mut Connection, opening: &Opening) -> anyhow::Result<()> {
+        self.follow(connection, &opening.proof.advance).await?;
+        let (Some(memory), Some(link)) = (self.log.memory(), self.said().link()) else {
+            tracing::error!("a ticket was refused: the log is not trusted");
+            return Ok(());
+        };
+        match opening.check(memory, &self.command_key, &self.identity.machine, &link) {
+            Ok(ticket) => self.streams.open(ticket, &self.identity.address, self.tls.clone()),
+            Err(error) => tracing::error!(%error, "a ticket was refused"),
+        }
+        Ok(())
     }
 
     fn renewed(&mut self, certificate: String, ca: String) -> anyhow::Result<()> {

@@ -247,6 +247,7 @@ impl Agent {
                         | ToAgent::Acknowledged { .. }
                         | ToAgent::Missing { .. }
                         | ToAgent::Credit { .. }
+                        | ToAgent::Open(_)
                         | ToAgent::Unknown => {}
                     },
                 },

@@ -144,9 +144,14 @@ impl SigningKeys {
 
     /// Signs a document with each. The oldest key's signature comes first, where agents look that know of no others.
     pub fn sign(&self, document: String) -> SignedDesired {
-        let all = self.before.iter().chain([&self.active]).chain(&self.after);
-        let mut others: Vec<String> = all.map(|key| key.signature(CONTEXT, &document)).collect();
+        let mut others = self.signatures(CONTEXT, &document);
         SignedDesired { signature: others.remove(0), document, others }
+    }
+
+    /// The signatures of each, the oldest key's first. What is signed for one `context` means nothing in another.
+    pub(crate) fn signatures(&self, context: &[u8], text: &str) -> Vec<String> {
+        let all = self.before.iter().chain([&self.active]).chain(&self.after);
+        all.map(|key| key.signature(context, text)).collect()
     }
 }
 
@@ -194,6 +199,17 @@ impl CommandKey {
         bytes.try_into().map(Self).map_err(|_| BadKey)
     }
 
+    /// Whether one of the signatures is this key's.
+    pub(crate) fn is_among<'s>(
+        &self,
+        context: &[u8],
+        text: &str,
+        signatures: impl IntoIterator<Item = &'s String>,
+    ) -> bool {
+        let mut few = signatures.into_iter().take(MAX_SIGNATURES);
+        few.any(|signature| self.verifies(context, text, signature))
+    }
+
     fn verifies(&self, context: &[u8], text: &str, signature: &str) -> bool {
         let Ok(signature) = STANDARD.decode(signature) else { return false };
         let message = [context, text.as_bytes()].concat();
@@ -213,8 +229,8 @@ impl CommandKey {
         if signed.document.len() > MAX_DOCUMENT_BYTES {
             return Err(DesiredError::Unreadable);
         }
-        let mut signatures = [&signed.signature].into_iter().chain(&signed.others).take(MAX_SIGNATURES);
-        if !signatures.any(|signature| self.verifies(CONTEXT, &signed.document, signature)) {
+        let signatures = [&signed.signature].into_iter().chain(&signed.others);
+        if !self.is_among(CONTEXT, &signed.document, signatures) {
             return Err(DesiredError::Signature);
         }
         let document: DesiredDocument =

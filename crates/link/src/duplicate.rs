@@ -39,6 +39,13 @@ pub struct Lineage {
     pub connections: u64,
 }
 
+impl Lineage {
+    /// Names the connection among all that this agent has ever opened; `None` when its version does not count them.
+    pub fn link(&self) -> Option<String> {
+        (!self.process.is_empty()).then(|| format!("{}/{}", self.process, self.connections))
+    }
+}
+
 /// A connection that said hello, and from where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -11,11 +11,13 @@ use sekisho_audit::note::Verifier;
 use sekisho_audit::witness::Advance;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::command::Command;
 use crate::desired::CommandKey;
 use crate::duplicate::Lineage;
 use crate::stream::{Batch, Epoch, Stream};
+use crate::ticket::Opening;
 
 /// Largest frame accepted, in bytes.
 pub const MAX_FRAME_BYTES: usize = 8 << 20;
@@ -131,6 +133,14 @@ pub enum ToServer {
         size: u64,
         /// The line of the signature.
         line: String,
+    },
+    /// A stream that was asked for does not come.
+    #[serde(rename_all = "camelCase")]
+    NotOpened {
+        /// The ticket's id.
+        id: Uuid,
+        /// Why, for a person.
+        reason: String,
     },
     /// It was shown a log that is not the one it has seen: it obeys nothing any more.
     Distrusts {
@@ -261,6 +271,8 @@ pub enum ToAgent {
     },
     /// What the machine should be.
     Desired(Command),
+    /// A stream may be opened.
+    Open(Opening),
     /// The patch did not fit: send all facts.
     NeedFacts,
     /// A renewed certificate and the authorities that live, PEM.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access::Access;
+use crate::bastion::Bastion;
 use crate::breached::Breached;
 use crate::certificates::Certificates;
 use crate::conditional_access::{ConditionalAccess, Seen};
@@ -62,6 +63,8 @@ pub struct App {
     pub observers: Vec<Arc<dyn FactsObserver>>,
     /// Live connections.
     pub agents: Agents,
+    /// Streams to machines.
+    pub(crate) bastion: Bastion,
     /// The certificates that are shown.
     pub(crate) certificates: Certificates,
     /// What machines install from.
@@ -109,6 +112,11 @@ impl Agents {
         for (_, wake) in self.lock().values().flatten() {
             let _ = wake.try_send(());
         }
+    }
+
+    /// Whether a machine is connected.
+    pub fn is_live(&self, machine_key: &str) -> bool {
+        self.lock().contains_key(machine_key)
     }
 
     /// How many machines are connected.

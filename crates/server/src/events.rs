@@ -24,7 +24,7 @@ use crate::conditional_access;
 use crate::signin::graph;
 
 /// What can end a stream before its time.
-const MAY_END: [&str; 4] = ["session", "grant", "person", "servicePrincipal"];
+pub(crate) const MAY_END: [&str; 4] = ["session", "grant", "person", "servicePrincipal"];
 /// What the directory and the log tell: only that there is something new to read.
 const DIRECTORY: [&str; 8] =
     ["person", "group", "servicePrincipal", "session", "grant", "credential", "notice", "audit"];

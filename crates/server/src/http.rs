@@ -27,7 +27,7 @@ use crate::authn::Caller;
 use crate::config::Config;
 use crate::drain::Drained;
 use crate::routes::{Anything, Operation, Routes, Text};
-use crate::{arm, conditional_access, events, installer, link, metrics, portal, signin};
+use crate::{arm, bastion, conditional_access, events, installer, link, metrics, portal, signin};
 
 /// The id of a request: the correlation id of everything it causes.
 #[derive(Clone, Debug)]
@@ -41,6 +41,7 @@ pub struct Peer(pub SocketAddr);
 pub fn routes() -> Routes {
     signin::routes()
         .merge(conditional_access::routes())
+        .merge(bastion::routes())
         .on(
             Operation::get("/api/events", "Names what changes, as server-sent events")
                 .answers_as::<events::Event>(200, "text/event-stream"),
@@ -100,6 +101,14 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// A path as it may be told: stock clients of a bastion put a secret into it.
+fn without_secret(path: &str) -> String {
+    let told =
+        ["/webtunnelv2/", "/api/tokens/"].iter().find_map(|mark| path.find(mark).map(|at| at + mark.len()));
+    told.filter(|_| path.starts_with("/bastions/"))
+        .map_or(path.to_owned(), |end| format!("{}…", &path[..end]))
+}
+
 /// Adds ids and security headers to every answer.
 async fn every_request(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let id = Uuid::new_v4().to_string();
@@ -110,7 +119,7 @@ async fn every_request(State(app): State<Arc<App>>, request: Request, next: Next
         .then(|| request.headers().get("x-ms-client-request-id").cloned())
         .flatten();
     let started = std::time::Instant::now();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), without_secret(request.uri().path()));
     let mut request = request.map(|body| Body::new(Drained::new(body)));
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = survived(&id, next.run(request)).await;

@@ -2,7 +2,8 @@
 //!
 //! A connection comes in through [`listen`], becomes a request in [`http`], is attributed by [`authn`] and
 //! let in by [`conditional_access`], and is answered
-//! by [`arm`] (resources), [`signin`] (people and tokens), [`link`] (agents), [`events`] (what changed) or [`portal`].
+//! by [`arm`] (resources), [`signin`] (people and tokens), [`link`] (agents), [`bastion`] (streams to machines), [`events`]
+//! (what changed) or [`portal`].
 //! Writes go through the store; background tasks follow its change feed and only ever converge: [`desired`] compiles
 //! what machines should be, [`link`] wakes their connections, [`arm`] keeps the rights current, [`lake`] moves events
 //! into segments, [`log`] signs the activity log.
@@ -16,6 +17,7 @@ pub mod app;
 pub mod arm;
 pub mod authn;
 pub mod backup;
+mod bastion;
 mod breached;
 mod certificates;
 mod conditional_access;
@@ -156,6 +158,7 @@ pub fn registry(
     resources::jit::register(&mut registry, &late_universe);
     sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
     sekisho_nsg::provider::register(&mut registry);
+    sekisho_bastion::provider::register(&mut registry);
     registry.add(resources::locks::Locks);
     let universe = Arc::new(universe(&registry));
     // Set once, here: both are empty until now.
@@ -181,6 +184,7 @@ pub fn universe(registry: &Registry) -> Universe {
     ] {
         all.extend(extra.iter().map(|o| ((*o).to_owned(), false)));
     }
+    all.extend(sekisho_bastion::provider::LOGIN_RIGHTS.iter().map(|o| ((*o).to_owned(), true)));
     Universe::new(all).unwrap_or_default()
 }
 
@@ -255,6 +259,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         compilers: vec![Arc::new(sekisho_nsg::provider::Compiler), Arc::new(sekisho_jit::provider::Compiler)],
         observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
         agents: Agents::default(),
+        bastion: bastion::Bastion::default(),
         installer: Installer::new(config.agents_dir.clone()),
         certificates,
         metrics: Metrics::default(),
@@ -278,6 +283,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(keys::keep::follow(app.clone()));
     tasks.spawn(resources::pim::clock::keep(app.clone()));
     tasks.spawn(resources::jit::clock::keep(app.clone()));
+    tasks.spawn(bastion::keep(app.clone()));
     tasks.spawn(log::keep(app.clone()));
     tasks.spawn(certificates::keep(app.clone()));
     let router = http::router(app.clone());

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod access;
+mod bastion;
 mod clocks;
 mod copies;
 mod durability;

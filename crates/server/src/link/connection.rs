@@ -19,6 +19,7 @@ use sekisho_link::ingest::{self, IngestError, Receipt};
 use sekisho_link::machine::{self, Desired, kind};
 use sekisho_link::message::{MAX_FRAME_BYTES, Report, StreamState, ToAgent, ToServer};
 use sekisho_link::stream::{Batch, Stream};
+use sekisho_link::ticket::Ticket;
 use sekisho_link::{enrolment, witnesses};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use super::Certified;
 use super::admission::spread;
 use crate::app::App;
+use crate::bastion::Wish;
 
 /// How long a new connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -339,6 +341,14 @@ impl Connection {
             return Err(self.challenge(socket).await);
         }
         self.succeed(socket).await?;
+        let wishes = self.app.bastion.tunnels.take(&self.machine.key());
+        if !wishes.is_empty() {
+            drop(read);
+            for wish in wishes {
+                self.open(socket, wish).await?;
+            }
+            read = self.app.store.read().await?;
+        }
         let desired: Option<Desired> = read_document(&mut read, kind::DESIRED, &self.machine.key()).await?;
         // What a version before there were proofs has decided is about to be decided anew.
         let Some(Desired { generation, text, leaf: Some(leaf), .. }) =
@@ -351,6 +361,24 @@ impl Connection {
         (self.sent_generation, self.shown) = (generation, size);
         let signed = self.app.keys.get().command.sign(text.document);
         send(socket, &ToAgent::Desired(Command { signed, proof: Some(proof) })).await
+    }
+
+    /// Sends a ticket, after the log tells of it.
+    async fn open(&mut self, socket: &mut Socket, wish: Wish) -> Result<(), End> {
+        let Some(link) = self.greeted.as_ref().and_then(|g| g.lineage.link()) else {
+            self.app.bastion.tunnels.refused(&self.machine, wish.id, "the machine's agent is too old for it");
+            return Ok(());
+        };
+        let Wish { id, machine, target, seconds, caller, about } = wish;
+        let ticket = Ticket { id, machine: machine.key(), link, target, seconds };
+        let (intent, text) = (ticket.intent(&machine, caller, about), ticket.text());
+        let leaf = self.write(move |tx| Box::pin(async move { Ok(tx.audit(intent).await?.leaf) })).await?;
+        let mut read = self.app.store.read().await?;
+        let (size, proof) = self.app.log.prove(&mut read, leaf, self.shown).await?;
+        drop(read);
+        self.shown = size;
+        let opening = self.app.keys.get().command.open(text, proof);
+        send(socket, &ToAgent::Open(opening)).await
     }
 
     /// Another connection of this machine has said hello. An agent ends its connection before it opens another: if this
@@ -401,6 +429,10 @@ impl Connection {
                 })
                 .await?;
                 self.show(socket).await
+            }
+            ToServer::NotOpened { id, reason } => {
+                self.app.bastion.tunnels.refused(&machine, id, &reason);
+                Ok(())
             }
             ToServer::Witnessed { key, size, line } => self.witnessed(key, size, line).await,
             ToServer::Distrusts { reason } => {

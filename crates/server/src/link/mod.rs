@@ -16,6 +16,7 @@ use sekisho_arm::{ArmError, Scope, StoreError};
 use sekisho_link::enrolment::{self, Agent};
 use sekisho_link::machine::kind;
 use sekisho_link::message::{MAX_HELLO_BYTES, RenewAnswer, RenewRequest};
+use sekisho_link::ticket::PROTOCOL;
 use sekisho_link::tls;
 use sekisho_store::News;
 use serde_json::json;
@@ -92,6 +93,7 @@ async fn answer(
             let nonce = nonce.chars().take(128).collect::<String>();
             Ok(web::json(StatusCode::OK, &json!({ "nonce": nonce })))
         }
+        (&Method::GET, path) if path.starts_with("/link/streams/") => stream(&app, &agent, request),
         (_, "/link/agent") => {
             let key = request.headers().get("sec-websocket-key").map(|k| derive_accept_key(k.as_bytes()));
             let key = key.ok_or_else(|| ArmError::bad("UpgradeRequired", "A WebSocket is expected here."))?;
@@ -115,6 +117,29 @@ async fn answer(
         }
         _ => Err(ArmError::new(404, "NotFound", "Nothing is served at this path.")),
     }
+}
+
+/// `GET /link/streams/{id}`: a machine dials back with a stream that was asked of it.
+fn stream(app: &Arc<App>, agent: &Agent, mut request: http::Request<Incoming>) -> Result<Response, ArmError> {
+    let id = request.uri().path().rsplit('/').next().and_then(|id| Uuid::try_parse(id).ok());
+    let machine = agent.machine.clone();
+    let Some(id) = id.filter(|id| app.bastion.tunnels.expects(&machine, *id)) else {
+        return Err(ArmError::new(404, "NotFound", "Nobody waits for this stream."));
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    let app = app.clone();
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => app.bastion.tunnels.come(&machine, id, upgraded),
+            Err(error) => tracing::debug!(%error, "a stream did not come"),
+        }
+    });
+    Ok(Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, PROTOCOL)
+        .body(Body::empty())
+        .unwrap_or_default())
 }
 
 /// Takes note of a key that is not good any more.

@@ -1,0 +1,144 @@
+//! The machine's end of byte streams: each [`Ticket`] that was checked becomes a connection to something on this
+//! machine's loopback and another one back to the server, and what comes from one goes to the other.
+//!
+//! It must never connect anywhere else than to loopback, and never keep a stream longer than its ticket says.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use sekisho_agent::confirm;
+use sekisho_link::message::ToServer;
+use sekisho_link::ticket::{PROTOCOL, Target, Ticket};
+use tokio::io::copy_bidirectional_with_sizes;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// Most streams at once.
+const MOST: usize = 256;
+/// How long it may take to connect to the target, and back to the server.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Bytes that are read at once.
+const BUFFER: usize = 32 << 10;
+
+/// The streams of this machine.
+pub(crate) struct Streams {
+    open: Vec<AbortHandle>,
+    /// The tickets that were used on the present link.
+    used: HashSet<Uuid>,
+    tell: mpsc::UnboundedSender<ToServer>,
+    told: mpsc::UnboundedReceiver<ToServer>,
+}
+
+impl Streams {
+    pub(crate) fn new() -> Streams {
+        let (tell, told) = mpsc::unbounded_channel();
+        Streams { open: Vec::new(), used: HashSet::new(), tell, told }
+    }
+
+    /// Another link begins: no ticket of an earlier one is good on it.
+    pub(crate) fn linked(&mut self) {
+        self.used.clear();
+        while self.told.try_recv().is_ok() {}
+    }
+
+    /// What the server is to be told next. Waits for ever while there is nothing.
+    pub(crate) async fn next(&mut self) -> ToServer {
+        match self.told.recv().await {
+            Some(message) => message,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Begins the stream of a ticket that was checked.
+    pub(crate) fn open(&mut self, ticket: Ticket, address: &str, tls: Arc<ClientConfig>) {
+        let id = ticket.id;
+        self.open.retain(|stream| !stream.is_finished());
+        if !self.used.insert(id) {
+            tracing::error!(stream = %id, "a ticket came a second time");
+            return;
+        }
+        if self.open.len() >= MOST {
+            let reason = "there are too many streams on this machine".to_owned();
+            let _ = self.tell.send(ToServer::NotOpened { id, reason });
+            return;
+        }
+        let (address, tell) = (address.to_owned(), self.tell.clone());
+        let stream = tokio::spawn(async move {
+            match begin(&ticket, &address, tls).await {
+                Ok((target, server)) => carry(&ticket, target, server).await,
+                Err(error) => {
+                    let reason = format!("{error:#}");
+                    tracing::info!(stream = %id, reason, "a stream was not opened");
+                    let _ = tell.send(ToServer::NotOpened { id, reason });
+                }
+            }
+        });
+        self.open.push(stream.abort_handle());
+    }
+}
+
+async fn begin(
+    ticket: &Ticket,
+    address: &str,
+    tls: Arc<ClientConfig>,
+) -> anyhow::Result<(TcpStream, Upgraded)> {
+    let Target::Port(port) = ticket.target;
+    let target = timeout(CONNECT, connect(port)).await.context("nothing answers there")??;
+    let server =
+        timeout(CONNECT, dial_back(ticket.id, address, tls)).await.context("the server is slow")??;
+    Ok((target, server))
+}
+
+async fn connect(port: u16) -> anyhow::Result<TcpStream> {
+    let found = match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(found) => found,
+        Err(error) => TcpStream::connect((Ipv6Addr::LOCALHOST, port))
+            .await
+            .map_err(|_| error)
+            .with_context(|| format!("nothing listens on port {port} of the machine"))?,
+    };
+    found.set_nodelay(true)?;
+    Ok(found)
+}
+
+async fn dial_back(id: Uuid, address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<Upgraded> {
+    let stream = confirm::connect(address, tls).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection.with_upgrades());
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(format!("/link/streams/{id}"))
+        .header(header::HOST, address)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, PROTOCOL)
+        .body(Empty::<Bytes>::new())?;
+    let answer = sender.send_request(request).await?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        bail!("the server does not expect this stream ({})", answer.status());
+    }
+    Ok(hyper::upgrade::on(answer).await?)
+}
+
+/// Until one side ends, or the ticket's time is over.
+async fn carry(ticket: &Ticket, mut target: TcpStream, server: Upgraded) {
+    let lasts = Duration::from_secs(ticket.seconds.into());
+    let mut server = TokioIo::new(server);
+    let copied = copy_bidirectional_with_sizes(&mut target, &mut server, BUFFER, BUFFER);
+    match timeout(lasts, copied).await {
+        Ok(Ok((out, into))) => tracing::debug!(stream = %ticket.id, out, into, "a stream ended"),
+        Ok(Err(error)) => tracing::debug!(stream = %ticket.id, %error, "a stream broke"),
+        Err(_) => tracing::info!(stream = %ticket.id, "a stream's time is over"),
+    }
+}

@@ -1,0 +1,13 @@
+//! Bastion: ways to machines that have no public address and no open port.
+//!
+//! A user makes a bastion host in Azure's JSON ([`host`]): what may be done through it, from which addresses. Whoever may
+//! log in to a machine asks for a session ([`session`]) through one that reaches it. The stream itself is no business of
+//! this crate: the server asks the machine for it by a [ticket](sekisho_link::ticket), and the machine dials out.
+//!
+//! What this crate must never do:
+//! - let a session begin that its bastion host, as it is kept at that moment, does not allow;
+//! - know another system, the store or the server.
+
+pub mod host;
+pub mod provider;
+pub mod session;

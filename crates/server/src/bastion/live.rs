@@ -1,0 +1,318 @@
+//! Sessions while they last. One ends when either side closes, when its time is over, when somebody ends it, and within a
+//! second of the moment at which whoever has it would not get it any more.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::HeaderMap;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use sekisho_arm::traits::read_document;
+use sekisho_arm::{ArmError, Outcome, StoreError};
+use sekisho_bastion::session::{self, BEAT, KIND, Session};
+use sekisho_store::News;
+use time::OffsetDateTime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
+use tokio::sync::Notify;
+use tokio::time::{Instant, interval, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use uuid::Uuid;
+
+use super::tokens::Allowed;
+use super::{may, tunnels};
+use crate::app::App;
+use crate::authn;
+use crate::conditional_access;
+use crate::events::MAY_END;
+
+/// The longest session, in seconds: a working day.
+pub(super) const LONGEST: u32 = 12 * 60 * 60;
+/// Bytes that are read of a stream at once, and sent in a frame.
+const BUFFER: usize = 16 << 10;
+/// Largest message of a client.
+const MAX_MESSAGE: usize = 1 << 20;
+/// How long a client has to finish its upgrade, and to read what it is sent.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The sessions that this process carries.
+#[derive(Default)]
+pub(super) struct Live(Mutex<HashMap<Uuid, Arc<Notify>>>);
+
+impl Live {
+    fn enter(&self, id: Uuid) -> Arc<Notify> {
+        let end = Arc::new(Notify::new());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, end.clone());
+        end
+    }
+
+    fn leave(&self, id: Uuid) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    fn get(&self, id: Uuid) -> Option<Arc<Notify>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+}
+
+/// A session that is kept, with its stream.
+pub(super) struct Begun {
+    session: Session,
+    stream: tunnels::Stream,
+    end: Arc<Notify>,
+}
+
+fn session_of(id: Uuid, allowed: &Allowed) -> Session {
+    let now = OffsetDateTime::now_utc();
+    Session {
+        id,
+        host: allowed.host.to_string(),
+        machine: allowed.machine.to_string(),
+        protocol: super::PROTOCOL.to_owned(),
+        port: allowed.port,
+        caller: allowed.caller.reference(),
+        address: allowed.caller.address.to_string(),
+        since: now,
+        seen: now,
+        ended_by: None,
+    }
+}
+
+impl Begun {
+    /// Keeps it before a byte goes through.
+    pub(super) async fn keep(
+        app: &App,
+        id: Uuid,
+        allowed: &Allowed,
+        stream: tunnels::Stream,
+    ) -> Result<Begun, ArmError> {
+        let session = session_of(id, allowed);
+        let end = app.bastion.live.enter(id);
+        let kept = session.clone();
+        let written = app
+            .store
+            .write::<_, StoreError, _>(move |tx| Box::pin(async move { session::keep(tx, &kept).await }))
+            .await;
+        if let Err(error) = written {
+            app.bastion.live.leave(id);
+            return Err(error.into());
+        }
+        Ok(Begun { session, stream, end })
+    }
+}
+
+/// Takes note of a session that came to nothing.
+pub(super) async fn not_begun(
+    app: &App,
+    id: Uuid,
+    allowed: &Allowed,
+    outcome: Outcome,
+    why: &str,
+) -> Result<(), StoreError> {
+    let entry = session_of(id, allowed).ended(outcome, why, (0, 0));
+    app.store
+        .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(entry).await.map(drop) }))
+        .await
+}
+
+/// Carries a session to its end, and takes note of it.
+pub(super) async fn carry(
+    app: Arc<App>,
+    allowed: Allowed,
+    headers: HeaderMap,
+    begun: Begun,
+    upgrade: OnUpgrade,
+) {
+    let Begun { session, stream, end } = begun;
+    let mut bytes = (0, 0);
+    let why = match timeout(PATIENCE, upgrade).await {
+        Ok(Ok(upgraded)) => {
+            let config = WebSocketConfig::default()
+                .max_message_size(Some(MAX_MESSAGE))
+                .max_frame_size(Some(MAX_MESSAGE));
+            let socket =
+                WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+            tokio::select! {
+                why = exchange(socket, stream, &mut bytes) => why,
+                why = until_not_allowed(&app, &allowed, &headers) => why,
+                why = until_ended(&app, session.id, &end) => why,
+                () = tokio::time::sleep(Duration::from_secs(LONGEST.into())) => "TimeOver",
+            }
+        }
+        _ => "NotUpgraded",
+    };
+    app.bastion.live.leave(session.id);
+    tracing::info!(session = %session.id, why, to = bytes.0, from = bytes.1, "a session ended");
+    let outcome = if why == "Closed" { Outcome::Succeeded } else { Outcome::Failed };
+    let kept = app
+        .store
+        .write::<_, StoreError, _>(move |tx| {
+            Box::pin(async move { session::over(tx, &session, outcome, why, bytes).await })
+        })
+        .await;
+    if let Err(error) = kept {
+        tracing::error!(%error, "the end of a session could not be kept");
+    }
+}
+
+type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+
+/// Until one side closes.
+async fn exchange(socket: Socket, stream: tunnels::Stream, bytes: &mut (u64, u64)) -> &'static str {
+    let (mut client, mut from_client) = socket.split();
+    let (mut from_machine, mut machine) = split(stream);
+    let (to, from) = (&mut bytes.0, &mut bytes.1);
+    let into = async {
+        while let Some(Ok(message)) = from_client.next().await {
+            match message {
+                Message::Binary(data) => {
+                    if machine.write_all(&data).await.is_err() {
+                        break;
+                    }
+                    *to += data.len() as u64;
+                }
+                Message::Close(_) => break,
+                _ => {}
+            }
+        }
+        let _ = machine.shutdown().await;
+    };
+    let out = async {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let read = match from_machine.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => read,
+            };
+            let sent = client.send(Message::Binary(buffer[..read].to_vec().into()));
+            if !matches!(timeout(PATIENCE, sent).await, Ok(Ok(()))) {
+                break;
+            }
+            *from += read as u64;
+        }
+        let _ = client.send(Message::Close(None)).await;
+    };
+    tokio::select! {
+        () = into => {}
+        () = out => {}
+    }
+    "Closed"
+}
+
+/// Until whoever has it would not get it any more.
+async fn until_not_allowed(app: &Arc<App>, allowed: &Allowed, headers: &HeaderMap) -> &'static str {
+    let mut caller = allowed.caller.clone();
+    // An access token's hour is not what a session stands on: the sign-in behind it is.
+    let longest = OffsetDateTime::now_utc() + time::Duration::seconds(LONGEST.into());
+    caller.expires = caller.grant.as_ref().map_or(longest, |grant| grant.lapses().min(longest));
+    let mut feed = app.store.changes();
+    let mut rules = (app.conditional_access.watch(), app.access.watch());
+    loop {
+        if !conditional_access::still_admitted(app, &caller, headers) {
+            return "ConditionalAccess";
+        }
+        let still = async {
+            let mut read = app.store.read().await?;
+            may(app, &mut read, &caller, &allowed.host, &allowed.machine).await
+        };
+        if still.await.is_err() {
+            return "NotAllowedAnyMore";
+        }
+        let doubtful = loop {
+            let left = (caller.expires - OffsetDateTime::now_utc()).try_into().unwrap_or_default();
+            tokio::select! {
+                news = timeout(left, feed.next()) => match news {
+                    Ok(Some(News::Changes(changes))) => {
+                        let hosts = provider_key();
+                        if changes.iter().any(|c| MAY_END.contains(&c.kind.as_str())) {
+                            break true;
+                        }
+                        if changes.iter().any(|c| c.kind == hosts || c.key == allowed.machine.key()) {
+                            break false;
+                        }
+                    }
+                    Ok(Some(News::Missed) | None) | Err(_) => break true,
+                },
+                Ok(()) = rules.0.changed() => break false,
+                Ok(()) = rules.1.changed() => break false,
+            }
+        };
+        if doubtful || caller.expires <= OffsetDateTime::now_utc() {
+            match authn::valid_until(app, &caller).await {
+                Some(until) => caller.expires = until,
+                None => return "SignInEnded",
+            }
+        }
+    }
+}
+
+/// The kind of bastion hosts among changes.
+fn provider_key() -> String {
+    sekisho_bastion::provider::host_type().key()
+}
+
+/// Until somebody ends it. Meanwhile it is said that it lives.
+async fn until_ended(app: &Arc<App>, id: Uuid, end: &Notify) -> &'static str {
+    let mut beat = interval(BEAT.unsigned_abs());
+    beat.tick().await;
+    let mut heard = Instant::now();
+    loop {
+        tokio::select! {
+            () = end.notified() => return "Disconnected",
+            _ = beat.tick() => {}
+        }
+        let lives = app
+            .store
+            .write::<_, StoreError, _>(move |tx| Box::pin(async move { session::beat(tx, id).await }));
+        match lives.await {
+            Ok(true) => heard = Instant::now(),
+            Ok(false) => return "Disconnected",
+            // Whoever cannot say that it lives is taken for dead by the others.
+            Err(_) if heard.elapsed() > 3 * BEAT.unsigned_abs() => return "NotKept",
+            Err(_) => {}
+        }
+    }
+}
+
+/// Follows who wants sessions to end, and ends those that nobody carries any more.
+pub(crate) async fn keep(app: Arc<App>) {
+    let mut feed = app.store.changes();
+    let mut look = interval(BEAT.unsigned_abs());
+    loop {
+        tokio::select! {
+            news = feed.next() => match news {
+                Some(News::Changes(changes)) => {
+                    for change in changes.iter().filter(|c| c.kind == KIND) {
+                        ended(&app, &change.key).await;
+                    }
+                }
+                // What was missed is seen with the next beat.
+                Some(News::Missed) => {}
+                None => return,
+            },
+            _ = look.tick() => {
+                let swept = app
+                    .store
+                    .write::<_, StoreError, _>(|tx| Box::pin(async move { session::sweep(tx).await }));
+                if let Err(error) = swept.await {
+                    tracing::warn!(%error, "sessions that nobody carries could not be looked for");
+                }
+            }
+        }
+    }
+}
+
+async fn ended(app: &App, key: &str) {
+    let Some(end) = Uuid::try_parse(key).ok().and_then(|id| app.bastion.live.get(id)) else { return };
+    let read = async { read_document::<Session>(&mut app.store.read().await?, KIND, key).await };
+    let gone = match read.await {
+        Ok(Some(session)) => session.ended_by.is_some(),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    if gone {
+        end.notify_one();
+    }
+}

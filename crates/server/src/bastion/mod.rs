@@ -1,0 +1,302 @@
+//! The bastion's end of the network: `az network bastion tunnel` and whoever speaks as it does.
+//!
+//! A client shows its access token and names a machine and a port ([`ask`]); whoever may log in there gets a secret that
+//! opens one WebSocket ([`enter`]). The machine is asked for the stream ([`tunnels`]), and bytes go both ways for as long
+//! as everything holds that let them begin ([`live`]).
+
+mod live;
+mod tokens;
+mod tunnels;
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use schemars::JsonSchema;
+use sekisho_arm::{ArmError, Outcome, Read, Scope};
+use sekisho_bastion::host::BastionHost;
+use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
+use sekisho_identity::conditional_access::application;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::authn::{self, Caller};
+use crate::conditional_access::{self, Ask};
+use crate::http::{self as web, Peer};
+use crate::routes::{Operation, Routes};
+
+pub(crate) use live::keep;
+pub(crate) use tunnels::Wish;
+
+use tokens::{Allowed, Tokens};
+use tunnels::Tunnels;
+
+/// What of the bastion is in this process.
+#[derive(Default)]
+pub(crate) struct Bastion {
+    pub(crate) tunnels: Tunnels,
+    tokens: Tokens,
+    live: live::Live,
+}
+
+const TOKENS: &str = "/bastions/{host}/api/tokens";
+const TOKEN: &str = "/bastions/{host}/api/tokens/{token}";
+const TUNNEL: &str = "/bastions/{host}/webtunnelv2/{token}";
+/// The only thing that a client of ours asks for here.
+const PROTOCOL: &str = "tcptunnel";
+
+/// What the bastion serves.
+pub(crate) fn routes() -> Routes {
+    Routes::default()
+        .on(
+            Operation::post(
+                TOKENS,
+                "Gives whoever may log in to a machine a secret that opens a tunnel to it",
+            )
+            .anybody()
+            .takes_as::<TokenForm>("application/x-www-form-urlencoded")
+            .answers::<TokenAnswer>(200)
+            .refuses::<Refusal>(),
+            ask,
+        )
+        .on(
+            Operation::delete(TOKEN, "Takes a secret back that was not used").anybody().ends(204).ends(404),
+            give_up,
+        )
+        .on(
+            Operation::get(TUNNEL, "Opens a WebSocket that carries a tunnel's bytes")
+                .anybody()
+                .ends(101)
+                .refuses::<Refusal>(),
+            enter,
+        )
+}
+
+/// What `az` asks with.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TokenForm {
+    /// The machine's id.
+    resource_id: String,
+    /// `tcptunnel`.
+    protocol: String,
+    /// The port on the machine.
+    workload_host_port: String,
+    /// An access token for ARM.
+    aztoken: String,
+}
+
+/// What `az` is answered.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TokenAnswer {
+    /// Takes the secret back.
+    auth_token: String,
+    /// Which server has it.
+    node_id: String,
+    /// The secret.
+    websocket_token: String,
+    /// Azure's; nothing here.
+    username: String,
+    /// Azure's; nothing here.
+    data_source: String,
+    /// Azure's; nothing here.
+    available_data_sources: Vec<String>,
+}
+
+/// Why not, where `az` looks for it, and where everybody else does.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Refusal {
+    /// For a person.
+    message: String,
+    /// ARM's code and message.
+    error: RefusalError,
+}
+
+/// ARM's code and message.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct RefusalError {
+    /// The code.
+    code: String,
+    /// For a person.
+    message: String,
+}
+
+fn refusal(error: ArmError) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let refused = Refusal {
+        message: error.message.clone(),
+        error: RefusalError { code: error.code, message: error.message },
+    };
+    web::json(status, &refused)
+}
+
+/// `POST …/api/tokens`.
+async fn ask(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Path(host): Path<Uuid>,
+    headers: HeaderMap,
+    Form(form): Form<TokenForm>,
+) -> Response {
+    match allowed(&app, peer, host, headers, form).await.and_then(|allowed| app.bastion.tokens.give(allowed))
+    {
+        Ok((secret, handle)) => {
+            let answer = TokenAnswer {
+                auth_token: handle.to_string(),
+                node_id: app.tenant.to_string(),
+                websocket_token: secret.expose().to_owned(),
+                username: String::new(),
+                data_source: String::new(),
+                available_data_sources: Vec::new(),
+            };
+            web::json(StatusCode::OK, &answer)
+        }
+        Err(error) => refusal(error),
+    }
+}
+
+async fn allowed(
+    app: &Arc<App>,
+    peer: Peer,
+    host: Uuid,
+    mut headers: HeaderMap,
+    form: TokenForm,
+) -> Result<Allowed, ArmError> {
+    headers.remove(header::COOKIE);
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", form.aztoken))
+        .map_err(|_| ArmError::new(401, "InvalidAuthenticationToken", "The access token cannot be read."))?;
+    bearer.set_sensitive(true);
+    headers.insert(header::AUTHORIZATION, bearer);
+    let mut caller = authn::caller(app, &Method::POST, &headers, peer).await?;
+    caller.through.applications.push(application::BASTION);
+    conditional_access::admit(app, &caller, &headers, Ask::Anything)?;
+    let machine = Scope::parse(&form.resource_id)
+        .ok()
+        .filter(|id| id.type_name() == sekisho_link::machine::vm_type())
+        .ok_or_else(|| {
+            ArmError::bad("InvalidParameter", "'resourceId' is not the id of a virtual machine.")
+        })?;
+    let port = form.workload_host_port.parse().ok().filter(|port| *port != 0);
+    let port = port.ok_or_else(|| ArmError::bad("InvalidParameter", "'workloadHostPort' is not a port."))?;
+    if form.protocol != PROTOCOL {
+        return Err(ArmError::bad("InvalidParameter", "The protocol must be 'tcptunnel'."));
+    }
+    let mut read = app.store.read().await?;
+    let host = provider::at(&mut read, host).await?.map(|host| host.id).ok_or_else(no_host)?;
+    may(app, &mut read, &caller, &host, &machine).await?;
+    drop(read);
+    Ok(Allowed { caller, host, machine, port })
+}
+
+fn no_host() -> ArmError {
+    ArmError::new(404, "ResourceNotFound", "There is no such bastion host, or it is not for you.")
+}
+
+/// Whether somebody may have a tunnel at this moment.
+///
+/// # Errors
+/// 403 and 404, as everywhere; 400 when the host does not do it.
+async fn may(
+    app: &App,
+    read: &mut (dyn Read + '_),
+    caller: &Caller,
+    host: &Scope,
+    machine: &Scope,
+) -> Result<(), ArmError> {
+    let (snapshot, who) = (app.access.snapshot(), app.access.acting(caller));
+    if !snapshot.decide(&who, provider::READ, host).is_allowed() {
+        return Err(no_host());
+    }
+    let kept = read.get(host).await?.ok_or_else(no_host)?;
+    let settings = BastionHost::of(&kept)?;
+    if !LOGIN_RIGHTS.iter().any(|right| snapshot.decide(&who, right, machine).is_allowed()) {
+        return Err(ArmError::new(
+            403,
+            "AuthorizationFailed",
+            format!(
+                "The client '{}' may not log in to '{machine}': it needs the data action '{}', as in the role 'Virtual \
+                 Machine User Login'.",
+                caller.name, LOGIN_RIGHTS[0]
+            ),
+        ));
+    }
+    if !settings.tunnels() {
+        let text = "This bastion host does not serve native clients: set enableTunneling, with SKU Standard or Premium.";
+        return Err(ArmError::bad("BastionTunnelingDisabled", text));
+    }
+    if !settings.admits(caller.address) {
+        let text = "This bastion host does not serve your address (networkAcls).";
+        return Err(ArmError::new(403, "BastionAddressDenied", text));
+    }
+    if read.get(machine).await?.is_none() || !provider::reaches(read, (host, &settings), machine).await? {
+        let text = "This bastion host does not reach the machine: it must be of the same subscription, and in the \
+                    host's virtual network or in none.";
+        return Err(ArmError::bad("BastionTargetNotReachable", text));
+    }
+    Ok(())
+}
+
+/// `DELETE …/api/tokens/{token}`: what `az` does at its end. A session that uses it ends with its connection.
+async fn give_up(State(app): State<Arc<App>>, Path((_, token)): Path<(Uuid, String)>) -> StatusCode {
+    let known = Uuid::try_parse(&token).is_ok_and(|handle| app.bastion.tokens.forget(handle));
+    if known { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+/// `GET …/webtunnelv2/{token}`.
+async fn enter(
+    State(app): State<Arc<App>>,
+    Path((_, token)): Path<(Uuid, String)>,
+    mut request: Request,
+) -> Response {
+    let key = request.headers().get("sec-websocket-key").map(|k| derive_accept_key(k.as_bytes()));
+    let Some(key) = key else {
+        return refusal(ArmError::bad("UpgradeRequired", "A WebSocket is expected here."));
+    };
+    let Some(allowed) = app.bastion.tokens.take(&token) else {
+        return refusal(ArmError::new(401, "InvalidToken", "The token is not good, or not any more."));
+    };
+    let (headers, upgrade) = (request.headers().clone(), hyper::upgrade::on(&mut request));
+    match begin(&app, &allowed, &headers).await {
+        Ok(session) => {
+            tokio::spawn(live::carry(app, allowed, headers, session, upgrade));
+            Response::builder()
+                .status(StatusCode::SWITCHING_PROTOCOLS)
+                .header(header::CONNECTION, "upgrade")
+                .header(header::UPGRADE, "websocket")
+                .header("sec-websocket-accept", key)
+                .body(Body::empty())
+                .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+        }
+        Err(error) => refusal(error),
+    }
+}
+
+/// Everything that must hold is looked at again, and then the machine is asked.
+async fn begin(app: &Arc<App>, allowed: &Allowed, headers: &HeaderMap) -> Result<live::Begun, ArmError> {
+    let Allowed { caller, host, machine, port } = allowed;
+    conditional_access::admit(app, caller, headers, Ask::Anything)?;
+    may(app, &mut app.store.read().await?, caller, host, machine).await?;
+    let wish = Wish {
+        id: Uuid::new_v4(),
+        machine: machine.clone(),
+        target: sekisho_link::ticket::Target::Port(*port),
+        seconds: live::LONGEST,
+        caller: caller.reference(),
+        about: json!({ "bastionHost": host, "port": port, "address": caller.address }),
+    };
+    let id = wish.id;
+    match app.bastion.tunnels.open(&app.agents, wish).await {
+        Ok(stream) => live::Begun::keep(app, id, allowed, stream).await,
+        Err(error) => {
+            live::not_begun(app, id, allowed, Outcome::Failed, &error.code).await?;
+            Err(error)
+        }
+    }
+}
