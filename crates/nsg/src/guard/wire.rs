@@ -65,6 +65,13 @@ impl Messages {
         out
     }
 
+    /// Asks for everything of another subsystem that `body` describes, of all families.
+    pub(super) fn dump(kind: u16, body: impl FnOnce(&mut Vec<u8>)) -> Messages {
+        let mut out = Messages::default();
+        out.message(kind, NLM_F_DUMP, 0, 0, body);
+        out
+    }
+
     /// All changes as one transaction.
     pub(super) fn change(changes: &[Change]) -> Messages {
         let mut out = Messages::default();
@@ -173,11 +180,11 @@ fn key(out: &mut Vec<u8>, map: Map, number: u128) {
     nest(out, NFTA_SET_ELEM_KEY, |b| put(b, NFTA_DATA_VALUE, bytes));
 }
 
-fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(super) fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
     nest_as(out, kind, |b| b.extend(value));
 }
 
-fn nest(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn nest(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
     nest_as(out, kind | NLA_F_NESTED, body);
 }
 

@@ -10,6 +10,7 @@ use sekisho_nsg::guard::{self, Existing, Guard, Opening, Transport};
 use sekisho_nsg::policy::NsgPart;
 use serde_json::json;
 
+use crate::late;
 use crate::support::{lab, nic, nic_with, policy, rule, run, sh};
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -175,8 +176,13 @@ fn a_connection_is_cut_at_once_when_its_opening_is_taken_away_and_others_go_on()
     stays.read_exact(&mut byte).unwrap();
     // Connections carry the mark of their grant, and what they carried is counted by it.
     let used = world.web.inside(|| guard::usage(&world.part)).unwrap().unwrap();
-    assert_eq!(used.iter().map(|u| u.mark).collect::<Vec<_>>(), [2]);
-    assert!(used[0].packets >= 5 && used[0].bytes > 200, "{used:?}");
+    assert_eq!(used.keys().collect::<Vec<_>>(), [&2]);
+    assert!(used[&2].0 >= 5 && used[&2].1 > 200, "{used:?}");
+    // Each connection is one, for as long as the kernel tracks it: also one that has ended.
+    let flows = |mark| world.web.inside(|| guard::flows(&world.part, mark)).unwrap().unwrap().len();
+    drop(other.connect_tcp(at("192.0.2.4:22"), LONG).unwrap());
+    drop(world.listener.accept().unwrap());
+    assert_eq!((flows(1), flows(2), flows(3)), (1, 2, 0));
 }
 
 #[test]
@@ -220,6 +226,48 @@ fn a_client_that_ignores_resets_hears_nothing_more() {
     client.set_read_timeout(Some(Duration::from_millis(800))).unwrap();
     let _ = client.write_all(b"?");
     assert!(client.read_exact(&mut byte).is_err(), "something leaked");
+}
+
+#[test]
+fn a_client_that_ignores_resets_gets_nothing_after_the_kernel_has_closed_the_port_by_itself() {
+    let test = "a_client_that_ignores_resets_gets_nothing_after_the_kernel_has_closed_the_port_by_itself";
+    let Some(world) = world(test, "ix", Existing::Cut) else { return };
+    sh(
+        &world.admin,
+        "nft 'add table inet deaf; add chain inet deaf in { type filter hook input priority 0; };
+            add rule inet deaf in tcp flags rst drop'",
+    );
+    let given = Duration::from_millis(800);
+    let begin = Instant::now();
+    converge(&world.web, &world.part, &[opening("192.0.2.9/32", 1, given)]);
+    let closed = begin.elapsed() + given;
+    let (mut client, mut server) = world.pair();
+    // The machine goes on telling, and the client asks and listens, long after the end.
+    client.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    client.set_nonblocking(false).unwrap();
+    server.set_nonblocking(true).unwrap();
+    let (mut last, mut heard, mut buffer) = (Duration::ZERO, 0, [0; 4096]);
+    while begin.elapsed() < closed + Duration::from_millis(1500) {
+        let _ = server.write(b"secret");
+        let _ = client.write(b"?");
+        if let Ok(length @ 1..) = client.read(&mut buffer) {
+            (last, heard) = (begin.elapsed(), heard + length);
+        }
+    }
+    println!("{heard} bytes, the last {last:?} after the beginning; closed at {closed:?}");
+    assert!(heard > 100, "nothing was heard while it was open");
+    assert!(last < closed + Duration::from_millis(200), "heard until {last:?}, closed at {closed:?}");
+}
+
+#[test]
+fn two_hundred_openings_end_when_they_should_with_nobody_there() {
+    let test = "two_hundred_openings_end_when_they_should_with_nobody_there";
+    let Some(world) = world(test, "tw", Existing::Cut) else { return };
+    let ends = late::measure(&world.web, &world.admin, &world.part, 200);
+    let worst = ends.iter().max().unwrap();
+    println!("the latest of 200 was {worst:?} late");
+    assert_eq!(ends.len(), 200);
+    assert!(*worst < Duration::from_millis(250), "{worst:?}");
 }
 
 #[test]
