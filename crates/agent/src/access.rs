@@ -10,7 +10,7 @@ use sekisho_jit::agent::{Now, SinceBoot, openings};
 use sekisho_jit::part::{GuardedPort, JitPart, OpenGrant, Transport};
 use sekisho_jit::settings;
 use sekisho_jit::usage::{At, Tally, Told};
-use sekisho_nsg::guard::{self, Existing, Guard, Opening};
+use sekisho_nsg::guard::{self, Existing, Guard, Keeper, Opening};
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NicPolicy, NsgPart};
 use time::OffsetDateTime;
 
@@ -166,8 +166,8 @@ pub(crate) fn now_open(state: &State, access: &JitPart, server: Option<i64>) -> 
 }
 
 /// Has the kernel hold exactly what is to be open. When it cannot be told, everything is closed.
-pub(crate) fn converge(part: &NsgPart, openings: &[Opening]) -> anyhow::Result<()> {
-    match guard::converge(part, openings) {
+pub(crate) fn converge(keeper: &mut Keeper, part: &NsgPart, openings: &[Opening]) -> anyhow::Result<()> {
+    match keeper.converge(part, openings) {
         Ok(changed) => {
             if changed > 0 {
                 tracing::info!(open = openings.len(), changed, "what is open has changed");

@@ -34,6 +34,7 @@ pub(crate) struct Reconciler {
     confirmed: Option<Confirmed>,
     /// The confirmed policy as the kernel shall hold it.
     desired: Option<Compiled>,
+    keeper: guard::Keeper,
     usage: Usage,
 }
 
@@ -56,7 +57,8 @@ impl Reconciler {
         }
         let desired = confirmed.as_ref().and_then(Confirmed::compile);
         let usage = Usage::open(&state);
-        let mut own = Self { state, confirm_seconds, confirmed, desired, usage };
+        let keeper = guard::Keeper::default();
+        let mut own = Self { state, confirm_seconds, confirmed, desired, keeper, usage };
         own.repair(None).await?;
         Ok(own)
     }
@@ -81,6 +83,9 @@ impl Reconciler {
     /// was wrong, if anything. `server` is the server's time, once it has been heard.
     pub(crate) async fn repair(&mut self, server: Option<i64>) -> anyhow::Result<Option<Report>> {
         let repaired = self.reload(server).await?;
+        let Err(error) = self.open(server) else { return Ok(repaired) };
+        // Another program may have removed the rules in between: then there is something to load again.
+        let repaired = Some(self.reload(server).await?.ok_or(error)?);
         self.open(server)?;
         Ok(repaired)
     }
@@ -90,7 +95,8 @@ impl Reconciler {
         let Some(confirmed) = &self.confirmed else { return Ok(()) };
         // What is set anew counts anew.
         self.usage.look(&confirmed.part, &confirmed.access, server);
-        access::converge(&confirmed.part, &access::now_open(&self.state, &confirmed.access, server)?)?;
+        let openings = access::now_open(&self.state, &confirmed.access, server)?;
+        access::converge(&mut self.keeper, &confirmed.part, &openings)?;
         self.usage.look(&confirmed.part, &confirmed.access, server);
         Ok(())
     }

@@ -73,6 +73,15 @@ impl Socket {
         Ok(wire::ranges(map, all))
     }
 
+    /// The generation of the ruleset: every change of it by anybody begins another one.
+    pub(super) fn generation(&mut self) -> Result<u32, GuardError> {
+        let mut found = None;
+        self.dump(&Messages::generation(), |kind, payload| {
+            found = found.or_else(|| wire::generation(kind, payload));
+        })?;
+        found.ok_or_else(|| Errno::EBADMSG.into())
+    }
+
     /// The connections with a mark.
     pub(super) fn flows(&mut self, mark: u32) -> Result<Vec<Flow>, GuardError> {
         let mut all = Vec::new();

@@ -10,10 +10,12 @@
 //! - [`pieces`]: openings that overlap become disjoint pieces, since a map of intervals takes nothing else. Pure.
 //! - [`plan`]: what must be changed so that the maps hold what they should. Pure.
 //! - [`flows`]: which connections there are of an opening. Pure.
+//! - [`keeper`]: what the maps hold, remembered.
 //! - [`elements`] and [`wire`]: the maps' elements over netlink. One transaction for any number of changes; no process is started.
 
 mod elements;
 mod flows;
+mod keeper;
 mod pieces;
 mod plan;
 mod text;
@@ -29,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::NsgPart;
 
 pub use elements::GuardError;
+pub use keeper::Keeper;
 pub(crate) use text::{chain, jump};
 
 /// A protocol that has ports to guard.
@@ -109,23 +112,6 @@ pub(crate) fn maps_of(guards: &[Guard]) -> impl Iterator<Item = Map> {
 /// The maps of a part, each once.
 fn all_maps(part: &NsgPart) -> BTreeSet<Map> {
     part.nics.iter().flat_map(|nic| maps_of(&nic.guarded)).collect()
-}
-
-/// Makes the maps of a loaded part hold exactly these openings; what is open already goes on counting. Returns how many
-/// elements were changed. What is open for a port that is not guarded is not opened.
-///
-/// # Errors
-/// [`GuardError`]; nothing has changed then.
-pub fn converge(part: &NsgPart, openings: &[Opening]) -> Result<usize, GuardError> {
-    let mut socket = elements::Socket::open()?;
-    let mut changes = Vec::new();
-    for map in all_maps(part) {
-        let wanted = pieces::of(openings, map);
-        let present = socket.list(map)?;
-        changes.extend(plan::changes(map, &present, &wanted));
-    }
-    socket.change(&changes)?;
-    Ok(changes.len())
 }
 
 /// Closes every guarded port of a loaded part.

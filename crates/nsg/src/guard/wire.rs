@@ -16,6 +16,8 @@ const SUBSYSTEM: u16 = 10 << 8;
 const NFT_MSG_NEWSETELEM: u16 = SUBSYSTEM | 12;
 const NFT_MSG_GETSETELEM: u16 = SUBSYSTEM | 13;
 const NFT_MSG_DELSETELEM: u16 = SUBSYSTEM | 14;
+const NFT_MSG_NEWGEN: u16 = SUBSYSTEM | 15;
+const NFT_MSG_GETGEN: u16 = SUBSYSTEM | 16;
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
 
@@ -39,6 +41,7 @@ const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
 const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
 const NFTA_SET_ELEM_EXPR: u16 = 7;
 const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_GEN_ID: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
 const NFTA_COUNTER_BYTES: u16 = 1;
 const NFTA_COUNTER_PACKETS: u16 = 2;
@@ -62,6 +65,13 @@ impl Messages {
     pub(super) fn list(map: Map) -> Messages {
         let mut out = Messages::default();
         out.message(NFT_MSG_GETSETELEM, NLM_F_DUMP, NFPROTO_INET, 0, |b| place(b, map));
+        out
+    }
+
+    /// Asks for the generation of the ruleset.
+    pub(super) fn generation() -> Messages {
+        let mut out = Messages::default();
+        out.message(NFT_MSG_GETGEN, NLM_F_ACK, 0, 0, |_| {});
         out
     }
 
@@ -234,6 +244,12 @@ fn element(body: &[u8]) -> Option<Element> {
         left: attribute(body, NFTA_SET_ELEM_EXPIRATION).and_then(u64_of).map(Duration::from_millis),
         carried: (count(NFTA_COUNTER_PACKETS), count(NFTA_COUNTER_BYTES)),
     })
+}
+
+/// The generation in an answer.
+pub(super) fn generation(kind: u16, payload: &[u8]) -> Option<u32> {
+    let body = payload.get(4..).filter(|_| kind == NFT_MSG_NEWGEN)?;
+    attribute(body, NFTA_GEN_ID).and_then(u32_of)
 }
 
 /// The values of all attributes.

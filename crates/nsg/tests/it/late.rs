@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use sekisho_lab::Host;
-use sekisho_nsg::guard::{self, Opening, Transport};
+use sekisho_nsg::guard::{Keeper, Opening, Transport};
 use sekisho_nsg::policy::NsgPart;
 
 /// The guarded UDP port.
@@ -42,17 +42,22 @@ pub(crate) fn measure(web: &Host, admin: &Host, part: &NsgPart, count: u8) -> Ve
         .collect();
     // The kernel counts from some moment after this: nothing is later than it is said to be here.
     let begin = Instant::now();
-    web.inside(|| guard::converge(part, &openings)).unwrap().unwrap();
+    web.inside(|| Keeper::default().converge(part, &openings)).unwrap().unwrap();
     let end = given(senders.len()) + Duration::from_millis(400);
+    // When each packet had been sent: by then it had arrived or was lost, whenever somebody comes to read it.
+    let mut sent: Vec<Vec<Duration>> = vec![Vec::new(); senders.len()];
     let mut last = vec![Duration::ZERO; senders.len()];
     while begin.elapsed() < end {
         for (n, sender) in senders.iter().enumerate() {
+            let number = u32::try_from(sent[n].len()).unwrap();
             // What the machine refuses comes back as an error of the next call.
-            let _ = sender.send(&[u8::try_from(n).unwrap()]);
+            let _ = sender.send(&[[u8::try_from(n).unwrap()].as_slice(), &number.to_be_bytes()].concat());
+            sent[n].push(begin.elapsed());
         }
-        let mut byte = [0];
-        while receiver.recv(&mut byte).is_ok() {
-            last[usize::from(byte[0])] = begin.elapsed();
+        let mut packet = [0; 5];
+        while receiver.recv(&mut packet).is_ok() {
+            let [n, number @ ..] = packet;
+            last[usize::from(n)] = sent[usize::from(n)][usize::try_from(u32::from_be_bytes(number)).unwrap()];
         }
     }
     assert!(last.iter().all(|l| *l > FIRST / 2), "some never got through: {last:?}");
