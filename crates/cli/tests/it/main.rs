@@ -5,6 +5,7 @@
 
 mod access;
 mod clocks;
+mod confirm;
 mod copies;
 mod durability;
 mod installation;
