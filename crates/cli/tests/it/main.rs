@@ -8,6 +8,7 @@ mod clocks;
 mod confirm;
 mod copies;
 mod durability;
+mod guest;
 mod installation;
 mod operations;
 mod reference;
