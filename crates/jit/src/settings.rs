@@ -63,6 +63,8 @@ pub enum OnlyWay {
     /// The port is opened for whoever wrote the policy, from where they wrote it, for ten minutes first.
     #[default]
     OpenForWriter,
+    /// The policy is refused when nothing else listens on the machine, as far as that has told.
+    Refuse,
     /// It closes at once.
     Close,
 }

@@ -152,10 +152,11 @@ impl Tally {
     pub fn connected(&mut self, mark: u32, flows: impl IntoIterator<Item = u32>) {
         let Some(count) = self.grants.get_mut(&mark) else { return };
         for flow in flows {
-            if count.flows.len() < MOST_FLOWS && count.flows.insert(flow) {
-                if let Some(used) = &mut count.used {
-                    used.flows += 1;
-                }
+            if count.flows.len() < MOST_FLOWS
+                && count.flows.insert(flow)
+                && let Some(used) = &mut count.used
+            {
+                used.flows += 1;
             }
         }
     }

@@ -93,6 +93,36 @@ async fn more_time_needs_the_same_yes_as_the_request_and_no_more_than_the_maximu
     assert!(end(&less) < end(&open));
 }
 
+#[tokio::test]
+async fn where_the_policy_says_so_the_only_port_on_which_anything_listens_is_not_guarded() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    let mut machine = Machine::join(&world, &root).await;
+    let body = |numbers: &[u16], only_way: &str| {
+        let ports: Vec<Value> = numbers.iter().map(|n| port(*n, "*")).collect();
+        json!({"properties": {"virtualMachines": [{"id": machine.agent.machine, "ports": ports}],
+            "sekisho": {"onlyWay": only_way}}})
+    };
+    let (one, both, closing) = (body(&[22], "refuse"), body(&[22, 443], "refuse"), body(&[443], "close"));
+    // It has told of nothing that listens.
+    root.put(&path(&world, "default"), one.clone()).await.refused(409, "JitOnlyWay");
+    let mut facts = agent::facts("vm2", "10.0.1.5/24");
+    let listens = |address: &str, port: u16| json!({"protocol": "tcp", "address": address, "port": port});
+    facts["sockets"] = json!([listens("0.0.0.0", 22), listens("127.0.0.1", 80), listens("::", 443)]);
+    machine.link.say(&ToServer::Facts { facts }).await;
+    until("a policy that leaves a way", async || {
+        (root.put(&path(&world, "default"), one.clone()).await.status == 200).then_some(())
+    })
+    .await;
+    root.put(&path(&world, "default"), both).await.refused(409, "JitOnlyWay");
+    root.delete(&path(&world, "default")).await.expect(200);
+    // Another policy may close the other way.
+    root.put(&path(&world, "other"), closing).await.expect(200);
+    root.put(&path(&world, "default"), one.clone()).await.refused(409, "JitOnlyWay");
+    root.delete(&path(&world, "other")).await.expect(200);
+    root.put(&path(&world, "default"), one).await.expect(200);
+}
+
 /// A machine with a link, and how much it has told.
 struct Machine {
     agent: Agent,

@@ -108,6 +108,7 @@ impl ResourceType for Policies {
                 return Err(ArmError::invalid_content(text).target("properties.requests"));
             }
         }
+        super::writer::refuse(tx.as_read(), (draft, &policy)).await?;
         super::writer::open(tx, call, &self.universe, (draft, &policy)).await
     }
 
