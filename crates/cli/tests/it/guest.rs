@@ -265,9 +265,7 @@ impl World {
             site.sekisho(&["agent-token", "create", "--resource-group", GROUP, "--uses", "1"]).unwrap();
         let token = token.trim().replace("10.77.0.1:", "10.0.2.2:");
         let mut guest = Guest::start(&kernel, dir.path());
-        let joined =
-            guest.tell(&format!("echo {token} | sekisho-agent --state-dir /state/agent join && start"));
-        println!("{joined}");
+        guest.tell(&format!("echo {token} | sekisho-agent --state-dir /state/agent join && start"));
         site.wait("the guest tells its facts", SOON, |site| {
             let rows = site.fleet(&api)?;
             let there = rows.iter().any(|r| r["name"] == "guest" && r["nics"].as_u64() > Some(0));
