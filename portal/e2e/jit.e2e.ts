@@ -32,6 +32,12 @@ test('a port is guarded, opened in two clicks, counted down and closed', async (
   await expect(access.getByText('Open', { exact: true }), 'the machine says that it is in force').toBeVisible()
   await expectAccessible(portal)
 
+  await access.getByRole('button', { name: /^More time/ }).click()
+  await portal.getByRole('dialog').getByLabel('From now').waitFor()
+  await expectAccessible(portal)
+  await portal.getByRole('dialog').getByRole('button', { name: 'More time', exact: true }).click()
+  await expect(portal.getByRole('dialog')).toBeHidden()
+
   await access.getByRole('button', { name: /^Close now/ }).click()
   await portal.getByRole('dialog').getByRole('button', { name: 'Close now', exact: true }).click()
   await expect(access).toBeHidden()
@@ -41,6 +47,8 @@ test('a port is guarded, opened in two clicks, counted down and closed', async (
     .click()
   const timeline = portal.getByRole('list', { name: 'Timeline' })
   await expect(timeline.getByText('Opened')).toBeVisible()
+  await expect(timeline.getByText('Given more time')).toBeVisible()
   await expect(timeline.getByText('Closed')).toBeVisible()
+  await expect(portal.getByText('Never', { exact: true }).first(), 'nobody has used it').toBeVisible()
   await expectAccessible(portal)
 })

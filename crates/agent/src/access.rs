@@ -1,15 +1,18 @@
 //! Just-in-time access on this machine: guarded ports become part of the packet filter, and what is open is kept as it
 //! should be. How long is decided by [`sekisho_jit::agent`], which remembers through [`State`]; the kernel counts.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
-use sekisho_jit::agent::{Now, openings};
+use sekisho_jit::agent::{Now, SinceBoot, openings};
 use sekisho_jit::part::{GuardedPort, JitPart, OpenGrant, Transport};
 use sekisho_jit::settings;
-use sekisho_nsg::guard::{self, Existing, Guard, Opening};
+use sekisho_jit::usage::{At, Tally, Told};
+use sekisho_nsg::guard::{self, Existing, Guard, Keeper, Opening};
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NicPolicy, NsgPart};
+use time::OffsetDateTime;
 
 use crate::facts;
 use crate::state::State;
@@ -54,14 +57,94 @@ pub(crate) fn narrowed(before: &JitPart, after: &JitPart) -> JitPart {
     JitPart { nics: before.nics.clone(), grants }
 }
 
+/// The kernel's clock since boot.
+fn since_boot() -> anyhow::Result<SinceBoot> {
+    let clock = clock_gettime(ClockId::CLOCK_BOOTTIME).context("the clock since boot")?;
+    Ok(u64::try_from(Duration::from(clock).as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What grants are used for, looked at every second and told from time to time.
+pub(crate) struct Usage {
+    tally: Tally,
+    /// The grants that were on disk last.
+    kept: BTreeSet<u32>,
+}
+
+/// What a look has found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// What grants carried, to be told now.
+    pub(crate) used: Vec<Told>,
+    /// The grants that nobody used for too long. They are remembered as ended, and are to be closed.
+    pub(crate) idle: BTreeSet<u32>,
+}
+
+impl Usage {
+    /// Goes on from what was kept. Counts that cannot be read are lost, and nothing else.
+    pub(crate) fn open(state: &State) -> Usage {
+        let kept =
+            state.usage().inspect_err(|error| tracing::error!(%error, "what was used is counted anew"));
+        Usage { tally: kept.unwrap_or_default(), kept: BTreeSet::new() }
+    }
+
+    /// Reads the kernel's counters. To be called before and after what makes the kernel count anew, too. What cannot be
+    /// read is not counted: nothing else depends on it. `server` is the server's time, once it has been heard.
+    pub(crate) fn look(&mut self, part: &NsgPart, access: &JitPart, server: Option<i64>) {
+        if let Err(error) = self.try_look(part, access, server) {
+            tracing::warn!(error = format!("{error:#}"), "the use of open ports is not counted");
+        }
+    }
+
+    fn try_look(&mut self, part: &NsgPart, access: &JitPart, server: Option<i64>) -> anyhow::Result<()> {
+        let open = marks(access);
+        if open.is_empty() && self.tally.is_empty() {
+            return Ok(());
+        }
+        // What is open no longer has its last counters still.
+        let kernel = guard::usage(part)?;
+        let own = || OffsetDateTime::now_utc().unix_timestamp() * 1000;
+        let at = At { since_boot: since_boot()?, server: server.unwrap_or_else(own) };
+        for mark in self.tally.look(&facts::boot_id(), &open, &kernel, at) {
+            self.tally.connected(mark, guard::flows(part, mark)?);
+        }
+        Ok(())
+    }
+
+    /// What is to be told, and what is to be closed.
+    pub(crate) fn found(&mut self, state: &State, access: &JitPart) -> anyhow::Result<Found> {
+        if self.tally.is_empty() {
+            return Ok(Found::default());
+        }
+        let now = since_boot()?;
+        let mut ledger = state.ledger()?;
+        let counts = |g: &&OpenGrant| ledger.ends.get(&(g.mark, g.end)).is_some_and(|ends| *ends > now);
+        let counting: Vec<OpenGrant> = access.grants.iter().filter(counts).cloned().collect();
+        let idle = self.tally.idle(&counting, now);
+        let used = self.tally.due(&marks(access), now);
+        let marks = marks(access);
+        if !used.is_empty() || !idle.is_empty() || marks != self.kept {
+            state.keep_usage(&self.tally)?;
+            self.kept = marks;
+        }
+        if !idle.is_empty() {
+            ledger.end(&idle, now);
+            state.keep_ledger(&ledger)?;
+        }
+        Ok(Found { used, idle: idle.into_iter().map(|(mark, _)| mark).collect() })
+    }
+}
+
+fn marks(access: &JitPart) -> BTreeSet<u32> {
+    access.grants.iter().map(|g| g.mark).collect()
+}
+
 /// What is to be open now. Whatever is begun is remembered on disk before it is opened. `server` is the server's time in
 /// milliseconds since 1970, once it has been heard.
 pub(crate) fn now_open(state: &State, access: &JitPart, server: Option<i64>) -> anyhow::Result<Vec<Opening>> {
     if access.grants.is_empty() && state.ledger()?.ends.is_empty() {
         return Ok(Vec::new());
     }
-    let clock = clock_gettime(ClockId::CLOCK_BOOTTIME).context("the clock since boot")?;
-    let since_boot = u64::try_from(Duration::from(clock).as_millis()).unwrap_or(u64::MAX);
+    let since_boot = since_boot()?;
     let now = Now { boot: facts::boot_id(), since_boot, server };
     let ledger = state.ledger()?;
     let (open, remembered) = openings(&access.grants, &ledger, &now);
@@ -83,8 +166,8 @@ pub(crate) fn now_open(state: &State, access: &JitPart, server: Option<i64>) -> 
 }
 
 /// Has the kernel hold exactly what is to be open. When it cannot be told, everything is closed.
-pub(crate) fn converge(part: &NsgPart, openings: &[Opening]) -> anyhow::Result<()> {
-    match guard::converge(part, openings) {
+pub(crate) fn converge(keeper: &mut Keeper, part: &NsgPart, openings: &[Opening]) -> anyhow::Result<()> {
+    match keeper.converge(part, openings) {
         Ok(changed) => {
             if changed > 0 {
                 tracing::info!(open = openings.len(), changed, "what is open has changed");

@@ -21,7 +21,7 @@ use sekisho_nsg::guard;
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NsgPart};
 use tokio::time::{Instant, sleep};
 
-use crate::access;
+use crate::access::{self, Found, Usage};
 use crate::deadman::{self, Deadman};
 use crate::facts;
 use crate::fault;
@@ -34,6 +34,8 @@ pub(crate) struct Reconciler {
     confirmed: Option<Confirmed>,
     /// The confirmed policy as the kernel shall hold it.
     desired: Option<Compiled>,
+    keeper: guard::Keeper,
+    usage: Usage,
 }
 
 impl Reconciler {
@@ -54,7 +56,9 @@ impl Reconciler {
             state.clear_journal()?;
         }
         let desired = confirmed.as_ref().and_then(Confirmed::compile);
-        let mut own = Self { state, confirm_seconds, confirmed, desired };
+        let usage = Usage::open(&state);
+        let keeper = guard::Keeper::default();
+        let mut own = Self { state, confirm_seconds, confirmed, desired, keeper, usage };
         own.repair(None).await?;
         Ok(own)
     }
@@ -79,14 +83,33 @@ impl Reconciler {
     /// was wrong, if anything. `server` is the server's time, once it has been heard.
     pub(crate) async fn repair(&mut self, server: Option<i64>) -> anyhow::Result<Option<Report>> {
         let repaired = self.reload(server).await?;
+        let Err(error) = self.open(server) else { return Ok(repaired) };
+        // Another program may have removed the rules in between: then there is something to load again.
+        let repaired = Some(self.reload(server).await?.ok_or(error)?);
         self.open(server)?;
         Ok(repaired)
     }
 
     /// Has open exactly what is to be now.
-    fn open(&self, server: Option<i64>) -> anyhow::Result<()> {
+    fn open(&mut self, server: Option<i64>) -> anyhow::Result<()> {
         let Some(confirmed) = &self.confirmed else { return Ok(()) };
-        access::converge(&confirmed.part, &access::now_open(&self.state, &confirmed.access, server)?)
+        // What is set anew counts anew.
+        self.usage.look(&confirmed.part, &confirmed.access, server);
+        let openings = access::now_open(&self.state, &confirmed.access, server)?;
+        access::converge(&mut self.keeper, &confirmed.part, &openings)?;
+        self.usage.look(&confirmed.part, &confirmed.access, server);
+        Ok(())
+    }
+
+    /// Looks at what is used, and closes what was not for too long. `server` is the server's time, once it has been heard.
+    pub(crate) fn look(&mut self, server: Option<i64>) -> anyhow::Result<Found> {
+        let Some(confirmed) = &self.confirmed else { return Ok(Found::default()) };
+        self.usage.look(&confirmed.part, &confirmed.access, server);
+        let found = self.usage.found(&self.state, &confirmed.access)?;
+        if !found.idle.is_empty() {
+            self.open(server)?;
+        }
+        Ok(found)
     }
 
     async fn reload(&mut self, server: Option<i64>) -> anyhow::Result<Option<Report>> {

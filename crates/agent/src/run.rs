@@ -11,6 +11,7 @@ use sekisho_agent::connection::{CertificateOver, Connection, Heard};
 use sekisho_agent::enrol::Identity;
 use sekisho_arm::resource::diff_patch;
 use sekisho_audit::witness::Advance;
+use sekisho_jit::usage;
 use sekisho_link::duplicate::Lineage;
 use sekisho_link::facts::{Clock, facts_hash};
 use sekisho_link::message::{Report, ReportOutcome, Successions, ToAgent, ToServer};
@@ -24,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use zeroize::Zeroizing;
 
+use crate::access::Found;
 use crate::clock::ServerClock;
 use crate::facts;
 use crate::followed::Followed;
@@ -238,9 +240,12 @@ impl Agent {
         loop {
             tokio::select! {
                 () = &mut end => return Ok(()),
-                _ = look.tick() => if self.rejoined()? {
-                    return Ok(());
-                },
+                _ = look.tick() => {
+                    self.look();
+                    if self.rejoined()? {
+                        return Ok(());
+                    }
+                }
                 changed = self.watcher.changed() => {
                     changed?;
                     if let Some(report) = self.reconciler.repair(self.clock.said()).await? {
@@ -291,6 +296,7 @@ impl Agent {
                 _ = beat.tick() => self.beat(&mut connection).await?,
                 _ = check.tick() => self.mend(&mut connection).await?,
                 _ = flush.tick() => {
+                    self.look();
                     self.journal.sync();
                     if self.trusted_again()? {
                         return Ok(Ended::Renewed);
@@ -315,6 +321,21 @@ impl Agent {
 
     fn said(&self) -> Lineage {
         Lineage { hostname: facts::hostname(), process: self.process.clone(), connections: self.connections }
+    }
+
+    /// Looks at what open ports are used for, and notes what is to be told of it.
+    fn look(&mut self) {
+        let found = self.reconciler.look(self.clock.said()).unwrap_or_else(|error| {
+            tracing::error!(error = format!("{error:#}"), "ports that nobody uses are not closed");
+            Found::default()
+        });
+        for told in found.used {
+            self.journal.note(Stream::Telemetry, usage::USED, json!(told));
+        }
+        for mark in found.idle {
+            tracing::info!(mark, "a port was closed that nobody used");
+            self.journal.note(Stream::Security, usage::IDLE, json!({ "mark": mark }));
+        }
     }
 
     async fn mend(&mut self, connection: &mut Connection) -> anyhow::Result<()> {

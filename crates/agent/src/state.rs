@@ -11,6 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use sekisho_agent::enrol::Identity;
 use sekisho_jit::agent::Ledger;
 use sekisho_jit::part::JitPart;
+use sekisho_jit::usage::Tally;
 use sekisho_link::SignedDesired;
 use sekisho_link::message::Report;
 use sekisho_link::stream::Stream;
@@ -64,6 +65,7 @@ pub(crate) struct Journal {
 /// Held by the agent that runs; its process is written into it.
 const LOCK: &str = "agent.lock";
 const LEDGER: &str = "access.json";
+const USAGE: &str = "usage.json";
 const TRUST: &str = "trust-log.json";
 
 /// The state directory.
@@ -125,6 +127,13 @@ impl State {
     }
     pub(crate) fn keep_ledger(&self, ledger: &Ledger) -> Result<(), StateError> {
         self.write(LEDGER, ledger)
+    }
+    /// What open ports have carried.
+    pub(crate) fn usage(&self) -> Result<Tally, StateError> {
+        Ok(self.read(USAGE)?.unwrap_or_default())
+    }
+    pub(crate) fn keep_usage(&self, tally: &Tally) -> Result<(), StateError> {
+        self.write(USAGE, tally)
     }
     /// What was seen of the log.
     pub(crate) fn seen(&self) -> Result<Option<Seen>, StateError> {
@@ -215,6 +224,7 @@ impl State {
             "witness.json",
             TRUST,
             LEDGER,
+            USAGE,
             "deadman.lock",
         ] {
             self.remove(name)?;

@@ -5,6 +5,7 @@
 mod decide;
 mod events;
 mod floor;
+mod guard;
 mod identity;
 mod load;
 mod log;
@@ -43,6 +44,8 @@ enum Command {
     Identity(identity::Options),
     /// The packet filter: what rules cost a packet, and what a change of them takes and leaks. Needs root.
     Network(network::Options),
+    /// Just-in-time access in the kernel: what changes of it take, and how late it closes. Needs root.
+    Guard(guard::Options),
     /// Starts a program several times and waits each time until it answers.
     Start {
         /// The server's CA, PEM; made by the program itself.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
                 Command::Log(options) => runtime.block_on(log::run(&options)),
                 Command::Identity(options) => identity::run(&options),
                 Command::Network(options) => network::run(&options),
+                Command::Guard(options) => guard::run(&options),
                 Command::Start { ca, url, times, program } => {
                     runtime.block_on(start::run(&ca, &url, times, &program))
                 }

@@ -6,7 +6,7 @@
 //!   the agent, or a server whose clock was set back, never gives it more time.
 //! - After a reboot nothing is remembered and nothing is open, until the server has been heard again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,15 @@ pub struct Ledger {
     /// Until when, by the grant's number and end: one that was extended has another end.
     #[serde(with = "entries")]
     pub ends: BTreeMap<(u32, i64), SinceBoot>,
+}
+
+impl Ledger {
+    /// Ends grants now, by number and end, for as long as they are remembered.
+    pub fn end(&mut self, which: &BTreeSet<(u32, i64)>, now: SinceBoot) {
+        for (_, ends) in self.ends.iter_mut().filter(|(grant, _)| which.contains(grant)) {
+            *ends = now.min(*ends);
+        }
+    }
 }
 
 /// JSON has no keys of two numbers.
@@ -91,7 +100,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn grant(end: i64, longest: i64) -> OpenGrant {
-        OpenGrant { mark: 7, protocol: Transport::Tcp, port: 22, sources: Vec::new(), end, longest }
+        OpenGrant {
+            mark: 7,
+            protocol: Transport::Tcp,
+            port: 22,
+            sources: Vec::new(),
+            end,
+            longest,
+            idle: None,
+        }
     }
 
     fn now(boot: &str, since_boot: u64, server: Option<i64>) -> Now {
@@ -126,6 +143,10 @@ mod tests {
         assert_eq!(ends(&grants, &kept, &now("a", 10, Some(990_000))).0, Some(10_010));
         // One that is first heard of with a clock that is far off is capped by what was asked for.
         assert_eq!(ends(&grants, &Ledger::default(), &now("a", 0, Some(0))).0, Some(600_000));
+        // What was ended early stays ended, whatever the server says and whenever the agent starts.
+        let mut ended = kept.clone();
+        ended.end(&BTreeSet::from([(7, 1_000_000)]), 5);
+        assert_eq!(ends(&grants, &ended, &now("a", 10, Some(940_000))).0, None);
         // A grant that was extended has another end, and its own time.
         let longer = [grant(1_060_000, 600)];
         assert_eq!(ends(&longer, &kept, &now("a", 10, Some(950_000))).0, Some(110_010));

@@ -70,4 +70,7 @@ pub struct OpenGrant {
     pub end: i64,
     /// The longest that it may be open from when the machine first hears of it, in seconds: whatever the clocks say.
     pub longest: i64,
+    /// After how many seconds without a packet the machine closes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<i64>,
 }

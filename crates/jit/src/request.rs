@@ -1,6 +1,8 @@
 //! A request for access and the ports that it opens, as a state machine: what is open, what can still happen, and what is
 //! over for ever.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use sekisho_arm::resource::instant;
@@ -8,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::resources::{Protocol, ShownExtras, ShownMachine, ShownPort, ShownRequest};
+use crate::extension::Extension;
+use crate::resources::{Protocol, ShownExtras, ShownMachine, ShownPort, ShownRequest, ShownUsage};
 use crate::sources::Sources;
+use crate::usage::Used;
 
 /// How far one port of a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +28,7 @@ pub enum State {
     Approved,
     /// The machine has opened it.
     Active,
-    /// Its time is over, or the time to decide on it.
+    /// Its time is over, or the time to decide on it; or nobody used it.
     Expired,
     /// Somebody ended it.
     Revoked,
@@ -47,10 +51,18 @@ pub enum Event {
     Approve,
     /// The machine says that it is in force.
     Apply,
+    /// More time is asked for, to which somebody must say yes.
+    AskExtension,
+    /// Somebody says no to more time.
+    DenyExtension,
+    /// Nobody said yes to more time while it was of use, or it is taken back.
+    DropExtension,
     /// It is given more time.
     Extend,
     /// Time is over.
     Expire,
+    /// Nobody used it for as long as the policy says.
+    Idle,
     /// Somebody ends it.
     Revoke,
     /// A newer request takes its place.
@@ -77,7 +89,10 @@ impl State {
     /// # Errors
     /// [`Impossible`]; nothing is changed then.
     pub fn after(self, event: Event) -> Result<State, Impossible> {
-        use Event::{Apply, Approve, Cancel, Deny, Expire, Extend, Revoke, Supersede, Wait};
+        use Event::{
+            Apply, Approve, AskExtension, Cancel, Deny, DenyExtension, DropExtension, Expire, Extend, Idle,
+            Revoke, Supersede, Wait,
+        };
         use State::{Active, Approved, Cancelled, Denied, Expired, Pending, Requested, Revoked, Superseded};
         Ok(match (self, event) {
             (Requested, Wait) => Pending,
@@ -87,7 +102,9 @@ impl State {
             (Approved | Active, Apply) => Active,
             // The machine has still to hear of the new end.
             (Approved | Active, Extend) => Approved,
+            (Approved | Active, AskExtension | DenyExtension | DropExtension) => self,
             (Pending | Approved | Active, Expire) => Expired,
+            (Approved | Active, Idle) => Expired,
             (Approved | Active, Revoke) => Revoked,
             (Approved | Active, Supersede) => Superseded,
             (state, event) => return Err(Impossible { state, event }),
@@ -184,6 +201,9 @@ pub struct Grant {
     pub protocol: Protocol,
     /// From where.
     pub sources: Sources,
+    /// When it was opened; absent until then, and in what a version before it wrote.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub begin: Option<OffsetDateTime>,
     /// When it ends. Until it is approved, what was asked for.
     #[serde(with = "time::serde::rfc3339")]
     pub end: OffsetDateTime,
@@ -227,6 +247,9 @@ pub struct Request {
     pub deciding: Option<Deciding>,
     /// What was decided so far.
     pub reviews: Vec<Review>,
+    /// More time that waits for a yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extension: Option<Extension>,
     /// What it opens.
     pub grants: Vec<Grant>,
     /// What happened, oldest first.
@@ -261,8 +284,9 @@ impl Request {
                 Ok(next) => {
                     grant.state = next;
                     done = true;
-                    if let (Event::Approve, Some(seconds)) = (event, grant.seconds) {
-                        grant.end = at + Duration::seconds(seconds);
+                    if event == Event::Approve {
+                        grant.begin = Some(at);
+                        grant.end = grant.seconds.map_or(grant.end, |s| at + Duration::seconds(s));
                     }
                     // What is ended by somebody ended then, and not when it would have.
                     if next.is_over() && grant.end > at {
@@ -279,14 +303,24 @@ impl Request {
             (true, _) if event == Event::Apply => {}
             (true, _) => self.history.push(Moment { event, at: instant(at), by }),
         }
+        // What is not open any more is given no more time.
+        if !self.grants.iter().any(|g| g.state.is_open()) {
+            self.extension = None;
+        }
         Ok(())
     }
 
-    /// Notes what somebody says. With enough yeses, or one no, the request is decided.
+    /// Notes what somebody says: of the request while it waits, else of the time that was asked for. With enough yeses, or
+    /// one no, it is decided.
     ///
     /// # Errors
     /// [`Impossible`] when it waits for nobody.
     pub fn review(&mut self, review: Review, at: OffsetDateTime) -> Result<(), Impossible> {
+        if !self.is_pending()
+            && let Some(extension) = self.extension.take()
+        {
+            return self.review_more(extension, review, at);
+        }
         let Some(deciding) = self.deciding.as_ref().filter(|_| self.is_pending()) else {
             let state = self.grants.first().map_or(State::Requested, |g| g.state);
             return Err(Impossible { state, event: Event::Approve });
@@ -311,7 +345,9 @@ impl Request {
         };
         let any = self.grants.iter().any(over);
         // All of them can: each is pending or open.
-        any && self.happen(Event::Expire, at, None, over).is_ok()
+        let expired = any && self.happen(Event::Expire, at, None, over).is_ok();
+        let lapsed = self.extension.as_ref().is_some_and(|e| e.until() <= at);
+        (lapsed && self.drop_more(Event::DropExtension, at, None).is_ok()) || expired
     }
 
     /// When the clock changes it next.
@@ -322,11 +358,17 @@ impl Request {
             State::Pending => before,
             state => state.is_open().then_some(g.end),
         };
-        self.grants.iter().filter_map(of).min()
+        let extension = self.extension.as_ref().map(Extension::until);
+        self.grants.iter().filter_map(of).chain(extension).min()
     }
 
-    /// As it is shown in `properties.requests`.
+    /// As it is shown in `properties.requests`, before anything is known of its use.
     pub fn shown(&self) -> ShownRequest {
+        self.shown_with(&BTreeMap::new())
+    }
+
+    /// As it is shown in `properties.requests`, with what its grants carried, by their numbers.
+    pub fn shown_with(&self, used: &BTreeMap<u32, Used>) -> ShownRequest {
         let mut machines: Vec<ShownMachine> = Vec::new();
         for grant in &self.grants {
             let mut words = grant.sources.words();
@@ -341,6 +383,7 @@ impl Request {
                 status,
                 status_reason,
                 state: grant.state,
+                usage: used.get(&grant.mark).map(ShownUsage::from),
             };
             match machines.iter_mut().find(|m| m.id == grant.machine) {
                 Some(machine) => machine.ports.push(port),
@@ -363,6 +406,7 @@ impl Request {
                     .filter(|_| self.is_pending())
                     .map(|d| instant(d.before)),
                 reviews: self.reviews.clone(),
+                extension: self.extension.as_ref().map(Extension::shown),
                 history: self.history.clone(),
             },
         }
@@ -375,25 +419,29 @@ pub fn of_family(sources: &Sources, v4: bool) -> impl Iterator<Item = &IpNet> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
     use time::macros::datetime;
 
-    const NOW: OffsetDateTime = datetime!(2026-11-26 12:00 UTC);
-    const EVENTS: [Event; 9] = [
+    pub(crate) const NOW: OffsetDateTime = datetime!(2026-11-26 12:00 UTC);
+    const EVENTS: [Event; 13] = [
         Event::Wait,
         Event::Approve,
         Event::Apply,
+        Event::AskExtension,
+        Event::DenyExtension,
+        Event::DropExtension,
         Event::Extend,
         Event::Expire,
+        Event::Idle,
         Event::Revoke,
         Event::Supersede,
         Event::Deny,
         Event::Cancel,
     ];
 
-    fn actor(name: &str) -> Actor {
+    pub(crate) fn actor(name: &str) -> Actor {
         Actor { id: format!("id-{name}"), name: name.to_owned() }
     }
 
@@ -404,13 +452,14 @@ mod tests {
             number: 22,
             protocol: Protocol::Tcp,
             sources: Sources::parse(["192.0.2.1"]).unwrap(),
+            begin: None,
             end: NOW + Duration::minutes(minutes),
             seconds: None,
             state,
         }
     }
 
-    fn request(required: usize) -> Request {
+    pub(crate) fn request(required: usize) -> Request {
         Request {
             id: Uuid::nil(),
             policy: "policy".to_owned(),
@@ -420,6 +469,7 @@ mod tests {
             start: NOW,
             deciding: Some(Deciding { required, group: None, before: NOW + Duration::hours(1) }),
             reviews: Vec::new(),
+            extension: None,
             grants: vec![grant(State::Pending, 90)],
             history: Vec::new(),
         }

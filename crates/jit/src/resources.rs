@@ -6,14 +6,15 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use sekisho_arm::resource::typed;
+use sekisho_arm::resource::{instant, typed};
 use sekisho_arm::{ArmError, Scope, duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::settings::{Settings, SettingsProperties};
 use crate::sources::Sources;
+use crate::usage::Used;
 
 /// The provider namespace.
 pub const NAMESPACE: &str = "Microsoft.Security";
@@ -233,6 +234,40 @@ pub struct ShownPort {
     pub status_reason: &'static str,
     /// How far it is, in our own words.
     pub state: crate::request::State,
+    /// What it carried so far, as its machine told; absent as long as nobody has used it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<ShownUsage>,
+}
+
+/// What an opened port carried.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "JitUsage")]
+pub struct ShownUsage {
+    /// When it was first used.
+    pub first_used_utc: String,
+    /// When it was last used.
+    pub last_used_utc: String,
+    /// Connections.
+    pub connections: u64,
+    /// Packets in both directions.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl From<&Used> for ShownUsage {
+    fn from(used: &Used) -> Self {
+        let at = |ms: i64| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+        let text = |ms| instant(at(ms).unwrap_or(OffsetDateTime::UNIX_EPOCH));
+        Self {
+            first_used_utc: text(used.first),
+            last_used_utc: text(used.last),
+            connections: used.flows,
+            packets: used.packets,
+            bytes: used.bytes,
+        }
+    }
 }
 
 /// What is shown of a request beyond Azure's fields.
@@ -255,8 +290,36 @@ pub struct ShownExtras {
     pub decide_before_utc: Option<String>,
     /// What was decided so far.
     pub reviews: Vec<crate::request::Review>,
+    /// More time that was asked for and waits for a yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extension: Option<ShownExtension>,
     /// What happened to it, oldest first.
     pub history: Vec<crate::request::Moment>,
+}
+
+/// More time that waits for a yes, as it is shown.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "JitExtension")]
+pub struct ShownExtension {
+    /// Until when.
+    pub end_time_utc: String,
+    /// Who asked for it.
+    pub requestor: String,
+    /// Their object id.
+    pub requestor_id: String,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub justification: Option<String>,
+    /// The ticket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ticket_number: Option<String>,
+    /// How many must say yes.
+    pub approvals_required: usize,
+    /// Until when somebody may decide.
+    pub decide_before_utc: String,
+    /// What was decided so far.
+    pub reviews: Vec<crate::request::Review>,
 }
 
 /// A policy, read.

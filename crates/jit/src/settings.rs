@@ -18,8 +18,8 @@ const WAITS: std::ops::RangeInclusive<Duration> = Duration::minutes(5)..=Duratio
 const MOST_APPROVALS: usize = 100;
 /// Most windows in which a policy says yes by itself.
 const MOST_WINDOWS: usize = 50;
-/// How old a proof of two factors may at most be allowed to be.
-const LONGEST_PROOF: Duration = Duration::days(1);
+/// How old a proof of two factors may be allowed to be, and how long what is open may be unused.
+const UP_TO_A_DAY: std::ops::RangeInclusive<Duration> = Duration::minutes(1)..=Duration::days(1);
 
 /// What happens to connections that are there when nothing is open for them any more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +47,8 @@ pub struct SettingsProperties {
     pub max_concurrent: Option<usize>,
     /// How old the proof of two factors may be, ISO 8601, of 1 minute to a day; not asked for when absent.
     pub mfa_max_age: Option<String>,
+    /// After how long without a packet what is open is closed, ISO 8601, of 1 minute to a day; never when absent.
+    pub idle_close: Option<String>,
     /// What happens to existing connections when their time is over.
     pub existing_connections: Existing,
     /// What is done when the policy would close the port that its writer comes in by and has no other way.
@@ -61,6 +63,8 @@ pub enum OnlyWay {
     /// The port is opened for whoever wrote the policy, from where they wrote it, for ten minutes first.
     #[default]
     OpenForWriter,
+    /// The policy is refused when nothing else listens on the machine, as far as that has told.
+    Refuse,
     /// It closes at once.
     Close,
 }
@@ -129,6 +133,8 @@ pub struct Settings {
     pub max_concurrent: Option<usize>,
     /// How old the proof of two factors may be.
     pub mfa_max_age: Option<Duration>,
+    /// After how long without a packet what is open is closed.
+    pub idle_close: Option<Duration>,
     /// What happens to existing connections.
     pub existing: Existing,
     /// What is done about a port without another way in.
@@ -167,21 +173,20 @@ impl Settings {
         if given.max_concurrent == Some(0) {
             return Err(invalid(&at("maxConcurrent"), "at least one request may be open"));
         }
-        let mfa_max_age = match given.mfa_max_age.as_deref() {
-            None => None,
-            Some(text) => {
-                let age =
-                    duration::parse(text).filter(|d| (Duration::minutes(1)..=LONGEST_PROOF).contains(d));
-                let why = "the age is an ISO 8601 duration of PT1M to P1D";
-                Some(age.ok_or_else(|| invalid(&at("mfaMaxAge"), why))?)
-            }
+        let up_to_a_day = |field: &str, given: &Option<String>| {
+            let read = |text: &String| {
+                let length = duration::parse(text).filter(|d| UP_TO_A_DAY.contains(d));
+                length.ok_or_else(|| invalid(&at(field), "it is an ISO 8601 duration of PT1M to P1D"))
+            };
+            given.as_ref().map(read).transpose()
         };
         Ok(Settings {
             approval: given.approval.as_ref().map(Approval::parse).transpose()?,
             justification: given.justification_required,
             ticket_pattern: given.ticket_pattern.clone().filter(|p| !p.is_empty()),
             max_concurrent: given.max_concurrent,
-            mfa_max_age,
+            mfa_max_age: up_to_a_day("mfaMaxAge", &given.mfa_max_age)?,
+            idle_close: up_to_a_day("idleClose", &given.idle_close)?,
             existing: given.existing_connections,
             only_way: given.only_way,
         })
@@ -306,6 +311,8 @@ mod tests {
             json!({"maxConcurrent": 0}),
             json!({"mfaMaxAge": "PT59S"}),
             json!({"mfaMaxAge": "P2D"}),
+            json!({"idleClose": "PT59S"}),
+            json!({"idleClose": "15"}),
             json!({"approval": {"required": 0}}),
             json!({"approval": {"group": "operators"}}),
             json!({"approval": {"within": "PT1M"}}),

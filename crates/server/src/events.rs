@@ -110,7 +110,7 @@ pub async fn stream(State(app): State<Arc<App>>, caller: Caller, headers: Header
 /// The kind and id that a change is told by: requests for access are shown with their policy.
 fn told_as(change: &Change) -> (&str, &str) {
     match change.kind.as_str() {
-        requests::LIVE => (POLICY, requests::policy_of(&change.key)),
+        requests::LIVE | requests::USAGE => (POLICY, requests::policy_of(&change.key)),
         kind => (kind, &change.key),
     }
 }

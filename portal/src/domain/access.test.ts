@@ -1,6 +1,18 @@
 import { expect, test } from 'vitest'
 import type { JitPolicy, JitState, Machine } from '../api/types.ts'
-import { asked, endOf, hasOpen, isWaiting, left, sorted, stateOf } from './access.ts'
+import {
+  asked,
+  endOf,
+  hasOpen,
+  isTheirs,
+  isUnused,
+  isWaiting,
+  left,
+  mostMinutes,
+  sorted,
+  stateOf,
+  usageOf,
+} from './access.ts'
 
 const port = (number: number, state: JitState, endTimeUtc?: string) => ({
   number,
@@ -53,6 +65,50 @@ test('a request is what is open of it, and history of elsewhere is none', () => 
     [true, false, 'pending', undefined],
     [false, true, 'active', '3'],
   ])
+})
+
+test('more time waits for somebody else, and counts from when the port was opened', () => {
+  const open = request('2026-11-26T12:00:00Z', port(22, 'active', '2026-11-26T13:00:00Z'))
+  const history = [{ event: 'approve', at: '2026-11-26T12:30:00Z' }]
+  const more = { ...open, sekisho: { ...open.sekisho, history, extension: { requestorId: 'mei' } } }
+  const [item] = asked([policy(['/vm/a'], [more])])
+  if (!item) throw new Error('there is one')
+  expect([isWaiting(item), hasOpen(item), isTheirs(item, 'mei'), isTheirs(item, 'ken')]).toEqual([
+    true,
+    true,
+    true,
+    false,
+  ])
+  expect(mostMinutes(item, Date.parse('2026-11-26T13:00:30Z'))).toBe(149)
+  expect(mostMinutes(item, Date.parse('2026-11-27T12:00:00Z'))).toBe(0)
+})
+
+test('what ports carried is added up, and what was open and carried nothing is unused', () => {
+  const usage = (first: string, last: string) => ({
+    firstUsedUtc: first,
+    lastUsedUtc: last,
+    connections: 2,
+    packets: 9,
+    bytes: 50,
+  })
+  const was = (...ports: object[]) => ({
+    ...request('2026-01'),
+    virtualMachines: [{ id: '/vm/a', ports }],
+    sekisho: { ...request('2026-01').sekisho, history: [{ event: 'approve', at: '2026-01' }] },
+  })
+  const one = (made: object) => {
+    const [item] = asked([policy(['/vm/a'], [made])])
+    if (!item) throw new Error('there is one')
+    return item
+  }
+  const used = one(
+    was({ ...port(22, 'expired'), usage: usage('b', 'c') }, { ...port(80, 'expired'), usage: usage('a', 'b') }),
+  )
+  expect(usageOf(used)).toEqual({ first: 'a', last: 'c', connections: 4, bytes: 100 })
+  expect(isUnused(used)).toBe(false)
+  expect(isUnused(one(was(port(22, 'expired'))))).toBe(true)
+  expect(isUnused(one(was(port(22, 'active'))))).toBe(false)
+  expect(isUnused(one(request('2026-01', port(22, 'denied'))))).toBe(false)
 })
 
 test('what is left is counted down to nothing', () => {

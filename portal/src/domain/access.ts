@@ -1,4 +1,5 @@
 import type { JitPolicy, JitRequest, JitState, Machine } from '../api/types.ts'
+import { minutesOf } from './isoDuration.ts'
 
 /** A request with the policy that it is of. */
 export type Asked = { policy: JitPolicy; request: JitRequest }
@@ -20,8 +21,44 @@ export const asked = (policies: readonly JitPolicy[]): Asked[] =>
 
 const statesOf = ({ request }: Asked) => request.virtualMachines.flatMap(({ ports }) => ports.map(({ state }) => state))
 
-export const isWaiting = (item: Asked) => statesOf(item).includes('pending')
+/** Whether more time was asked for what is open, to which somebody must say yes. */
+export const wantsMore = ({ request }: Asked) => request.sekisho.extension !== undefined
+export const isWaiting = (item: Asked) => statesOf(item).includes('pending') || wantsMore(item)
 export const hasOpen = (item: Asked) => statesOf(item).some(isOpen)
+
+/** Whether somebody asked for what waits: the request, or more time for it. */
+export const isTheirs = ({ request }: Asked, person: string) =>
+  request.sekisho.requestorId === person || request.sekisho.extension?.requestorId === person
+
+/** What all ports of a request carried together; nothing when nobody has used any. */
+export function usageOf({ request }: Asked) {
+  const all = request.virtualMachines.flatMap(({ ports }) => ports.flatMap(({ usage }) => usage ?? []))
+  const [first] = all.map(({ firstUsedUtc }) => firstUsedUtc).toSorted()
+  const last = all
+    .map(({ lastUsedUtc }) => lastUsedUtc)
+    .toSorted()
+    .at(-1)
+  if (first === undefined || last === undefined) return undefined
+  const sum = (of: 'connections' | 'bytes') => all.reduce((total, usage) => total + usage[of], 0)
+  return { first, last, connections: sum('connections'), bytes: sum('bytes') }
+}
+
+/** Whether a request was open, is not any more, and nobody used it. */
+export const isUnused = (item: Asked) =>
+  !hasOpen(item) && item.request.sekisho.history.some(({ event }) => event === 'approve') && !usageOf(item)
+
+/** For how many minutes from now what is open may be open at most: the maximum counts from its beginning. */
+export function mostMinutes({ policy, request }: Asked, nowMs: number) {
+  const begin = request.sekisho.history.find(({ event }) => event === 'approve')?.at ?? request.startTimeUtc
+  const gone = (nowMs - Date.parse(begin)) / 60_000
+  const longest = request.virtualMachines.flatMap(({ id, ports }) => {
+    const rules = policy.properties.virtualMachines.find((other) => other.id.toLowerCase() === id.toLowerCase())?.ports
+    const open = ports.filter(({ state }) => isOpen(state))
+    return open.flatMap(({ number }) => (rules ?? []).filter((rule) => rule.number === number))
+  })
+  const most = Math.min(1440, ...longest.map(({ maxRequestAccessDuration }) => minutesOf(maxRequestAccessDuration)))
+  return Math.max(0, Math.floor(most - gone))
+}
 
 /** The state that stands for a request whose ports differ: what is open counts, then what waits. */
 export const stateOf = (item: Asked): JitState => {

@@ -8,6 +8,7 @@ mod agent;
 mod agents;
 mod api;
 mod figure;
+mod guard;
 mod log;
 mod network;
 mod peers;
@@ -32,7 +33,7 @@ pub(crate) struct Options {
     /// The area.
     #[arg(default_value = "foundation", value_parser = ["foundation", "identity", "network"])]
     area: String,
-    /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log or sign-in; of network: filter.
+    /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log or sign-in; of network: filter or jit.
     #[arg(long)]
     only: Option<String>,
     /// Also prints the table of docs/reference/benchmarks.md at the end.
@@ -165,7 +166,10 @@ const IDENTITY: [Group; 2] = [
     Group { name: "sign-in", figures: sign_in::figures, measure: sign_in::measure },
 ];
 
-const NETWORK: [Group; 1] = [Group { name: "filter", figures: network::figures, measure: network::measure }];
+const NETWORK: [Group; 2] = [
+    Group { name: "filter", figures: network::figures, measure: network::measure },
+    Group { name: "jit", figures: guard::figures, measure: guard::measure },
+];
 
 /// Measures and prints. Whether figures hold does not change how this ends: it reports.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

@@ -61,6 +61,20 @@ impl Guarded {
         made["sekisho"]["id"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until the newest request satisfies, by its port and its history.
+    fn request_becomes(&self, what: &str, good: impl Fn(&Value, &str) -> bool) {
+        let start = Instant::now();
+        loop {
+            let policy = self.world.api.get(&self.path("")).unwrap();
+            let request = &policy["properties"]["requests"][0];
+            if good(&request["virtualMachines"][0]["ports"][0], &request["sekisho"]["history"].to_string()) {
+                return;
+            }
+            assert!(start.elapsed() < SOON * 2, "{what}: {request}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn becomes(&self, open: bool, limit: Duration) -> Duration {
         let start = Instant::now();
         while self.world.passes("web", "db", PORT) != open {
@@ -212,4 +226,51 @@ fn after_a_reboot_nothing_is_open_until_the_server_says_what_time_it_is() {
     assert!(!guarded.world.passes("web", "db", PORT), "it was opened by a clock that nobody vouches for");
     guarded.world.site.start_server().unwrap();
     guarded.becomes(true, SOON);
+}
+
+#[test]
+fn what_a_grant_carries_is_told_with_its_request_also_what_came_before_its_end() {
+    let Some(guarded) = Guarded::new("fje") else { return };
+    let name = guarded.ask(600);
+    guarded.becomes(true, SOON);
+    guarded.request_becomes("a first word", |port, _| port["usage"]["connections"].as_u64() >= Some(1));
+    let (mut client, mut server) = guarded.pair();
+    client.write_all(&[7; 50_000]).unwrap();
+    server.read_exact(&mut [0; 50_000]).unwrap();
+    guarded.world.api.post(&guarded.path("/revoke"), &json!({ "requestId": name })).unwrap();
+    guarded.request_becomes("a last word", |port, _| {
+        let number = |field: &str| port["usage"][field].as_u64().unwrap_or(0);
+        port["state"] == "revoked" && number("bytes") > 50_000 && number("connections") >= 2
+    });
+}
+
+#[test]
+fn what_nobody_uses_is_closed_by_its_machine_and_stays_closed() {
+    let Some(mut guarded) = Guarded::new("fjf") else { return };
+    guarded.policy(json!({"idleClose": "PT1M"}));
+    guarded.ask(600);
+    guarded.request_becomes("in force", |port, _| port["state"] == "active");
+    let tally = guarded.world.site.machine("db").unwrap().state.join("usage.json");
+    let start = Instant::now();
+    let kept = || serde_json::from_str::<Value>(&std::fs::read_to_string(&tally).ok()?).ok();
+    while kept().is_none_or(|kept| kept["grants"].as_object().is_none_or(serde_json::Map::is_empty)) {
+        assert!(start.elapsed() < SOON, "nobody looks");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // A minute goes by: what was noted was noted a minute earlier.
+    guarded.world.site.kill_agent("db").unwrap();
+    let mut earlier = kept().unwrap();
+    for count in earlier["grants"].as_object_mut().unwrap().values_mut() {
+        count["busy"] = (count["busy"].as_u64().unwrap().saturating_sub(61_000)).into();
+    }
+    std::fs::write(&tally, earlier.to_string()).unwrap();
+    guarded.world.site.start_agent("db", AGENT, &[]).unwrap();
+    guarded
+        .request_becomes("the end", |port, history| port["state"] == "expired" && history.contains("idle"));
+    guarded.becomes(false, Duration::from_millis(1));
+    // Nothing that is said of it again opens it.
+    guarded.world.site.kill_agent("db").unwrap();
+    guarded.world.site.start_agent("db", AGENT, &[]).unwrap();
+    guarded.world.state_becomes("db", "applied");
+    guarded.becomes(false, Duration::from_millis(1));
 }

@@ -6,8 +6,10 @@
 mod access;
 mod bastion;
 mod clocks;
+mod confirm;
 mod copies;
 mod durability;
+mod guest;
 mod installation;
 mod operations;
 mod reference;

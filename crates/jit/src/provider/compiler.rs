@@ -9,7 +9,7 @@ use sekisho_link::machine::{PartCompiler, interfaces};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{policies, policy_type, requests};
+use super::{doubt, policies, policy_type, requests};
 use crate::part::{GuardedNic, GuardedPort, JitPart, OpenGrant, PART, Transport};
 use crate::request::Grant;
 use crate::resources::{Policy, Protocol};
@@ -19,9 +19,9 @@ use crate::settings::Existing;
 pub struct Compiler;
 
 /// The ports of a machine and what happens to connections on them.
-type Ports = BTreeMap<(Transport, u16), Existing>;
+pub(super) type Ports = BTreeMap<(Transport, u16), Existing>;
 
-fn transports(protocol: Protocol) -> &'static [Transport] {
+pub(super) fn transports(protocol: Protocol) -> &'static [Transport] {
     match protocol {
         Protocol::Tcp => &[Transport::Tcp],
         Protocol::Udp => &[Transport::Udp],
@@ -43,25 +43,31 @@ impl PartCompiler for Compiler {
         let mut machines: BTreeMap<String, (Scope, Ports)> = BTreeMap::new();
         let mut open: BTreeMap<String, Vec<OpenGrant>> = BTreeMap::new();
         for kept in policies(read, &Scope::Tenant).await? {
-            // It was checked when it was written. One that cannot be read must neither open what it guards nor take the
-            // other machines with it; desired documents stay as they are until somebody repairs it.
-            let policy = Policy::parse(&Value::Object(kept.properties()))?;
+            // It was checked when it was written.
+            let policy = match Policy::parse(&Value::Object(kept.properties())) {
+                Ok(policy) => policy,
+                Err(why) => {
+                    let (policy, why) = (kept.id.to_string(), why.message);
+                    tracing::error!(policy, why, "a just-in-time policy cannot be read; nothing of it opens");
+                    for (key, (id, ports)) in doubt::guarded(read, &kept).await? {
+                        guard(&mut machines.entry(key).or_insert_with(|| (id, Ports::new())).1, ports);
+                    }
+                    continue;
+                }
+            };
             for machine in &policy.machines {
                 let entry = machines.entry(machine.id.key());
                 let (_, ports) = entry.or_insert_with(|| (machine.id.clone(), Ports::new()));
-                for port in &machine.ports {
-                    for transport in transports(port.protocol) {
-                        // Where two policies differ, the stricter one holds.
-                        let existing =
-                            ports.entry((*transport, port.number)).or_insert(policy.settings.existing);
-                        *existing = (*existing).min(policy.settings.existing);
-                    }
-                }
+                let own = machine.ports.iter().flat_map(|port| {
+                    transports(port.protocol).iter().map(|transport| (*transport, port.number))
+                });
+                guard(ports, own.map(|port| (port, policy.settings.existing)));
             }
             for request in requests::live(read, &kept.id).await? {
                 for grant in request.grants.iter().filter(|g| g.state.is_open()) {
                     let Ok(id) = Scope::parse(&grant.machine) else { continue };
-                    open.entry(id.key()).or_default().extend(opened(grant, request.start));
+                    let idle = policy.settings.idle_close.map(|d| d.whole_seconds());
+                    open.entry(id.key()).or_default().extend(opened(grant, request.start, idle));
                 }
             }
         }
@@ -102,7 +108,15 @@ impl PartCompiler for Compiler {
     }
 }
 
-fn opened(grant: &Grant, start: time::OffsetDateTime) -> impl Iterator<Item = OpenGrant> {
+/// Adds guarded ports. Where two policies differ, the stricter one holds.
+fn guard(ports: &mut Ports, more: impl IntoIterator<Item = ((Transport, u16), Existing)>) {
+    for (port, wanted) in more {
+        let existing = ports.entry(port).or_insert(wanted);
+        *existing = (*existing).min(wanted);
+    }
+}
+
+fn opened(grant: &Grant, start: time::OffsetDateTime, idle: Option<i64>) -> impl Iterator<Item = OpenGrant> {
     let longest = (grant.end - start).whole_seconds().max(0) + 1;
     transports(grant.protocol).iter().map(move |protocol| OpenGrant {
         mark: grant.mark,
@@ -111,6 +125,7 @@ fn opened(grant: &Grant, start: time::OffsetDateTime) -> impl Iterator<Item = Op
         sources: grant.sources.prefixes().to_vec(),
         end: grant.end_ms(),
         longest,
+        idle,
     })
 }
 

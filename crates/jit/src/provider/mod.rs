@@ -2,9 +2,11 @@
 //! lives where people, approvals and the log are known, in the server.
 
 mod compiler;
+mod doubt;
 pub mod requests;
 
 pub use compiler::{AccessEffect, Compiler};
+pub use doubt::unreadable;
 
 use sekisho_arm::{Listing, Read, Resource, Scope, StoreError, TypeName};
 

@@ -12,6 +12,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 
 use super::Map;
+use super::flows::{self, Flow};
 use super::plan::{Change, Present};
 use super::wire::{self, Messages, sequence};
 use crate::watch::next_message;
@@ -67,21 +68,40 @@ impl Socket {
 
     /// What a map holds, in order.
     pub(super) fn list(&mut self, map: Map) -> Result<Vec<Present>, GuardError> {
-        let asked = Messages::list(map);
-        self.send(&asked)?;
         let mut all = Vec::new();
+        self.dump(&Messages::list(map), |kind, payload| all.extend(wire::elements(kind, payload)))?;
+        Ok(wire::ranges(map, all))
+    }
+
+    /// The generation of the ruleset: every change of it by anybody begins another one.
+    pub(super) fn generation(&mut self) -> Result<u32, GuardError> {
+        let mut found = None;
+        self.dump(&Messages::generation(), |kind, payload| {
+            found = found.or_else(|| wire::generation(kind, payload));
+        })?;
+        found.ok_or_else(|| Errno::EBADMSG.into())
+    }
+
+    /// The connections with a mark.
+    pub(super) fn flows(&mut self, mark: u32) -> Result<Vec<Flow>, GuardError> {
+        let mut all = Vec::new();
+        self.dump(&flows::ask(mark), |kind, payload| all.extend(flows::flow(kind, payload)))?;
+        all.retain(|f| f.mark == mark);
+        Ok(all)
+    }
+
+    /// Gives each message of a listing to `take`.
+    fn dump(&mut self, asked: &Messages, mut take: impl FnMut(u16, &[u8])) -> Result<(), GuardError> {
+        self.send(asked)?;
         loop {
             let length = self.receive()?;
             let mut rest = &self.buffer[..length];
             while let Some((kind, payload, after)) = next_message(rest) {
                 rest = after;
                 match kind {
-                    NLMSG_DONE => return Ok(wire::ranges(map, all)),
-                    NLMSG_ERROR => {
-                        refused(payload)?;
-                        return Ok(wire::ranges(map, all));
-                    }
-                    kind => all.extend(wire::elements(kind, payload)),
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => return refused(payload),
+                    kind => take(kind, payload),
                 }
             }
         }

@@ -9,15 +9,19 @@
 //! - [`text`]: the chains and maps. Pure.
 //! - [`pieces`]: openings that overlap become disjoint pieces, since a map of intervals takes nothing else. Pure.
 //! - [`plan`]: what must be changed so that the maps hold what they should. Pure.
+//! - [`flows`]: which connections there are of an opening. Pure.
+//! - [`keeper`]: what the maps hold, remembered.
 //! - [`elements`] and [`wire`]: the maps' elements over netlink. One transaction for any number of changes; no process is started.
 
 mod elements;
+mod flows;
+mod keeper;
 mod pieces;
 mod plan;
 mod text;
 mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -27,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::NsgPart;
 
 pub use elements::GuardError;
+pub use keeper::Keeper;
 pub(crate) use text::{chain, jump};
 
 /// A protocol that has ports to guard.
@@ -109,23 +114,6 @@ fn all_maps(part: &NsgPart) -> BTreeSet<Map> {
     part.nics.iter().flat_map(|nic| maps_of(&nic.guarded)).collect()
 }
 
-/// Makes the maps of a loaded part hold exactly these openings; what is open already goes on counting. Returns how many
-/// elements were changed. What is open for a port that is not guarded is not opened.
-///
-/// # Errors
-/// [`GuardError`]; nothing has changed then.
-pub fn converge(part: &NsgPart, openings: &[Opening]) -> Result<usize, GuardError> {
-    let mut socket = elements::Socket::open()?;
-    let mut changes = Vec::new();
-    for map in all_maps(part) {
-        let wanted = pieces::of(openings, map);
-        let present = socket.list(map)?;
-        changes.extend(plan::changes(map, &present, &wanted));
-    }
-    socket.change(&changes)?;
-    Ok(changes.len())
-}
-
 /// Closes every guarded port of a loaded part.
 ///
 /// # Errors
@@ -141,35 +129,33 @@ pub fn reopening(part: &NsgPart, openings: &[Opening]) -> String {
     lines.collect()
 }
 
-/// How much the connections of an opening have carried since its time was last set, in both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Usage {
-    /// The mark.
-    pub mark: u32,
-    /// Packets.
-    pub packets: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-/// How much everything that is open has carried.
+/// How many packets and bytes the connections of each opening have carried, in both directions, since its time was last
+/// set; by mark.
 ///
 /// # Errors
 /// [`GuardError`].
-pub fn usage(part: &NsgPart) -> Result<Vec<Usage>, GuardError> {
+pub fn usage(part: &NsgPart) -> Result<BTreeMap<u32, (u64, u64)>, GuardError> {
     let mut socket = elements::Socket::open()?;
-    let mut all: Vec<Usage> = Vec::new();
+    let mut all: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for map in all_maps(part) {
         for present in socket.list(map)? {
-            let (packets, bytes) = present.carried;
-            match all.iter_mut().find(|u| u.mark == present.mark) {
-                Some(usage) => {
-                    usage.packets += packets;
-                    usage.bytes += bytes;
-                }
-                None => all.push(Usage { mark: present.mark, packets, bytes }),
-            }
+            let (packets, bytes) = all.entry(present.mark).or_default();
+            *packets += present.carried.0;
+            *bytes += present.carried.1;
         }
     }
     Ok(all)
+}
+
+/// The connections to guarded ports that the kernel tracks for an opening, by the names that it gives them. One that has
+/// ended is there for some time still: ten seconds at least when it was TCP.
+///
+/// # Errors
+/// [`GuardError`].
+pub fn flows(part: &NsgPart, mark: u32) -> Result<Vec<u32>, GuardError> {
+    let all = elements::Socket::open()?.flows(mark)?;
+    // Others may use marks, too.
+    let ports: BTreeSet<(Transport, u16)> =
+        part.nics.iter().flat_map(|nic| &nic.guarded).map(|g| (g.protocol, g.port)).collect();
+    Ok(all.into_iter().filter(|f| ports.contains(&(f.protocol, f.port))).map(|f| f.id).collect())
 }

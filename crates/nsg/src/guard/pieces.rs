@@ -1,5 +1,6 @@
 //! Overlapping openings as disjoint pieces: where several are open, the one that ends last counts.
 
+use std::collections::BinaryHeap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -73,21 +74,30 @@ fn cut(ranges: &[Piece]) -> Vec<Piece> {
     starts.extend(ranges.iter().filter_map(|r| r.last.checked_add(1)));
     starts.sort_unstable();
     starts.dedup();
+    let mut beginning: Vec<&Piece> = ranges.iter().collect();
+    beginning.sort_unstable_by_key(|r| r.first);
+    let mut beginning = beginning.into_iter().peekable();
+    // Those that have begun, the one that ends last in time on top. One that is over is removed once it is there.
+    let mut begun: BinaryHeap<(Duration, u32, u128)> = BinaryHeap::new();
     let mut out: Vec<Piece> = Vec::new();
     for (index, first) in starts.iter().copied().enumerate() {
-        let last = starts.get(index + 1).map_or(u128::MAX, |next| next - 1);
-        let covering = ranges.iter().filter(|r| r.first <= first && first <= r.last);
-        let Some(best) = covering.max_by_key(|r| (r.left, r.mark)) else { continue };
+        while let Some(range) = beginning.next_if(|r| r.first <= first) {
+            begun.push((range.left, range.mark, range.last));
+        }
+        while begun.peek().is_some_and(|(_, _, last)| *last < first) {
+            begun.pop();
+        }
+        let Some((left, mark, end)) = begun.peek().copied() else { continue };
         // The last part goes as far as what covers it.
-        let last = last.min(best.last);
+        let last = starts.get(index + 1).map_or(end, |next| end.min(next - 1));
         match out.last_mut() {
             Some(before)
-                if (before.mark, before.left) == (best.mark, best.left)
+                if (before.mark, before.left) == (mark, left)
                     && before.last.checked_add(1) == Some(first) =>
             {
                 before.last = last;
             }
-            _ => out.push(Piece { first, last, ..*best }),
+            _ => out.push(Piece { first, last, mark, left }),
         }
     }
     out

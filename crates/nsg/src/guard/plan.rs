@@ -1,5 +1,6 @@
 //! What must be changed so that a map holds the pieces that it should.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Map;
@@ -43,11 +44,12 @@ impl Change {
 /// The changes, all closings before all openings, as one transaction needs them.
 pub(super) fn changes(map: Map, present: &[Present], wanted: &[Piece]) -> Vec<Change> {
     let stays = |p: &Present, w: &Piece| {
-        (p.first, p.last, p.mark) == (w.first, w.last, w.mark)
-            && p.left.is_some_and(|left| left.abs_diff(w.left) <= TOLERANCE)
+        p.mark == w.mark && p.left.is_some_and(|left| left.abs_diff(w.left) <= TOLERANCE)
     };
-    let gone = present.iter().filter(|p| !wanted.iter().any(|w| stays(p, w)));
-    let fresh = wanted.iter().filter(|w| !present.iter().any(|p| stays(p, w)));
+    let held: BTreeMap<_, _> = present.iter().map(|p| ((p.first, p.last), p)).collect();
+    let meant: BTreeMap<_, _> = wanted.iter().map(|w| ((w.first, w.last), w)).collect();
+    let gone = present.iter().filter(|p| !meant.get(&(p.first, p.last)).is_some_and(|w| stays(p, w)));
+    let fresh = wanted.iter().filter(|w| !held.get(&(w.first, w.last)).is_some_and(|p| stays(p, w)));
     let close = gone.map(|p| Change::Close { map, first: p.first, last: p.last });
     close.chain(fresh.map(|piece| Change::Open { map, piece: *piece })).collect()
 }

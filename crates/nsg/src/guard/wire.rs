@@ -16,6 +16,8 @@ const SUBSYSTEM: u16 = 10 << 8;
 const NFT_MSG_NEWSETELEM: u16 = SUBSYSTEM | 12;
 const NFT_MSG_GETSETELEM: u16 = SUBSYSTEM | 13;
 const NFT_MSG_DELSETELEM: u16 = SUBSYSTEM | 14;
+const NFT_MSG_NEWGEN: u16 = SUBSYSTEM | 15;
+const NFT_MSG_GETGEN: u16 = SUBSYSTEM | 16;
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
 
@@ -39,6 +41,7 @@ const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
 const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
 const NFTA_SET_ELEM_EXPR: u16 = 7;
 const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_GEN_ID: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
 const NFTA_COUNTER_BYTES: u16 = 1;
 const NFTA_COUNTER_PACKETS: u16 = 2;
@@ -62,6 +65,20 @@ impl Messages {
     pub(super) fn list(map: Map) -> Messages {
         let mut out = Messages::default();
         out.message(NFT_MSG_GETSETELEM, NLM_F_DUMP, NFPROTO_INET, 0, |b| place(b, map));
+        out
+    }
+
+    /// Asks for the generation of the ruleset.
+    pub(super) fn generation() -> Messages {
+        let mut out = Messages::default();
+        out.message(NFT_MSG_GETGEN, NLM_F_ACK, 0, 0, |_| {});
+        out
+    }
+
+    /// Asks for everything of another subsystem that `body` describes, of all families.
+    pub(super) fn dump(kind: u16, body: impl FnOnce(&mut Vec<u8>)) -> Messages {
+        let mut out = Messages::default();
+        out.message(kind, NLM_F_DUMP, 0, 0, body);
         out
     }
 
@@ -173,11 +190,11 @@ fn key(out: &mut Vec<u8>, map: Map, number: u128) {
     nest(out, NFTA_SET_ELEM_KEY, |b| put(b, NFTA_DATA_VALUE, bytes));
 }
 
-fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(super) fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
     nest_as(out, kind, |b| b.extend(value));
 }
 
-fn nest(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn nest(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
     nest_as(out, kind | NLA_F_NESTED, body);
 }
 
@@ -227,6 +244,12 @@ fn element(body: &[u8]) -> Option<Element> {
         left: attribute(body, NFTA_SET_ELEM_EXPIRATION).and_then(u64_of).map(Duration::from_millis),
         carried: (count(NFTA_COUNTER_PACKETS), count(NFTA_COUNTER_BYTES)),
     })
+}
+
+/// The generation in an answer.
+pub(super) fn generation(kind: u16, payload: &[u8]) -> Option<u32> {
+    let body = payload.get(4..).filter(|_| kind == NFT_MSG_NEWGEN)?;
+    attribute(body, NFTA_GEN_ID).and_then(u32_of)
 }
 
 /// The values of all attributes.

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use sekisho_lab::{Host, Lab, ProbeError};
 use sekisho_nsg::agent::{self, Action};
-use sekisho_nsg::guard::{self, Existing, Guard, Opening, Transport};
+use sekisho_nsg::guard::{self, Existing, Guard, Keeper, Opening, Transport};
 use sekisho_nsg::policy::NsgPart;
 use serde_json::json;
 
+use crate::late;
 use crate::support::{lab, nic, nic_with, policy, rule, run, sh};
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -35,7 +36,7 @@ fn load(host: &Host, part: &NsgPart) {
 }
 
 fn converge(host: &Host, part: &NsgPart, openings: &[Opening]) -> usize {
-    host.inside(|| guard::converge(part, openings)).unwrap().unwrap()
+    host.inside(|| Keeper::default().converge(part, openings)).unwrap().unwrap()
 }
 
 /// A guarded machine with a listener on port 22, and a client.
@@ -161,11 +162,14 @@ fn a_connection_is_cut_at_once_when_its_opening_is_taken_away_and_others_go_on()
     let minute = Duration::from_secs(60);
     let other = world.lab.host("other", "192.0.2.20/24").unwrap();
     let both = [opening("192.0.2.9/32", 1, minute), opening("192.0.2.20/32", 2, minute)];
+    let begin = Instant::now();
     converge(&world.web, &world.part, &both);
     let (mut client, mut server) = world.pair();
     let mut stays = other.connect_tcp(at("192.0.2.4:22"), LONG).unwrap();
     let mut kept = world.listener.accept().unwrap().0;
-    assert_eq!(converge(&world.web, &world.part, &both[1..]), 1);
+    // The other one goes on counting.
+    let rest = [opening("192.0.2.20/32", 2, minute - begin.elapsed())];
+    assert_eq!(converge(&world.web, &world.part, &rest), 1);
     let (lived, how) = until_cut(&mut client, &mut server);
     assert_eq!(how, ErrorKind::ConnectionReset, "after {lived:?}");
     let mut byte = [0];
@@ -175,8 +179,13 @@ fn a_connection_is_cut_at_once_when_its_opening_is_taken_away_and_others_go_on()
     stays.read_exact(&mut byte).unwrap();
     // Connections carry the mark of their grant, and what they carried is counted by it.
     let used = world.web.inside(|| guard::usage(&world.part)).unwrap().unwrap();
-    assert_eq!(used.iter().map(|u| u.mark).collect::<Vec<_>>(), [2]);
-    assert!(used[0].packets >= 5 && used[0].bytes > 200, "{used:?}");
+    assert_eq!(used.keys().collect::<Vec<_>>(), [&2]);
+    assert!(used[&2].0 >= 5 && used[&2].1 > 200, "{used:?}");
+    // Each connection is one, for as long as the kernel tracks it: also one that has ended.
+    let flows = |mark| world.web.inside(|| guard::flows(&world.part, mark)).unwrap().unwrap().len();
+    drop(other.connect_tcp(at("192.0.2.4:22"), LONG).unwrap());
+    drop(world.listener.accept().unwrap());
+    assert_eq!((flows(1), flows(2), flows(3)), (1, 2, 0));
 }
 
 #[test]
@@ -220,6 +229,48 @@ fn a_client_that_ignores_resets_hears_nothing_more() {
     client.set_read_timeout(Some(Duration::from_millis(800))).unwrap();
     let _ = client.write_all(b"?");
     assert!(client.read_exact(&mut byte).is_err(), "something leaked");
+}
+
+#[test]
+fn a_client_that_ignores_resets_gets_nothing_after_the_kernel_has_closed_the_port_by_itself() {
+    let test = "a_client_that_ignores_resets_gets_nothing_after_the_kernel_has_closed_the_port_by_itself";
+    let Some(world) = world(test, "ix", Existing::Cut) else { return };
+    sh(
+        &world.admin,
+        "nft 'add table inet deaf; add chain inet deaf in { type filter hook input priority 0; };
+            add rule inet deaf in tcp flags rst drop'",
+    );
+    let given = Duration::from_millis(800);
+    let begin = Instant::now();
+    converge(&world.web, &world.part, &[opening("192.0.2.9/32", 1, given)]);
+    let closed = begin.elapsed() + given;
+    let (mut client, mut server) = world.pair();
+    // The machine goes on telling, and the client asks and listens, long after the end.
+    client.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    client.set_nonblocking(false).unwrap();
+    server.set_nonblocking(true).unwrap();
+    let (mut last, mut heard, mut buffer) = (Duration::ZERO, 0, [0; 4096]);
+    while begin.elapsed() < closed + Duration::from_millis(1500) {
+        let _ = server.write(b"secret");
+        let _ = client.write(b"?");
+        if let Ok(length @ 1..) = client.read(&mut buffer) {
+            (last, heard) = (begin.elapsed(), heard + length);
+        }
+    }
+    println!("{heard} bytes, the last {last:?} after the beginning; closed at {closed:?}");
+    assert!(heard > 100, "nothing was heard while it was open");
+    assert!(last < closed + Duration::from_millis(200), "heard until {last:?}, closed at {closed:?}");
+}
+
+#[test]
+fn two_hundred_openings_end_when_they_should_with_nobody_there() {
+    let test = "two_hundred_openings_end_when_they_should_with_nobody_there";
+    let Some(world) = world(test, "tw", Existing::Cut) else { return };
+    let ends = late::measure(&world.web, &world.admin, &world.part, 200);
+    let worst = ends.iter().max().unwrap();
+    println!("the latest of 200 was {worst:?} late");
+    assert_eq!(ends.len(), 200);
+    assert!(*worst < Duration::from_millis(250), "{worst:?}");
 }
 
 #[test]
@@ -325,6 +376,44 @@ fn what_is_open_is_no_part_of_what_is_loaded_and_survives_a_load_that_says_so() 
     sh(&world.web, "nft add element inet sekisho open_tcp_22_4 '{ 192.0.2.9 timeout 1d : 1 }'");
     assert!(world.connects("192.0.2.4:22"));
     assert_eq!(converge(&world.web, &world.part, &[]), 1);
+    assert!(!world.connects("192.0.2.4:22"));
+}
+
+#[test]
+fn what_is_remembered_of_what_is_open_gives_way_to_whatever_else_happens_in_the_kernel() {
+    let test = "what_is_remembered_of_what_is_open_gives_way_to_whatever_else_happens_in_the_kernel";
+    let Some(world) = world(test, "re", Existing::Cut) else { return };
+    let mut keeper = Keeper::default();
+    let begin = Instant::now();
+    let mut keep = |openings: &[(&str, u32, Duration)]| {
+        let left = |(source, mark, ends): &(&str, u32, Duration)| {
+            opening(source, *mark, ends.saturating_sub(begin.elapsed()))
+        };
+        let openings: Vec<Opening> = openings.iter().map(left).collect();
+        world.web.inside(|| keeper.converge(&world.part, &openings)).unwrap().unwrap()
+    };
+    let minute = Duration::from_secs(60);
+    let (admin, other) = (("192.0.2.9/32", 1, minute), ("192.0.2.20/32", 2, minute));
+    assert_eq!(keep(&[admin, other]), 2);
+    assert_eq!(keep(&[admin, other]), 0);
+    assert!(world.connects("192.0.2.4:22"));
+    // Somebody else takes it out, puts something else in, or removes everything.
+    let map = "inet sekisho open_tcp_22_4";
+    sh(&world.web, &format!("nft delete element {map} '{{ 192.0.2.9 }}'"));
+    assert_eq!(keep(&[admin, other]), 1);
+    assert!(world.connects("192.0.2.4:22"));
+    sh(&world.web, &format!("nft add element {map} '{{ 192.0.2.30 timeout 1h : 7 }}'"));
+    assert_eq!(keep(&[admin, other]), 1);
+    sh(&world.web, &format!("nft flush map {map}"));
+    assert_eq!(keep(&[admin, other]), 2);
+    // What ends by itself is gone, and is opened again like anything else, whenever that is.
+    for _ in 0..100 {
+        keep(&[admin]);
+        keep(&[admin, ("192.0.2.20/32", 3, begin.elapsed() + Duration::from_millis(40))]);
+        std::thread::sleep(Duration::from_millis(7));
+    }
+    assert!(world.connects("192.0.2.4:22"));
+    assert!((1..=2).contains(&keep(&[])));
     assert!(!world.connects("192.0.2.4:22"));
 }
 

@@ -11,6 +11,7 @@ mod diagram;
 mod effective;
 mod guard;
 mod kernel;
+mod late;
 mod random;
 mod resolve;
 mod script;

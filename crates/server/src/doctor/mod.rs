@@ -3,6 +3,7 @@
 //! It only looks: it opens the database for reading, connects to the running server as anybody may, and leaves nothing
 //! behind but the answer. Each area looks first and judges then; judging is a function of what was seen.
 
+mod access;
 mod certificates;
 mod clock;
 mod database;
@@ -94,6 +95,7 @@ pub async fn examine(config: &Config, environment: &BTreeMap<String, String>) ->
     let standing = standing.map(|s| s.standing);
     if standing.is_some() {
         all.extend(log::look(config).await);
+        all.extend(access::look(config).await);
     }
     all.extend(disk::look(config, standing.as_ref()));
     let allowed = running.as_ref().and_then(|status| status["openFilesAllowed"].as_u64());

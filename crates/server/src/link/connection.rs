@@ -32,6 +32,7 @@ use super::Certified;
 use super::admission::spread;
 use crate::app::App;
 use crate::bastion::Wish;
+use crate::resources::jit::usage;
 
 /// How long a new connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -306,11 +307,16 @@ impl Connection {
     /// Keeps a batch, and says so when it is durable.
     async fn keep(&mut self, socket: &mut Socket, batch: Batch) -> Result<(), End> {
         let (machine, stream) = (self.machine.clone(), batch.stream);
+        let news = usage::News::of(&batch);
         let kept = self
             .write(move |tx| {
                 Box::pin(async move {
                     machine::heard(tx, &machine, |_| {}).await?;
-                    Ok(ingest::ingest(tx, &machine, batch).await?)
+                    let kept = ingest::ingest(tx, &machine, batch).await?;
+                    if matches!(kept, Receipt::Kept(..)) {
+                        usage::keep(tx, &machine, news).await?;
+                    }
+                    Ok(kept)
                 })
             })
             .await?;

@@ -17,6 +17,8 @@ mod events;
 mod generic;
 mod hierarchy;
 mod jit;
+mod jit_doubt;
+mod jit_life;
 mod keys;
 mod kit;
 mod link;

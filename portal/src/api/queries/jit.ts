@@ -77,6 +77,18 @@ export type Verb = 'approve' | 'deny' | 'revoke' | 'cancel'
 export const decide = (policy: string, request: JitRequest, verb: Verb, justification: string): Write<JitRequest> =>
   act(policy, verb, 'Initiated', verb, { requestId: request.sekisho.id, justification: justification || undefined })
 
+export const extend = (
+  policy: string,
+  request: JitRequest,
+  { minutes, reason, ticket }: { minutes: number; reason: string; ticket: string },
+): Write<JitRequest> =>
+  act(policy, 'extend', 'Initiated', 'Initiated', {
+    requestId: request.sekisho.id,
+    duration: isoDuration(minutes),
+    justification: reason || undefined,
+    ticketNumber: ticket || undefined,
+  })
+
 export type NewGuard = { group: string; location: string; machine: string; port: number; minutes: number }
 
 /** The id of the policy of a group that the portal writes. */

@@ -1,5 +1,6 @@
 import { useState } from 'react'
 import { decide } from '../../api/queries/jit.ts'
+import { dateTime } from '../../app/format.ts'
 import { toast } from '../../app/toast.ts'
 import type { Asked } from '../../domain/access.ts'
 import { nameOf } from '../../domain/armId.ts'
@@ -11,7 +12,7 @@ import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
 import { portsText, sourcesText } from './requestText.ts'
 
-/** Somebody asks for access: what for, and yes or no. */
+/** Somebody asks for access, or for more time: what for, and yes or no. */
 export function DecideDialog({ item, onClose }: { item: Asked; onClose: () => void }) {
   const { policy, request } = item
   const [reason, setReason] = useState('')
@@ -22,10 +23,12 @@ export function DecideDialog({ item, onClose }: { item: Asked; onClose: () => vo
       onClose()
     },
   )
+  const more = request.sekisho.extension
+  const wanted = more ?? { justification: request.justification, ticketNumber: request.sekisho.ticketNumber }
   const machines = request.virtualMachines.map(({ id }) => nameOf(id)).join(', ')
   return (
     <SendDialog
-      title={m.decideTitle(request.requestor, machines)}
+      title={more ? m.moreTitle(machines) : m.decideTitle(request.requestor, machines)}
       sending={send}
       actions={
         <>
@@ -43,10 +46,9 @@ export function DecideDialog({ item, onClose }: { item: Asked; onClose: () => vo
         items={[
           [m.ports, portsText(request)],
           [m.source, sourcesText(request)],
-          [m.why, request.justification ?? ''],
-          ...(request.sekisho.ticketNumber
-            ? [[m.ticket, request.sekisho.ticketNumber] satisfies [string, string]]
-            : []),
+          ...(more ? [[m.until, dateTime(more.endTimeUtc)] satisfies [string, string]] : []),
+          [m.why, wanted.justification ?? ''],
+          ...(wanted.ticketNumber ? [[m.ticket, wanted.ticketNumber] satisfies [string, string]] : []),
         ]}
       />
       <TextField label={m.reason} rows={2} value={reason} onChange={setReason} maxLength={1000} autoFocus />

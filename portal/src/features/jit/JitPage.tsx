@@ -5,8 +5,21 @@ import { useState } from 'react'
 import { fleetQueries } from '../../api/queries/fleet.ts'
 import { decide, jitQueries } from '../../api/queries/jit.ts'
 import type { JitPolicy, Machine } from '../../api/types.ts'
+import { bytes } from '../../app/format.ts'
 import { useScope } from '../../app/scope.ts'
-import { asked, type Asked, endOf, type Guarded, hasOpen, isWaiting, sorted, stateOf } from '../../domain/access.ts'
+import {
+  asked,
+  type Asked,
+  endOf,
+  type Guarded,
+  hasOpen,
+  isTheirs,
+  isUnused,
+  isWaiting,
+  sorted,
+  stateOf,
+  usageOf,
+} from '../../domain/access.ts'
 import { nameOf } from '../../domain/armId.ts'
 import { minutesOf } from '../../domain/isoDuration.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
@@ -23,6 +36,7 @@ import { actionsColumn, Table, type TableColumn } from '../../ui/Table.tsx'
 import { AskDialog } from './AskDialog.tsx'
 import { Countdown } from './Countdown.tsx'
 import { DecideDialog } from './DecideDialog.tsx'
+import { ExtendDialog } from './ExtendDialog.tsx'
 import { GuardDialog } from './GuardDialog.tsx'
 import { m } from './messages.ts'
 import { portsText, sourcesText } from './requestText.ts'
@@ -61,9 +75,7 @@ export default function JitPage() {
           <>
             <Requests all={asked(found)} />
             <Machines policies={found} machines={machines} />
-            <Card flush title={m.requests}>
-              <Past all={asked(found)} />
-            </Card>
+            <Past all={asked(found)} />
           </>
         )}
       </Section>
@@ -75,10 +87,11 @@ export default function JitPage() {
 function Requests({ all }: { all: Asked[] }) {
   const { session } = useScope()
   const [deciding, setDeciding] = useState<Asked>()
+  const [extending, setExtending] = useState<Asked>()
   const [ending, setEnding] = useState<{ item: Asked; verb: 'revoke' | 'cancel' }>()
   const waiting = all.filter(isWaiting)
   const open = all.filter(hasOpen)
-  const mine = ({ request }: Asked) => request.sekisho.requestorId === session.person.id
+  const mine = (item: Asked) => isTheirs(item, session.person.id)
   return (
     <>
       {waiting.length > 0 && (
@@ -124,13 +137,23 @@ function Requests({ all }: { all: Asked[] }) {
               {
                 ...actionsColumn,
                 cell: (item) => (
-                  <Button
-                    size="sm"
-                    onPress={() => setEnding({ item, verb: 'revoke' })}
-                    aria-label={`${m.revoke}: ${machinesText(item)} ${portsText(item.request)}`}
-                  >
-                    {m.revoke}
-                  </Button>
+                  <span className="inline-flex gap-1.5">
+                    <Button
+                      size="sm"
+                      variant="ghost"
+                      onPress={() => setExtending(item)}
+                      aria-label={`${m.more}: ${machinesText(item)} ${portsText(item.request)}`}
+                    >
+                      {m.more}…
+                    </Button>
+                    <Button
+                      size="sm"
+                      onPress={() => setEnding({ item, verb: 'revoke' })}
+                      aria-label={`${m.revoke}: ${machinesText(item)} ${portsText(item.request)}`}
+                    >
+                      {m.revoke}
+                    </Button>
+                  </span>
                 ),
               },
             ]}
@@ -138,6 +161,13 @@ function Requests({ all }: { all: Asked[] }) {
         </Card>
       )}
       {deciding && <DecideDialog item={deciding} onClose={() => setDeciding(undefined)} />}
+      {extending && (
+        <ExtendDialog
+          item={extending}
+          what={`${machinesText(extending)} ${portsText(extending.request)}`}
+          onClose={() => setExtending(undefined)}
+        />
+      )}
       {ending && (
         <ReviewDialog
           title={`${ending.verb === 'revoke' ? m.revoke : m.takeBack}: ${machinesText(ending.item)}`}
@@ -238,40 +268,67 @@ function Machines({ policies, machines }: { policies: JitPolicy[]; machines: Use
   )
 }
 
-/** All requests, each with what happened to it. */
+/** All requests, or those that nobody used, each with what happened to it. */
 function Past({ all }: { all: Asked[] }) {
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const show = (request?: string) => void navigate({ search: (old) => ({ ...old, request }), replace: true })
   const shown = all.find((item) => item.request.sekisho.id === search.request)
-  if (all.length === 0) return <EmptyState title={m.noRequests} />
+  const [view, setView] = useState<'all' | 'unused'>('all')
+  const unused = all.filter(isUnused)
+  const rows = view === 'all' ? all : unused
   return (
-    <>
-      <Table
-        label={m.requests}
-        rows={all}
-        rowId={(item) => item.request.sekisho.id}
-        columns={[
-          ...what,
-          why,
-          { id: 'asked', header: m.asked, cell: (item) => <When iso={item.request.startTimeUtc} /> },
-          { id: 'state', header: m.status, cell: (item) => <StateBadge item={item} /> },
-          {
-            ...actionsColumn,
-            cell: (item) => (
-              <Button
-                size="sm"
-                variant="ghost"
-                onPress={() => show(item.request.sekisho.id)}
-                aria-label={`${m.timeline}: ${machinesText(item)} ${item.request.requestor}`}
-              >
-                {m.timeline}
-              </Button>
-            ),
-          },
-        ]}
-      />
+    <Card
+      flush
+      title={m.requests}
+      actions={
+        <Segments
+          label={m.whichRequests}
+          hideLabel
+          value={view}
+          onChange={setView}
+          options={[
+            { id: 'all', label: m.allRequests(all.length) },
+            { id: 'unused', label: m.unused(unused.length) },
+          ]}
+        />
+      }
+    >
+      {rows.length === 0 && <EmptyState title={view === 'all' ? m.noRequests : m.noUnused} />}
+      {rows.length > 0 && (
+        <Table
+          label={m.requests}
+          rows={rows}
+          rowId={(item) => item.request.sekisho.id}
+          columns={[
+            ...what,
+            why,
+            { id: 'asked', header: m.asked, cell: (item) => <When iso={item.request.startTimeUtc} /> },
+            { id: 'state', header: m.status, cell: (item) => <StateBadge item={item} /> },
+            { id: 'used', header: m.used, cell: (item) => <UsedText item={item} /> },
+            {
+              ...actionsColumn,
+              cell: (item) => (
+                <Button
+                  size="sm"
+                  variant="ghost"
+                  onPress={() => show(item.request.sekisho.id)}
+                  aria-label={`${m.timeline}: ${machinesText(item)} ${item.request.requestor}`}
+                >
+                  {m.timeline}
+                </Button>
+              ),
+            },
+          ]}
+        />
+      )}
       {shown && <TimelinePanel item={shown} onClose={() => show()} />}
-    </>
+    </Card>
   )
+}
+
+function UsedText({ item }: { item: Asked }) {
+  const usage = usageOf(item)
+  if (usage) return <span className="tnum">{m.carried(usage.connections, bytes(usage.bytes))}</span>
+  return <span className="text-ink-3">{isUnused(item) ? m.neverUsed : ''}</span>
 }

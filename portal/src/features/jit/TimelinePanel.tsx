@@ -1,4 +1,6 @@
-import type { Asked } from '../../domain/access.ts'
+import type { ReactNode } from 'react'
+import { bytes } from '../../app/format.ts'
+import { type Asked, usageOf } from '../../domain/access.ts'
 import { When } from '../../parts/When.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
 import { SidePanel } from '../../ui/SidePanel.tsx'
@@ -18,6 +20,7 @@ export function TimelinePanel({ item, onClose }: { item: Asked; onClose: () => v
     text: eventText(event),
     why: undefined,
   }))
+  const usage = usageOf(item)
   const rows = [...said, ...happened].toSorted((a, b) => a.at.localeCompare(b.at))
   return (
     <SidePanel title={m.timelineOf(request.requestor)} subtitle={request.justification} onClose={onClose}>
@@ -26,6 +29,13 @@ export function TimelinePanel({ item, onClose }: { item: Asked; onClose: () => v
           items={[
             [m.ports, portsText(request)],
             [m.source, sourcesText(request)],
+            [m.used, usage ? m.carried(usage.connections, bytes(usage.bytes)) : m.neverUsed],
+            ...(usage
+              ? ([
+                  [m.firstUsed, <When key="first" iso={usage.first} />],
+                  [m.lastUsed, <When key="last" iso={usage.last} />],
+                ] satisfies [string, ReactNode][])
+              : []),
           ]}
         />
         <ol aria-label={m.timeline} className="flex flex-col gap-3 border-l border-line pl-4">

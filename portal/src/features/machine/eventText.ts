@@ -35,6 +35,8 @@ const names = messages({
   },
   'audit.trusted': { en: 'Log trusted again', ja: 'ログを再び信用' },
   'key.succeeded': { en: 'Follows a new key of the server', ja: 'サーバーの新しい鍵に移行' },
+  'access.used': { en: 'Open port used', ja: '開いたポートの使用' },
+  'access.idle': { en: 'Unused port closed', ja: '未使用のポートを閉鎖' },
   'facts.changed': { en: 'System changed', ja: 'システムの変更' },
   gap: { en: 'Events lost', ja: 'イベントの欠落' },
 })

@@ -183,7 +183,8 @@ async fn in_force(read: &mut (dyn Read + '_), id: &str) -> Result<Option<Vec<(u3
     Ok(Some(part.unwrap_or_default().grants.iter().map(|g| (g.mark, g.end)).collect()))
 }
 
-async fn tell(tx: &mut (dyn Write + '_), request: &Request) -> Result<(), ArmError> {
+/// Adds to the log what became of a request by itself.
+pub(super) async fn tell(tx: &mut (dyn Write + '_), request: &Request) -> Result<(), ArmError> {
     let system = CallerRef {
         object_id: Uuid::nil().to_string(),
         kind: PrincipalKind::System,

@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use sekisho_arm::resource::{instant, typed};
 use sekisho_arm::{ArmError, Call, PrincipalKind, Resource, Write};
+use sekisho_jit::extension;
 use sekisho_jit::request::{Event, Request, Review};
 use sekisho_rbac::PrincipalId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::initiate::end_of;
+use super::initiate::{deciding, end_of};
 use super::{actor, check, impossible, kept_id, named, policy_of, supersede};
 use crate::resources::authorization::{self, LateUniverse};
 
@@ -67,6 +68,9 @@ pub(super) async fn decide(
     let me = actor(call);
     match verb {
         "revoke" => request.happen(Event::Revoke, now, Some(me), |_| true).map_err(impossible)?,
+        "cancel" if request.extension.as_ref().is_some_and(|e| e.by.id == me.id) => {
+            request.drop_more(Event::DropExtension, now, Some(me)).map_err(impossible)?;
+        }
         "cancel" if me.id == request.requestor.id => {
             request.happen(Event::Cancel, now, Some(me), |_| true).map_err(impossible)?;
         }
@@ -78,10 +82,10 @@ pub(super) async fn decide(
                 let text = format!("A justification has at most {LONGEST_REASON} characters.");
                 return Err(ArmError::invalid_content(text).target("justification"));
             }
-            let approved = verb == "approve";
+            let (approved, waited) = (verb == "approve", request.is_pending());
             let review = Review { by: me, approved, justification: reason, at: instant(now) };
             request.review(review, now).map_err(impossible)?;
-            if request.grants.iter().any(|g| g.state.is_open()) {
+            if waited && request.grants.iter().any(|g| g.state.is_open()) {
                 supersede(tx, call, &request).await?;
             }
         }
@@ -89,8 +93,8 @@ pub(super) async fn decide(
     Ok(request)
 }
 
-/// Refuses whoever may not decide on a request: whoever made it, whatever their rights; whoever is not in the group; and
-/// programs, of which one person can have several.
+/// Refuses whoever may not decide on what waits: whoever asked for it, whatever their rights; whoever is not in the group;
+/// and programs, of which one person can have several.
 async fn may_decide(
     tx: &mut (dyn Write + '_),
     call: &Call,
@@ -99,16 +103,21 @@ async fn may_decide(
 ) -> Result<(), ArmError> {
     let refused =
         || denied("ApproverRequired", "Approvers decide on a request: people, and never whoever made it.");
-    if call.caller.kind != PrincipalKind::User || call.caller.object_id == request.requestor.id {
+    let more = request.extension.as_ref().filter(|_| !request.is_pending());
+    let asked = [Some(&request.requestor), more.map(|e| &e.by)];
+    let is_theirs = asked.into_iter().flatten().any(|who| who.id == call.caller.object_id);
+    if call.caller.kind != PrincipalKind::User || is_theirs {
         return Err(refused());
     }
-    let Some(group) = request.deciding.as_ref().and_then(|d| d.group) else { return Ok(()) };
+    let deciding = more.map(|e| &e.deciding).or(request.deciding.as_ref());
+    let Some(group) = deciding.and_then(|d| d.group) else { return Ok(()) };
     let all = authorization::snapshot(tx.as_read(), universe).await?;
     let mine = all.groups_of(authorization::asker(call));
     if mine.contains(&PrincipalId(group)) { Ok(()) } else { Err(refused()) }
 }
 
-/// Gives what is open another end.
+/// Gives what is open another end, or has it wait for those who must say yes. It counts as if all of it had been asked for
+/// at the beginning. What ends sooner by it needs nobody.
 pub(super) async fn extend(
     tx: &mut (dyn Write + '_),
     call: &Call,
@@ -120,26 +129,30 @@ pub(super) async fn extend(
     let mut request = named(tx.as_read(), &target.id, &asked.request_id).await?;
     let now = tx.now();
     request.tick(now);
-    if let Some(approval) = &policy.settings.approval
-        && !approval.automatic.iter().any(|window| window.holds(now))
-    {
-        let text = "Somebody must say yes to more time: make a new request.";
-        return Err(ArmError::new(409, "JitApprovalRequired", text));
-    }
     let (end, _) = end_of(asked.end_time_utc.as_deref(), asked.duration.as_deref(), now, "")?;
     let brought = (asked.justification.as_deref(), asked.ticket_number.as_deref());
-    for grant in request.grants.iter_mut().filter(|g| g.state.is_open()) {
+    for grant in request.grants.iter().filter(|g| g.state.is_open()) {
         let machine = kept_id(&grant.machine)?;
         let mut rules = policy.rules(&machine, grant.number);
         let rule = rules.find(|r| r.protocol == grant.protocol).ok_or_else(ArmError::internal)?;
-        check(call, &policy, rule, brought, (now, end), now)?;
-        grant.end = end;
+        check(call, &policy, rule, brought, (grant.begin.unwrap_or(request.start), end), now)?;
     }
-    request.happen(Event::Extend, now, Some(actor(call)), |g| g.state.is_open()).map_err(impossible)?;
-    let open = request.grants.iter().any(|g| g.state.is_open());
-    if open {
-        Ok(request)
-    } else {
-        Err(ArmError::new(409, "JitRequestStateConflict", "Nothing of this request is open."))
+    let longer = request.grants.iter().any(|g| g.state.is_open() && g.end < end);
+    let deciding = policy.settings.approval.as_ref().and_then(|approval| deciding(approval, now));
+    match deciding.filter(|_| longer) {
+        None => request.extend(end, now, actor(call)),
+        Some(deciding) => {
+            let more = extension::Extension {
+                by: actor(call),
+                justification: asked.justification,
+                ticket: asked.ticket_number,
+                end,
+                deciding,
+                reviews: Vec::new(),
+            };
+            request.ask_more(more, now)
+        }
     }
+    .map_err(impossible)?;
+    Ok(request)
 }

@@ -50,6 +50,7 @@ pub(super) async fn initiate(
         start: now,
         deciding: policy.settings.approval.as_ref().and_then(|a| deciding(a, now)),
         reviews: Vec::new(),
+        extension: None,
         grants,
         history: Vec::new(),
     };
@@ -61,8 +62,8 @@ pub(super) async fn initiate(
     Ok(request)
 }
 
-/// How the request is decided on; `None` in hours in which nobody needs to.
-fn deciding(approval: &Approval, now: OffsetDateTime) -> Option<Deciding> {
+/// How what is asked for now is decided on; `None` in hours in which nobody needs to.
+pub(super) fn deciding(approval: &Approval, now: OffsetDateTime) -> Option<Deciding> {
     let automatic = approval.automatic.iter().any(|window| window.holds(now));
     let deciding =
         Deciding { required: approval.required, group: approval.group, before: now + approval.within };
@@ -99,6 +100,7 @@ async fn grants(
                     number: rule.number,
                     protocol: rule.protocol,
                     sources,
+                    begin: None,
                     end,
                     seconds,
                     state: State::Requested,

@@ -2,13 +2,14 @@
 //! `sekisho_jit`'s; here it meets people, their rights and proofs, and the log.
 //!
 //! A policy ([`policies`]) is a row. Its requests are kept beside it: `initiate` makes one ([`initiate`]), the other
-//! actions decide on it or end it ([`decisions`]), and [`clock`] ends what is over. [`writer`] keeps whoever guards a port
+//! actions decide on it or end it ([`decisions`]), and [`clock`] ends what is over; [`usage`] is what machines tell of it. [`writer`] keeps whoever guards a port
 //! from locking themselves out.
 
 pub mod clock;
 mod decisions;
 mod initiate;
 mod policies;
+pub(crate) mod usage;
 mod writer;
 
 use sekisho_arm::{ArmError, Call, CallerRef, Read, Registry, Resource, Scope, Write};

@@ -108,6 +108,7 @@ impl ResourceType for Policies {
                 return Err(ArmError::invalid_content(text).target("properties.requests"));
             }
         }
+        super::writer::refuse(tx.as_read(), (draft, &policy)).await?;
         super::writer::open(tx, call, &self.universe, (draft, &policy)).await
     }
 
@@ -145,12 +146,8 @@ impl ResourceType for Policies {
                 request.happen(event, now, Some(actor(call)), concerned).map_err(impossible)?;
             }
             note_call(tx, call, "revoke/action", &request).await?;
-            requests::forget(tx, &request).await?;
         }
-        for request in requests::past(tx.as_read(), &old.id).await? {
-            requests::forget(tx, &request).await?;
-        }
-        Ok(())
+        Ok(requests::forget_all(tx, &old.id).await?)
     }
 
     /// Those of a location of a subscription, whose groups hold them.
@@ -172,9 +169,10 @@ impl ResourceType for Policies {
         let past = requests::past(read, &resource.id).await?;
         own.extend(past.into_iter().rev().take(MAX_SHOWN));
         own.sort_by_key(|r| std::cmp::Reverse(r.id));
+        let used = requests::used(read, &resource.id).await?;
         let Value::Object(map) = &mut body else { return Ok(body) };
         let properties = object_entry(map, "properties");
-        let mut all = own.iter().map(|r| shown(&r.shown())).collect::<Result<Vec<_>, _>>()?;
+        let mut all = own.iter().map(|r| shown(&r.shown_with(&used))).collect::<Result<Vec<_>, _>>()?;
         if let Some(Value::Array(history)) = properties.remove("requests") {
             all.extend(history);
         }
