@@ -17,6 +17,7 @@ use sekisho_link::DesiredDocument;
 use sekisho_link::message::{Report, ReportOutcome};
 use sekisho_nsg::agent::{self, Action, Reason, Saved, observe, plan, restore};
 use sekisho_nsg::compile::{Compiled, Form};
+use sekisho_nsg::existing;
 use sekisho_nsg::guard;
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NsgPart};
 use tokio::time::{Instant, sleep};
@@ -56,6 +57,12 @@ impl Reconciler {
         let desired = confirmed.as_ref().and_then(Confirmed::compile);
         let mut own = Self { state, confirm_seconds, confirmed, desired };
         own.repair(None).await?;
+        // An agent that died after a change may not have come to the flows from before it.
+        if let Some(confirmed) = &own.confirmed
+            && let Err(error) = existing::settle(None, &confirmed.part)
+        {
+            tracing::warn!(%error, "flows from before the rules were not judged again");
+        }
         Ok(own)
     }
 
@@ -214,11 +221,20 @@ impl Reconciler {
         }
         fault::point("released");
         let message = forms(desired.as_ref());
+        let before = self.confirmed.as_ref().map(|c| c.part.clone()).unwrap_or_default();
         self.keep(fresh, desired)?;
         fault::point("kept");
         self.state.clear_journal()?;
         fault::point("cleared");
-        Ok(report(ReportOutcome::Applied, message))
+        // Only now: what is taken back must have ended nobody's connection.
+        match self.confirmed.as_ref().map(|c| existing::settle(Some(&before), &c.part)) {
+            Some(Err(error)) => {
+                let why =
+                    format!("The rules are in force; flows from before were not judged again: {error}.");
+                Ok(report(ReportOutcome::Failed, why))
+            }
+            _ => Ok(report(ReportOutcome::Applied, message)),
+        }
     }
 
     fn keep(&mut self, confirmed: Confirmed, desired: Option<Compiled>) -> anyhow::Result<()> {

@@ -60,3 +60,22 @@ pub(crate) fn in_best_order<T>(
     }
     best.ok_or(TooLarge(budget))
 }
+
+/// Does work in the first order of fields in which it fits: quicker than the best one, for what is not shown.
+///
+/// # Errors
+/// [`TooLarge`] when no order fits.
+pub(crate) fn in_first_order<T>(
+    budget: Budget,
+    work: impl Fn(&mut Manager, Budget) -> Result<T, TooLarge>,
+) -> Result<(Manager, T), TooLarge> {
+    for order in ORDERS {
+        let mut manager = Manager::new(order);
+        if let Ok(done) = work(&mut manager, budget)
+            && manager.edges() <= budget.edges
+        {
+            return Ok((manager, done));
+        }
+    }
+    Err(TooLarge(budget))
+}

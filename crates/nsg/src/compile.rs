@@ -113,6 +113,8 @@ pub(crate) struct CompiledDirection {
     pub(crate) nic: usize,
     pub(crate) direction: Direction,
     pub(crate) guards: Vec<Guard>,
+    /// Whether flows may have been told to end.
+    pub(crate) ends_flows: bool,
     pub(crate) stages: Vec<CompiledStage>,
 }
 
@@ -145,6 +147,7 @@ pub fn compile_within(part: &NsgPart, generation: u64, rules: Budget, actions: B
                     nic,
                     direction,
                     guards: policy.guarded.clone(),
+                    ends_flows: !policy.existing_flows.is_keep(),
                     stages,
                 });
             }

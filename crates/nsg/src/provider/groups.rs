@@ -8,7 +8,7 @@ use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, Storage, 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{JOIN_ASG_RULE, compiler, lookup, spec, tags};
+use super::{JOIN_ASG_RULE, compiler, invariants, lookup, spec, tags};
 use crate::analyse::{Limits, RuleFinding, analyse};
 use crate::diagram::Budget;
 use crate::effective::Ref;
@@ -363,6 +363,9 @@ impl ResourceType for ApplicationGroups {
                 }
             }
         }
+        let naming =
+            invariants::naming(tx.as_read(), &old.id, |kept| kept.spec.groups().any(|g| *g == old.id));
+        users.extend(naming.await?.iter().map(ToString::to_string));
         if users.is_empty() {
             return Ok(());
         }

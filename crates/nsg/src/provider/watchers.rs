@@ -125,7 +125,7 @@ impl ResourceType for NetworkWatchers {
     }
 }
 
-fn invalid(field: &str, text: &str, what: &str) -> ArmError {
+pub(super) fn invalid(field: &str, text: &str, what: &str) -> ArmError {
     let shown: String = text.chars().take(80).collect();
     ArmError::bad("InvalidParameter", format!("'{shown}' at '{field}' is not {what}."))
         .target(field.to_owned())
@@ -135,11 +135,11 @@ fn scope(field: &str, text: &str) -> Result<Scope, ArmError> {
     Scope::parse(text).map_err(|_| invalid(field, text, "a resource id"))
 }
 
-fn address(field: &str, text: &str) -> Result<IpAddr, ArmError> {
+pub(super) fn address(field: &str, text: &str) -> Result<IpAddr, ArmError> {
     text.trim().parse().map_err(|_| invalid(field, text, "an IP address"))
 }
 
-fn direction(text: &str) -> Result<Direction, ArmError> {
+pub(super) fn direction(text: &str) -> Result<Direction, ArmError> {
     Direction::parse(text).ok_or_else(|| invalid("direction", text, "Inbound or Outbound"))
 }
 
@@ -200,7 +200,7 @@ fn rule_name(rule: &Rule) -> String {
 }
 
 /// The number of a protocol that has one.
-fn number(text: &str) -> Result<u8, ArmError> {
+pub(super) fn number(text: &str) -> Result<u8, ArmError> {
     let named = Protocol::parse(text).and_then(Protocol::numbers).and_then(|n| n.first().copied());
     named
         .or_else(|| text.trim().parse().ok())

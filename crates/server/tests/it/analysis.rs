@@ -66,3 +66,30 @@ async fn a_preview_says_exactly_which_packets_pass_and_which_do_not_any_more() {
     let nothing = json!({"boxes": [], "isAll": true});
     assert_eq!(late[0]["difference"], json!({"newlyAllowed": nothing, "newlyDenied": nothing}));
 }
+
+#[tokio::test]
+async fn a_packet_is_tried_at_an_interface_and_every_group_on_its_way_says_what_it_does() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    let path = at(format!("{}/sekisho.simulate", world.network("networkInterfaces/vm1-eth0")), NETWORK);
+    let packet = |protocol: &str, source: &str, port: Value| {
+        json!({"direction": "Inbound", "protocol": protocol, "sourceAddress": source, "sourcePort": 50000,
+            "destinationAddress": "10.0.1.4", "destinationPort": port})
+    };
+    let said = root.post(&path, packet("Tcp", "203.0.113.7", json!(22))).await.expect(200).json();
+    assert_eq!((&said["access"], &said["reason"]), (&json!("Allow"), &json!("rules")));
+    assert_eq!((&said["groups"][0]["rule"], &said["groups"][0]["priority"]), (&json!("ssh"), &json!(100)));
+    let said = root.post(&path, packet("Tcp", "203.0.113.7", json!(23))).await.expect(200).json();
+    assert_eq!((&said["access"], &said["groups"][0]["rule"]), (&json!("Deny"), &json!("DenyAllInBound")));
+    for protocol in ["Icmp", "Esp", "47"] {
+        let said = root.post(&path, packet(protocol, "10.0.1.9", Value::Null)).await.expect(200).json();
+        assert_eq!(said["groups"][0]["rule"], "AllowVnetInBound", "{protocol}");
+    }
+    root.post(&path, packet("Udp", "10.0.1.9", Value::Null)).await.refused(400, "InvalidParameter");
+    root.post(&path, packet("Tcp", "2001:db8::1", json!(22))).await.refused(400, "InvalidParameter");
+    let lease = json!({"direction": "Inbound", "protocol": "Udp", "sourceAddress": "10.0.1.1", "sourcePort": 67,
+        "destinationAddress": "10.0.1.4", "destinationPort": 68});
+    let said = root.post(&path, lease).await.expect(200).json();
+    assert_eq!((&said["access"], &said["reason"]), (&json!("Allow"), &json!("keepsAlive")));
+    world.client("stranger").await.post(&path, packet("Tcp", "203.0.113.7", json!(22))).await.expect(404);
+}

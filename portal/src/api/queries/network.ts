@@ -4,12 +4,16 @@ import { call, get, listAll } from '../client.ts'
 import { types } from '../keys.ts'
 import type {
   ApplicationSecurityGroup,
+  Direction,
   EffectiveGroup,
+  Invariant,
+  InvariantCheck,
   List,
   NetworkInterface,
   ResourceGroup,
   RuleAnalysis,
   SecurityGroup,
+  Simulation,
   VirtualNetwork,
 } from '../types.ts'
 import { resourceWrite } from '../writes.ts'
@@ -56,6 +60,20 @@ export const networkQueries = {
       queryKey: [types.asg, subscription],
       queryFn: ({ signal }) => list<ApplicationSecurityGroup>(subscription, 'applicationSecurityGroups', signal),
     }),
+  invariants: (subscription: string) =>
+    queryOptions({
+      queryKey: [types.invariant, subscription],
+      queryFn: ({ signal }) =>
+        listAll<Invariant>(armUrl(`${subscription}/providers/Sekisho.Network/invariants`, 'sekisho.network'), signal),
+    }),
+  /** Whether an invariant holds now. */
+  invariantCheck: (id: string) =>
+    queryOptions({
+      queryKey: [types.invariant, id.toLowerCase(), 'check'],
+      queryFn: ({ signal }) =>
+        call<InvariantCheck>('POST', armUrl(`${id}/check`, 'sekisho.network'), { body: {}, signal }),
+      retry: false,
+    }),
   effectiveRules: (nicId: string) =>
     queryOptions({
       queryKey: [types.effectiveRules, nicId.toLowerCase()],
@@ -70,3 +88,16 @@ export const createNsg = (group: ResourceGroup, name: string) =>
   resourceWrite<SecurityGroup>('PUT', `${group.id}/providers/Microsoft.Network/networkSecurityGroups/${name}`, {
     body: { location: group.location, properties: {} },
   })
+
+export type SimulatedPacket = {
+  direction: Direction
+  protocol: string
+  sourceAddress: string
+  destinationAddress: string
+  sourcePort?: number
+  destinationPort?: number
+}
+
+/** Whether a packet would pass an interface. */
+export const simulate = (nicId: string, packet: SimulatedPacket) =>
+  call<Simulation>('POST', armUrl(`${nicId}/sekisho.simulate`, 'microsoft.network'), { body: packet })
