@@ -14,6 +14,7 @@ use rustls::ClientConfig;
 use sekisho_agent::confirm;
 use sekisho_jit::part::{JitPart, PART};
 use sekisho_link::DesiredDocument;
+use sekisho_link::hits::RuleHits;
 use sekisho_link::message::{Report, ReportOutcome};
 use sekisho_nsg::agent::{self, Action, Reason, Saved, observe, plan, restore};
 use sekisho_nsg::compile::{Compiled, Form};
@@ -88,6 +89,31 @@ impl Reconciler {
         let repaired = self.reload(server).await?;
         self.open(server)?;
         Ok(repaired)
+    }
+
+    /// How often the rules in force have matched; nothing where that cannot be told.
+    pub(crate) async fn hits(&self) -> Vec<RuleHits> {
+        let Some(Confirmed { part, .. }) = self.confirmed.as_ref().filter(|_| self.desired.is_some()) else {
+            return Vec::new();
+        };
+        let told = agent::hits(part).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the counters of the rules could not be read");
+            Vec::new()
+        });
+        let row = |h: agent::Hits| {
+            let nic = part.nics.get(h.nic)?;
+            let stage = nic.stages(h.direction).get(h.stage)?;
+            Some(RuleHits {
+                interface: nic.interface.to_string(),
+                direction: h.direction.as_str().to_owned(),
+                group: stage.nsg.clone(),
+                rule: h.rule,
+                audit: stage.audit,
+                packets: h.packets,
+                bytes: h.bytes,
+            })
+        };
+        told.into_iter().filter(|h| h.packets > 0).filter_map(row).collect()
     }
 
     /// Has open exactly what is to be now.

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::command::Command;
 use crate::desired::CommandKey;
 use crate::duplicate::Lineage;
+use crate::hits::RuleHits;
 use crate::stream::{Batch, Epoch, Stream};
 
 /// Largest frame accepted, in bytes.
@@ -123,6 +124,11 @@ pub enum ToServer {
     },
     /// What the machine has to tell.
     Events(Batch),
+    /// How often its rules have matched.
+    Hits {
+        /// Those that have.
+        rules: Vec<RuleHits>,
+    },
     /// It has seen the log at a size, and that it has only grown until then.
     Witnessed {
         /// The key it cosigns with.

@@ -61,6 +61,9 @@ pub struct Stage {
     pub nsg: String,
     /// What the NSG is attached to.
     pub association: Association,
+    /// Whether its denials are only counted: it lets everything through.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audit: bool,
     /// The rules of this direction, defaults included, lowest priority number first.
     pub rules: Vec<Rule>,
 }

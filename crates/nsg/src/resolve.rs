@@ -58,6 +58,8 @@ pub struct AttachedNsg {
     pub id: Scope,
     /// The user's rules in any order.
     pub rules: Vec<SecurityRule>,
+    /// Whether its denials are only counted.
+    pub audit: bool,
     /// What becomes of flows that exist when they change; of several groups at a NIC the strictest counts.
     pub existing_flows: ExistingFlows,
 }
@@ -206,6 +208,7 @@ impl NicResolver<'_> {
         Ok(Stage {
             nsg: nsg.id.to_string(),
             association,
+            audit: nsg.audit,
             rules: of_direction.map(|r| rule(&r.spec)).collect::<Result<_, _>>()?,
         })
     }

@@ -50,6 +50,7 @@ export type PasswordCredential = Schema<'PasswordCredential'>
 export type Invitation = Schema<'Invitation'>
 export type LiveSession = Schema<'LiveSession'>
 export type RuleAnalysis = Schema<'RuleAnalysis'>
+export type GroupHits = Schema<'GroupHits'>
 export type RuleFinding = Schema<'RuleFinding'>
 export type TrafficEffect = Schema<'TrafficEffect'>
 export type RiskyUser = Schema<'RiskyUser'>

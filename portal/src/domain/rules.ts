@@ -1,4 +1,4 @@
-import type { Direction, SecurityRule, SecurityRuleProperties } from '../api/types.ts'
+import type { Direction, SecurityGroup, SecurityRule, SecurityRuleProperties } from '../api/types.ts'
 import { prefixProblem } from './address.ts'
 
 /** What the rule editor holds while typing, and what is wrong with it. The server checks again; this only saves a round. */
@@ -16,6 +16,10 @@ export type RuleDraft = {
   destinationPorts: string
   description: string
 }
+
+/** Whether a group lets everything through and only counts what it would deny. */
+export const isAuditOnly = ({ properties }: Pick<SecurityGroup, 'properties'>) =>
+  properties.sekisho?.mode?.toLowerCase() === 'audit'
 
 export const serviceTags = ['VirtualNetwork', 'Internet', 'AzureLoadBalancer'] as const
 export const protocols = ['*', 'Tcp', 'Udp', 'Icmp', 'Esp', 'Ah'] as const

@@ -219,10 +219,11 @@ impl World {
             (
                 group.id.clone(),
                 typed.and_then(|typed| {
-                    let existing_flows = typed.existing_flows()?;
+                    let (existing_flows, audit) = (typed.existing_flows()?, typed.is_audit()?);
                     Ok(AttachedNsg {
                         id: group.id,
                         rules: typed.properties.security_rules.unwrap_or_default(),
+                        audit,
                         existing_flows,
                     })
                 }),
@@ -348,6 +349,9 @@ pub struct EffectRule {
     pub access: Access,
     /// The protocol.
     pub protocol: Protocol,
+    /// Whether it denies nothing, because its group only counts what it would deny.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub audit_only: bool,
     /// Prefixes.
     pub source: Vec<String>,
     /// Prefixes.
@@ -361,6 +365,7 @@ pub struct EffectRule {
 /// One rule at one place.
 #[derive(PartialEq)]
 struct Place<'a> {
+    audit: bool,
     interface: &'a str,
     direction: Direction,
     stage: EffectStage,
@@ -377,7 +382,14 @@ fn places(part: &NsgPart) -> Vec<Place<'_>> {
                     Association::Nic(_) => EffectStage::Nic,
                 };
                 let interface = nic.interface.as_str();
-                out.extend(stage.rules.iter().map(|rule| Place { interface, direction, stage: place, rule }));
+                let audit = stage.audit;
+                out.extend(stage.rules.iter().map(|rule| Place {
+                    audit,
+                    interface,
+                    direction,
+                    stage: place,
+                    rule,
+                }));
             }
         }
     }
@@ -399,6 +411,7 @@ fn changes(before: &NsgPart, after: &NsgPart) -> Vec<RuleEffect> {
                 name: p.rule.name.clone(),
                 priority: p.rule.priority,
                 access: p.rule.access,
+                audit_only: p.audit,
                 protocol: p.rule.protocol,
                 source: addresses(&p.rule.source),
                 destination: addresses(&p.rule.destination),

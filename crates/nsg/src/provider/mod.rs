@@ -6,6 +6,7 @@
 
 mod compiler;
 mod groups;
+mod hits;
 mod interfaces;
 mod invariants;
 mod judge;

@@ -66,6 +66,9 @@ struct AskedGroup {
     /// The subnet or interface that it is attached to.
     applied_to: String,
     access: Access,
+    /// Whether it only counts what it would deny.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    audit_only: bool,
     /// The rule that matches; nothing when none does, which denies.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
@@ -113,6 +116,7 @@ pub(super) async fn simulate(read: &mut dyn Read, nic: &Resource, body: &Value) 
             network_security_group: stage.nsg.clone(),
             applied_to,
             access: rule.map_or(Access::Deny, |r| r.access),
+            audit_only: stage.audit,
             rule: rule.map(|r| r.name.clone()),
             priority: rule.map(|r| r.priority),
         }

@@ -226,5 +226,6 @@ fn alike(machines: &[Selected<'_>], direction: Direction) -> Vec<Alike> {
 /// Whether two policies ask the same rules.
 pub(super) fn same_rules(a: &NicPolicy, b: &NicPolicy, direction: Direction) -> bool {
     let (a, b) = (a.stages(direction), b.stages(direction));
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.nsg == b.nsg && a.rules == b.rules)
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| a.nsg == b.nsg && a.audit == b.audit && a.rules == b.rules)
 }

@@ -341,7 +341,8 @@ fn result(
     let asked = diagnose(policy, direction(&profile.direction)?, &traffic(&profile)?)
         .map_err(|e| ArmError::bad("TrafficNotUniform", format!("{e}.")))?;
     let denied = |decides: Option<&Rule>| decides.is_none_or(|rule| rule.access == Access::Deny);
-    let access = if asked.last().is_some_and(|a| denied(a.decides)) { Access::Deny } else { Access::Allow };
+    let stops = asked.last().is_some_and(|a| !a.stage.audit && denied(a.decides));
+    let access = if stops { Access::Deny } else { Access::Allow };
     let row = |m: &Matched<'_>| NetworkSecurityRulesEvaluationResult {
         name: rule_name(m.rule),
         protocol_matched: m.protocol,

@@ -53,12 +53,29 @@ pub struct GroupSekisho {
     /// change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub existing_flows: Option<String>,
+    /// `enforce`, or `audit`: the group lets everything through, and what it would have denied is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
     /// Fields not named here.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
 impl NetworkSecurityGroup {
+    /// Whether what it would deny is only counted.
+    ///
+    /// # Errors
+    /// For another word than the two.
+    pub fn is_audit(&self) -> Result<bool, ArmError> {
+        match self.properties.sekisho.as_ref().and_then(|s| s.mode.as_deref()) {
+            None => Ok(false),
+            Some(word) if word.eq_ignore_ascii_case("enforce") => Ok(false),
+            Some(word) if word.eq_ignore_ascii_case("audit") => Ok(true),
+            Some(word) => Err(ArmError::bad("InvalidMode", format!("'{word}' is not 'enforce' or 'audit'."))
+                .target("properties.sekisho.mode")),
+        }
+    }
+
     /// What becomes of existing flows.
     ///
     /// # Errors
@@ -86,6 +103,7 @@ impl NetworkSecurityGroup {
     /// The first thing Azure would refuse; `target` begins with `properties.securityRules[i]`.
     pub fn validate(&self, name: &str) -> Result<(), ArmError> {
         self.existing_flows()?;
+        self.is_audit()?;
         let rules = self.properties.security_rules.as_deref().unwrap_or_default();
         if rules.len() > MAX_RULES {
             return Err(ArmError::bad(

@@ -4,7 +4,7 @@
 use sekisho_nsg::allowed::BUDGET;
 use sekisho_nsg::analyse::{Limits, RuleFinding, RuleState, analyse};
 use sekisho_nsg::difference::{Changed, difference};
-use sekisho_nsg::evaluate::{Packet, evaluate, matches};
+use sekisho_nsg::evaluate::{Packet, evaluate, is_unreadable, keeps_alive, matches};
 use sekisho_nsg::invariant::{Alike, Statement, Traffic, newly_broken};
 use sekisho_nsg::policy::{
     Access, Addresses, Direction, InterfaceName, NicPolicy, PORT_PROTOCOLS, PortRange, Ports, Protocol, Rule,
@@ -447,4 +447,37 @@ fn a_change_is_to_blame_for_the_packets_that_it_breaks_and_for_no_others() {
     assert_eq!(change("22", "22"), None);
     assert_eq!(change("22-23", "23"), None, "it breaks less");
     assert_eq!(change("22", "22-23").unwrap().packet.destination_port, Some(23));
+}
+
+#[test]
+fn what_breaks_an_invariant_is_exactly_what_the_rules_one_by_one_say() {
+    let own_address = "10.0.0.4";
+    for seed in 0..6 {
+        let [inner, outer, before] = [0, 1, 2].map(|n| rules(Kind::Acl, 30, seed * 3 + n));
+        let (after, before) = (nic(vec![inner.clone(), outer.clone()]), nic(vec![before]));
+        for must in [Access::Deny, Access::Allow] {
+            let of = |nic: &NicPolicy| {
+                let mut all = statement(must, "*", "*", vec![alike(nic, &[own_address])]);
+                all.packets.protocol = Protocol::Any;
+                vec![all]
+            };
+            let told = newly_broken(&of(&before), &of(&after), usize::MAX, BUDGET).unwrap();
+            let mut random = Random::new(seed);
+            for _ in 0..3_000 {
+                let mut packet = corner(&[inner.clone(), outer.clone()].concat(), &mut random);
+                packet.destination = own_address.parse().unwrap();
+                if packet.source.is_ipv6()
+                    || keeps_alive(Direction::Inbound, &packet)
+                    || is_unreadable(&packet)
+                {
+                    continue;
+                }
+                let broken = |nic: &NicPolicy| {
+                    evaluate(nic, Direction::Inbound, &packet).allow == (must == Access::Deny)
+                };
+                let found = told.iter().flat_map(|t| &t.packets).any(|b| holds(b, &packet));
+                assert_eq!(found, broken(&after) && !broken(&before), "seed {seed} {must:?} {packet}");
+            }
+        }
+    }
 }

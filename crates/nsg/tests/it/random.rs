@@ -87,7 +87,8 @@ pub(crate) fn stage() -> impl Strategy<Value = Stage> {
         1 => Just(Protocol::Esp), 1 => Just(Protocol::Ah),
     ];
     let rule = (access, protocol, addresses(), addresses(), ports(), ports());
-    prop::collection::vec(rule, 0..10).prop_map(|rules| Stage {
+    (prop::collection::vec(rule, 0..10), prop::bool::weighted(0.2)).prop_map(|(rules, audit)| Stage {
+        audit,
         nsg: "nsg".to_owned(),
         association: Association::Nic("nic".to_owned()),
         rules: (100..)

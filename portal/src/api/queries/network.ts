@@ -6,6 +6,7 @@ import type {
   ApplicationSecurityGroup,
   Direction,
   EffectiveGroup,
+  GroupHits,
   Invariant,
   InvariantCheck,
   List,
@@ -38,6 +39,15 @@ export const networkQueries = {
       queryKey: [types.nsg, id.toLowerCase(), 'analysis'],
       queryFn: ({ signal }) =>
         call<RuleAnalysis>('POST', armUrl(`${id}/sekisho.analyse`, 'microsoft.network'), { body: {}, signal }),
+      retry: false,
+    }),
+  /** How often the rules of a group have matched. */
+  hits: (id: string) =>
+    queryOptions({
+      queryKey: [types.nsg, id.toLowerCase(), 'hits'],
+      queryFn: ({ signal }) =>
+        call<GroupHits>('POST', armUrl(`${id}/sekisho.hits`, 'microsoft.network'), { body: {}, signal }),
+      refetchInterval: 60_000,
       retry: false,
     }),
   nics: (subscription: string) =>

@@ -9,6 +9,7 @@ import { num } from '../../app/format.ts'
 import { inGroup, useScope } from '../../app/scope.ts'
 import { parseArmId } from '../../domain/armId.ts'
 import { exposures } from '../../domain/exposure.ts'
+import { isAuditOnly } from '../../domain/rules.ts'
 import { LinkTabs } from '../../parts/LinkTabs.tsx'
 import { ResourceLink } from '../../parts/ResourceLink.tsx'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
@@ -120,6 +121,7 @@ function NsgTable({ groups }: { groups: SecurityGroup[] }) {
               <span className="flex items-center gap-2">
                 <Shield size={14} className="shrink-0 text-ink-3" aria-hidden />
                 <ResourceLink id={group.id} />
+                {isAuditOnly(group) && <Badge tone="med">{m.auditOnly}</Badge>}
               </span>
             ),
           },
