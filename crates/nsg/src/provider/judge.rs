@@ -135,9 +135,10 @@ fn concerns(target: &Scope) -> bool {
 
 fn is_of_the_filter(target: &Scope) -> bool {
     let name = target.type_name().key();
-    let of =
-        |known: &&str| name.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    FILTER.iter().any(|known| of(&known))
+    let is_in = |known: &&'static str| {
+        name.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    FILTER.iter().any(is_in)
 }
 
 impl Judge {
