@@ -90,7 +90,12 @@ impl ResourceType for SecurityGroups {
         }
         draft.properties_mut().entry("securityRules").or_insert_with(|| json!([]));
         let typed: NetworkSecurityGroup = from_body(&Value::Object(draft.rest.clone()))?;
-        typed.validate(draft.id.name())
+        typed.validate(draft.id.name())?;
+        // A setting that is null is one that is not there.
+        if let Some(sekisho) = &typed.properties.sekisho {
+            draft.properties_mut().insert("sekisho".into(), shown(sekisho)?);
+        }
+        Ok(())
     }
 
     fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
