@@ -162,7 +162,7 @@ def test_the_types_that_the_first_release_promises_are_served():
                 "Microsoft.Authorization/roleDefinitions", "Microsoft.Authorization/roleAssignments",
                 "Microsoft.Authorization/denyAssignments", "Microsoft.Insights/eventcategories",
                 "Microsoft.Insights/eventtypes/values", "Sekisho.Fleet/machines", "Sekisho.Fleet/enrolmentTokens",
-                "Sekisho.Network/serviceTags", "Microsoft.Authorization/locks",
+                "Sekisho.Network/serviceTags", "Sekisho.Network/invariants", "Microsoft.Authorization/locks",
                 "Microsoft.Management/managementGroups", "Microsoft.Management/managementGroups/subscriptions"}
     assert {t.lower() for t in promised} <= served()
 
@@ -542,6 +542,9 @@ KINDS = {
                               "id": "{group}/providers/Microsoft.Network/virtualNetworks/parent/subnets/first"}}}]}}),
     "serviceTags": ("{group}/providers/Sekisho.Network/serviceTags/{name}", FLEET,
                     {"location": "home", "properties": {"addressPrefixes": ["192.0.2.0/24"]}}),
+    "invariants": ("{group}/providers/Sekisho.Network/invariants/{name}", FLEET,
+                   {"properties": {"must": "Deny", "protocol": "Tcp", "sourceAddressPrefix": "Internet",
+                                   "destinationMachineTags": {"case": "{name}"}, "destinationPortRange": "3389"}}),
     "enrolmentTokens": ("{group}/providers/Sekisho.Fleet/enrolmentTokens/{name}", FLEET,
                         {"location": "home", "properties": {}}),
     "virtualMachines": ("{group}/providers/Microsoft.Compute/virtualMachines/{name}", COMPUTE, {"location": "home"}),

@@ -248,3 +248,22 @@ def test_the_fleet_shows_every_machine_converged(api, ready):
         return {r["network"]["state"] for r in rows} == {"applied"}
 
     poll("all machines have applied their newest rules", converged)
+
+
+def test_az_sets_what_becomes_of_connections_and_an_invariant_is_checked(az, ready, api):
+    group = f"{ready.network()}/networkSecurityGroups/{NSG}"
+    path = f"{ready.subscription}/providers/Sekisho.Network/invariants/never-5"
+    before = api.must("GET", group, NETWORK)
+    az("network", "nsg", "update", "--resource-group", ready.group_name, "--name", NSG, "--set",
+       "flushConnection=true")
+    try:
+        assert az("network", "nsg", "show", "--resource-group", ready.group_name, "--name", NSG)["flushConnection"]
+        # And what must never pass is decided about the machines that are there.
+        api.must("PUT", path, FLEET, {"properties": {
+            "must": "Deny", "protocol": "Tcp", "sourceAddressPrefix": "Internet", "destinationMachineTags": {},
+            "destinationPortRange": "5", "enforcement": "report"}})
+        state = api.must("POST", f"{path}/check", FLEET, {})
+        assert state["state"] in ("holds", "broken") and state["interfaces"] >= 1
+    finally:
+        api.must("DELETE", path, FLEET)
+        api.must("PUT", group, NETWORK, before)

@@ -153,6 +153,13 @@ def pins(ready, owner, administrator):
     put(f"{group}/providers/Sekisho.Fleet/enrolmentTokens/token", FLEET, {"location": "home", "properties": {}})
     put(f"{group}/providers/Sekisho.Network/serviceTags/Tag", FLEET, {
         "location": "home", "properties": {"addressPrefixes": ["10.98.0.0/16"]}})
+    # Only reported, so that it stands in no request's way.
+    put(f"{group}/providers/Sekisho.Network/invariants/invariant", FLEET, {"properties": {
+        "must": "Deny", "protocol": "Tcp", "sourceAddressPrefix": "Internet", "destinationMachineTags": {},
+        "destinationPortRange": "3389", "enforcement": "report"}})
+    put(f"{ready.subscription}/providers/Sekisho.Network/invariants/invariant", FLEET, {"properties": {
+        "must": "Deny", "protocol": "Tcp", "sourceAddressPrefix": "Internet", "destinationMachineTags": {},
+        "destinationPortRange": "3389", "enforcement": "report"}})
     # What is done to it must not be done to those who ask.
     principal = administrator.add_principal("surface bystander").principal
     machine = ready.data["machines"][0]
@@ -161,7 +168,7 @@ def pins(ready, owner, administrator):
         "namespace": "Microsoft.Network", "location": "home",
         "networkSecurityGroupName": "nsg", "securityRuleName": "rule", "defaultSecurityRuleName": "DenyAllInBound",
         "applicationSecurityGroupName": "asg", "virtualNetworkName": "net", "subnetName": "subnet",
-        "enrolmentTokenName": "token", "serviceTagName": "Tag", "eventtypeName": "management", "eventcategorieName": "Security",
+        "enrolmentTokenName": "token", "serviceTagName": "Tag", "invariantName": "invariant", "eventtypeName": "management", "eventcategorieName": "Security",
         "machineName": machine["name"], "virtualMachineName": machine["name"],
         "networkInterfaceName": f"{machine['name']}-eth0", "providerOperationName": "Microsoft.Network",
         "roleDefinitionName": READER, "id": principal, "memberId": principal,

@@ -10,6 +10,7 @@ use sekisho_jit::agent::{Now, SinceBoot, openings};
 use sekisho_jit::part::{GuardedPort, JitPart, OpenGrant, Transport};
 use sekisho_jit::settings;
 use sekisho_jit::usage::{At, Tally, Told};
+use sekisho_nsg::existing::ExistingFlows;
 use sekisho_nsg::guard::{self, Existing, Guard, Keeper, Opening};
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NicPolicy, NsgPart};
 use time::OffsetDateTime;
@@ -43,7 +44,8 @@ pub(crate) fn with_guards(mut part: NsgPart, access: &JitPart) -> anyhow::Result
         let interface = InterfaceName::new(nic.interface.clone()).context("a guarded interface")?;
         let mac = nic.mac.as_deref().and_then(|m| MacAddress::parse(m).ok());
         let (inbound, outbound) = (Vec::new(), Vec::new());
-        part.nics.push(NicPolicy { mac, interface, inbound, outbound, guarded: guards });
+        let existing_flows = ExistingFlows::Keep;
+        part.nics.push(NicPolicy { mac, interface, inbound, outbound, guarded: guards, existing_flows });
     }
     Ok(part)
 }

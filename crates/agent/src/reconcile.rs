@@ -14,9 +14,11 @@ use rustls::ClientConfig;
 use sekisho_agent::confirm;
 use sekisho_jit::part::{JitPart, PART};
 use sekisho_link::DesiredDocument;
+use sekisho_link::hits::RuleHits;
 use sekisho_link::message::{Report, ReportOutcome};
 use sekisho_nsg::agent::{self, Action, Reason, Saved, observe, plan, restore};
 use sekisho_nsg::compile::{Compiled, Form};
+use sekisho_nsg::existing;
 use sekisho_nsg::guard;
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NsgPart};
 use tokio::time::{Instant, sleep};
@@ -60,6 +62,12 @@ impl Reconciler {
         let keeper = guard::Keeper::default();
         let mut own = Self { state, confirm_seconds, confirmed, desired, keeper, usage };
         own.repair(None).await?;
+        // An agent that died after a change may not have come to the flows from before it.
+        if let Some(confirmed) = &own.confirmed
+            && let Err(error) = existing::settle(None, &confirmed.part)
+        {
+            tracing::warn!(%error, "flows from before the rules were not judged again");
+        }
         Ok(own)
     }
 
@@ -88,6 +96,31 @@ impl Reconciler {
         let repaired = Some(self.reload(server).await?.ok_or(error)?);
         self.open(server)?;
         Ok(repaired)
+    }
+
+    /// How often the rules in force have matched; nothing where that cannot be told.
+    pub(crate) async fn hits(&self) -> Vec<RuleHits> {
+        let Some(Confirmed { part, .. }) = self.confirmed.as_ref().filter(|_| self.desired.is_some()) else {
+            return Vec::new();
+        };
+        let told = agent::hits(part).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the counters of the rules could not be read");
+            Vec::new()
+        });
+        let row = |h: agent::Hits| {
+            let nic = part.nics.get(h.nic)?;
+            let stage = nic.stages(h.direction).get(h.stage)?;
+            Some(RuleHits {
+                interface: nic.interface.to_string(),
+                direction: h.direction.as_str().to_owned(),
+                group: stage.nsg.clone(),
+                rule: h.rule,
+                audit: stage.audit,
+                packets: h.packets,
+                bytes: h.bytes,
+            })
+        };
+        told.into_iter().filter(|h| h.packets > 0).filter_map(row).collect()
     }
 
     /// Has open exactly what is to be now.
@@ -237,11 +270,20 @@ impl Reconciler {
         }
         fault::point("released");
         let message = forms(desired.as_ref());
+        let before = self.confirmed.as_ref().map(|c| c.part.clone()).unwrap_or_default();
         self.keep(fresh, desired)?;
         fault::point("kept");
         self.state.clear_journal()?;
         fault::point("cleared");
-        Ok(report(ReportOutcome::Applied, message))
+        // Only now: what is taken back must have ended nobody's connection.
+        match self.confirmed.as_ref().map(|c| existing::settle(Some(&before), &c.part)) {
+            Some(Err(error)) => {
+                let why =
+                    format!("The rules are in force; flows from before were not judged again: {error}.");
+                Ok(report(ReportOutcome::Failed, why))
+            }
+            _ => Ok(report(ReportOutcome::Applied, message)),
+        }
     }
 
     fn keep(&mut self, confirmed: Confirmed, desired: Option<Compiled>) -> anyhow::Result<()> {

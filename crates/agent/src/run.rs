@@ -14,6 +14,7 @@ use sekisho_audit::witness::Advance;
 use sekisho_jit::usage;
 use sekisho_link::duplicate::Lineage;
 use sekisho_link::facts::{Clock, facts_hash};
+use sekisho_link::hits::RuleHits;
 use sekisho_link::message::{Report, ReportOutcome, Successions, ToAgent, ToServer};
 use sekisho_link::pki;
 use sekisho_link::stream::Stream;
@@ -91,6 +92,8 @@ struct Agent {
     renewing: Option<Zeroizing<String>>,
     /// The facts the server has, with their hash.
     told: Option<(Value, String)>,
+    /// How often rules have matched, as the server was told.
+    hits: Vec<RuleHits>,
     journal: Journal,
     /// Names this process, so that two machines with one key can be told apart.
     process: String,
@@ -130,6 +133,7 @@ impl Agent {
             watcher,
             renewing: None,
             told: None,
+            hits: Vec::new(),
             journal,
             process: fresh_epoch()?.to_string(),
             connections,
@@ -294,7 +298,10 @@ impl Agent {
                 }
                 message = self.streams.next() => connection.send(&message).await?,
                 _ = beat.tick() => self.beat(&mut connection).await?,
-                _ = check.tick() => self.mend(&mut connection).await?,
+                _ = check.tick() => {
+                    self.mend(&mut connection).await?;
+                    self.tell_hits(&mut connection).await?;
+                }
                 _ = flush.tick() => {
                     self.look();
                     self.journal.sync();
@@ -343,6 +350,16 @@ impl Agent {
             self.state.keep_report(&report)?;
             self.journal.repaired(&report);
             connection.send(&ToServer::Report(report)).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells how often rules have matched, when that has changed since it was last told.
+    async fn tell_hits(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
+        let rules = self.reconciler.hits().await;
+        if rules != self.hits {
+            connection.send(&ToServer::Hits { rules: rules.clone() }).await?;
+            self.hits = rules;
         }
         Ok(())
     }

@@ -105,6 +105,7 @@ fn part(list: Vec<Rule>) -> NsgPart {
             inbound: vec![stage(list)],
             outbound: vec![],
             guarded: vec![],
+            existing_flows: Default::default(),
         }],
     }
 }

@@ -124,7 +124,7 @@ fn value(key: Key, packet: &Packet) -> Option<u128> {
         Key::NetworkProtocol => Some(if family == Family::V4 { 2 } else { 10 }),
         Key::Protocol => Some(packet.protocol.into()),
         Key::ConnectionState => Some(8),
-        Key::ConnectionDirection => Some(0),
+        Key::ConnectionDirection | Key::ConnectionMark => Some(0),
         Key::Icmpv6Type => packet.icmp_type.filter(|_| packet.protocol == 58).map(u128::from),
         Key::Source(of) => (of == family).then(|| number(packet.source)),
         Key::Destination(of) => (of == family).then(|| number(packet.destination)),

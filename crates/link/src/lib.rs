@@ -18,6 +18,7 @@ pub mod duplicate;
 pub mod enrolment;
 pub mod events;
 pub mod facts;
+pub mod hits;
 pub mod ingest;
 pub mod join;
 pub mod machine;

@@ -20,6 +20,7 @@ use crate::duplicate::Duplicate;
 use crate::enrolment;
 use crate::events;
 use crate::facts::{Facts, facts_hash};
+use crate::hits;
 use crate::message::{Report, ReportOutcome};
 use crate::outline::Outline;
 use crate::summary::summarize;
@@ -605,7 +606,7 @@ pub async fn retire(
     }
     let state: Machine = read_document(tx.as_read(), kind::MACHINE, &key).await?.unwrap_or_default();
     enrolment::revoke(tx, &state.agent).await?;
-    for kind in [kind::MACHINE, kind::FACTS, kind::DESIRED, witnesses::KIND] {
+    for kind in [kind::MACHINE, kind::FACTS, kind::DESIRED, witnesses::KIND, hits::KIND] {
         tx.remove_document(kind, &key).await?;
     }
     events::happened(tx, &vm.id, events::kind::RETIRED, json!({"agentId": state.agent})).await?;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::command::Command;
 use crate::desired::CommandKey;
 use crate::duplicate::Lineage;
+use crate::hits::RuleHits;
 use crate::stream::{Batch, Epoch, Stream};
 use crate::ticket::Opening;
 
@@ -125,6 +126,11 @@ pub enum ToServer {
     },
     /// What the machine has to tell.
     Events(Batch),
+    /// How often its rules have matched.
+    Hits {
+        /// Those that have.
+        rules: Vec<RuleHits>,
+    },
     /// It has seen the log at a size, and that it has only grown until then.
     Witnessed {
         /// The key it cosigns with.

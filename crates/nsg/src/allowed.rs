@@ -23,7 +23,7 @@ pub fn allowed(
     budget: Budget,
 ) -> Result<NodeId, TooLarge> {
     let mut all = NodeId::from(ALLOW);
-    for stage in policy.stages(direction) {
+    for stage in policy.stages(direction).iter().filter(|stage| !stage.audit) {
         let of = |family| -> Vec<(Terminal, Product)> {
             let products = products(&stage.rules, family);
             products.into_iter().map(|(at, product)| (action(stage.rules[at].access), product)).collect()
@@ -59,4 +59,23 @@ pub(crate) fn in_best_order<T>(
         }
     }
     best.ok_or(TooLarge(budget))
+}
+
+/// Does work in the first order of fields in which it fits: quicker than the best one, for what is not shown.
+///
+/// # Errors
+/// [`TooLarge`] when no order fits.
+pub(crate) fn in_first_order<T>(
+    budget: Budget,
+    work: impl Fn(&mut Manager, Budget) -> Result<T, TooLarge>,
+) -> Result<(Manager, T), TooLarge> {
+    for order in ORDERS {
+        let mut manager = Manager::new(order);
+        if let Ok(done) = work(&mut manager, budget)
+            && manager.edges() <= budget.edges
+        {
+            return Ok((manager, done));
+        }
+    }
+    Err(TooLarge(budget))
 }

@@ -113,6 +113,8 @@ pub(crate) struct CompiledDirection {
     pub(crate) nic: usize,
     pub(crate) direction: Direction,
     pub(crate) guards: Vec<Guard>,
+    /// Whether flows may have been told to end.
+    pub(crate) ends_flows: bool,
     pub(crate) stages: Vec<CompiledStage>,
 }
 
@@ -145,6 +147,7 @@ pub fn compile_within(part: &NsgPart, generation: u64, rules: Budget, actions: B
                     nic,
                     direction,
                     guards: policy.guarded.clone(),
+                    ends_flows: !policy.existing_flows.is_keep(),
                     stages,
                 });
             }
@@ -205,26 +208,35 @@ fn compile_stage(
     rules: Budget,
     actions: Budget,
 ) -> CompiledStage {
-    let ends: BTreeMap<Terminal, End> = (0..)
+    let mut ends: BTreeMap<Terminal, End> = (0..)
         .map(Terminal::new)
         .zip(&stage.rules)
         .map(|(terminal, rule)| {
             let counter = Some(counter_name(nic, direction, stage, rule));
-            (terminal, End { counter, allow: rule.access == Access::Allow })
+            (terminal, End { counter, allow: stage.audit || rule.access == Access::Allow })
         })
         .collect();
     // Rules that end alike are one end: a counter is read back by its name.
     let mut first: BTreeMap<&End, Terminal> = BTreeMap::new();
     let same: Vec<Terminal> = ends.iter().map(|(at, end)| *first.entry(end).or_insert(*at)).collect();
     let by_rule = |family| terminals(stage, family, |at| same[at]);
-    let by_action = |family| terminals(stage, family, |at| action(stage.rules[at].access));
-    let (form, decision) = if let Ok((manager, root)) = diagram::smallest(by_rule, NO_RULE, rules) {
+    let by_action = |family| {
+        terminals(stage, family, |at| if stage.audit { ALLOW } else { action(stage.rules[at].access) })
+    };
+    // What no rule matches is denied, which is only counted where rules are.
+    let none = if stage.audit { Terminal::of(stage.rules.len()) } else { NO_RULE };
+    if stage.audit {
+        ends.insert(none, End { counter: None, allow: true });
+    }
+    let (form, decision) = if let Ok((manager, root)) = diagram::smallest(by_rule, none, rules) {
         (Form::Rules, Decision::Diagram { manager, root, ends: Ends(ends) })
-    } else if let Ok((manager, root)) = diagram::smallest(by_action, DENY, actions) {
+    } else if let Ok((manager, root)) =
+        diagram::smallest(by_action, if stage.audit { ALLOW } else { DENY }, actions)
+    {
         let ends = [(ALLOW, true), (DENY, false)].map(|(t, allow)| (t, End { counter: None, allow }));
         (Form::Actions, Decision::Diagram { manager, root, ends: Ends(ends.into()) })
     } else {
-        (Form::Linear, Decision::Linear(linear(&stage.rules, &Ends(ends))))
+        (Form::Linear, Decision::Linear(linear(&stage.rules, none, &Ends(ends))))
     };
     let edges = match &decision {
         Decision::Diagram { manager, .. } => manager.edges(),
@@ -251,7 +263,7 @@ pub(crate) fn action(access: Access) -> Terminal {
 }
 
 /// One rule for each security rule and family, or one for both where they are the same.
-fn linear(rules: &[SecurityRule], ends: &Ends) -> Vec<Rule> {
+fn linear(rules: &[SecurityRule], none: Terminal, ends: &Ends) -> Vec<Rule> {
     let mut lines = Vec::new();
     for (at, rule) in rules.iter().enumerate() {
         let end = ends.get(Terminal::of(at));
@@ -281,7 +293,7 @@ fn linear(rules: &[SecurityRule], ends: &Ends) -> Vec<Rule> {
         }
         lines.extend(made);
     }
-    lines.push(When::always(Verdict::Drop));
+    lines.push(end_rule(&ends.get(none)));
     lines.into_iter().map(Rule::When).collect()
 }
 
@@ -387,7 +399,9 @@ pub fn counter_name(nic: &NicPolicy, direction: Direction, stage: &Stage, rule: 
     };
     let mut context = Context::new(&SHA256);
     // Names in ARM differ by more than their case.
-    for part in [nic.interface.as_str(), word(direction), kind, place, &stage.nsg, &rule.name] {
+    // What would have been denied is not what was.
+    let mode = if stage.audit { "audit" } else { "" };
+    for part in [nic.interface.as_str(), word(direction), kind, place, &stage.nsg, &rule.name, mode] {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.to_ascii_lowercase().as_bytes());
     }

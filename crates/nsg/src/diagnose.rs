@@ -88,7 +88,7 @@ pub fn diagnose<'a>(
         }
         let denied = asked.decides.is_none_or(|rule| rule.access == Access::Deny);
         out.push(asked);
-        if denied {
+        if denied && !stage.audit {
             break;
         }
     }

@@ -33,6 +33,19 @@ pub struct Changed {
     pub is_all: bool,
 }
 
+impl Changed {
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        self.boxes.is_empty() && self.is_all
+    }
+
+    /// Leaves the first boxes.
+    pub fn keep(&mut self, limit: usize) {
+        self.is_all &= self.boxes.len() <= limit;
+        self.boxes.truncate(limit);
+    }
+}
+
 /// A box of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

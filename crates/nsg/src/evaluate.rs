@@ -64,7 +64,8 @@ pub struct Verdict<'a> {
     pub stage: Option<usize>,
     /// The rule that decided there; `None` also when no rule of the stage matched.
     pub rule: Option<&'a Rule>,
-    /// Of every stage that was asked, the rule that matched: (stage, rule) indexes.
+    /// Of every stage that was asked, the rule that matched: (stage, rule) indexes. A rule that denies and is not the
+    /// last is of a stage whose denials are only counted.
     pub trail: Vec<(usize, usize)>,
 }
 
@@ -84,7 +85,7 @@ pub fn evaluate<'a>(policy: &'a NicPolicy, direction: Direction, packet: &Packet
         verdict.stage = Some(s);
         verdict.rule = matched.map(|r| &stage.rules[r]);
         verdict.trail.extend(matched.map(|r| (s, r)));
-        if verdict.rule.is_none_or(|rule| rule.access == Access::Deny) {
+        if !stage.audit && verdict.rule.is_none_or(|rule| rule.access == Access::Deny) {
             verdict.allow = false;
             return verdict;
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::compile::{Compiled, CompiledDirection};
 use crate::diagram::{Family, Interval, IntervalSet};
 use crate::evaluate::{ALIVE_ICMPV6, PLATFORM};
+use crate::existing::CUT;
 use crate::guard::{self, Guard};
 use crate::policy::{Direction, PORT_PROTOCOLS};
 use crate::ruleset::{
@@ -105,6 +106,16 @@ fn ports(prefix: &str) -> Chain {
     Chain::new(Name::made(&format_args!("{prefix}ports")), rules.map(Rule::When).into())
 }
 
+/// What carries the mark of a flow that must end is lost; whoever sends TCP is told, and the telling itself passes.
+fn ended(direction: Direction) -> Vec<When> {
+    let marked = |verdict| When::always(verdict).and(Key::ConnectionMark, IntervalSet::of([CUT.into()]));
+    let told = match direction {
+        Direction::Inbound => marked(Verdict::Reset).and(Key::Protocol, IntervalSet::of([6])),
+        Direction::Outbound => marked(Verdict::Accept).and(Key::ConnectionState, IntervalSet::of([RELATED])),
+    };
+    vec![told, marked(Verdict::Drop)]
+}
+
 impl CompiledDirection {
     fn chain(&self, prefix: &str) -> Chain {
         let own = |name: &str| Name::made(&format_args!("{prefix}{name}"));
@@ -117,7 +128,8 @@ impl CompiledDirection {
         if self.stages.is_empty() {
             return Chain::new(name, guards);
         }
-        let mut rules = vec![
+        let mut rules = if self.ends_flows { ended(self.direction) } else { Vec::new() };
+        rules.extend([
             When::always(Verdict::Accept).and(Key::ConnectionState, IntervalSet::of([ESTABLISHED, RELATED])),
             jump(own(&format!("alive_{}", word(self.direction)))),
             When::always(Verdict::Drop)
@@ -125,7 +137,7 @@ impl CompiledDirection {
                 .counted(invalid),
             jump(own("ports"))
                 .and(Key::Protocol, IntervalSet::of(PORT_PROTOCOLS.iter().map(|p| u128::from(*p)))),
-        ];
+        ]);
         for (at, stage) in self.stages.iter().enumerate() {
             rules.push(jump(stage.root(&self.stage_name(prefix, at))));
         }

@@ -1,32 +1,48 @@
-//! What must always be so, whatever the rules are: "the internet never reaches 3389". Decided about all packets; what
-//! breaks it is named.
+//! What must always be so, whatever the rules are: "the internet never reaches 3389 of these machines". Decided about all
+//! packets; what breaks it is named.
+//!
+//! Packets that no rule is asked about ([`crate::evaluate::keeps_alive`]) are no part of any statement: no rule could
+//! make it true of them.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::allowed::{allowed, in_best_order};
-use crate::diagram::{ALLOW, Budget, DENY, Family, NodeId, TooLarge, product};
-use crate::evaluate::evaluate;
+use crate::allowed::{allowed, in_first_order};
+use crate::diagram::{
+    ALLOW, Budget, DENY, Family, Field, IntervalSet, Manager, NodeId, Product, TooLarge, keep_alive, product,
+};
+use crate::evaluate::{Packet, evaluate};
 use crate::policy::{Access, Addresses, Direction, NicPolicy, Ports, Protocol, Rule};
 use crate::shown::{ShownBox, ShownPacket};
 
-/// A statement about packets at a NIC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Invariant {
-    /// Its name.
-    pub name: String,
-    /// The direction of the packets.
-    pub direction: Direction,
-    /// What must become of all of them.
+/// A statement about packets from, to, or between machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// What must become of all the packets.
     pub must: Access,
-    /// The packets.
+    /// The packets, as far as the machines' own addresses do not say.
     pub packets: Traffic,
+    /// The machines that they come from: a packet comes from an address of one of them and must pass its rules.
+    /// `None`: from elsewhere, where no rules are known.
+    pub sources: Option<Vec<Alike>>,
+    /// As of the sources.
+    pub destinations: Option<Vec<Alike>>,
+}
+
+/// Interfaces that filter alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alike {
+    /// How they filter.
+    pub policy: NicPolicy,
+    /// Their own addresses.
+    pub own: Vec<IpAddr>,
 }
 
 /// Packets, described as a rule describes them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traffic {
     /// Their protocol.
     pub protocol: Protocol,
@@ -40,68 +56,157 @@ pub struct Traffic {
     pub destination_ports: Ports,
 }
 
-/// What breaks an invariant.
+/// What breaks a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CounterExample {
-    /// The invariant.
-    pub invariant: String,
     /// A packet that is treated as it must not be.
     pub packet: ShownPacket,
-    /// The rule that decides about it; nothing where no rule does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
+    /// What decides about it on its way, the sending machine first.
+    pub decided_by: Vec<Decider>,
     /// All such packets.
     pub packets: Vec<ShownBox>,
     /// Whether these are all.
     pub is_all: bool,
 }
 
-/// Whether a NIC's policy keeps an invariant: `None`, or what breaks it with at most `limit` boxes.
+/// What decides about a packet at one interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decider {
+    /// The direction, seen from the machine.
+    pub direction: Direction,
+    /// What becomes of the packet.
+    pub access: Access,
+    /// The id of the group; nothing where no group filters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_security_group: Option<String>,
+    /// The rule; nothing where no rule matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+}
+
+/// Whether statements hold: `None`, or what breaks them and did not break those from before, with at most `limit` boxes.
 ///
 /// # Errors
 /// [`TooLarge`]: it is not known, which is not to be taken for yes.
-pub fn check(
-    policy: &NicPolicy,
-    invariant: &Invariant,
+pub fn newly_broken(
+    before: &[Statement],
+    after: &[Statement],
     limit: usize,
     budget: Budget,
 ) -> Result<Option<CounterExample>, TooLarge> {
-    let Traffic { protocol, source, destination, source_ports, destination_ports } =
-        invariant.packets.clone();
-    let described = Rule {
-        name: invariant.name.clone(),
-        priority: 0,
-        access: invariant.must,
-        protocol,
-        source,
-        destination,
-        source_ports,
-        destination_ports,
-    };
-    let (mut manager, (passes, about)) = in_best_order(budget, |manager, budget| {
-        let passes = allowed(manager, policy, invariant.direction, budget)?;
-        let mut about = NodeId::from(DENY);
-        for family in Family::ALL {
-            if let Some(product) = product(&described, family) {
-                let of_family = manager.set(family, &product);
-                about = manager.or(about, of_family);
-            }
-        }
-        Ok((passes, about))
+    let (mut manager, (old, new)) = in_first_order(budget, |manager, budget| {
+        Ok((broken(manager, before, budget)?, broken(manager, after, budget)?))
     })?;
-    let broken = match invariant.must {
-        Access::Deny => manager.and(about, passes),
-        Access::Allow => manager.without(about, passes),
-    };
-    let Some(point) = manager.witness(broken, &|t| t == ALLOW) else { return Ok(None) };
+    let fresh = manager.without(new, old);
+    let Some(point) = manager.witness(fresh, &|t| t == ALLOW) else { return Ok(None) };
     let packet = point.packet();
-    let (boxes, is_all) = manager.boxes(broken, &|t| t == ALLOW, limit);
+    let (boxes, is_all) = manager.boxes(fresh, &|t| t == ALLOW, limit);
     Ok(Some(CounterExample {
-        invariant: invariant.name.clone(),
         packet: (&packet).into(),
-        rule: evaluate(policy, invariant.direction, &packet).rule.map(|rule| rule.name.clone()),
+        decided_by: after.iter().find_map(|s| s.deciders(&packet)).unwrap_or_default(),
         packets: boxes.iter().map(ShownBox::from).collect(),
         is_all,
     }))
+}
+
+/// The packets that are treated as they must not be.
+fn broken(manager: &mut Manager, statements: &[Statement], budget: Budget) -> Result<NodeId, TooLarge> {
+    let mut all = NodeId::from(DENY);
+    for statement in statements {
+        let mut about = described(manager, &statement.packets);
+        let mut passes = NodeId::from(ALLOW);
+        for (direction, machines) in statement.sides() {
+            let through = through(manager, machines, direction, budget)?;
+            passes = manager.and(passes, through);
+            let own: Vec<IpNet> = machines.iter().flat_map(|m| &m.own).map(|a| IpNet::from(*a)).collect();
+            let own = at(manager, direction, &own);
+            about = manager.and(about, own);
+            for family in Family::ALL {
+                for product in keep_alive(direction, family) {
+                    let alive = manager.set(family, &product);
+                    about = manager.without(about, alive);
+                }
+            }
+        }
+        let broken = match statement.must {
+            Access::Deny => manager.and(about, passes),
+            Access::Allow => manager.without(about, passes),
+        };
+        all = manager.or(all, broken);
+    }
+    Ok(all)
+}
+
+/// What machines let through of packets that are their own.
+fn through(
+    manager: &mut Manager,
+    machines: &[Alike],
+    direction: Direction,
+    budget: Budget,
+) -> Result<NodeId, TooLarge> {
+    let mut all = NodeId::from(DENY);
+    for alike in machines {
+        let passes = allowed(manager, &alike.policy, direction, budget)?;
+        let own: Vec<IpNet> = alike.own.iter().map(|a| IpNet::from(*a)).collect();
+        let own = at(manager, direction, &own);
+        let passes = manager.and(passes, own);
+        all = manager.or(all, passes);
+    }
+    Ok(all)
+}
+
+/// The packets to some addresses when inbound, from them when outbound.
+fn at(manager: &mut Manager, direction: Direction, nets: &[IpNet]) -> NodeId {
+    let field = if direction == Direction::Inbound { Field::Destination } else { Field::Source };
+    let mut all = NodeId::from(DENY);
+    for family in Family::ALL {
+        let values = IntervalSet::of_networks(nets, family);
+        if !values.is_empty() {
+            let of_family = manager.set(family, &Product::everything(family).with(field, values));
+            all = manager.or(all, of_family);
+        }
+    }
+    all
+}
+
+fn described(manager: &mut Manager, packets: &Traffic) -> NodeId {
+    let Traffic { protocol, source, destination, source_ports, destination_ports } = packets.clone();
+    let (name, priority, access) = (String::new(), 0, Access::Allow);
+    let rule =
+        Rule { name, priority, access, protocol, source, destination, source_ports, destination_ports };
+    let mut all = NodeId::from(DENY);
+    for family in Family::ALL {
+        if let Some(product) = product(&rule, family) {
+            let of_family = manager.set(family, &product);
+            all = manager.or(all, of_family);
+        }
+    }
+    all
+}
+
+impl Statement {
+    /// Its machines, in the order in which a packet meets them.
+    fn sides(&self) -> impl Iterator<Item = (Direction, &[Alike])> {
+        let sides = [(Direction::Outbound, &self.sources), (Direction::Inbound, &self.destinations)];
+        sides.into_iter().filter_map(|(direction, side)| Some((direction, side.as_deref()?)))
+    }
+
+    /// What decides about a packet; `None` when it is of other machines.
+    fn deciders(&self, packet: &Packet) -> Option<Vec<Decider>> {
+        let decider = |(direction, machines): (Direction, &[Alike])| {
+            let own = if direction == Direction::Inbound { packet.destination } else { packet.source };
+            let policy = &machines.iter().find(|m| m.own.contains(&own))?.policy;
+            let verdict = evaluate(policy, direction, packet);
+            let stage = verdict.stage.and_then(|s| policy.stages(direction).get(s));
+            Some(Decider {
+                direction,
+                access: if verdict.allow { Access::Allow } else { Access::Deny },
+                network_security_group: stage.map(|s| s.nsg.clone()),
+                rule: verdict.rule.map(|rule| rule.name.clone()),
+            })
+        };
+        self.sides().map(decider).collect()
+    }
 }

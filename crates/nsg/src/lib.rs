@@ -5,7 +5,7 @@
 //! which every name has become addresses; the agent receives that part, [`compile`] turns its rules into decision
 //! [`diagram`]s and these into chains, [`swap`] changes over to them in one kernel transaction, and [`readback`] proves
 //! that the kernel holds them, right after that and ever after. [`guard`] closes single ports to everybody but those for
-//! whom something is open right now. [`evaluate`] says in a few lines of obvious code what a
+//! whom something is open right now. [`existing`] ends flows that began under rules that are no more, where a group wants that. [`evaluate`] says in a few lines of obvious code what a
 //! part means, and is what the kernel is tested against.
 //!
 //! The same diagrams answer questions about policies: [`analyse`] finds rules that are void or contradict each other,
@@ -27,6 +27,7 @@ pub mod diagram;
 pub mod difference;
 pub mod effective;
 pub mod evaluate;
+pub mod existing;
 mod frame;
 pub mod guard;
 pub mod invariant;

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::diagram::{Family, Interval, IntervalSet, number};
+use crate::existing::CUT_MASK;
 use crate::policy::{Direction, InterfaceName};
 use crate::ruleset::{
     Chain, ESTABLISHED, Hook, INVALID, Key, Name, ORIGINAL, RELATED, REPLY, Rule, TABLE, Verdict, When,
@@ -268,6 +269,19 @@ fn add_match(when: &mut When, test: &Value) -> Option<()> {
         }
         return Some(());
     }
+    // The highest bits of a mark, which some versions of nft take for a prefix.
+    if let (Some(("ct", ct)), Some(("prefix", prefix))) = (entry(left), entry(right)) {
+        let is_mark = ct["key"].as_str() == Some("mark") && ct.get("dir").is_none() && operator == "==";
+        let length = prefix["len"]
+            .as_u64()
+            .filter(|len| is_mark && u32::try_from(*len) == Ok(CUT_MASK.leading_ones()));
+        let mark = length.and_then(|_| prefix["addr"].as_u64())?;
+        return when
+            .matches
+            .insert(Key::ConnectionMark, IntervalSet::of([mark.into()]))
+            .is_none()
+            .then_some(());
+    }
     let (key, implied) = key(left)?;
     let values = match (key, operator) {
         (Key::ConnectionState, "in" | "==") => state(right)?,
@@ -319,6 +333,13 @@ fn key(value: &Value) -> Option<(Key, Option<(Key, IntervalSet)>)> {
             _ => return None,
         };
         return Some((key, implied));
+    }
+    if kind == "&" {
+        let [left, mask] = of.as_array()?.as_slice() else { return None };
+        let ("ct", ct) = entry(left)? else { return None };
+        let is_mark = ct["key"].as_str() == Some("mark") && ct.get("dir").is_none();
+        let is_masked = mask.as_u64() == Some(CUT_MASK.into());
+        return (is_mark && is_masked).then_some((Key::ConnectionMark, None));
     }
     let key = match (kind, of["key"].as_str()?) {
         ("meta", "nfproto") => Key::NetworkProtocol,

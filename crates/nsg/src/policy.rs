@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::existing::ExistingFlows;
 use crate::guard::Guard;
 
 /// The packet filter of one machine.
@@ -37,6 +38,9 @@ pub struct NicPolicy {
     /// Ports that are closed to everybody but those for whom something is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guarded: Vec<Guard>,
+    /// What becomes of flows that exist when the rules change.
+    #[serde(default, skip_serializing_if = "ExistingFlows::is_keep")]
+    pub existing_flows: ExistingFlows,
 }
 
 impl NicPolicy {
@@ -57,6 +61,9 @@ pub struct Stage {
     pub nsg: String,
     /// What the NSG is attached to.
     pub association: Association,
+    /// Whether its denials are only counted: it lets everything through.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audit: bool,
     /// The rules of this direction, defaults included, lowest priority number first.
     pub rules: Vec<Rule>,
 }

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sekisho_arm::{ArmError, Scope};
 
+use crate::existing::ExistingFlows;
 use crate::policy::{
     Addresses, Association, Direction, InterfaceName, MacAddress, NicPolicy, NsgPart, Rule, Stage,
 };
@@ -57,6 +58,10 @@ pub struct AttachedNsg {
     pub id: Scope,
     /// The user's rules in any order.
     pub rules: Vec<SecurityRule>,
+    /// Whether its denials are only counted.
+    pub audit: bool,
+    /// What becomes of flows that exist when they change; of several groups at a NIC the strictest counts.
+    pub existing_flows: ExistingFlows,
 }
 
 /// Tags that users defined; names compare without case.
@@ -115,9 +120,12 @@ pub enum ResolveError {
 /// # Errors
 /// [`ResolveError`] when a rule names something unknown. There is no partial result.
 pub fn resolve(inputs: &Inputs) -> Result<NsgPart, ResolveError> {
-    let nics =
-        inputs.nics.iter().map(|nic| NicResolver { inputs, nic }.policy()).collect::<Result<_, _>>()?;
-    Ok(NsgPart { nics })
+    Ok(NsgPart { nics: policies(inputs).collect::<Result<_, _>>()? })
+}
+
+/// The policy of each NIC.
+pub(crate) fn policies(inputs: &Inputs) -> impl Iterator<Item = Result<NicPolicy, ResolveError>> {
+    inputs.nics.iter().map(move |nic| NicResolver { inputs, nic }.policy())
 }
 
 /// An NSG's rule of one direction, and whether it is one of the defaults.
@@ -165,6 +173,7 @@ impl NicResolver<'_> {
             inbound,
             outbound,
             guarded: Vec::new(),
+            existing_flows: self.attached().map(|(_, nsg)| nsg.existing_flows).max().unwrap_or_default(),
         })
     }
 
@@ -199,6 +208,7 @@ impl NicResolver<'_> {
         Ok(Stage {
             nsg: nsg.id.to_string(),
             association,
+            audit: nsg.audit,
             rules: of_direction.map(|r| rule(&r.spec)).collect::<Result<_, _>>()?,
         })
     }
@@ -259,7 +269,7 @@ impl NicResolver<'_> {
     }
 
     /// The prefixes of a tag, seen from this NIC; `None` when there is no such tag.
-    fn tag(&self, name: &str) -> Option<Vec<IpNet>> {
+    pub(crate) fn tag(&self, name: &str) -> Option<Vec<IpNet>> {
         let is = |tag: &str| name.eq_ignore_ascii_case(tag);
         if is("VirtualNetwork") {
             Some(self.virtual_network())

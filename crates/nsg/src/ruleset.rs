@@ -62,6 +62,8 @@ pub enum Key {
     ConnectionState,
     /// `ct direction`: [`ORIGINAL`], [`REPLY`].
     ConnectionDirection,
+    /// `ct mark` in the bits of [`CUT_MASK`](crate::existing::CUT_MASK).
+    ConnectionMark,
     /// `icmpv6 type`, which is about ICMPv6 only.
     Icmpv6Type,
     /// `ip saddr`, `ip6 saddr`, which is about packets of the family only.
@@ -112,6 +114,7 @@ impl Key {
             Key::Protocol => "meta l4proto",
             Key::ConnectionState => "ct state",
             Key::ConnectionDirection => "ct direction",
+            Key::ConnectionMark => "ct mark & 0xff000000 ==",
             Key::Icmpv6Type => "icmpv6 type",
             Key::Source(Family::V4) => "ip saddr",
             Key::Source(Family::V6) => "ip6 saddr",

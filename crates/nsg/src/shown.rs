@@ -1,5 +1,6 @@
 //! Packets and sets of packets as people and the API see them.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
@@ -37,6 +38,19 @@ impl From<&Packet> for ShownPacket {
             destination_address: packet.destination.to_string(),
             destination_port: packet.ports.map(|(_, to)| to),
         }
+    }
+}
+
+impl fmt::Display for ShownPacket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |address: &str, port: Option<u16>| match port {
+            Some(port) if address.contains(':') => format!("[{address}]:{port}"),
+            Some(port) => format!("{address}:{port}"),
+            None => address.to_owned(),
+        };
+        let from = end(&self.source_address, self.source_port);
+        let to = end(&self.destination_address, self.destination_port);
+        write!(f, "{} from {from} to {to}", self.protocol)
     }
 }
 

@@ -21,6 +21,7 @@ export const types = {
   vnet: 'microsoft.network/virtualnetworks',
   asg: 'microsoft.network/applicationsecuritygroups',
   effectiveRules: 'effectiverules',
+  invariant: 'sekisho.network/invariants',
   roleDefinition: 'microsoft.authorization/roledefinitions',
   roleAssignment: 'microsoft.authorization/roleassignments',
   eligibility: 'microsoft.authorization/roleeligibilityschedules',

@@ -203,6 +203,7 @@ test('nothing else has an effect: mutations are the review, the dialogs that are
     'app/Notices.tsx',
     'features/conditionalaccess/BacktestAnswer.tsx',
     'features/conditionalaccess/WhatIfTab.tsx',
+    'features/machine/PacketTrial.tsx',
     'features/rbac/CheckTab.tsx',
     'features/sessions/PasswordDialog.tsx',
     'features/signin/AccessPassForm.tsx',

@@ -50,6 +50,7 @@ export type PasswordCredential = Schema<'PasswordCredential'>
 export type Invitation = Schema<'Invitation'>
 export type LiveSession = Schema<'LiveSession'>
 export type RuleAnalysis = Schema<'RuleAnalysis'>
+export type GroupHits = Schema<'GroupHits'>
 export type RuleFinding = Schema<'RuleFinding'>
 export type TrafficEffect = Schema<'TrafficEffect'>
 export type RiskyUser = Schema<'RiskyUser'>
@@ -140,6 +141,26 @@ export type SecurityRuleProperties = Narrowed<
   }
 >
 export type SecurityRule = { id: string; name: string; etag?: string; properties: SecurityRuleProperties }
+export type InvariantProperties = Narrowed<
+  Schema<'NetworkInvariantProperties'>,
+  {
+    must: Access
+    protocol: string
+    sourceApplicationSecurityGroups?: Ref[]
+    destinationApplicationSecurityGroups?: Ref[]
+    sourceMachineTags?: Record<string, string>
+    destinationMachineTags?: Record<string, string>
+  }
+>
+export type Invariant = { id: string; name: string; etag?: string; properties: InvariantProperties }
+export type Simulation = Schema<'Simulation'>
+export type InvariantCheck = Schema<'InvariantCheck'>
+/** What the log keeps of a write that changed what machines let through; it stands there as a text. */
+export type PolicyChange = {
+  traffic: (Pick<TrafficEffect, 'direction' | 'difference'> & { interfaces: number })[]
+  isAll: boolean
+  brokenInvariants?: string[]
+}
 type AnySecurityGroup = Schema<'Microsoft.Network.networkSecurityGroups'>
 export type SecurityGroup = Narrowed<
   AnySecurityGroup,

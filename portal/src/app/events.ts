@@ -27,11 +27,11 @@ const alsoChanged: Record<string, string[]> = {
   facts: [types.machine, types.machineRow],
   // How far a machine is with its rules is kept beside it, and when it last reported.
   [report]: [types.machine, types.machineRow],
-  [types.machine]: [types.machineRow],
-  [types.nsg]: [types.nic, types.effectiveRules, types.machineRow],
-  [types.nic]: [types.nsg, types.effectiveRules, types.machineRow],
-  [types.vnet]: [types.nsg, types.effectiveRules, types.machineRow],
-  [types.asg]: [types.effectiveRules],
+  [types.machine]: [types.machineRow, types.invariant],
+  [types.nsg]: [types.nic, types.effectiveRules, types.machineRow, types.invariant],
+  [types.nic]: [types.nsg, types.effectiveRules, types.machineRow, types.invariant],
+  [types.vnet]: [types.nsg, types.effectiveRules, types.machineRow, types.invariant],
+  [types.asg]: [types.effectiveRules, types.invariant],
   [types.activation]: [types.eligibility],
   [types.roleSettings]: [types.eligibility],
 }

@@ -101,7 +101,7 @@ const enrolment = createRoute({
 const nsgs = createRoute({
   getParentRoute: () => shell,
   path: '/nsg',
-  validateSearch: params({ q: text, create: flag }),
+  validateSearch: params({ q: text, create: flag, tab: text }),
   component: lazyRouteComponent(() => import('../features/nsg/NsgListPage.tsx')),
 })
 

@@ -1,9 +1,10 @@
-import type { Direction, SecurityRule, SecurityRuleProperties } from '../api/types.ts'
+import type { Direction, SecurityGroup, SecurityRule, SecurityRuleProperties } from '../api/types.ts'
 import { prefixProblem } from './address.ts'
 
 /** What the rule editor holds while typing, and what is wrong with it. The server checks again; this only saves a round. */
-export type PeerKind = 'any' | 'ip' | 'tag' | 'asg'
-export type Peer = { kind: PeerKind; addresses: string; tag: string; asgs: string[] }
+export type PeerKind = 'any' | 'ip' | 'tag' | 'asg' | 'machines'
+/** `machines` are those with all of some tags, written `name=value`; a rule cannot name them, an invariant can. */
+export type Peer = { kind: PeerKind; addresses: string; tag: string; asgs: string[]; machineTags: string }
 export type RuleDraft = {
   name: string
   priority: string
@@ -16,10 +17,14 @@ export type RuleDraft = {
   description: string
 }
 
+/** Whether a group lets everything through and only counts what it would deny. */
+export const isAuditOnly = ({ properties }: Pick<SecurityGroup, 'properties'>) =>
+  properties.sekisho?.mode?.toLowerCase() === 'audit'
+
 export const serviceTags = ['VirtualNetwork', 'Internet', 'AzureLoadBalancer'] as const
 export const protocols = ['*', 'Tcp', 'Udp', 'Icmp', 'Esp', 'Ah'] as const
 
-const anyPeer: Peer = { kind: 'any', addresses: '', tag: 'VirtualNetwork', asgs: [] }
+export const anyPeer: Peer = { kind: 'any', addresses: '', tag: 'VirtualNetwork', asgs: [], machineTags: '' }
 
 /** Singular and plural ARM fields mean the same; readers want one list. */
 export const listOf = (one: string | undefined, many: string[] | undefined) =>
@@ -29,7 +34,7 @@ export const splitList = (text: string) => text.split(/[\s,、，]+/).filter(Boo
 
 const isTag = (prefix: string) => prefix !== '*' && prefixProblem(prefix) === 'syntax' && /^[A-Za-z]/.test(prefix)
 
-function peerOf(prefixes: string[], asgs: { id: string }[] | undefined): Peer {
+export function peerOf(prefixes: string[], asgs: { id: string }[] | undefined): Peer {
   if (asgs && asgs.length > 0) return { ...anyPeer, kind: 'asg', asgs: asgs.map((asg) => asg.id) }
   const [first] = prefixes
   if (first === undefined || first === '*') return anyPeer
@@ -88,11 +93,13 @@ export type Problem =
   | 'addressHostBits'
   | 'tagEmpty'
   | 'asgEmpty'
+  | 'machineTagSyntax'
   | 'descriptionLong'
 
-export type Problems = Partial<Record<keyof RuleDraft, { problem: Problem; text?: string }>>
+export type Found = { problem: Problem; text?: string }
+export type Problems = Partial<Record<keyof RuleDraft, Found>>
 
-function portProblem(text: string): { problem: Problem; text?: string } | undefined {
+function portProblem(text: string): Found | undefined {
   const parts = splitList(text)
   if (parts.length === 0) return { problem: 'portsEmpty' }
   if (parts.length === 1 && parts[0] === '*') return
@@ -105,10 +112,14 @@ function portProblem(text: string): { problem: Problem; text?: string } | undefi
 
 const prefixProblems = { syntax: 'addressSyntax', length: 'addressLength', hostBits: 'addressHostBits' } as const
 
-function peerProblem(peer: Peer): { problem: Problem; text?: string } | undefined {
+export function peerProblem(peer: Peer): Found | undefined {
   if (peer.kind === 'tag') return peer.tag.trim() === '' ? { problem: 'tagEmpty' } : undefined
   if (peer.kind === 'asg') return peer.asgs.length === 0 ? { problem: 'asgEmpty' } : undefined
   if (peer.kind === 'any') return
+  if (peer.kind === 'machines') {
+    const wrong = splitList(peer.machineTags).find((part) => !/^[^=]+=/.test(part))
+    return wrong === undefined ? undefined : { problem: 'machineTagSyntax', text: wrong }
+  }
   const parts = splitList(peer.addresses)
   if (parts.length === 0) return { problem: 'addressesEmpty' }
   for (const part of parts) {
@@ -119,23 +130,27 @@ function peerProblem(peer: Peer): { problem: Problem; text?: string } | undefine
 
 const portless = ['Icmp', 'Esp', 'Ah']
 
-function checkPorts(draft: RuleDraft, ports: string) {
+export function checkPorts({ protocol }: { protocol: string }, ports: string): Found | undefined {
   const problem = portProblem(ports)
   if (problem) return problem
-  return portless.includes(draft.protocol) && ports.trim() !== '*'
-    ? { problem: 'portsWithProtocol' as const }
-    : undefined
+  return portless.includes(protocol) && ports.trim() !== '*' ? { problem: 'portsWithProtocol' as const } : undefined
+}
+
+export function nameProblem(text: string, taken: string[]): Found | undefined {
+  const name = text.trim()
+  if (name === '') return { problem: 'nameEmpty' }
+  if (!/^[a-z0-9]([\w.-]{0,78}\w)?$/i.test(name)) return { problem: 'nameSyntax' }
+  return taken.some((other) => other.toLowerCase() === name.toLowerCase()) ? { problem: 'nameTaken' } : undefined
 }
 
 /** `own` is the name of the rule being edited; its own name and priority are not in the way. */
 export function checkDraft(draft: RuleDraft, direction: Direction, rules: SecurityRule[], own?: string): Problems {
   const problems: Problems = {}
   const others = rules.filter((rule) => rule.name.toLowerCase() !== own?.toLowerCase())
-  const name = draft.name.trim()
-  if (name === '') problems.name = { problem: 'nameEmpty' }
-  else if (!/^[a-z0-9]([\w.-]{0,78}\w)?$/i.test(name)) problems.name = { problem: 'nameSyntax' }
-  else if (others.some((rule) => rule.name.toLowerCase() === name.toLowerCase()))
-    problems.name = { problem: 'nameTaken' }
+  problems.name = nameProblem(
+    draft.name,
+    others.map((rule) => rule.name),
+  )
 
   const priority = Number(draft.priority)
   const taken = others.find((rule) => rule.properties.direction === direction && rule.properties.priority === priority)
@@ -151,15 +166,16 @@ export function checkDraft(draft: RuleDraft, direction: Direction, rules: Securi
   return problems
 }
 
-export const hasProblem = (problems: Problems) => Object.values(problems).some((problem) => problem !== undefined)
+export const hasProblem = (problems: Record<string, Found | undefined>) =>
+  Object.values(problems).some((problem) => problem !== undefined)
 
-function peerProperties(side: 'source' | 'destination', peer: Peer): Partial<SecurityRuleProperties> {
+export function peerProperties(side: 'source' | 'destination', peer: Peer): Partial<SecurityRuleProperties> {
   if (peer.kind === 'asg') return { [`${side}ApplicationSecurityGroups`]: peer.asgs.map((id) => ({ id })) }
   const prefixes = peer.kind === 'any' ? ['*'] : peer.kind === 'tag' ? [peer.tag.trim()] : splitList(peer.addresses)
   return prefixes.length === 1 ? { [`${side}AddressPrefix`]: prefixes[0] } : { [`${side}AddressPrefixes`]: prefixes }
 }
 
-function portProperties(side: 'source' | 'destination', text: string): Partial<SecurityRuleProperties> {
+export function portProperties(side: 'source' | 'destination', text: string): Partial<SecurityRuleProperties> {
   const ports = splitList(text)
   return ports.length === 1 ? { [`${side}PortRange`]: ports[0] } : { [`${side}PortRanges`]: ports }
 }

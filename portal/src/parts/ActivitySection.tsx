@@ -1,6 +1,6 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { History } from 'lucide-react'
-import { useState } from 'react'
+import { lazy, Suspense, useState } from 'react'
 import { type ActivityFilter, activityQuery } from '../api/queries/activity.ts'
 import type { ActivityEvent } from '../api/types.ts'
 import { messages } from '../app/i18n.ts'
@@ -10,8 +10,10 @@ import { EmptyState } from '../ui/EmptyState.tsx'
 import { ErrorNote } from '../ui/ErrorNote.tsx'
 import { Skeleton } from '../ui/Skeleton.tsx'
 import { ActivityTable } from './ActivityTable.tsx'
-import { EventPanel } from './EventPanel.tsx'
 import { usePrincipalNames } from './usePrincipalNames.ts'
+
+/** Opened by a click: no part of what a page needs at first. */
+const EventPanel = lazy(() => import('./EventPanel.tsx'))
 
 const m = messages({
   none: { en: 'Nothing happened in this time.', ja: 'この期間の操作はありません。' },
@@ -61,7 +63,11 @@ export function ActivitySection({ filter, keep = () => true, limit, withoutResou
           </Button>
         </div>
       )}
-      {open && <EventPanel event={open} onClose={() => setOpen(undefined)} />}
+      {open && (
+        <Suspense>
+          <EventPanel event={open} onClose={() => setOpen(undefined)} />
+        </Suspense>
+      )}
     </>
   )
 }

@@ -55,6 +55,7 @@ const m = messages({
   assignment: { en: 'Role assignment', ja: 'ロールの割り当て' },
   subnet: { en: 'subnet', ja: 'サブネット' },
   nic: { en: 'interface', ja: 'NIC' },
+  auditOnly: { en: 'only counted', ja: '監査のみ' },
 })
 
 const shownMachines = 12
@@ -169,6 +170,7 @@ function EffectLine({ effect }: { effect: RuleEffect }) {
           {anyText(rule.destinationPorts)} {protocolText(rule.protocol)}
         </span>
       </span>
+      {rule.auditOnly && <Badge tone="med">{m.auditOnly}</Badge>}
       <Badge tone={accessTone[rule.access]}>{accessText[rule.access]}</Badge>
     </li>
   )

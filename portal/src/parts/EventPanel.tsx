@@ -1,4 +1,4 @@
-import type { ActivityEvent } from '../api/types.ts'
+import type { ActivityEvent, PolicyChange } from '../api/types.ts'
 import { dateTime } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
 import { parseArmId } from '../domain/armId.ts'
@@ -9,6 +9,7 @@ import { eventStatusText } from './ActivityTable.tsx'
 import { EntryProof } from './EntryProof.tsx'
 import { operationText } from './operationText.ts'
 import { ResourceLink } from './ResourceLink.tsx'
+import { Traffic } from './Traffic.tsx'
 import { useCallerName } from './useCallerName.ts'
 
 const m = messages({
@@ -24,15 +25,27 @@ const m = messages({
   sequence: { en: 'Sequence', ja: '連番' },
   hash: { en: 'Hash', ja: 'ハッシュ' },
   proof: { en: 'Proof', ja: '証明' },
+  breaks: { en: 'It broke an invariant that is only reported:', ja: '報告のみの不変条件に違反しました:' },
   json: { en: 'JSON', ja: 'JSON' },
   copy: { en: 'Copy', ja: 'コピー' },
 })
 
+/** What the write did to packets: Azure's clients take what an event says for texts. */
+function changeOf({ properties }: ActivityEvent): PolicyChange | undefined {
+  const kept = (properties as Record<string, unknown> | undefined)?.['packetFilter']
+  try {
+    return typeof kept === 'string' ? (JSON.parse(kept) as PolicyChange) : undefined
+  } catch {
+    return undefined
+  }
+}
+
 const mono = (text: string | number) => <span className="font-mono text-xs break-all">{text}</span>
 
-export function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: () => void }) {
+export default function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: () => void }) {
   const callerName = useCallerName()(event)
   const { properties, authorization, httpRequest } = event
+  const change = changeOf(event)
   const optional = (label: string, value: string | number | undefined): [string, React.ReactNode][] =>
     value === undefined || value === '' ? [] : [[label, mono(value)]]
   return (
@@ -75,6 +88,12 @@ export function EventPanel({ event, onClose }: { event: ActivityEvent; onClose: 
               : []),
           ]}
         />
+        {change && <Traffic traffic={change.traffic} />}
+        {change?.brokenInvariants?.map((id) => (
+          <p key={id} className="text-sm text-crit">
+            {m.breaks} <ResourceLink id={id} />
+          </p>
+        ))}
         <CodeBlock label={m.json} copyLabel={m.copy} code={JSON.stringify(event, null, 2)} />
       </div>
     </SidePanel>

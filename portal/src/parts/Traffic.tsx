@@ -1,5 +1,6 @@
 import { ArrowRight } from 'lucide-react'
 import type { TrafficEffect } from '../api/types.ts'
+import { num, plural } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
 import { Badge } from '../ui/Badge.tsx'
 import { anyText, directionText } from './ruleText.ts'
@@ -13,13 +14,20 @@ const m = messages({
     en: 'There are too many rules to say which packets pass after it.',
     ja: '規則が多いため、通過するパケットの変化を計算できません。',
   },
+  interfaces: {
+    en: (count: number) => plural(count, 'interface', 'interfaces'),
+    ja: (count: number) => `NIC ${num(count)} 個`,
+  },
   notAll: { en: 'and more', ja: 'ほかにもあります' },
 })
+
+/** At an interface of a machine, or at as many as the log says. */
+type Shown = Pick<TrafficEffect, 'direction' | 'difference'> & { interface?: string; interfaces?: number }
 
 const kinds = ['newlyAllowed', 'newlyDenied'] as const
 
 /** Exactly the packets that pass and did not, and those that did and do not: rules alone do not tell. */
-export function Traffic({ traffic }: { traffic: TrafficEffect[] }) {
+export function Traffic({ traffic }: { traffic: Shown[] }) {
   if (traffic.length === 0) return null
   const unchanged = traffic.every(({ difference }) =>
     difference ? kinds.every((kind) => difference[kind].boxes.length === 0) : false,
@@ -30,13 +38,16 @@ export function Traffic({ traffic }: { traffic: TrafficEffect[] }) {
       {unchanged && <p>{m.same}</p>}
       {traffic.some(({ difference }) => !difference) && <p>{m.unknown}</p>}
       <ul className="flex flex-col gap-1">
-        {traffic.flatMap(({ interface: nic, direction, difference }) =>
+        {traffic.flatMap(({ interface: nic = '', interfaces, direction, difference }) =>
           kinds.flatMap((kind) => {
             const changed = difference?.[kind]
             const lines = (changed?.boxes ?? []).map(({ packets }) => (
               <li key={JSON.stringify([nic, direction, kind, packets])} className="flex items-baseline gap-2">
                 <Badge tone={kind === 'newlyAllowed' ? 'ok' : 'crit'}>{m[kind]}</Badge>
-                <span className="shrink-0 text-ink-2">{directionText[direction]}</span>
+                <span className="shrink-0 text-ink-2">
+                  {directionText[direction]}
+                  {interfaces !== undefined && ` · ${m.interfaces(interfaces)}`}
+                </span>
                 <span className="min-w-0 font-mono break-all">
                   {packets.family} {anyText(packets.sourceAddresses)}
                   <ArrowRight size={11} className="mx-1 inline" aria-hidden />

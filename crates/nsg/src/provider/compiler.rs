@@ -176,8 +176,8 @@ pub(super) async fn views(read: &mut dyn Read, group: &Scope) -> Result<Vec<View
 }
 
 /// Everything in a scope that decides policies.
-struct World {
-    nics: Vec<Resource>,
+pub(super) struct World {
+    pub(super) nics: Vec<Resource>,
     // Read once, not once for each NIC; what cannot be read fails only those who use it.
     groups: HashMap<Scope, Result<AttachedNsg, ArmError>>,
     networks: HashMap<Scope, Result<VirtualNetwork, ArmError>>,
@@ -186,7 +186,7 @@ struct World {
 }
 
 impl World {
-    async fn load(read: &mut dyn Read, scope: &Scope) -> Result<World, ArmError> {
+    pub(super) async fn load(read: &mut dyn Read, scope: &Scope) -> Result<World, ArmError> {
         let list =
             async |read: &mut dyn Read, path: &str| read.list(&Listing::of(scope, &type_name(path))).await;
         let nics = list(read, "networkInterfaces").await?;
@@ -215,8 +215,19 @@ impl World {
             list.dedup();
         }
         let attached = |group: Resource| {
-            let rules = lookup::rules(&group);
-            (group.id.clone(), rules.map(|rules| AttachedNsg { id: group.id, rules }))
+            let typed = lookup::group(&group);
+            (
+                group.id.clone(),
+                typed.and_then(|typed| {
+                    let (existing_flows, audit) = (typed.existing_flows()?, typed.is_audit()?);
+                    Ok(AttachedNsg {
+                        id: group.id,
+                        rules: typed.properties.security_rules.unwrap_or_default(),
+                        audit,
+                        existing_flows,
+                    })
+                }),
+            )
         };
         Ok(World {
             groups: groups.into_iter().map(attached).collect(),
@@ -227,7 +238,7 @@ impl World {
         })
     }
 
-    fn inputs(&self, nics: Vec<NicInput>, subscription: Option<&Scope>) -> Inputs {
+    pub(super) fn inputs(&self, nics: Vec<NicInput>, subscription: Option<&Scope>) -> Inputs {
         let tags = subscription.and_then(|s| self.tags.get(s)).cloned().unwrap_or_default();
         Inputs { nics, groups: self.members.clone(), tags }
     }
@@ -236,7 +247,7 @@ impl World {
         self.groups.get(group).cloned().unwrap_or_else(|| Err(ArmError::not_found(group)))
     }
 
-    fn input(&self, nic: &Resource) -> Result<NicInput, ArmError> {
+    pub(super) fn input(&self, nic: &Resource) -> Result<NicInput, ArmError> {
         let typed = lookup::nic(nic)?;
         let interface =
             typed.properties.sekisho.as_ref().and_then(|s| s.interface.clone()).unwrap_or_default();
@@ -338,6 +349,9 @@ pub struct EffectRule {
     pub access: Access,
     /// The protocol.
     pub protocol: Protocol,
+    /// Whether it denies nothing, because its group only counts what it would deny.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub audit_only: bool,
     /// Prefixes.
     pub source: Vec<String>,
     /// Prefixes.
@@ -351,6 +365,7 @@ pub struct EffectRule {
 /// One rule at one place.
 #[derive(PartialEq)]
 struct Place<'a> {
+    audit: bool,
     interface: &'a str,
     direction: Direction,
     stage: EffectStage,
@@ -367,7 +382,14 @@ fn places(part: &NsgPart) -> Vec<Place<'_>> {
                     Association::Nic(_) => EffectStage::Nic,
                 };
                 let interface = nic.interface.as_str();
-                out.extend(stage.rules.iter().map(|rule| Place { interface, direction, stage: place, rule }));
+                let audit = stage.audit;
+                out.extend(stage.rules.iter().map(|rule| Place {
+                    audit,
+                    interface,
+                    direction,
+                    stage: place,
+                    rule,
+                }));
             }
         }
     }
@@ -389,6 +411,7 @@ fn changes(before: &NsgPart, after: &NsgPart) -> Vec<RuleEffect> {
                 name: p.rule.name.clone(),
                 priority: p.rule.priority,
                 access: p.rule.access,
+                audit_only: p.audit,
                 protocol: p.rule.protocol,
                 source: addresses(&p.rule.source),
                 destination: addresses(&p.rule.destination),

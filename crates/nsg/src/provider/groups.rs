@@ -8,7 +8,7 @@ use sekisho_arm::{ArmError, Call, Read, Resource, ResourceType, Scope, Storage, 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{JOIN_ASG_RULE, compiler, lookup, spec, tags};
+use super::{JOIN_ASG_RULE, compiler, hits, invariants, lookup, spec, tags};
 use crate::analyse::{Limits, RuleFinding, analyse};
 use crate::diagram::Budget;
 use crate::effective::Ref;
@@ -48,14 +48,24 @@ struct RuleView {
 }
 
 static GROUP_SPEC: TypeSpec = TypeSpec {
-    actions: &[Action {
-        verb: "sekisho.analyse",
-        style: ActionStyle::Sync,
-        reads: true,
-        title: "Says which rules never decide, lose packets to others, or contradict each other",
-        takes: any_schema,
-        answers: |g: &mut SchemaGenerator| g.subschema_for::<Analysis>(),
-    }],
+    actions: &[
+        Action {
+            verb: "sekisho.analyse",
+            style: ActionStyle::Sync,
+            reads: true,
+            title: "Says which rules never decide, lose packets to others, or contradict each other",
+            takes: any_schema,
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<Analysis>(),
+        },
+        Action {
+            verb: "sekisho.hits",
+            style: ActionStyle::Sync,
+            reads: true,
+            title: "Says how often rules have matched, and what a group would have denied",
+            takes: any_schema,
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<hits::Hits>(),
+        },
+    ],
     schema: two_sided::<NetworkSecurityGroup, ShownGroup>,
     ..spec("networkSecurityGroups", Storage::Row)
 };
@@ -80,7 +90,12 @@ impl ResourceType for SecurityGroups {
         }
         draft.properties_mut().entry("securityRules").or_insert_with(|| json!([]));
         let typed: NetworkSecurityGroup = from_body(&Value::Object(draft.rest.clone()))?;
-        typed.validate(draft.id.name())
+        typed.validate(draft.id.name())?;
+        // A setting that is null is one that is not there.
+        if let Some(sekisho) = &typed.properties.sekisho {
+            draft.properties_mut().insert("sekisho".into(), shown(sekisho)?);
+        }
+        Ok(())
     }
 
     fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
@@ -93,9 +108,12 @@ impl ResourceType for SecurityGroups {
         tx: &mut dyn Write,
         _: &Call,
         target: &Resource,
-        _: &str,
+        verb: &str,
         _: Value,
     ) -> Result<Value, ArmError> {
+        if verb == "sekisho.hits" {
+            return shown(&hits::of(tx.as_read(), &target.id).await?);
+        }
         let limits = Limits { budget: BUDGET, ..Limits::default() };
         let mut views = compiler::views(tx.as_read(), &target.id).await?;
         let shown_views = views.len() <= VIEWS;
@@ -363,6 +381,9 @@ impl ResourceType for ApplicationGroups {
                 }
             }
         }
+        let naming =
+            invariants::naming(tx.as_read(), &old.id, |kept| kept.spec.groups().any(|g| *g == old.id));
+        users.extend(naming.await?.iter().map(ToString::to_string));
         if users.is_empty() {
             return Ok(());
         }

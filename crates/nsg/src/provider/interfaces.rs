@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::watchers::hop_type;
-use super::{JOIN_ASG_NIC, JOIN_GROUP, JOIN_SUBNET, compiler, lookup, spec, type_name};
+use super::{JOIN_ASG_NIC, JOIN_GROUP, JOIN_SUBNET, compiler, lookup, simulate, spec, type_name};
 use crate::effective::EffectiveGroup;
 use crate::resources::{NetworkInterface, NetworkInterfaceProperties, SubResource, validate_name};
 
@@ -38,6 +38,14 @@ static SPEC: TypeSpec = TypeSpec {
             title: "Shows the routes that are in force at an interface",
             takes: any_schema,
             answers: |g: &mut SchemaGenerator| g.subschema_for::<Effective<EffectiveRoute>>(),
+        },
+        Action {
+            verb: "sekisho.simulate",
+            style: ActionStyle::Sync,
+            reads: true,
+            title: "Says whether a packet would pass an interface, and which rules decide",
+            takes: |g: &mut SchemaGenerator| g.subschema_for::<simulate::Asked>(),
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<simulate::Simulation>(),
         },
     ],
     schema: two_sided::<NetworkInterface, ShownInterface>,
@@ -156,12 +164,13 @@ impl ResourceType for NetworkInterfaces {
         _: &Call,
         target: &Resource,
         verb: &str,
-        _: Value,
+        body: Value,
     ) -> Result<Value, ArmError> {
-        if verb == "effectiveRouteTable" {
-            return routes(tx.as_read(), target).await;
+        match verb {
+            "effectiveRouteTable" => routes(tx.as_read(), target).await,
+            "sekisho.simulate" => simulate::simulate(tx.as_read(), target, &body).await,
+            _ => shown(&Effective { value: compiler::effective_at(tx.as_read(), target).await? }),
         }
-        shown(&Effective { value: compiler::effective_at(tx.as_read(), target).await? })
     }
 }
 

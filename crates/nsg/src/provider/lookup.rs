@@ -8,7 +8,7 @@ use sekisho_arm::{ArmError, Listing, Read, Resource, Scope};
 use serde_json::Value;
 
 use super::type_name;
-use crate::resources::{NetworkInterface, SecurityRule, VirtualNetwork, from_body};
+use crate::resources::{NetworkInterface, NetworkSecurityGroup, SecurityRule, VirtualNetwork, from_body};
 
 /// All resources of a type in the scope's subscription.
 pub(super) async fn in_subscription(
@@ -27,6 +27,11 @@ pub(super) fn nic(resource: &Resource) -> Result<NetworkInterface, ArmError> {
 
 /// A stored virtual network as its type.
 pub(super) fn network(resource: &Resource) -> Result<VirtualNetwork, ArmError> {
+    from_body(&Value::Object(resource.rest.clone()))
+}
+
+/// A stored security group as its type.
+pub(super) fn group(resource: &Resource) -> Result<NetworkSecurityGroup, ArmError> {
     from_body(&Value::Object(resource.rest.clone()))
 }
 

@@ -6,9 +6,14 @@
 
 mod compiler;
 mod groups;
+mod hits;
 mod interfaces;
+mod invariants;
+mod judge;
 mod lookup;
 mod networks;
+mod simulate;
+mod standing;
 mod tags;
 mod traffic;
 mod watchers;
@@ -18,6 +23,7 @@ use sekisho_arm::{ScopeKind, Storage, TypeName, TypeSpec};
 
 pub use compiler::{Compiler, EffectKind, EffectRule, EffectStage, RuleEffect};
 pub use interfaces::Interfaces;
+pub use judge::{Judge, PolicyChange, Refused, TrafficChange, Violation};
 pub use traffic::TrafficEffect;
 
 /// The api-versions of the network types that stock clients send, newest first.
@@ -50,6 +56,7 @@ pub fn register(registry: &mut Registry) {
         .add(networks::PublicAddresses)
         .add(interfaces::NetworkInterfaces)
         .add(tags::ServiceTags)
+        .add(invariants::Invariants)
         .add(watchers::NetworkWatchers);
 }
 

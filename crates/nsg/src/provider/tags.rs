@@ -8,7 +8,8 @@ use sekisho_arm::{
 };
 use serde_json::Value;
 
-use super::{lookup, spec};
+use super::standing::Kept;
+use super::{invariants, lookup, spec};
 use crate::resolve::Tags;
 use crate::resources::{ServiceTag, from_body};
 
@@ -102,6 +103,17 @@ impl ResourceType for ServiceTags {
                 }
             }
         }
-        Ok(())
+        let speaks = |kept: &Kept| kept.spec.tags().any(|(_, t)| t.eq_ignore_ascii_case(old.id.name()));
+        let naming = invariants::naming(tx.as_read(), &old.id, speaks).await?;
+        match naming.first() {
+            None => Ok(()),
+            Some(invariant) => Err(ArmError::bad(
+                "InUseServiceTagCannotBeDeleted",
+                format!(
+                    "Service tag {} cannot be deleted because the invariant {invariant} names it.",
+                    old.id.name()
+                ),
+            )),
+        }
     }
 }

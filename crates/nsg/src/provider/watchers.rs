@@ -125,7 +125,7 @@ impl ResourceType for NetworkWatchers {
     }
 }
 
-fn invalid(field: &str, text: &str, what: &str) -> ArmError {
+pub(super) fn invalid(field: &str, text: &str, what: &str) -> ArmError {
     let shown: String = text.chars().take(80).collect();
     ArmError::bad("InvalidParameter", format!("'{shown}' at '{field}' is not {what}."))
         .target(field.to_owned())
@@ -135,11 +135,11 @@ fn scope(field: &str, text: &str) -> Result<Scope, ArmError> {
     Scope::parse(text).map_err(|_| invalid(field, text, "a resource id"))
 }
 
-fn address(field: &str, text: &str) -> Result<IpAddr, ArmError> {
+pub(super) fn address(field: &str, text: &str) -> Result<IpAddr, ArmError> {
     text.trim().parse().map_err(|_| invalid(field, text, "an IP address"))
 }
 
-fn direction(text: &str) -> Result<Direction, ArmError> {
+pub(super) fn direction(text: &str) -> Result<Direction, ArmError> {
     Direction::parse(text).ok_or_else(|| invalid("direction", text, "Inbound or Outbound"))
 }
 
@@ -200,7 +200,7 @@ fn rule_name(rule: &Rule) -> String {
 }
 
 /// The number of a protocol that has one.
-fn number(text: &str) -> Result<u8, ArmError> {
+pub(super) fn number(text: &str) -> Result<u8, ArmError> {
     let named = Protocol::parse(text).and_then(Protocol::numbers).and_then(|n| n.first().copied());
     named
         .or_else(|| text.trim().parse().ok())
@@ -341,7 +341,8 @@ fn result(
     let asked = diagnose(policy, direction(&profile.direction)?, &traffic(&profile)?)
         .map_err(|e| ArmError::bad("TrafficNotUniform", format!("{e}.")))?;
     let denied = |decides: Option<&Rule>| decides.is_none_or(|rule| rule.access == Access::Deny);
-    let access = if asked.last().is_some_and(|a| denied(a.decides)) { Access::Deny } else { Access::Allow };
+    let stops = asked.last().is_some_and(|a| !a.stage.audit && denied(a.decides));
+    let access = if stops { Access::Deny } else { Access::Allow };
     let row = |m: &Matched<'_>| NetworkSecurityRulesEvaluationResult {
         name: rule_name(m.rule),
         protocol_matched: m.protocol,

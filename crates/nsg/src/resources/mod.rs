@@ -6,6 +6,7 @@
 //! `validate` functions are strict, name the field in `target`, and use Azure's codes and words where they are known.
 //! They see one body only: whether a named tag, group or subnet exists is for the caller to look up.
 
+mod invariant;
 mod network_interface;
 pub mod network_watcher;
 mod security_group;
@@ -20,13 +21,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use invariant::{
+    Enforcement, Invariant, InvariantProperties, InvariantSpec, MAX_MACHINE_TAGS, Peer, Selection,
+};
 pub use network_interface::{
     MAX_ASGS_PER_IP_CONFIGURATION, NetworkInterface, NetworkInterfaceIpConfiguration,
     NetworkInterfaceIpConfigurationProperties, NetworkInterfaceProperties, NicSekisho,
 };
 pub use security_group::{
-    ApplicationSecurityGroup, ApplicationSecurityGroupProperties, MAX_RULES, NetworkSecurityGroup,
-    NetworkSecurityGroupProperties, default_rules,
+    ApplicationSecurityGroup, ApplicationSecurityGroupProperties, GroupSekisho, MAX_RULES,
+    NetworkSecurityGroup, NetworkSecurityGroupProperties, default_rules,
 };
 pub use security_rule::{
     AddressSpec, MAX_ASGS_PER_SIDE, MAX_DESCRIPTION_CHARS, MAX_PREFIXES, PRIORITIES, RuleSpec, SecurityRule,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{SecurityRule, SecurityRulePropertiesFormat, refuse_duplicates};
+use crate::existing::ExistingFlows;
 use crate::policy::{Access, Direction};
 
 /// User rules in one NSG (Azure's limit).
@@ -35,17 +36,74 @@ pub struct NetworkSecurityGroupProperties {
     /// Whether existing flows are judged again when the rules change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_connection: Option<bool>,
+    /// What Azure has no word for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sekisho: Option<GroupSekisho>,
+    /// Fields not named here.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What a group says beyond Azure.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "SecurityGroupSekisho")]
+pub struct GroupSekisho {
+    /// `keep`, `reevaluate` (the same as `flushConnection`) or `drop`: what becomes of flows that exist when the rules
+    /// change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub existing_flows: Option<String>,
+    /// `enforce`, or `audit`: the group lets everything through, and what it would have denied is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
     /// Fields not named here.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
 impl NetworkSecurityGroup {
+    /// Whether what it would deny is only counted.
+    ///
+    /// # Errors
+    /// For another word than the two.
+    pub fn is_audit(&self) -> Result<bool, ArmError> {
+        match self.properties.sekisho.as_ref().and_then(|s| s.mode.as_deref()) {
+            None => Ok(false),
+            Some(word) if word.eq_ignore_ascii_case("enforce") => Ok(false),
+            Some(word) if word.eq_ignore_ascii_case("audit") => Ok(true),
+            Some(word) => Err(ArmError::bad("InvalidMode", format!("'{word}' is not 'enforce' or 'audit'."))
+                .target("properties.sekisho.mode")),
+        }
+    }
+
+    /// What becomes of existing flows.
+    ///
+    /// # Errors
+    /// For another word than the three, and where both fields speak and contradict each other.
+    pub fn existing_flows(&self) -> Result<ExistingFlows, ArmError> {
+        let flushed = self.properties.flush_connection;
+        let Some(word) = self.properties.sekisho.as_ref().and_then(|s| s.existing_flows.as_deref()) else {
+            return Ok(if flushed == Some(true) { ExistingFlows::Reevaluate } else { ExistingFlows::Keep });
+        };
+        let refused = |text: String| {
+            Err(ArmError::bad("InvalidExistingFlows", text).target("properties.sekisho.existingFlows"))
+        };
+        match (ExistingFlows::parse(word), flushed) {
+            (None, _) => refused(format!("'{word}' is not 'keep', 'reevaluate' or 'drop'.")),
+            (Some(ExistingFlows::Keep), Some(true)) => {
+                refused("Existing flows cannot be kept with 'flushConnection'.".to_owned())
+            }
+            (Some(said), _) => Ok(said),
+        }
+    }
+
     /// Checks every rule, that names are unique, and that no two rules of a direction share a priority.
     ///
     /// # Errors
     /// The first thing Azure would refuse; `target` begins with `properties.securityRules[i]`.
     pub fn validate(&self, name: &str) -> Result<(), ArmError> {
+        self.existing_flows()?;
+        self.is_audit()?;
         let rules = self.properties.security_rules.as_deref().unwrap_or_default();
         if rules.len() > MAX_RULES {
             return Err(ArmError::bad(

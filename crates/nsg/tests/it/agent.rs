@@ -497,3 +497,36 @@ fn two_full_groups_load_within_seconds() {
     println!("loaded, counted and listed after {:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_group_that_only_counts_lets_everything_through_and_tells_what_it_would_have_denied() {
+    let Some(lab) =
+        lab("a_group_that_only_counts_lets_everything_through_and_tells_what_it_would_have_denied", "ao")
+    else {
+        return;
+    };
+    let web = lab.host("web", "10.77.0.4/24").unwrap();
+    let db = lab.host("db", "10.77.0.5/24").unwrap();
+    let _ports = ["22", "85"].map(|p| web.listen_tcp(format!("10.77.0.4:{p}").parse().unwrap()).unwrap());
+    let mut part = part("22");
+    part.nics[0].inbound[0].audit = true;
+    for form in [Form::Rules, Form::Actions, Form::Linear] {
+        let mut compiled = compile_as(&part, 1, form);
+        run(&web, || async { sekisho_nsg::agent::enforce(Some(&mut compiled)).await.map(drop) }).unwrap();
+        for port in ["22", "85"] {
+            db.connect_tcp(format!("10.77.0.4:{port}").parse().unwrap(), Duration::from_secs(2)).unwrap();
+        }
+        let counted = run(&web, || async { hits(&part).await }).unwrap();
+        let of = |name: &str| counted.iter().find(|h| h.rule == name).map(|h| h.packets);
+        match form {
+            Form::Actions => assert_eq!(of("r110"), None),
+            _ => assert!(of("r110") >= Some(1), "{form:?}"),
+        }
+    }
+    // Back to enforcing: the same rules deny, and count from nothing.
+    part.nics[0].inbound[0].audit = false;
+    run(&web, || async { enforce(&part, 2).await }).unwrap();
+    let counted = run(&web, || async { hits(&part).await }).unwrap();
+    assert_eq!(counted.iter().find(|h| h.rule == "r110").unwrap().packets, 0);
+    db.connect_tcp("10.77.0.4:85".parse().unwrap(), Duration::from_millis(100)).unwrap_err();
+}

@@ -4,8 +4,8 @@
 use sekisho_nsg::allowed::BUDGET;
 use sekisho_nsg::analyse::{Limits, RuleFinding, RuleState, analyse};
 use sekisho_nsg::difference::{Changed, difference};
-use sekisho_nsg::evaluate::{Packet, evaluate, matches};
-use sekisho_nsg::invariant::{Invariant, Traffic, check};
+use sekisho_nsg::evaluate::{Packet, evaluate, is_unreadable, keeps_alive, matches};
+use sekisho_nsg::invariant::{Alike, Statement, Traffic, newly_broken};
 use sekisho_nsg::policy::{
     Access, Addresses, Direction, InterfaceName, NicPolicy, PORT_PROTOCOLS, PortRange, Ports, Protocol, Rule,
 };
@@ -239,6 +239,7 @@ fn confirm(list: &[Rule], at: usize, finding: &RuleFinding) {
 fn nic(inbound: Vec<Vec<Rule>>) -> NicPolicy {
     NicPolicy {
         guarded: Vec::new(),
+        existing_flows: Default::default(),
         mac: None,
         interface: InterfaceName::new("eth0").unwrap(),
         inbound: inbound.into_iter().map(stage).collect(),
@@ -359,39 +360,124 @@ fn holds(shown: &ShownBox, packet: &Packet) -> bool {
             || among(&shown.source_ports, ports.0.into()) && among(&shown.destination_ports, ports.1.into()))
 }
 
-fn invariant(must: Access, source: &str, port: &str) -> Invariant {
+fn own(addresses: &[&str]) -> Vec<std::net::IpAddr> {
+    addresses.iter().map(|a| a.parse().unwrap()).collect()
+}
+
+fn alike(policy: &NicPolicy, addresses: &[&str]) -> Alike {
+    Alike { policy: policy.clone(), own: own(addresses) }
+}
+
+/// What must become of TCP packets of a port that come to `destinations`.
+fn statement(must: Access, source: &str, port: &str, destinations: Vec<Alike>) -> Statement {
     let Rule { protocol, source, destination, source_ports, destination_ports, .. } =
         one(Protocol::Tcp, source, port, must);
     let packets = Traffic { protocol, source, destination, source_ports, destination_ports };
-    Invariant { name: "the statement".into(), direction: Direction::Inbound, must, packets }
+    Statement { must, packets, sources: None, destinations: Some(destinations) }
 }
 
 #[test]
 fn an_invariant_holds_or_a_packet_breaks_it() {
     let allow = |source: &str, port: &str| one(Protocol::Tcp, source, port, Access::Allow);
     let deny = |source: &str, port: &str| one(Protocol::Tcp, source, port, Access::Deny);
-    let never_rdp = invariant(Access::Deny, "*", "3389");
+    let check = |statement: Statement| newly_broken(&[], &[statement], 5, BUDGET).unwrap();
+    let never_rdp = |nic: &NicPolicy| statement(Access::Deny, "*", "3389", vec![alike(nic, &["10.0.0.4"])]);
     let closed = nic(vec![vec![deny("*", "3389"), allow("*", "*")]]);
-    assert_eq!(check(&closed, &never_rdp, 5, BUDGET).unwrap(), None);
+    assert_eq!(check(never_rdp(&closed)), None);
     let leaky = nic(vec![vec![deny("10.0.0.0/8", "3389"), allow("*", "3000-4000")]]);
-    let broken = check(&leaky, &never_rdp, 5, BUDGET).unwrap().unwrap();
+    let broken = check(never_rdp(&leaky)).unwrap();
     let witness = packet(&broken.packet);
     assert!(evaluate(&leaky, Direction::Inbound, &witness).allow && witness.ports.unwrap().1 == 3389);
-    assert_eq!(broken.rule.as_deref(), Some("Allow-3000-4000"));
-    let always_https = invariant(Access::Allow, "192.0.2.0/24", "443");
-    let broken = check(&closed, &always_https, 5, BUDGET).unwrap();
-    assert_eq!(broken, None);
-    let broken = check(&leaky, &always_https, 5, BUDGET).unwrap().unwrap();
-    assert_eq!((broken.packet.destination_port, broken.rule), (Some(443), None));
+    assert_eq!(broken.packet.destination_address, "10.0.0.4");
+    assert_eq!(broken.decided_by[0].rule.as_deref(), Some("Allow-3000-4000"));
+    let always =
+        |nic: &NicPolicy| statement(Access::Allow, "192.0.2.0/24", "443", vec![alike(nic, &["10.0.0.4"])]);
+    assert_eq!(check(always(&closed)), None);
+    let broken = check(always(&leaky)).unwrap();
+    assert_eq!((broken.packet.destination_port, &broken.decided_by[0].rule), (Some(443), &None));
     assert_eq!(broken.packets[0].source_addresses, ["192.0.2.0/24"]);
     // A direction that is not filtered lets everything through.
-    assert!(check(&nic(vec![]), &never_rdp, 5, BUDGET).unwrap().is_some());
-    // What no packet can break holds.
-    let mut nobody = never_rdp.clone();
+    let broken = check(never_rdp(&nic(vec![]))).unwrap();
+    assert_eq!(broken.decided_by[0].network_security_group, None);
+    // What no packet can break holds: no source, no address, and what no rule is asked about.
+    let mut nobody = never_rdp(&leaky);
     nobody.packets.source = Addresses::none();
-    assert_eq!(check(&leaky, &nobody, 5, BUDGET).unwrap(), None);
-    let survives: Invariant = serde_json::from_value(serde_json::to_value(&never_rdp).unwrap()).unwrap();
-    assert_eq!(survives, never_rdp);
+    assert_eq!(check(nobody), None);
+    assert_eq!(check(statement(Access::Deny, "*", "3389", vec![alike(&leaky, &[])])), None);
+    let mut all = never_rdp(&nic(vec![vec![]]));
+    all.packets.protocol = Protocol::Any;
+    all.packets.destination_ports = Ports::Any;
+    assert_eq!(check(all), None, "a lease of DHCP comes through whatever the rules say");
     let small = sekisho_nsg::diagram::Budget { edges: 2, work: 2 };
-    assert!(check(&leaky, &never_rdp, 5, small).is_err(), "what is not known is no yes");
+    assert!(newly_broken(&[], &[never_rdp(&leaky)], 5, small).is_err(), "what is not known is no yes");
+}
+
+#[test]
+fn between_machines_a_packet_must_pass_the_rules_of_both() {
+    let rule = |access, port: &str| one(Protocol::Tcp, "*", port, access);
+    let both = |outbound: Vec<Rule>, inbound: Vec<Rule>, must| {
+        let filters = |inbound: Vec<Rule>| nic(vec![inbound]);
+        let mut sender = filters(Vec::new());
+        sender.outbound = filters(outbound).inbound;
+        let mut statement = statement(must, "*", "5432", vec![alike(&filters(inbound), &["10.0.0.5"])]);
+        statement.sources = Some(vec![alike(&sender, &["10.0.0.4"])]);
+        newly_broken(&[], &[statement], 5, BUDGET).unwrap()
+    };
+    let (open, shut) = (|| vec![rule(Access::Allow, "*")], Vec::new);
+    assert_eq!(both(open(), shut(), Access::Deny), None);
+    assert_eq!(both(shut(), open(), Access::Deny), None);
+    let broken = both(open(), open(), Access::Deny).unwrap();
+    let directions: Vec<Direction> = broken.decided_by.iter().map(|d| d.direction).collect();
+    assert_eq!(directions, [Direction::Outbound, Direction::Inbound]);
+    assert_eq!((broken.packet.source_address.as_str(), broken.is_all), ("10.0.0.4", true));
+    assert_eq!(both(open(), open(), Access::Allow), None);
+    let broken = both(open(), shut(), Access::Allow).unwrap();
+    assert_eq!(broken.decided_by[0].access, Access::Allow);
+    assert_eq!(broken.decided_by[1].access, Access::Deny);
+}
+
+#[test]
+fn a_change_is_to_blame_for_the_packets_that_it_breaks_and_for_no_others() {
+    let open = |port: &str| nic(vec![vec![one(Protocol::Tcp, "*", port, Access::Allow)]]);
+    let never =
+        |nic: &NicPolicy| vec![statement(Access::Deny, "*", "20-30", vec![alike(nic, &["10.0.0.4"])])];
+    let change = |before: &str, after: &str| {
+        newly_broken(&never(&open(before)), &never(&open(after)), 5, BUDGET).unwrap()
+    };
+    assert_eq!(change("22", "22"), None);
+    assert_eq!(change("22-23", "23"), None, "it breaks less");
+    assert_eq!(change("22", "22-23").unwrap().packet.destination_port, Some(23));
+}
+
+#[test]
+fn what_breaks_an_invariant_is_exactly_what_the_rules_one_by_one_say() {
+    let own_address = "10.0.0.4";
+    for seed in 0..6 {
+        let [inner, outer, before] = [0, 1, 2].map(|n| rules(Kind::Acl, 30, seed * 3 + n));
+        let (after, before) = (nic(vec![inner.clone(), outer.clone()]), nic(vec![before]));
+        for must in [Access::Deny, Access::Allow] {
+            let of = |nic: &NicPolicy| {
+                let mut all = statement(must, "*", "*", vec![alike(nic, &[own_address])]);
+                all.packets.protocol = Protocol::Any;
+                vec![all]
+            };
+            let told = newly_broken(&of(&before), &of(&after), usize::MAX, BUDGET).unwrap();
+            let mut random = Random::new(seed);
+            for _ in 0..3_000 {
+                let mut packet = corner(&[inner.clone(), outer.clone()].concat(), &mut random);
+                packet.destination = own_address.parse().unwrap();
+                if packet.source.is_ipv6()
+                    || keeps_alive(Direction::Inbound, &packet)
+                    || is_unreadable(&packet)
+                {
+                    continue;
+                }
+                let broken = |nic: &NicPolicy| {
+                    evaluate(nic, Direction::Inbound, &packet).allow == (must == Access::Deny)
+                };
+                let found = told.iter().flat_map(|t| &t.packets).any(|b| holds(b, &packet));
+                assert_eq!(found, broken(&after) && !broken(&before), "seed {seed} {must:?} {packet}");
+            }
+        }
+    }
 }

@@ -60,7 +60,12 @@ pub(crate) fn rules(kind: Kind, count: usize, seed: u64) -> Vec<Rule> {
 
 /// The list as a stage of its own.
 pub(crate) fn stage(rules: Vec<Rule>) -> Stage {
-    Stage { nsg: "/nsg/generated".into(), association: Association::Nic("/nic/generated".into()), rules }
+    Stage {
+        nsg: "/nsg/generated".into(),
+        association: Association::Nic("/nic/generated".into()),
+        audit: false,
+        rules,
+    }
 }
 
 fn rule(kind: Kind, at: usize, roots: &[u32], random: &mut Random) -> Rule {

@@ -5,10 +5,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use sekisho_lab::{Host, ProbeError};
+use sekisho_nsg::existing::{ExistingFlows, settle};
+use sekisho_nsg::policy::{NicPolicy, NsgPart};
 use sekisho_nsg::resolve::NicInput;
 use serde_json::json;
 
-use crate::support::{id, lab, load, nic, nic_with, nsg, policy, rule, sh};
+use crate::support::{id, lab, load, nic, nic_with, nsg, policy, rule, run, sh};
 
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(3);
@@ -270,4 +272,132 @@ fn another_interface_is_not_filtered() {
     assert!(!connects(&other, "192.0.2.4:80"));
     load(&web, &[policy(nic())]);
     assert!(connects(&other, "192.0.2.4:80"));
+}
+
+/// Loads a policy in a host and judges its flows, as the agent does.
+fn change(host: &Host, before: Option<&NsgPart>, policy: NicPolicy) -> NsgPart {
+    load(host, std::slice::from_ref(&policy));
+    let part = NsgPart { nics: vec![policy] };
+    run(host, || async { settle(before, &part) }).unwrap();
+    part
+}
+
+fn with_flows(existing: ExistingFlows, rules: serde_json::Value) -> NicPolicy {
+    NicPolicy { existing_flows: existing, ..policy(nic_with(rules)) }
+}
+
+/// Whether bytes still pass both ways; false when the connection is cut or nothing comes.
+fn lives(client: &mut TcpStream, server: &mut TcpStream) -> bool {
+    let mut byte = [0];
+    for stream in [&*client, &*server] {
+        stream.set_read_timeout(Some(SHORT)).unwrap();
+    }
+    let mut pass = |from: &mut TcpStream, to: &mut TcpStream| {
+        from.write_all(b"?").is_ok() && to.read_exact(&mut byte).is_ok()
+    };
+    pass(client, server) && pass(server, client)
+}
+
+#[test]
+fn a_flow_that_the_new_rules_deny_ends_and_what_they_allow_goes_on() {
+    let Some(lab) = lab("a_flow_that_the_new_rules_deny_ends_and_what_they_allow_goes_on", "rf") else {
+        return;
+    };
+    let web = lab.host("web", "192.0.2.4/24 2001:db8::4/64").unwrap();
+    let other = lab.host("other", "192.0.2.9/24 2001:db8::9/64").unwrap();
+    let allow =
+        |port: &str| rule("Inbound", 100, "Allow", json!({"protocol": "Tcp", "destinationPortRange": port}));
+    let open = || with_flows(ExistingFlows::Reevaluate, json!([allow("80-81")]));
+    let before = change(&web, None, open());
+    let [first, second, third] = ["192.0.2.4:80", "192.0.2.4:81", "[2001:db8::4]:80"];
+    let [first, second, third] = [first, second, third].map(|a| web.listen_tcp(at(a)).unwrap());
+    let (mut a, mut a_at) = pair(&first, &other);
+    let (mut b, mut b_at) = pair(&second, &other);
+    let (mut c, mut c_at) = pair(&third, &other);
+    // And one that the machine began itself, which outbound rules are about.
+    let listener = other.listen_tcp(at("192.0.2.9:80")).unwrap();
+    let (mut out, mut out_at) = pair(&listener, &web);
+    for (x, y) in [(&mut a, &mut a_at), (&mut b, &mut b_at), (&mut c, &mut c_at), (&mut out, &mut out_at)] {
+        ping_pong(x, y);
+    }
+    let narrow = || with_flows(ExistingFlows::Reevaluate, json!([allow("81")]));
+    let part = change(&web, Some(&before), narrow());
+    assert!(!lives(&mut a, &mut a_at) && !lives(&mut c, &mut c_at), "denied now, over both families");
+    assert!(lives(&mut b, &mut b_at) && lives(&mut out, &mut out_at), "allowed as before");
+    // The client was told by a reset.
+    let told = a.read(&mut [0]).map_err(|e| e.kind());
+    assert!(matches!(told, Err(std::io::ErrorKind::ConnectionReset)), "{told:?}");
+    // Nothing of the machine's own comes through in the other direction either.
+    let _ = a_at.write_all(b"secret");
+    assert!(!lives(&mut a_at, &mut a));
+    // A flow goes on again when it is allowed again: what is cut is marked, not forgotten.
+    let (mut b, mut b_at) = (b, b_at);
+    let deny_all =
+        || with_flows(ExistingFlows::Reevaluate, json!([rule("Outbound", 100, "Deny", json!({}))]));
+    let shut = change(&web, Some(&part), deny_all());
+    assert!(!lives(&mut out, &mut out_at), "what the machine began is judged by outbound rules");
+    change(&web, Some(&shut), narrow());
+    assert!(connects(&other, "192.0.2.4:81"));
+    let _ = lives(&mut b, &mut b_at);
+}
+
+#[test]
+fn flows_are_kept_unless_a_group_wants_otherwise_and_dropped_with_every_change_when_it_does() {
+    let Some(lab) =
+        lab("flows_are_kept_unless_a_group_wants_otherwise_and_dropped_with_every_change_when_it_does", "kd")
+    else {
+        return;
+    };
+    let web = lab.host("web", "192.0.2.4/24").unwrap();
+    let other = lab.host("other", "192.0.2.9/24").unwrap();
+    let allow = |ports: &str| {
+        json!([rule("Inbound", 100, "Allow", json!({"protocol": "*", "destinationPortRange": ports}))])
+    };
+    let keep = change(&web, None, with_flows(ExistingFlows::Keep, allow("80")));
+    let listener = web.listen_tcp(at("192.0.2.4:80")).unwrap();
+    let (mut client, mut server) = pair(&listener, &other);
+    ping_pong(&mut client, &mut server);
+    let closed = change(&web, Some(&keep), with_flows(ExistingFlows::Keep, json!([])));
+    ping_pong(&mut client, &mut server);
+    // Dropped, although it would be allowed.
+    let part = change(&web, Some(&closed), with_flows(ExistingFlows::Drop, allow("80")));
+    assert!(!lives(&mut client, &mut server));
+    let (mut client, mut server) = pair(&listener, &other);
+    ping_pong(&mut client, &mut server);
+    // Nothing changed, nothing is dropped.
+    let part = change(&web, Some(&part), with_flows(ExistingFlows::Drop, allow("80")));
+    ping_pong(&mut client, &mut server);
+    change(&web, Some(&part), with_flows(ExistingFlows::Drop, allow("80-90")));
+    assert!(!lives(&mut client, &mut server));
+}
+
+#[test]
+fn a_flow_of_datagrams_that_is_denied_is_silent_in_both_directions_until_it_is_allowed_again() {
+    let Some(lab) = lab(
+        "a_flow_of_datagrams_that_is_denied_is_silent_in_both_directions_until_it_is_allowed_again",
+        "ud",
+    ) else {
+        return;
+    };
+    let web = lab.host("web", "192.0.2.4/24").unwrap();
+    let other = lab.host("other", "192.0.2.9/24").unwrap();
+    let allow =
+        || json!([rule("Inbound", 100, "Allow", json!({"protocol": "Udp", "destinationPortRange": "53"}))]);
+    let bind =
+        |host: &Host, address: &str| host.inside(|| std::net::UdpSocket::bind(address)).unwrap().unwrap();
+    let open = change(&web, None, with_flows(ExistingFlows::Reevaluate, allow()));
+    let (server, client) = (bind(&web, "192.0.2.4:53"), bind(&other, "192.0.2.9:5353"));
+    for socket in [&server, &client] {
+        socket.set_read_timeout(Some(SHORT)).unwrap();
+    }
+    let arrives = |from: &std::net::UdpSocket, to: &std::net::UdpSocket| {
+        // The kernel tells whoever sends that it may not.
+        from.send_to(b"x", to.local_addr().unwrap()).is_ok() && to.recv(&mut [0; 8]).is_ok()
+    };
+    assert!(arrives(&client, &server) && arrives(&server, &client));
+    let shut = change(&web, Some(&open), with_flows(ExistingFlows::Reevaluate, json!([])));
+    // What the machine sends would be allowed as a flow of its own.
+    assert!(!arrives(&client, &server) && !arrives(&server, &client));
+    change(&web, Some(&shut), with_flows(ExistingFlows::Reevaluate, allow()));
+    assert!(arrives(&client, &server) && arrives(&server, &client));
 }

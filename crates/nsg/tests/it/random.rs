@@ -87,7 +87,8 @@ pub(crate) fn stage() -> impl Strategy<Value = Stage> {
         1 => Just(Protocol::Esp), 1 => Just(Protocol::Ah),
     ];
     let rule = (access, protocol, addresses(), addresses(), ports(), ports());
-    prop::collection::vec(rule, 0..10).prop_map(|rules| Stage {
+    (prop::collection::vec(rule, 0..10), prop::bool::weighted(0.2)).prop_map(|(rules, audit)| Stage {
+        audit,
         nsg: "nsg".to_owned(),
         association: Association::Nic("nic".to_owned()),
         rules: (100..)
@@ -195,6 +196,7 @@ fn agree(direction: Direction, filtered: &Host, sender: &Host, hook: &str, prior
         let packets: Vec<Packet> = packets.into_iter().filter(|p| fresh(p)).collect();
         let nic = NicPolicy {
             guarded: Vec::new(),
+            existing_flows: Default::default(),
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: if direction == Direction::Inbound { stages.clone() } else { vec![] },
@@ -373,6 +375,7 @@ fn tcp_and_udp_get_through_exactly_where_linear_evaluation_says() {
     let result = runner.run(&(stages, prop::collection::vec(flow, 30)), |(stages, flows)| {
         let nic = NicPolicy {
             guarded: Vec::new(),
+            existing_flows: Default::default(),
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: stages,

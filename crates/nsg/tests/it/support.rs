@@ -38,6 +38,8 @@ pub(crate) fn nsg(name: &str, rules: Value) -> AttachedNsg {
     AttachedNsg {
         id: id(&format!("networkSecurityGroups/{name}")),
         rules: serde_json::from_value(rules).unwrap(),
+        audit: false,
+        existing_flows: Default::default(),
     }
 }
 

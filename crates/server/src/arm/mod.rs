@@ -19,6 +19,7 @@ use sekisho_arm::route::Route;
 use sekisho_arm::{
     ApiVersion, ArmError, AuditEntry, Call, Outcome, Scope, ScopeKind, StoreError, TypeName, Write,
 };
+use sekisho_nsg::provider::{Judge, Refused, Violation};
 use sekisho_rbac::{Attributes, Decision, PrincipalId};
 use sekisho_store::News;
 use serde::Serialize;
@@ -61,11 +62,21 @@ pub enum Undone {
     Error(ArmError),
     /// It was only to be measured.
     Preview(WhatIf),
+    /// It would break invariants of the network.
+    Broken(Vec<Violation>),
 }
 
 impl From<StoreError> for Undone {
     fn from(error: StoreError) -> Self {
         Undone::Error(error.into())
+    }
+}
+impl From<Refused> for Undone {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Broken(violations) => Undone::Broken(violations),
+            Refused::Error(error) => Undone::Error(error),
+        }
     }
 }
 impl From<ArmError> for Undone {
@@ -454,16 +465,29 @@ impl Asker<'_> {
             .write::<Answer, Undone, _>(move |tx| {
                 Box::pin(async move {
                     let guard = Guard::enter(&app.registry, tx.as_read(), &target, deed).await?;
+                    let judge = match deed {
+                        Deed::Look => None,
+                        _ => Judge::enter(tx.as_read(), &target).await?,
+                    };
                     if what_if {
                         let preview = desired::preview(&app, tx, &call, &target, work).await?;
                         guard.leave(&app.registry, tx.as_read()).await?;
+                        if let Some(judge) = judge {
+                            judge.leave(tx.as_read()).await?;
+                        }
                         return Err(Undone::Preview(preview));
                     }
                     let answer = work(&app.registry, tx, &call, &target).await?;
                     guard.leave(&app.registry, tx.as_read()).await?;
+                    let change = match judge {
+                        Some(judge) => judge.leave(tx.as_read()).await?,
+                        None => None,
+                    };
+                    let properties = change.map(|c| shown(&c)).transpose()?;
+                    let properties = properties.map(|c| json!({ "packetFilter": c }));
                     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
                     let detail = status.canonical_reason().unwrap_or_default().replace(' ', "");
-                    tx.audit(AuditEntry { detail, ..success }).await?;
+                    tx.audit(AuditEntry { detail, properties, ..success }).await?;
                     Ok(answer)
                 })
             })
@@ -489,7 +513,12 @@ impl Asker<'_> {
                 });
                 answered(&effect)
             }
-            Err(Undone::Error(error)) => {
+            Err(undone) => {
+                let error = match undone {
+                    Undone::Broken(violations) => self.broken(violations)?,
+                    Undone::Error(error) => error,
+                    Undone::Preview(_) => ArmError::internal(),
+                };
                 if !what_if && error.status < 500 {
                     let failure = self.entry(action, scope, Outcome::Failed, &error.code, Some(grant));
                     self.app
@@ -500,6 +529,32 @@ impl Asker<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// The refusal of a write that would break invariants. What it says of a machine is for those who may know of it.
+    fn broken(&self, violations: Vec<Violation>) -> Result<ArmError, ArmError> {
+        let sees = |id: &String| {
+            let read = "Microsoft.Network/networkInterfaces/read";
+            Scope::parse(id).is_ok_and(|id| self.decide(read, &id, &Attributes::none()).is_allowed())
+        };
+        let mut texts = Vec::new();
+        let mut facts = Vec::new();
+        for mut violation in violations {
+            let hidden = !violation.interfaces.iter().all(sees);
+            if hidden {
+                violation.interfaces.clear();
+                violation.counter_example = None;
+            }
+            let id = &violation.invariant;
+            texts.push(match hidden {
+                true => format!("The invariant {id} would not hold of a machine that you may not know of."),
+                false => violation.to_string(),
+            });
+            facts.push(("InvariantViolation".to_owned(), shown(&violation)?));
+        }
+        let mut error = ArmError::new(409, "InvariantViolated", texts.join(" "));
+        error.additional_info = facts;
+        Ok(error)
     }
 
     async fn collection(

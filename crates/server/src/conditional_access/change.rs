@@ -156,5 +156,7 @@ where
         }
         Err(Undone::Preview(effect)) => Ok(Changed::Preview(Box::new(effect))),
         Err(Undone::Error(error)) => Err(error),
+        // Policies of sign-ins concern no packets.
+        Err(Undone::Broken(_)) => Err(ArmError::internal()),
     }
 }

@@ -20,7 +20,7 @@ use sekisho_link::machine::{self, Desired, kind};
 use sekisho_link::message::{MAX_FRAME_BYTES, Report, StreamState, ToAgent, ToServer};
 use sekisho_link::stream::{Batch, Stream};
 use sekisho_link::ticket::Ticket;
-use sekisho_link::{enrolment, witnesses};
+use sekisho_link::{enrolment, hits, witnesses};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, sleep, timeout, timeout_at};
@@ -447,6 +447,10 @@ impl Connection {
                     Box::pin(async move { Ok(witnesses::distrusts(tx, &machine, &reason).await?) })
                 })
                 .await
+            }
+            ToServer::Hits { rules } => {
+                self.write(move |tx| Box::pin(async move { Ok(hits::keep(tx, &machine, rules).await?) }))
+                    .await
             }
             ToServer::Report(report) => {
                 let report = bounded(report);

@@ -244,6 +244,8 @@ impl Graph<'_> {
             .await;
         done.map_err(|undone| match undone {
             Undone::Error(error) => error,
+            // The directory has no packets.
+            Undone::Broken(_) => ArmError::internal(),
             Undone::Preview(mut effect) => {
                 let (held, who) = (self.app.access.snapshot(), self.app.access.acting(self.caller));
                 rights::show(&mut effect, |scope| held.decide(&who, rights::READ, scope).is_allowed());

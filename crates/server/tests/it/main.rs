@@ -16,6 +16,7 @@ mod duplicates;
 mod events;
 mod generic;
 mod hierarchy;
+mod invariants;
 mod jit;
 mod jit_doubt;
 mod jit_life;

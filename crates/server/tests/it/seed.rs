@@ -386,6 +386,10 @@ impl Kind {
                 json!({"networkSecurityGroup": {"id": scope(sub, ScopeKind::Resource)}, "ipConfigurations": []})
             }
             "serviceTags" => json!({"addressPrefixes": ["192.0.2.0/24"]}),
+            "invariants" => json!({
+                "must": "Deny", "protocol": "Tcp", "sourceAddressPrefix": "Internet",
+                "destinationMachineTags": {}, "destinationPortRange": "3389", "enforcement": "report",
+            }),
             "roleDefinitions" => json!({
                 "roleName": format!("World {at:?}"), "description": "", "assignableScopes": [here],
                 "permissions": [{"actions": ["*/read"], "notActions": []}],
@@ -425,6 +429,7 @@ fn name(kind: &str, at: ScopeKind) -> String {
         "Microsoft.Compute/virtualMachines" | "Sekisho.Fleet/machines" => "vm1",
         "Sekisho.Fleet/enrolmentTokens" => "tok1",
         "Sekisho.Network/serviceTags" => "Office",
+        "Sekisho.Network/invariants" => "NoRdp",
         "Microsoft.Insights/eventtypes" => "management",
         "Microsoft.Security/locations" => "home",
         "Microsoft.Insights/eventcategories" => "Administrative",

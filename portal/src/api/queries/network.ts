@@ -4,12 +4,17 @@ import { call, get, listAll } from '../client.ts'
 import { types } from '../keys.ts'
 import type {
   ApplicationSecurityGroup,
+  Direction,
   EffectiveGroup,
+  GroupHits,
+  Invariant,
+  InvariantCheck,
   List,
   NetworkInterface,
   ResourceGroup,
   RuleAnalysis,
   SecurityGroup,
+  Simulation,
   VirtualNetwork,
 } from '../types.ts'
 import { resourceWrite } from '../writes.ts'
@@ -36,6 +41,15 @@ export const networkQueries = {
         call<RuleAnalysis>('POST', armUrl(`${id}/sekisho.analyse`, 'microsoft.network'), { body: {}, signal }),
       retry: false,
     }),
+  /** How often the rules of a group have matched. */
+  hits: (id: string) =>
+    queryOptions({
+      queryKey: [types.nsg, id.toLowerCase(), 'hits'],
+      queryFn: ({ signal }) =>
+        call<GroupHits>('POST', armUrl(`${id}/sekisho.hits`, 'microsoft.network'), { body: {}, signal }),
+      refetchInterval: 60_000,
+      retry: false,
+    }),
   nics: (subscription: string) =>
     queryOptions({
       queryKey: [types.nic, subscription],
@@ -56,6 +70,20 @@ export const networkQueries = {
       queryKey: [types.asg, subscription],
       queryFn: ({ signal }) => list<ApplicationSecurityGroup>(subscription, 'applicationSecurityGroups', signal),
     }),
+  invariants: (subscription: string) =>
+    queryOptions({
+      queryKey: [types.invariant, subscription],
+      queryFn: ({ signal }) =>
+        listAll<Invariant>(armUrl(`${subscription}/providers/Sekisho.Network/invariants`, 'sekisho.network'), signal),
+    }),
+  /** Whether an invariant holds now. */
+  invariantCheck: (id: string) =>
+    queryOptions({
+      queryKey: [types.invariant, id.toLowerCase(), 'check'],
+      queryFn: ({ signal }) =>
+        call<InvariantCheck>('POST', armUrl(`${id}/check`, 'sekisho.network'), { body: {}, signal }),
+      retry: false,
+    }),
   effectiveRules: (nicId: string) =>
     queryOptions({
       queryKey: [types.effectiveRules, nicId.toLowerCase()],
@@ -70,3 +98,16 @@ export const createNsg = (group: ResourceGroup, name: string) =>
   resourceWrite<SecurityGroup>('PUT', `${group.id}/providers/Microsoft.Network/networkSecurityGroups/${name}`, {
     body: { location: group.location, properties: {} },
   })
+
+export type SimulatedPacket = {
+  direction: Direction
+  protocol: string
+  sourceAddress: string
+  destinationAddress: string
+  sourcePort?: number
+  destinationPort?: number
+}
+
+/** Whether a packet would pass an interface. */
+export const simulate = (nicId: string, packet: SimulatedPacket) =>
+  call<Simulation>('POST', armUrl(`${nicId}/sekisho.simulate`, 'microsoft.network'), { body: packet })

@@ -14,6 +14,7 @@ import { EmptyState } from '../../ui/EmptyState.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
 import { nameOf } from '../../domain/armId.ts'
 import { m } from './messages.ts'
+import { PacketTrial } from './PacketTrial.tsx'
 
 export function NetworkTab({ machine }: { machine: VirtualMachine }) {
   const nics = machine.properties.networkProfile?.networkInterfaces ?? []
@@ -90,6 +91,7 @@ function InterfaceCard({ id }: { id: string }) {
                 />
               </div>
               <EffectiveRules nicId={id} />
+              <PacketTrial nicId={id} address={addresses[0] ?? ''} />
               {attach && <AttachPanel nic={nic} onClose={() => setAttach(false)} />}
             </>
           )

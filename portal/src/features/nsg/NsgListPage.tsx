@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { getRouteApi } from '@tanstack/react-router'
+import { getRouteApi, Link } from '@tanstack/react-router'
 import { Globe, Plus, Shield } from 'lucide-react'
 import { useState } from 'react'
 import { networkQueries } from '../../api/queries/network.ts'
@@ -9,9 +9,12 @@ import { num } from '../../app/format.ts'
 import { inGroup, useScope } from '../../app/scope.ts'
 import { parseArmId } from '../../domain/armId.ts'
 import { exposures } from '../../domain/exposure.ts'
+import { isAuditOnly } from '../../domain/rules.ts'
+import { LinkTabs } from '../../parts/LinkTabs.tsx'
 import { ResourceLink } from '../../parts/ResourceLink.tsx'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
+import { tabClass } from '../../parts/tabClass.ts'
 import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
@@ -20,11 +23,36 @@ import { Page } from '../../ui/Page.tsx'
 import { SearchField } from '../../ui/SearchField.tsx'
 import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { CreateNsgPanel } from './CreateNsgPanel.tsx'
+import { InvariantsPage } from './InvariantsPage.tsx'
 import { m } from './messages.ts'
 
 const route = getRouteApi('/shell/nsg')
 
 export default function NsgListPage() {
+  const { tab } = route.useSearch()
+  return tab === 'invariants' ? <InvariantsPage tabs={<Tabs current="invariants" />} /> : <Groups />
+}
+
+function Tabs({ current }: { current: 'groups' | 'invariants' }) {
+  const link = (id: 'groups' | 'invariants', tab?: string) => (
+    <Link
+      to="/nsg"
+      search={{ tab }}
+      aria-current={current === id ? 'page' : undefined}
+      className={tabClass(current === id)}
+    >
+      {m[id]}
+    </Link>
+  )
+  return (
+    <LinkTabs>
+      {link('groups')}
+      {link('invariants', 'invariants')}
+    </LinkTabs>
+  )
+}
+
+function Groups() {
   const { subscriptionId, resourceGroup } = useScope()
   const search = route.useSearch()
   const navigate = route.useNavigate()
@@ -43,7 +71,12 @@ export default function NsgListPage() {
     set({ q: text || undefined })
   }
   return (
-    <Page title={m.title} subtitle={groups.data && m.count(groups.data.length)} actions={create}>
+    <Page
+      title={m.title}
+      subtitle={groups.data && m.count(groups.data.length)}
+      actions={create}
+      tabs={<Tabs current="groups" />}
+    >
       <Card flush>
         <Section query={groups} skeleton="h-96">
           {(all) => {
@@ -88,6 +121,7 @@ function NsgTable({ groups }: { groups: SecurityGroup[] }) {
               <span className="flex items-center gap-2">
                 <Shield size={14} className="shrink-0 text-ink-3" aria-hidden />
                 <ResourceLink id={group.id} />
+                {isAuditOnly(group) && <Badge tone="med">{m.auditOnly}</Badge>}
               </span>
             ),
           },

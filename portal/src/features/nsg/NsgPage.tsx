@@ -1,11 +1,12 @@
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, useNavigate } from '@tanstack/react-router'
-import { Link2, Trash2 } from 'lucide-react'
+import { Link2, Settings, Trash2 } from 'lucide-react'
 import { useState } from 'react'
 import { networkQueries } from '../../api/queries/network.ts'
 import type { SecurityGroup } from '../../api/types.ts'
 import { resourceWrite } from '../../api/writes.ts'
 import { nameOf } from '../../domain/armId.ts'
+import { isAuditOnly } from '../../domain/rules.ts'
 import { ActivitySection } from '../../parts/ActivitySection.tsx'
 import { Breadcrumb } from '../../parts/Breadcrumb.tsx'
 import { JsonCard } from '../../parts/JsonCard.tsx'
@@ -19,6 +20,7 @@ import { AssociatePanel } from './AssociatePanel.tsx'
 import { Attachments } from './Attachments.tsx'
 import { m } from './messages.ts'
 import { RulesCard } from './RulesCard.tsx'
+import { AuditNote, SettingsPanel } from './SettingsPanel.tsx'
 
 const tabIds = ['rules', 'attachments', 'activity', 'json'] as const
 const route = getRouteApi('/shell/r/$')
@@ -38,7 +40,7 @@ export default function NsgPage({ id, tab = 'rules', rule }: Props) {
 
 function Nsg({ group, tab, rule }: { group: SecurityGroup; tab: string; rule?: string }) {
   const navigate = useNavigate()
-  const [open, setOpen] = useState<'associate' | 'delete'>()
+  const [open, setOpen] = useState<'associate' | 'settings' | 'delete'>()
   const { networkInterfaces = [], subnets = [] } = group.properties
   const close = () => setOpen(undefined)
   return (
@@ -48,6 +50,10 @@ function Nsg({ group, tab, rule }: { group: SecurityGroup; tab: string; rule?: s
       subtitle={m.subtitle(networkInterfaces.length, subnets.length)}
       actions={
         <>
+          <Button onPress={() => setOpen('settings')}>
+            <Settings size={14} aria-hidden />
+            {m.settings}
+          </Button>
           <Button onPress={() => setOpen('delete')}>
             <Trash2 size={14} aria-hidden />
             {m.remove}
@@ -69,10 +75,12 @@ function Nsg({ group, tab, rule }: { group: SecurityGroup; tab: string; rule?: s
       {tab === 'json' && <JsonCard value={group} />}
       {!['attachments', 'activity', 'json'].includes(tab) && (
         <>
+          {isAuditOnly(group) && <AuditNote group={group} />}
           <RulesCard group={group} direction="Inbound" highlight={rule} />
           <RulesCard group={group} direction="Outbound" highlight={rule} />
         </>
       )}
+      {open === 'settings' && <SettingsPanel group={group} onClose={close} />}
       {open === 'associate' && <AssociatePanel group={group} onClose={close} />}
       {open === 'delete' && (
         <ReviewDialog

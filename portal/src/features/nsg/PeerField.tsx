@@ -9,15 +9,22 @@ import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
 
-type Props = { side: 'source' | 'destination'; peer: Peer; onChange: (peer: Peer) => void; error?: string }
+type Props = {
+  side: 'source' | 'destination'
+  peer: Peer
+  onChange: (peer: Peer) => void
+  error?: string
+  withMachines?: boolean
+}
 
-/** Who talks, or who is talked to: anyone, addresses, a service tag, or application security groups. */
-export function PeerField({ side, peer, onChange, error }: Props) {
+/** Who talks, or who is talked to: anyone, addresses, a service tag, application security groups, or machines. */
+export function PeerField({ side, peer, onChange, error, withMachines = false }: Props) {
   const kinds: { id: PeerKind; label: string }[] = [
     { id: 'any', label: m.kindAny },
     { id: 'ip', label: m.kindIp },
     { id: 'tag', label: m.kindTag },
     { id: 'asg', label: m.kindAsg },
+    ...(withMachines ? [{ id: 'machines' as const, label: m.kindMachines }] : []),
   ]
   // A tag the list does not know (set by another client) stays selectable instead of being lost.
   const tags = [...new Set([...serviceTags, peer.tag])].map((tag) => ({ id: tag, label: tag }))
@@ -45,6 +52,17 @@ export function PeerField({ side, peer, onChange, error }: Props) {
           value={peer.tag}
           onChange={(tag) => onChange({ ...peer, tag })}
           options={tags}
+        />
+      )}
+      {peer.kind === 'machines' && (
+        <TextField
+          label={side === 'source' ? m.sourceMachines : m.destinationMachines}
+          value={peer.machineTags}
+          onChange={(machineTags) => onChange({ ...peer, machineTags })}
+          placeholder="env=prod"
+          hint={m.machineTagsHint}
+          error={error}
+          mono
         />
       )}
       {peer.kind === 'asg' && <AsgList side={side} peer={peer} onChange={onChange} error={error} />}

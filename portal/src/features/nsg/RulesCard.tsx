@@ -4,10 +4,11 @@ import { useState } from 'react'
 import { networkQueries } from '../../api/queries/network.ts'
 import type { Direction, RuleFinding, SecurityGroup, SecurityRule } from '../../api/types.ts'
 import { resourceWrite } from '../../api/writes.ts'
+import { num } from '../../app/format.ts'
 import { nameOf } from '../../domain/armId.ts'
 import { exposures } from '../../domain/exposure.ts'
 import { type Finding, findingsOf, isTooLarge } from '../../domain/findings.ts'
-import { listOf } from '../../domain/rules.ts'
+import { isAuditOnly, listOf } from '../../domain/rules.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { anyText, protocolText, ruleText } from '../../parts/ruleText.ts'
 import { accessText, accessTone } from '../../parts/status.ts'
@@ -19,7 +20,7 @@ import { actionsColumn, Table, type TableColumn } from '../../ui/Table.tsx'
 import { m } from './messages.ts'
 import { RuleEditor } from './RuleEditor.tsx'
 
-type Row = { rule: SecurityRule; builtIn: boolean; exposed: boolean; finding?: Finding }
+type Row = { rule: SecurityRule; builtIn: boolean; exposed: boolean; finding?: Finding; hits?: number }
 type Witness = NonNullable<RuleFinding['witness']>
 type Editing = { rule?: SecurityRule }
 
@@ -87,6 +88,17 @@ function columns(onEdit: (rule: SecurityRule) => void, onRemove: (rule: Security
       cell: ({ rule }) => <Badge tone={accessTone[rule.properties.access]}>{accessText[rule.properties.access]}</Badge>,
     },
     {
+      id: 'hits',
+      header: m.hits,
+      align: 'right',
+      width: 'w-20',
+      cell: ({ hits }) => (
+        <span className="tnum text-xs text-ink-2" title={m.hitsWhy}>
+          {hits === undefined ? '–' : num(hits)}
+        </span>
+      ),
+    },
+    {
       ...actionsColumn,
       width: 'w-24',
       cell: ({ rule, builtIn }) =>
@@ -150,6 +162,15 @@ export function RulesCard({
   const [removing, setRemoving] = useState<SecurityRule>()
   const { securityRules = [], defaultSecurityRules = [] } = group.properties
   const analysis = useQuery(networkQueries.analysis(group.id))
+  const told = useQuery(networkQueries.hits(group.id)).data
+  const audit = isAuditOnly(group)
+  const hitsOf = (rule: SecurityRule) =>
+    told?.rules.find(
+      (hit) =>
+        hit.direction === direction &&
+        (hit.auditOnly ?? false) === audit &&
+        hit.rule.toLowerCase() === rule.name.toLowerCase(),
+    )?.packets
   const findings = findingsOf(analysis.data, direction === 'Inbound' ? 'inbound' : 'outbound')
   const exposed = new Set(exposures(group).map((exposure) => exposure.rule.name))
   const rows = [
@@ -158,8 +179,9 @@ export function RulesCard({
       builtIn: false,
       exposed: exposed.has(rule.name),
       finding: findings.get(rule.name),
+      hits: hitsOf(rule),
     })),
-    ...defaultSecurityRules.map((rule) => ({ rule, builtIn: true, exposed: false })),
+    ...defaultSecurityRules.map((rule) => ({ rule, builtIn: true, exposed: false, hits: hitsOf(rule) })),
   ]
     .filter((row) => row.rule.properties.direction === direction)
     .toSorted((a, b) => a.rule.properties.priority - b.rule.properties.priority)
