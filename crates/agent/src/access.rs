@@ -40,7 +40,7 @@ pub(crate) fn with_guards(mut part: NsgPart, access: &JitPart) -> anyhow::Result
         let interface = InterfaceName::new(nic.interface.clone()).context("a guarded interface")?;
         let mac = nic.mac.as_deref().and_then(|m| MacAddress::parse(m).ok());
         let (inbound, outbound) = (Vec::new(), Vec::new());
-        part.nics.push(NicPolicy { mac, interface, inbound, outbound, guarded: guards });
+        part.nics.push(NicPolicy { mac, interface, inbound, outbound, guarded: guards, logged: false });
     }
     Ok(part)
 }

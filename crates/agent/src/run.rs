@@ -18,6 +18,8 @@ use sekisho_link::pki;
 use sekisho_link::stream::Stream;
 use sekisho_link::{Command, CommandKey, DesiredDocument};
 use sekisho_nsg::agent::Watcher;
+use sekisho_nsg::flow::collector::Collector;
+use sekisho_nsg::flow::record;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep, timeout_at};
@@ -83,6 +85,7 @@ struct Agent {
     tls: Arc<ClientConfig>,
     reconciler: Reconciler,
     watcher: Watcher,
+    flows: Collector,
     /// The key of a certificate that was asked for and has not come yet.
     renewing: Option<Zeroizing<String>>,
     /// The facts the server has, with their hash.
@@ -123,6 +126,7 @@ impl Agent {
             tls,
             reconciler,
             watcher,
+            flows: Collector::default(),
             renewing: None,
             told: None,
             journal,
@@ -138,6 +142,7 @@ impl Agent {
     }
 
     async fn live(&mut self, cap: Duration) -> anyhow::Result<()> {
+        self.log_flows();
         self.resume().await?;
         let mut backoff = Backoff::new(cap);
         loop {
@@ -223,7 +228,23 @@ impl Agent {
         };
         tracing::info!(generation, outcome = ?report.outcome, message = report.message, "a generation ended");
         self.state.keep_report(&report)?;
+        self.log_flows();
         Ok(report)
+    }
+
+    /// Has logged what is to be logged by the policy in force. That it cannot be is no reason not to enforce.
+    fn log_flows(&mut self) {
+        let Some(confirmed) = self.reconciler.confirmed() else { return };
+        if let Err(error) = self.flows.set(confirmed.generation, &confirmed.part, &confirmed.flows) {
+            tracing::error!(%error, "flows cannot be logged");
+        }
+    }
+
+    /// Notes what flows there were.
+    fn note_flows(&mut self) {
+        for batch in self.flows.take() {
+            self.journal.note(Stream::Telemetry, record::KIND, Value::Object(batch.data()));
+        }
     }
 
     /// Waits for the next attempt, or until this machine has joined again, and keeps the rules meanwhile.
@@ -234,9 +255,12 @@ impl Agent {
         loop {
             tokio::select! {
                 () = &mut end => return Ok(()),
-                _ = look.tick() => if self.rejoined()? {
-                    return Ok(());
-                },
+                _ = look.tick() => {
+                    self.note_flows();
+                    if self.rejoined()? {
+                        return Ok(());
+                    }
+                }
                 changed = self.watcher.changed() => {
                     changed?;
                     if let Some(report) = self.reconciler.repair(self.clock.said()).await? {
@@ -285,6 +309,7 @@ impl Agent {
                 _ = beat.tick() => self.beat(&mut connection).await?,
                 _ = check.tick() => self.mend(&mut connection).await?,
                 _ = flush.tick() => {
+                    self.note_flows();
                     self.journal.sync();
                     if self.trusted_again()? {
                         return Ok(Ended::Renewed);

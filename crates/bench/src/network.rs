@@ -98,7 +98,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
 fn part(list: Vec<Rule>) -> NsgPart {
     #[expect(clippy::unwrap_used, reason = "it is a name")]
     let interface = InterfaceName::new("eth0").unwrap();
-    NsgPart { nics: vec![NicPolicy { mac: None, interface, inbound: vec![stage(list)], outbound: vec![] }] }
+    NsgPart {
+        nics: vec![NicPolicy {
+            mac: None,
+            interface,
+            inbound: vec![stage(list)],
+            outbound: vec![],
+            guarded: vec![],
+            logged: false,
+        }],
+    }
 }
 
 /// The same policy rule by rule.

@@ -37,6 +37,9 @@ pub struct NicPolicy {
     /// Ports that are closed to everybody but those for whom something is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guarded: Vec<Guard>,
+    /// Whether the kernel tells of what it denies here ([`crate::flow`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub logged: bool,
 }
 
 impl NicPolicy {
@@ -395,6 +398,13 @@ impl MacAddress {
             *byte = pair.and_then(|p| u8::from_str_radix(p, 16).ok()).ok_or_else(error)?;
         }
         if pairs.next().is_some() { Err(error()) } else { Ok(Self(bytes)) }
+    }
+}
+
+impl MacAddress {
+    /// As Azure's flow logs write it: `000D3AF87856`.
+    pub fn compact(&self) -> String {
+        self.0.iter().map(|b| format!("{b:02X}")).collect()
     }
 }
 

@@ -165,6 +165,7 @@ impl NicResolver<'_> {
             inbound,
             outbound,
             guarded: Vec::new(),
+            logged: false,
         })
     }
 

@@ -5,6 +5,7 @@
 //! interface that an agent reports.
 
 mod compiler;
+mod flow_logs;
 mod groups;
 mod interfaces;
 mod lookup;
@@ -17,6 +18,7 @@ use sekisho_arm::registry::{Action, PutStyle, Registry, any_schema};
 use sekisho_arm::{ScopeKind, Storage, TypeName, TypeSpec};
 
 pub use compiler::{Compiler, EffectKind, EffectRule, EffectStage, RuleEffect};
+pub use flow_logs::{FlowCompiler, KeptFlowLog, flow_logs, guid, logged};
 pub use interfaces::Interfaces;
 pub use traffic::TrafficEffect;
 
@@ -50,7 +52,8 @@ pub fn register(registry: &mut Registry) {
         .add(networks::PublicAddresses)
         .add(interfaces::NetworkInterfaces)
         .add(tags::ServiceTags)
-        .add(watchers::NetworkWatchers);
+        .add(watchers::NetworkWatchers)
+        .add(flow_logs::FlowLogs);
 }
 
 /// The actions by which network resources are attached to each other, as Azure calls them.

@@ -239,6 +239,7 @@ fn confirm(list: &[Rule], at: usize, finding: &RuleFinding) {
 fn nic(inbound: Vec<Vec<Rule>>) -> NicPolicy {
     NicPolicy {
         guarded: Vec::new(),
+        logged: false,
         mac: None,
         interface: InterfaceName::new("eth0").unwrap(),
         inbound: inbound.into_iter().map(stage).collect(),

@@ -41,6 +41,7 @@ proptest! {
     ) {
         let policy = NicPolicy {
             guarded: Vec::new(),
+            logged: false,
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: stages,

@@ -195,6 +195,7 @@ fn agree(direction: Direction, filtered: &Host, sender: &Host, hook: &str, prior
         let packets: Vec<Packet> = packets.into_iter().filter(|p| fresh(p)).collect();
         let nic = NicPolicy {
             guarded: Vec::new(),
+            logged: false,
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: if direction == Direction::Inbound { stages.clone() } else { vec![] },
@@ -373,6 +374,7 @@ fn tcp_and_udp_get_through_exactly_where_linear_evaluation_says() {
     let result = runner.run(&(stages, prop::collection::vec(flow, 30)), |(stages, flows)| {
         let nic = NicPolicy {
             guarded: Vec::new(),
+            logged: false,
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: stages,

@@ -30,6 +30,7 @@ use uuid::Uuid;
 use super::Certified;
 use super::admission::spread;
 use crate::app::App;
+use crate::flow_logs;
 
 /// How long a new connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -308,6 +309,7 @@ impl Connection {
             .write(move |tx| {
                 Box::pin(async move {
                     machine::heard(tx, &machine, |_| {}).await?;
+                    flow_logs::mark(tx, &machine, &batch).await?;
                     Ok(ingest::ingest(tx, &machine, batch).await?)
                 })
             })
