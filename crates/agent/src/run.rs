@@ -168,9 +168,23 @@ impl Agent {
         }
     }
 
+    /// Opens a connection, and notes meanwhile what flows there were: a server that does not answer may take its time.
+    async fn connect(&mut self) -> anyhow::Result<Connection> {
+        let address = self.identity.address.clone();
+        let opening = Connection::open(&address, self.tls.clone());
+        let mut flush = interval(FLUSH);
+        tokio::pin!(opening);
+        loop {
+            tokio::select! {
+                opened = &mut opening => return opened,
+                _ = flush.tick() => self.note_flows(),
+            }
+        }
+    }
+
     /// Holds one connection for as long as it lasts.
     async fn hold(&mut self) -> anyhow::Result<Ended> {
-        match Connection::open(&self.identity.address, self.tls.clone()).await {
+        match self.connect().await {
             Ok(connection) => self.talk(connection).await,
             Err(error) if error.is::<CertificateOver>() => {
                 tracing::info!("the certificate is over; the server is asked for another one");

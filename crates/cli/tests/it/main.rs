@@ -7,6 +7,7 @@ mod access;
 mod clocks;
 mod copies;
 mod durability;
+mod flows;
 mod installation;
 mod operations;
 mod reference;

@@ -384,6 +384,10 @@ impl Listener {
     }
 
     fn end_window(&mut self) {
+        // What was not known when a connection began may be by now.
+        let mut records = std::mem::take(&mut self.records);
+        self.own_them(records.iter_mut().filter(|r| r.flow.state != State::Denied));
+        self.records = records;
         let denied = self.denials.take();
         self.records.extend(denied);
         let exceeded = self.tracker.exceeded();
@@ -466,17 +470,18 @@ impl Listener {
         Some(Record { generation: attributed.generation, nic: attributed.nic, rule, process: None, flow })
     }
 
-    fn own_them(&mut self, fresh: &mut [(Connection, Record)]) {
+    /// Finds out whose connections these are, and looks at the sockets for that when it may.
+    fn own_them<'r>(&mut self, records: impl Iterator<Item = &'r mut Record>) {
+        let mut open: Vec<&mut Record> =
+            records.filter(|r| r.process.is_none() && matches!(r.flow.protocol, 6 | 17)).collect();
         let known = |owners: &Owners, flow: &Flow| {
             let (own, other) = ends(flow);
             owners.knows(flow.protocol, flow.direction, own, other)
         };
-        let sockets = |flow: &Flow| matches!(flow.protocol, 6 | 17);
-        let unknown = fresh.iter().any(|(_, r)| sockets(&r.flow) && !known(&self.owners, &r.flow));
-        if unknown && self.owners.is_due() {
+        if open.iter().any(|r| !known(&self.owners, &r.flow)) && self.owners.is_due() {
             self.look_at_sockets();
         }
-        for (_, record) in fresh.iter_mut().filter(|(_, r)| sockets(&r.flow)) {
+        for record in &mut open {
             let (own, other) = ends(&record.flow);
             record.process = self.owners.of(record.flow.protocol, record.flow.direction, own, other);
         }
@@ -500,7 +505,7 @@ impl Listener {
         if fresh.is_empty() {
             return;
         }
-        self.own_them(&mut fresh);
+        self.own_them(fresh.iter_mut().map(|(_, record)| record));
         for (connection, record) in fresh {
             let record = Arc::new(record);
             if self.tracker.begins(&connection, at, record.clone()) {
@@ -587,7 +592,7 @@ impl Listener {
         if before && lost {
             self.begin(fresh, at);
         } else if !before {
-            self.own_them(&mut fresh);
+            self.own_them(fresh.iter_mut().map(|(_, record)| record));
             for (connection, record) in fresh {
                 self.tracker.joins(&connection, at, Arc::new(record));
             }
