@@ -2,7 +2,7 @@
 
 use sekisho_nsg::flow::azure::{FlowTuple, Format, NsgBlob, VnetBlob};
 use sekisho_nsg::flow::record::Batch;
-use sekisho_nsg::flow::{conntrack, nflog, sockets};
+use sekisho_nsg::flow::{conntrack, counters, nflog, sockets};
 use serde_json::Value;
 
 const FORMATS: [Format; 3] = [Format::Nsg1, Format::Nsg2, Format::Vnet4];
@@ -11,6 +11,7 @@ const FORMATS: [Format; 3] = [Format::Nsg1, Format::Nsg2, Format::Vnet4];
 /// agent are told on unchanged, and no message of a kernel is too strange to be read.
 pub fn flow(data: &[u8]) {
     conntrack::read(data, |_| {});
+    counters::read(data, |_, _| {});
     nflog::read(data, |_| {});
     sockets::read(data, |_| {});
     let Ok(text) = std::str::from_utf8(data) else { return };

@@ -52,6 +52,9 @@ export type LiveSession = Schema<'LiveSession'>
 export type RuleAnalysis = Schema<'RuleAnalysis'>
 export type RuleFinding = Schema<'RuleFinding'>
 export type TrafficEffect = Schema<'TrafficEffect'>
+export type TrafficView = Schema<'TrafficView'>
+export type TrafficAmount = TrafficView['total']
+export type TrafficFlow = TrafficView['flows'][number]
 export type RiskyUser = Schema<'RiskyUser'>
 export type AccessPass = Schema<'TemporaryAccessPassAuthenticationMethod'>
 

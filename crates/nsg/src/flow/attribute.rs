@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::part::FlowPart;
+use super::counters::Untold;
 use super::record::{DecidingRule, Nic};
+use crate::compile::counter_name;
 use crate::evaluate::{Packet, evaluate};
-use crate::policy::{Direction, InterfaceName, MacAddress, NicPolicy, NsgPart, Ports};
+use crate::policy::{Direction, InterfaceName, MacAddress, NicPolicy, NsgPart, Ports, Rule, Stage};
 
 /// The first priority of the rules that every group has.
 const DEFAULTS: u16 = 65_000;
@@ -29,6 +31,15 @@ pub struct Attributed {
 }
 
 type Asked = (usize, Direction, IpAddr, IpAddr, u8, u16, u16, Option<u8>);
+
+fn deciding(stage: &Stage, rule: &Rule) -> DecidingRule {
+    DecidingRule {
+        nsg: stage.nsg.clone(),
+        name: rule.name.clone(),
+        is_default: rule.priority >= DEFAULTS,
+        access: rule.access,
+    }
+}
 
 /// A policy that is asked.
 #[derive(Debug)]
@@ -68,6 +79,22 @@ impl Attribution {
         self.nics.iter().position(|(nic, _)| nic.interface.as_str() == interface)
     }
 
+    /// The rules that deny at logged interfaces, by their counters.
+    pub fn untold(&self) -> Untold {
+        let mut untold = Untold::default();
+        for policy in self.nics.iter().filter_map(|(_, policy)| policy.as_ref()) {
+            for direction in [Direction::Inbound, Direction::Outbound] {
+                for stage in policy.stages(direction) {
+                    for rule in &stage.rules {
+                        let counter = counter_name(policy, direction, stage, rule).to_string();
+                        untold.watch(policy.interface.as_str(), direction, deciding(stage, rule), counter);
+                    }
+                }
+            }
+        }
+        untold
+    }
+
     /// What decides a packet at a logged interface.
     pub fn ask(&mut self, nic: usize, direction: Direction, packet: &Packet) -> Option<Attributed> {
         let (shown, policy) = self.nics.get(nic)?;
@@ -84,14 +111,7 @@ impl Attribution {
         }
         let verdict = evaluate(policy, direction, packet);
         let stage = verdict.stage.and_then(|s| policy.stages(direction).get(s));
-        let rule = stage.zip(verdict.rule).map(|(stage, rule)| {
-            Arc::new(DecidingRule {
-                nsg: stage.nsg.clone(),
-                name: rule.name.clone(),
-                is_default: rule.priority >= DEFAULTS,
-                access: rule.access,
-            })
-        });
+        let rule = stage.zip(verdict.rule).map(|(stage, rule)| Arc::new(deciding(stage, rule)));
         if self.known.len() >= REMEMBERED {
             self.known.clear();
         }

@@ -20,6 +20,7 @@ use nix::sys::socket::{
 
 use super::attribute::Attribution;
 use super::conntrack::{self, Connection, Told, Tuple};
+use super::counters::{self, Untold};
 use super::denied::Denials;
 use super::nflog;
 use super::owner::{End, Owners};
@@ -130,7 +131,7 @@ fn keep(shared: &Mutex<Shared>) {
             tracing::error!(%error, "the kernel does not tell of flows; it is asked again");
             told = true;
         }
-        let gap = Gap { at: now(), reason: GapReason::Unavailable, lost: None };
+        let gap = Gap { at: now(), reason: GapReason::Unavailable, lost: None, rule: None };
         hand_on(shared, Vec::new(), vec![gap]);
         let until = Instant::now() + AGAIN;
         while Instant::now() < until && lock(shared).setting.is_some() {
@@ -153,7 +154,7 @@ fn hand_on(shared: &Mutex<Shared>, records: Vec<Record>, mut gaps: Vec<Gap>) {
     }
     let lost = std::mem::take(&mut shared.lost);
     if lost > 0 {
-        gaps.push(Gap { at: now(), reason: GapReason::Backlog, lost: Some(lost) });
+        gaps.push(Gap { at: now(), reason: GapReason::Backlog, lost: Some(lost), rule: None });
     }
     shared.out.extend(batches(records, gaps));
 }
@@ -299,7 +300,7 @@ struct Listener {
     gaps: Vec<Gap>,
     lost_news: bool,
     look_cost: Duration,
-    denied_in_window: u64,
+    untold: Untold,
 }
 
 impl Listener {
@@ -329,7 +330,7 @@ impl Listener {
             gaps: Vec::new(),
             lost_news: false,
             look_cost: Duration::ZERO,
-            denied_in_window: 0,
+            untold: Untold::default(),
         })
     }
 
@@ -371,15 +372,17 @@ impl Listener {
         let (own, interfaces) = addresses()?;
         self.own = own;
         self.attribution = Attribution::new(generation, policy, flows, &interfaces);
+        self.untold = self.attribution.untold();
+        self.count()?;
         self.every = i64::from(flows.continue_seconds) * 1000;
         Ok(())
     }
 
     fn gap(&mut self, reason: GapReason, lost: Option<u64>) {
         // Of each reason, one a window; what is unknown stays so.
-        match self.gaps.iter_mut().find(|gap| gap.reason == reason) {
+        match self.gaps.iter_mut().find(|gap| gap.reason == reason && gap.rule.is_none()) {
             Some(gap) => gap.lost = gap.lost.zip(lost).map(|(a, b)| a + b),
-            None => self.gaps.push(Gap { at: now(), reason, lost }),
+            None => self.gaps.push(Gap { at: now(), reason, lost, rule: None }),
         }
     }
 
@@ -394,10 +397,6 @@ impl Listener {
         if exceeded > 0 {
             self.gap(GapReason::Table, Some(exceeded));
         }
-        if self.denied_in_window >= crate::ruleset::LOG_RATE {
-            self.gap(GapReason::Rate, None);
-        }
-        self.denied_in_window = 0;
     }
 
     fn hear_news(&mut self) -> io::Result<()> {
@@ -539,7 +538,6 @@ impl Listener {
     }
 
     fn deny(&mut self, denied: &nflog::Denied, at: i64) {
-        self.denied_in_window += 1;
         if let Some(number) = denied.sequence {
             let lost = self.sequence.map_or(0, |last| number.wrapping_sub(last).wrapping_sub(1));
             if lost > 0 {
@@ -554,8 +552,25 @@ impl Listener {
         let Some(nic) = self.attribution.nic(name) else { return };
         let Some(attributed) = self.attribution.ask(nic, denied.direction, &denied.packet) else { return };
         let rule = attributed.rule.filter(|_| !attributed.allow);
+        if let Some(rule) = &rule {
+            self.untold.told(attributed.nic.interface.as_str(), denied.direction, rule);
+        }
         let seen = (&denied.packet, denied.length, at);
         self.denials.add(attributed.generation, &attributed.nic, rule.as_ref(), denied.direction, seen);
+    }
+
+    /// Looks at the counters of the rules: what they counted and nobody told of is missing.
+    fn count(&mut self) -> io::Result<()> {
+        let mut counted = HashMap::new();
+        let each = |answer: &[u8]| counters::read(answer, |name, packets| drop(counted.insert(name, packets)));
+        match ask(&self.table, &mut self.buffer, &counters::ask(), each) {
+            Ok(()) => {}
+            // There is no table where nothing is filtered.
+            Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+            Err(error) => return Err(error),
+        }
+        self.gaps.extend(self.untold.look(&counted, now()));
+        Ok(())
     }
 
     /// Looks at the whole table of connections. `before` is whether it was looked at before: what is there at the first
@@ -600,6 +615,7 @@ impl Listener {
         for record in self.tracker.looked() {
             self.tell(&record, at, State::End, Delta::default());
         }
+        self.count()?;
         self.look_cost = began.elapsed();
         Ok(())
     }

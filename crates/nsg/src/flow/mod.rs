@@ -12,6 +12,7 @@ pub mod attribute;
 pub mod azure;
 pub mod collector;
 pub mod conntrack;
+pub mod counters;
 pub mod denied;
 pub mod nflog;
 pub mod owner;

@@ -231,7 +231,7 @@ pub enum GapReason {
     Connections,
     /// The kernel had more denied packets to tell of than the agent took.
     Denied,
-    /// The kernel told of no more denied packets than its rate; how many more is in the counters of the rules.
+    /// The kernel told of no more denied packets than its rate. How many more there were, the counters of rules tell.
     Rate,
     /// There were more connections at once than the agent follows.
     Table,
@@ -252,6 +252,9 @@ pub struct Gap {
     /// How many records, packets or connections, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// The rule that denied what is missing, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<DecidingRule>,
 }
 
 /// An event that no agent of ours sends.
@@ -280,7 +283,8 @@ impl Batch {
                 && f.count > 0
         };
         let short = |text: &str| text.len() <= MAX_TEXT;
-        let mut rules = self.rules.iter().flat_map(|r| [r.nsg.as_str(), r.name.as_str()]);
+        let named = self.gaps.iter().filter_map(|g| g.rule.as_ref());
+        let mut rules = self.rules.iter().chain(named).flat_map(|r| [r.nsg.as_str(), r.name.as_str()]);
         let mut processes = self.processes.iter().flat_map(|p| {
             let known = [p.user.as_deref(), p.unit.as_deref(), p.package.as_deref()];
             [p.name.as_str(), p.exe.as_str()].into_iter().chain(known.into_iter().flatten())

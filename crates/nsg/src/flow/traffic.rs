@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Batch, Flow, GapReason, State};
+use super::record::{Batch, DecidingRule, Flow, GapReason, State};
 use crate::policy::{Access, Direction};
 
 /// Rows of each table.
@@ -135,6 +135,16 @@ pub struct RuleShown {
     pub access: String,
 }
 
+impl From<&DecidingRule> for RuleShown {
+    fn from(rule: &DecidingRule) -> Self {
+        Self {
+            network_security_group_id: rule.nsg.clone(),
+            name: rule.name.clone(),
+            access: rule.access.as_str().to_owned(),
+        }
+    }
+}
+
 /// The traffic of a process.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -227,6 +237,8 @@ pub struct GapShown {
     pub reason: String,
     /// How many, if that is known.
     pub lost: Option<u64>,
+    /// The rule that denied them, if that is known.
+    pub rule: Option<RuleShown>,
 }
 
 /// What is asked, checked.
@@ -291,15 +303,7 @@ impl Summary {
 
     /// Counts what a machine told.
     pub fn add(&mut self, machine: &str, batch: &Batch) {
-        let rules: Vec<RuleShown> = batch
-            .rules
-            .iter()
-            .map(|r| RuleShown {
-                network_security_group_id: r.nsg.clone(),
-                name: r.name.clone(),
-                access: r.access.as_str().to_owned(),
-            })
-            .collect();
+        let rules: Vec<RuleShown> = batch.rules.iter().map(RuleShown::from).collect();
         let processes: Vec<ProcessShown> = batch
             .processes
             .iter()
@@ -326,6 +330,7 @@ impl Summary {
                     machine: machine.to_owned(),
                     reason: word(gap.reason).to_owned(),
                     lost: gap.lost,
+                    rule: gap.rule.as_ref().map(RuleShown::from),
                 });
             }
         }
@@ -449,7 +454,7 @@ fn word(reason: GapReason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::super::record::tests::flow;
-    use super::super::record::{DecidingRule, Delta, Gap, Nic, Process};
+    use super::super::record::{Delta, Gap, Nic, Process};
     use super::*;
     use crate::policy::InterfaceName;
 
@@ -491,7 +496,7 @@ mod tests {
             rules: vec![rule("out", Access::Allow), rule("deny", Access::Deny)],
             processes: vec![Process { name: "curl".to_owned(), ..Process::default() }],
             flows: vec![denied, begun, ended, outside],
-            gaps: vec![Gap { at: flow().at, reason: GapReason::Denied, lost: Some(4) }],
+            gaps: vec![Gap { at: flow().at, reason: GapReason::Denied, lost: Some(4), rule: None }],
         }
     }
 

@@ -161,6 +161,47 @@ fn a_flood_is_told_in_few_records_whose_sum_is_what_the_kernel_counted() {
 }
 
 #[test]
+fn of_a_flood_beyond_the_kernels_rate_every_packet_is_told_of_or_counted_as_missing() {
+    let Some(lab) = lab("of_a_flood_beyond_the_kernels_rate_every_packet_is_told_of_or_counted_as_missing", "fr")
+    else {
+        return;
+    };
+    let web = lab.host("web", "10.77.0.4/24").unwrap();
+    let other = lab.host("other", "10.77.0.5/24").unwrap();
+    load(&web, &part().nics);
+    let collector = collect(&web, &part());
+    let socket = other.bind_udp(at("10.77.0.5:0")).unwrap();
+    // The thread has listened and looked at the counters once it tells of something.
+    let began = Instant::now();
+    let mut before = 0;
+    while collector.take().iter().all(|b| b.flows.is_empty()) {
+        socket.send_to(b"x", at("10.77.0.4:23")).unwrap();
+        before += 1;
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(began.elapsed() < Duration::from_secs(20), "nothing is told after {before}");
+    }
+    std::thread::sleep(Duration::from_millis(2500));
+    collector.take();
+    const FLOOD: u64 = 60_000;
+    for _ in 0..FLOOD {
+        socket.send_to(b"x", at("10.77.0.4:23")).unwrap();
+    }
+    let (mut told, mut lost, began) = (0, 0, Instant::now());
+    while told + lost < FLOOD {
+        for batch in collector.take() {
+            told += batch.flows.iter().map(|f| f.delta.packets_sent).sum::<u64>();
+            lost += batch.gaps.iter().filter_map(|g| g.rule.as_ref().filter(|r| r.name == "r100").and(g.lost)).sum::<u64>();
+        }
+        assert!(began.elapsed() < Duration::from_secs(40), "{told} are told and {lost} are missing");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("of {FLOOD} packets {told} were told of and {lost} counted");
+    assert!(lost > 0 && told > 4_000, "{told} {lost}");
+    // What was sent before the first look at the counters may be among them.
+    assert!(told + lost <= FLOOD + before, "{told} and {lost}");
+}
+
+#[test]
 fn a_kernel_that_tells_of_less_than_it_should_is_found_out_in_every_form() {
     let Some(lab) = lab("a_kernel_that_tells_of_less_than_it_should_is_found_out_in_every_form", "fp") else {
         return;
