@@ -99,7 +99,7 @@ const FULL: Sizes = Sizes {
     entries: 50_000,
     sign_ins: 400,
     repeats: 2_000,
-    filter: (2_000, 100),
+    filter: (400, 100),
 };
 
 const SMOKE: Sizes = Sizes {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::part::FlowPart;
 use super::counters::Untold;
+use super::part::FlowPart;
 use super::record::{DecidingRule, Nic};
 use crate::compile::counter_name;
 use crate::evaluate::{Packet, evaluate};

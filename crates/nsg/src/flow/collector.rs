@@ -562,7 +562,11 @@ impl Listener {
     /// Looks at the counters of the rules: what they counted and nobody told of is missing.
     fn count(&mut self) -> io::Result<()> {
         let mut counted = HashMap::new();
-        let each = |answer: &[u8]| counters::read(answer, |name, packets| drop(counted.insert(name, packets)));
+        let each = |answer: &[u8]| {
+            counters::read(answer, |name, packets| {
+                counted.insert(name, packets);
+            })
+        };
         match ask(&self.table, &mut self.buffer, &counters::ask(), each) {
             Ok(()) => {}
             // There is no table where nothing is filtered.

@@ -104,7 +104,12 @@ impl Untold {
             watched.told += lost;
             watched.missing = missing - lost;
             if lost > 0 {
-                gaps.push(Gap { at, reason: GapReason::Rate, lost: Some(lost), rule: Some(watched.rule.clone()) });
+                gaps.push(Gap {
+                    at,
+                    reason: GapReason::Rate,
+                    lost: Some(lost),
+                    rule: Some(watched.rule.clone()),
+                });
             }
         }
         gaps
@@ -123,7 +128,7 @@ mod tests {
             let mut untold = Untold::default();
             untold.watch("eth0", Direction::Inbound, rule.clone(), "c".to_owned());
             let (mut counted, mut told, mut waiting, mut lost) = (100_u64, 0, 0_u64, 0);
-            let mut look = |counted: u64, untold: &mut Untold| -> u64 {
+            let look = |counted: u64, untold: &mut Untold| -> u64 {
                 let at = HashMap::from([("c".to_owned(), counted)]);
                 untold.look(&at, 0).iter().filter_map(|g| g.lost).sum()
             };

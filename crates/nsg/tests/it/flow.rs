@@ -162,7 +162,8 @@ fn a_flood_is_told_in_few_records_whose_sum_is_what_the_kernel_counted() {
 
 #[test]
 fn of_a_flood_beyond_the_kernels_rate_every_packet_is_told_of_or_counted_as_missing() {
-    let Some(lab) = lab("of_a_flood_beyond_the_kernels_rate_every_packet_is_told_of_or_counted_as_missing", "fr")
+    let Some(lab) =
+        lab("of_a_flood_beyond_the_kernels_rate_every_packet_is_told_of_or_counted_as_missing", "fr")
     else {
         return;
     };
@@ -190,7 +191,11 @@ fn of_a_flood_beyond_the_kernels_rate_every_packet_is_told_of_or_counted_as_miss
     while told + lost < FLOOD {
         for batch in collector.take() {
             told += batch.flows.iter().map(|f| f.delta.packets_sent).sum::<u64>();
-            lost += batch.gaps.iter().filter_map(|g| g.rule.as_ref().filter(|r| r.name == "r100").and(g.lost)).sum::<u64>();
+            lost += batch
+                .gaps
+                .iter()
+                .filter_map(|g| g.rule.as_ref().filter(|r| r.name == "r100").and(g.lost))
+                .sum::<u64>();
         }
         assert!(began.elapsed() < Duration::from_secs(40), "{told} are told and {lost} are missing");
         std::thread::sleep(Duration::from_millis(50));
