@@ -84,7 +84,9 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
         </Card>
       )}
       {tab === 'json' && <JsonCard value={machine} />}
-      {!['network', 'traffic', 'facts', 'timeline', 'activity', 'json'].includes(tab) && <MachineOverview machine={machine} />}
+      {!['network', 'traffic', 'facts', 'timeline', 'activity', 'json'].includes(tab) && (
+        <MachineOverview machine={machine} />
+      )}
       {rekey && <RekeyDialog id={id} name={name} onClose={() => setRekey(false)} />}
       {retire && <RetireDialog id={id} name={name} onClose={() => setRetire(false)} />}
     </Page>

@@ -98,7 +98,12 @@ function View({ view }: { view: TrafficView }) {
         />
       </Card>
       <Card flush title={m.flows}>
-        <Table label={m.flows} rows={view.flows.map((flow, at) => ({ ...flow, at_: at }))} rowId={(row) => String(row.at_)} columns={records} />
+        <Table
+          label={m.flows}
+          rows={view.flows.map((flow, at) => ({ ...flow, at_: at }))}
+          rowId={(row) => String(row.at_)}
+          columns={records}
+        />
       </Card>
     </>
   )
