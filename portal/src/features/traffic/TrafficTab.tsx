@@ -100,8 +100,8 @@ function View({ view }: { view: TrafficView }) {
       <Card flush title={m.flows}>
         <Table
           label={m.flows}
-          rows={view.flows.map((flow, at) => ({ ...flow, at_: at }))}
-          rowId={(row) => String(row.at_)}
+          rows={view.flows.map((flow, at) => ({ ...flow, place: at }))}
+          rowId={(row) => String(row.place)}
           columns={records}
         />
       </Card>
