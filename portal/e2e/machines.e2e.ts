@@ -94,3 +94,37 @@ test('connecting a machine shows a command with a token that is shown once', asy
   await portal.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
   await expect(portal.getByRole('cell', { name, exact: true })).toBeHidden()
 })
+
+test('the flows of a machine are logged, seen, and no longer logged', async ({ portal }) => {
+  test.setTimeout(120_000)
+  const [machine] = ready.machines
+  if (!machine) throw new Error('the demo has no machine')
+  await portal.goto(`${ready.url}/r${machine.id}/traffic`)
+  await setLanguage(portal, 'en')
+  const region = portal.getByRole('region', { name: 'Flow logs' })
+  await expect(region).toBeVisible()
+  const prepare = region.getByRole('button', { name: 'Set up Network Watcher' })
+  const turnOn = region.getByRole('button', { name: /^Log flows/ })
+  const dialog = portal.getByRole('dialog')
+  await expect(prepare.or(turnOn)).toBeVisible()
+  if (await prepare.isVisible()) {
+    await prepare.click()
+    await dialog.getByRole('button', { name: 'Set up Network Watcher' }).click()
+    await expect(dialog).toHaveCount(0)
+  }
+  await turnOn.click()
+  await dialog.getByRole('button', { name: /^Log flows/ }).click()
+  await expect(dialog).toHaveCount(0)
+  await expect(region.getByText('On', { exact: true })).toBeVisible()
+  // The machine talks with the server all the time.
+  await expect(async () => {
+    await portal.reload()
+    await expect(portal.getByRole('table', { name: 'Newest records' })).toBeVisible({ timeout: 2000 })
+  }).toPass({ timeout: 60_000 })
+  await expect(portal.getByRole('list', { name: 'Over time' })).toBeVisible()
+  await expect(portal.getByRole('table', { name: 'By process' })).toBeVisible()
+  await expectAccessible(portal)
+  await region.getByRole('button', { name: /^Stop logging/ }).click()
+  await dialog.getByRole('button', { name: /^Stop logging/ }).click()
+  await expect(region.getByText('Off', { exact: true })).toBeVisible()
+})

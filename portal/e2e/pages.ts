@@ -27,7 +27,7 @@ export const pages: PageUnderTest[] = [
   { name: 'sessions', path: '/sessions', en: 'My sign-ins', ja: '自分のサインイン' },
   { name: 'everyone', path: '/everyone', en: 'Sign-ins of everyone', ja: '全員のサインイン' },
   ...(machine
-    ? ['', '/network', '/facts', '/timeline', '/activity', '/json'].map((tab) => ({
+    ? ['', '/network', '/traffic', '/facts', '/timeline', '/activity', '/json'].map((tab) => ({
         name: `machine${tab.replace('/', '-')}`,
         path: `/r${machine.id}${tab}`,
         en: machine.name,

@@ -44,8 +44,16 @@ pub(crate) fn with_guards(mut part: NsgPart, access: &JitPart) -> anyhow::Result
         let interface = InterfaceName::new(nic.interface.clone()).context("a guarded interface")?;
         let mac = nic.mac.as_deref().and_then(|m| MacAddress::parse(m).ok());
         let (inbound, outbound) = (Vec::new(), Vec::new());
-        let existing_flows = ExistingFlows::Keep;
-        part.nics.push(NicPolicy { mac, interface, inbound, outbound, guarded: guards, existing_flows });
+        let (existing_flows, logged) = (ExistingFlows::Keep, false);
+        part.nics.push(NicPolicy {
+            mac,
+            interface,
+            inbound,
+            outbound,
+            guarded: guards,
+            existing_flows,
+            logged,
+        });
     }
     Ok(part)
 }

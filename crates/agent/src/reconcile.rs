@@ -19,8 +19,10 @@ use sekisho_link::message::{Report, ReportOutcome};
 use sekisho_nsg::agent::{self, Action, Reason, Saved, observe, plan, restore};
 use sekisho_nsg::compile::{Compiled, Form};
 use sekisho_nsg::existing;
+use sekisho_nsg::flow::{self, part::FlowPart};
 use sekisho_nsg::guard;
 use sekisho_nsg::policy::{InterfaceName, MacAddress, NsgPart};
+use serde::Deserialize as _;
 use tokio::time::{Instant, sleep};
 
 use crate::access::{self, Found, Usage};
@@ -85,6 +87,11 @@ impl Reconciler {
     /// The generation in force.
     pub(crate) fn generation(&self) -> u64 {
         self.confirmed.as_ref().map_or(0, |c| c.generation)
+    }
+
+    /// The policy in force, and whose flows are logged.
+    pub(crate) fn confirmed(&self) -> Option<&Confirmed> {
+        self.confirmed.as_ref()
     }
 
     /// Loads the confirmed policy again when the kernel does not hold it, and has open exactly what is to be. Returns what
@@ -229,11 +236,19 @@ impl Reconciler {
                 }
             },
         };
+        let flows: FlowPart = match document.parts.get(flow::part::PART).map(FlowPart::deserialize) {
+            None => FlowPart::default(),
+            Some(Ok(flows)) => flows,
+            Some(Err(error)) => {
+                let message = format!("What is to be logged cannot be read: {error}.");
+                return Ok(report(ReportOutcome::Failed, message));
+            }
+        };
         let part = match access::with_guards(part, &access) {
-            Ok(part) => by_hardware_address(part),
+            Ok(part) => flow::part::with_logs(by_hardware_address(part), &flows),
             Err(error) => return Ok(report(ReportOutcome::Failed, format!("{error:#}."))),
         };
-        let fresh = Confirmed { generation, part, access };
+        let fresh = Confirmed { generation, part, access, flows };
         let mut desired = fresh.compile();
         let observed = observe().await?;
         let Some(action) = plan(desired.as_mut(), observed.as_ref()) else {

@@ -21,6 +21,8 @@ use sekisho_link::stream::Stream;
 use sekisho_link::ticket::Opening;
 use sekisho_link::{Command, CommandKey, DesiredDocument};
 use sekisho_nsg::agent::Watcher;
+use sekisho_nsg::flow::collector::Collector;
+use sekisho_nsg::flow::record;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep, timeout_at};
@@ -88,6 +90,7 @@ struct Agent {
     tls: Arc<ClientConfig>,
     reconciler: Reconciler,
     watcher: Watcher,
+    flows: Collector,
     /// The key of a certificate that was asked for and has not come yet.
     renewing: Option<Zeroizing<String>>,
     /// The facts the server has, with their hash.
@@ -131,6 +134,7 @@ impl Agent {
             tls,
             reconciler,
             watcher,
+            flows: Collector::default(),
             renewing: None,
             told: None,
             hits: Vec::new(),
@@ -148,6 +152,7 @@ impl Agent {
     }
 
     async fn live(&mut self, cap: Duration) -> anyhow::Result<()> {
+        self.log_flows();
         self.resume().await?;
         let mut backoff = Backoff::new(cap);
         loop {
@@ -173,9 +178,23 @@ impl Agent {
         }
     }
 
+    /// Opens a connection, and notes meanwhile what flows there were: a server that does not answer may take its time.
+    async fn connect(&mut self) -> anyhow::Result<Connection> {
+        let address = self.identity.address.clone();
+        let opening = Connection::open(&address, self.tls.clone());
+        let mut flush = interval(FLUSH);
+        tokio::pin!(opening);
+        loop {
+            tokio::select! {
+                opened = &mut opening => return opened,
+                _ = flush.tick() => self.note_flows(),
+            }
+        }
+    }
+
     /// Holds one connection for as long as it lasts.
     async fn hold(&mut self) -> anyhow::Result<Ended> {
-        match Connection::open(&self.identity.address, self.tls.clone()).await {
+        match self.connect().await {
             Ok(connection) => self.talk(connection).await,
             Err(error) if error.is::<CertificateOver>() => {
                 tracing::info!("the certificate is over; the server is asked for another one");
@@ -233,7 +252,23 @@ impl Agent {
         };
         tracing::info!(generation, outcome = ?report.outcome, message = report.message, "a generation ended");
         self.state.keep_report(&report)?;
+        self.log_flows();
         Ok(report)
+    }
+
+    /// Has logged what is to be logged by the policy in force. That it cannot be is no reason not to enforce.
+    fn log_flows(&mut self) {
+        let Some(confirmed) = self.reconciler.confirmed() else { return };
+        if let Err(error) = self.flows.set(confirmed.generation, &confirmed.part, &confirmed.flows) {
+            tracing::error!(%error, "flows cannot be logged");
+        }
+    }
+
+    /// Notes what flows there were.
+    fn note_flows(&mut self) {
+        for batch in self.flows.take() {
+            self.journal.note(Stream::Telemetry, record::KIND, Value::Object(batch.data()));
+        }
     }
 
     /// Waits for the next attempt, or until this machine has joined again, and keeps the rules meanwhile.
@@ -246,6 +281,7 @@ impl Agent {
                 () = &mut end => return Ok(()),
                 _ = look.tick() => {
                     self.look();
+                    self.note_flows();
                     if self.rejoined()? {
                         return Ok(());
                     }
@@ -304,6 +340,7 @@ impl Agent {
                 }
                 _ = flush.tick() => {
                     self.look();
+                    self.note_flows();
                     self.journal.sync();
                     if self.trusted_again()? {
                         return Ok(Ended::Renewed);

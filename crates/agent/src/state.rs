@@ -17,6 +17,7 @@ use sekisho_link::message::Report;
 use sekisho_link::stream::Stream;
 use sekisho_nsg::agent::{Saved, compile};
 use sekisho_nsg::compile::Compiled;
+use sekisho_nsg::flow::part::FlowPart;
 use sekisho_nsg::policy::NsgPart;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub(crate) struct Confirmed {
     /// What is guarded and open. The guarded ports are in the policy, too.
     #[serde(default)]
     pub(crate) access: JitPart,
+    /// Whose flows are logged. Where what is denied is told of is in the policy, too.
+    #[serde(default)]
+    pub(crate) flows: FlowPart,
 }
 
 impl Confirmed {

@@ -55,7 +55,16 @@ fn part() -> anyhow::Result<NsgPart> {
     let guarded = [Transport::Tcp, Transport::Udp];
     let guarded = guarded.map(|protocol| Guard { protocol, port: 22, existing: Existing::Cut }).into();
     let interface = InterfaceName::new("eth0")?;
-    Ok(NsgPart { nics: vec![NicPolicy { mac: None, interface, inbound: vec![], outbound: vec![], guarded }] })
+    let nic = NicPolicy {
+        mac: None,
+        interface,
+        inbound: vec![],
+        outbound: vec![],
+        guarded,
+        existing_flows: Default::default(),
+        logged: false,
+    };
+    Ok(NsgPart { nics: vec![nic] })
 }
 
 /// The source of an opening: no two are beside each other.

@@ -5,6 +5,7 @@
 mod decide;
 mod events;
 mod floor;
+mod flows;
 mod guard;
 mod identity;
 mod load;

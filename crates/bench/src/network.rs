@@ -23,6 +23,7 @@ use sekisho_nsg::policy::{InterfaceName, NicPolicy, NsgPart, Rule};
 use sekisho_nsg::swap::{removal, transactions};
 use serde_json::{Value, json};
 
+use crate::flows;
 use classbench::{Kind, Random, corner, rules, stage};
 
 #[path = "../../nsg/tests/it/classbench.rs"]
@@ -46,6 +47,9 @@ pub(crate) struct Options {
     /// Changes of policy under load.
     #[arg(long, default_value_t = 100)]
     swaps: usize,
+    /// Seconds of 20,000 new connections each.
+    #[arg(long, default_value_t = 5)]
+    flow_seconds: u64,
 }
 
 /// Measures everything.
@@ -92,6 +96,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
     Ok(json!({
         "bareNs": bare, "costs": costs, "compileS": compiling, "applyS": applied,
         "analyseS": began.elapsed().as_secs_f64(), "leaked": leaks(&sender, &filtered, options.swaps)?,
+        "flows": flows::run(options.flow_seconds)?,
     }))
 }
 
@@ -106,6 +111,7 @@ fn part(list: Vec<Rule>) -> NsgPart {
             outbound: vec![],
             guarded: vec![],
             existing_flows: Default::default(),
+            logged: false,
         }],
     }
 }

@@ -8,6 +8,7 @@
 mod assertion;
 mod configuration;
 mod filter;
+mod flow;
 mod frame;
 mod id;
 mod join;
@@ -19,6 +20,7 @@ mod token;
 pub use assertion::assertion;
 pub use configuration::configuration;
 pub use filter::filter;
+pub use flow::flow;
 pub use frame::frame;
 pub use id::id;
 pub use join::join;
@@ -31,10 +33,11 @@ pub use token::token;
 pub type Body = fn(&[u8]);
 
 /// All of them, by the names of their targets and of their folders of seeds.
-pub const ALL: [(&str, Body); 10] = [
+pub const ALL: [(&str, Body); 11] = [
     ("assertion", assertion),
     ("configuration", configuration),
     ("filter", filter),
+    ("flow", flow),
     ("frame", frame),
     ("id", id),
     ("join", join),

@@ -84,7 +84,7 @@ fn follow(
             Rule::Foreign(text) => panic!("passed as ours: {text}"),
             Rule::Open(_, map) => panic!("no port is guarded here, and {map} is asked"),
             Rule::When(when) if holds(when, direction, packet) => Some(&when.verdict),
-            Rule::When(_) => None,
+            Rule::When(_) | Rule::Log => None,
             Rule::Map(key, branches) => value(*key, packet).and_then(|value| {
                 let mut holding = branches.iter().filter(|(i, _)| (i.first..=i.last).contains(&value));
                 holding.next().map(|(_, verdict)| verdict)

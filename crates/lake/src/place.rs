@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
+use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, parse_url_opts};
 use url::Url;
@@ -65,13 +66,24 @@ impl Place {
         installation: Uuid,
         options: &BTreeMap<String, String>,
     ) -> Result<Arc<dyn ObjectStore>, LakeError> {
+        let own = installation.to_string();
+        match self {
+            Place::Directory(path) => Place::Directory(path.join(own)).open_whole(options),
+            Place::Bucket(_) => Ok(Arc::new(PrefixStore::new(self.open_whole(options)?, Path::from(own)))),
+        }
+    }
+
+    /// Opens all of it, for what is no lake.
+    ///
+    /// # Errors
+    /// As [`Place::open`].
+    pub fn open_whole(&self, options: &BTreeMap<String, String>) -> Result<Arc<dyn ObjectStore>, LakeError> {
         let refused = |why: String| LakeError::Place(self.to_string(), why);
         match self {
             Place::Directory(path) => {
-                let path = path.join(installation.to_string());
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
                 made.map_err(|e| refused(e.to_string()))?;
-                let local = LocalFileSystem::new_with_prefix(&path).map_err(|e| refused(e.to_string()))?;
+                let local = LocalFileSystem::new_with_prefix(path).map_err(|e| refused(e.to_string()))?;
                 // A segment is in the manifest only once it survives a power cut.
                 Ok(Arc::new(local.with_fsync(true)))
             }
@@ -80,7 +92,7 @@ impl Place {
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 let (bucket, path) =
                     parse_url_opts(url, options.clone()).map_err(|e| refused(e.to_string()))?;
-                Ok(Arc::new(PrefixStore::new(bucket, path.join(installation.to_string()))))
+                Ok(Arc::new(PrefixStore::new(bucket, path)))
             }
         }
     }

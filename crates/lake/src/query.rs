@@ -34,6 +34,8 @@ pub struct Query {
     pub to: Option<OffsetDateTime>,
     /// Of these kinds; of all when there are none.
     pub kinds: Vec<String>,
+    /// Not of these kinds.
+    pub without: Vec<String>,
     /// Of these streams; of all when there are none.
     pub streams: Vec<String>,
     /// Where the particulars have this value at this JSON pointer.
@@ -132,6 +134,7 @@ impl<'q> Best<'q> {
         let matches = (from..=to).contains(&to_ms(event.at))
             && query.machine.as_ref().is_none_or(|m| *m == event.machine)
             && (query.kinds.is_empty() || query.kinds.contains(&event.kind))
+            && !query.without.contains(&event.kind)
             && (query.streams.is_empty() || query.streams.contains(&event.stream))
             && query.field.as_ref().is_none_or(|(path, value)| event.data.pointer(path) == Some(value));
         if !matches {

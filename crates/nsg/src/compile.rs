@@ -37,7 +37,7 @@ use crate::diagram::{
 use crate::frame::word;
 use crate::guard::{self, Guard};
 use crate::policy::{Access, Association, Direction, NicPolicy, NsgPart, Rule as SecurityRule, Stage};
-use crate::ruleset::{Chain, Key, Name, Rule, Verdict, When, network_protocol};
+use crate::ruleset::{Chain, Key, Name, Rule, Verdict, When, denied, network_protocol};
 
 /// A diagram whose ends are rules goes into the kernel up to this size. A group of Azure's greatest size, 1,000 rules,
 /// stays below in most cases; 60,000 edges load in about two seconds.
@@ -95,6 +95,23 @@ pub(crate) enum Decision {
 pub(crate) struct End {
     pub(crate) counter: Option<Name>,
     pub(crate) allow: bool,
+    /// Whether a packet that is dropped is told of.
+    pub(crate) logged: bool,
+}
+
+impl End {
+    /// Dropped, not counted and not told of.
+    pub(crate) const DROP: End = End { counter: None, allow: false, logged: false };
+    /// Allowed and not counted.
+    pub(crate) const RETURN: End = End { counter: None, allow: true, logged: false };
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        match (self.allow, self.logged) {
+            (true, _) => Verdict::Return,
+            (false, true) => Verdict::Goto(denied().name),
+            (false, false) => Verdict::Drop,
+        }
+    }
 }
 
 /// What the terminals of a stage's diagram are. A terminal that is not listed drops.
@@ -103,7 +120,7 @@ pub(crate) struct Ends(pub(crate) BTreeMap<Terminal, End>);
 
 impl Ends {
     pub(crate) fn get(&self, terminal: Terminal) -> End {
-        self.0.get(&terminal).cloned().unwrap_or(End { counter: None, allow: false })
+        self.0.get(&terminal).cloned().unwrap_or(End::DROP)
     }
 }
 
@@ -115,6 +132,7 @@ pub(crate) struct CompiledDirection {
     pub(crate) guards: Vec<Guard>,
     /// Whether flows may have been told to end.
     pub(crate) ends_flows: bool,
+    pub(crate) logged: bool,
     pub(crate) stages: Vec<CompiledStage>,
 }
 
@@ -148,6 +166,7 @@ pub fn compile_within(part: &NsgPart, generation: u64, rules: Budget, actions: B
                     direction,
                     guards: policy.guarded.clone(),
                     ends_flows: !policy.existing_flows.is_keep(),
+                    logged: policy.logged,
                     stages,
                 });
             }
@@ -182,6 +201,11 @@ impl Compiled {
         self.directions.iter().flat_map(|d| guard::maps_of(&d.guards)).collect()
     }
 
+    /// Whether anything that is denied is told of.
+    pub(crate) fn logs(&self) -> bool {
+        self.directions.iter().any(|d| d.logged && !d.stages.is_empty())
+    }
+
     /// The chains of all stages, each after those it leads to.
     pub(crate) fn stage_chains(&self, prefix: &str) -> Vec<Chain> {
         let mut chains = Vec::new();
@@ -213,7 +237,8 @@ fn compile_stage(
         .zip(&stage.rules)
         .map(|(terminal, rule)| {
             let counter = Some(counter_name(nic, direction, stage, rule));
-            (terminal, End { counter, allow: stage.audit || rule.access == Access::Allow })
+            let allow = stage.audit || rule.access == Access::Allow;
+            (terminal, End { counter, allow, logged: nic.logged && !allow })
         })
         .collect();
     // Rules that end alike are one end: a counter is read back by its name.
@@ -226,14 +251,14 @@ fn compile_stage(
     // What no rule matches is denied, which is only counted where rules are.
     let none = if stage.audit { Terminal::of(stage.rules.len()) } else { NO_RULE };
     if stage.audit {
-        ends.insert(none, End { counter: None, allow: true });
+        ends.insert(none, End::RETURN);
     }
     let (form, decision) = if let Ok((manager, root)) = diagram::smallest(by_rule, none, rules) {
         (Form::Rules, Decision::Diagram { manager, root, ends: Ends(ends) })
     } else if let Ok((manager, root)) =
         diagram::smallest(by_action, if stage.audit { ALLOW } else { DENY }, actions)
     {
-        let ends = [(ALLOW, true), (DENY, false)].map(|(t, allow)| (t, End { counter: None, allow }));
+        let ends = [(ALLOW, End::RETURN), (DENY, End { logged: nic.logged, ..End::DROP })];
         (Form::Actions, Decision::Diagram { manager, root, ends: Ends(ends.into()) })
     } else {
         (Form::Linear, Decision::Linear(linear(&stage.rules, none, &Ends(ends))))
@@ -304,8 +329,7 @@ fn is_for_both(rule: &SecurityRule) -> bool {
 }
 
 fn end_rule(end: &End) -> When {
-    let verdict = if end.allow { Verdict::Return } else { Verdict::Drop };
-    When { counter: end.counter.clone(), ..When::always(verdict) }
+    When { counter: end.counter.clone(), ..When::always(end.verdict()) }
 }
 
 impl CompiledStage {
@@ -343,8 +367,7 @@ impl CompiledStage {
         }
         for id in nodes {
             let to = |id: NodeId| match id.terminal().map(|t| ends.get(t)) {
-                Some(End { counter: None, allow: true }) => Verdict::Return,
-                Some(End { counter: None, allow: false }) => Verdict::Drop,
+                Some(end) if end.counter.is_none() => end.verdict(),
                 _ => Verdict::Goto(chain_name(stage, id)),
             };
             chains.extend(node_chains(manager, id, chain_name(stage, id), &to));

@@ -11,6 +11,8 @@
 //! The same diagrams answer questions about policies: [`analyse`] finds rules that are void or contradict each other,
 //! [`difference`] tells what a change opens and closes, [`invariant`] whether something can never happen.
 //!
+//! [`flow`] tells which flows there were, which rule decided each, and whose they are.
+//!
 //! What this crate must never do:
 //! - turn "matches nothing" into "matches everything": a group without members or an empty tag stays empty all the
 //!   way into the kernel, and an unknown name is an error instead of a guess;
@@ -28,6 +30,7 @@ pub mod difference;
 pub mod effective;
 pub mod evaluate;
 pub mod existing;
+pub mod flow;
 mod frame;
 pub mod guard;
 pub mod invariant;

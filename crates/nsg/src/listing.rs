@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::diagram::{Family, Interval, IntervalSet, number};
 use crate::existing::CUT_MASK;
 use crate::policy::{Direction, InterfaceName};
 use crate::ruleset::{
-    Chain, ESTABLISHED, Hook, INVALID, Key, Name, ORIGINAL, RELATED, REPLY, Rule, TABLE, Verdict, When,
+    Chain, ESTABLISHED, Hook, INVALID, Key, LOG_BURST, LOG_BYTES, LOG_GROUP, LOG_RATE, Name, ORIGINAL,
+    RELATED, REPLY, Rule, TABLE, Verdict, When,
 };
 use crate::swap::generation_of;
 
@@ -211,6 +212,13 @@ fn rule(object: &Value) -> Option<Rule> {
         && let Some((key, map)) = open(mark)
     {
         return (verdict(accept)? == Verdict::Accept).then_some(Rule::Open(key, map));
+    }
+    if let [limit, log] = statements.as_slice()
+        && let (Some(("limit", limit)), Some(("log", log))) = (entry(limit), entry(log))
+    {
+        return (*limit == json!({"rate": LOG_RATE, "burst": LOG_BURST, "per": "second"})
+            && *log == json!({"group": LOG_GROUP, "snaplen": LOG_BYTES}))
+        .then_some(Rule::Log);
     }
     let (last, before) = statements.split_last()?;
     let mut when = When::always(verdict(last)?);

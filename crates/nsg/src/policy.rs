@@ -41,6 +41,9 @@ pub struct NicPolicy {
     /// What becomes of flows that exist when the rules change.
     #[serde(default, skip_serializing_if = "ExistingFlows::is_keep")]
     pub existing_flows: ExistingFlows,
+    /// Whether the kernel tells of what it denies here ([`crate::flow`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub logged: bool,
 }
 
 impl NicPolicy {
@@ -402,6 +405,13 @@ impl MacAddress {
             *byte = pair.and_then(|p| u8::from_str_radix(p, 16).ok()).ok_or_else(error)?;
         }
         if pairs.next().is_some() { Err(error()) } else { Ok(Self(bytes)) }
+    }
+}
+
+impl MacAddress {
+    /// As Azure's flow logs write it: `000D3AF87856`.
+    pub fn compact(&self) -> String {
+        self.0.iter().map(|b| format!("{b:02X}")).collect()
     }
 }
 

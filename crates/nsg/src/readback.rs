@@ -12,7 +12,7 @@ use crate::compile::{Compiled, CompiledStage, Decision, End, Ends};
 use crate::diagram::{ALLOW, DENY, Family, Field, Interval, Manager, NO_RULE, NodeId, Terminal};
 use crate::evaluate::Packet;
 use crate::listing::Listing;
-use crate::ruleset::{Chain, Hook, Key, Name, Rule, Verdict, When};
+use crate::ruleset::{Chain, DENIED, Hook, Key, Name, Rule, Verdict, When, denied};
 use crate::swap::generation_of;
 
 /// How the kernel's rules differ from what they should be.
@@ -62,6 +62,14 @@ pub fn verify(compiled: &mut Compiled, listing: &Listing) -> Result<(), Differen
     }
     for (name, chain) in expected.iter().filter(|(_, chain)| chain.hook.is_some()) {
         walk.compare(chain, name, &expected, &mut stages)?;
+    }
+    if compiled.logs() {
+        let expected = denied();
+        match listing.chains().get(&expected.name) {
+            Some(chain) if chain.rules == expected.rules => drop(walk.seen.insert(expected.name)),
+            Some(_) => return Err(differs(expected.name, "what is denied is told of in another way")),
+            None => return Err(differs(expected.name, "the chain is missing")),
+        }
     }
     for (name, chain) in listing.chains() {
         let marker = generation_of(name).is_some() && chain.rules.is_empty();
@@ -196,7 +204,7 @@ impl<'a> Decoder<'a> {
         for (terminal, end) in &ends.0 {
             terminals.entry(end.clone()).or_insert(*terminal);
         }
-        terminals.entry(End { counter: None, allow: false }).or_insert(NO_RULE);
+        terminals.entry(End::DROP).or_insert(NO_RULE);
         Self { listing, manager, known: HashMap::new(), ends, terminals, seen }
     }
 
@@ -208,15 +216,16 @@ impl<'a> Decoder<'a> {
         let strange = || format!("the chain {name} holds other rules");
         match chain.rules.as_slice() {
             [Rule::When(end)] => {
-                let allow = match end.verdict {
-                    Verdict::Return => true,
-                    Verdict::Drop => false,
+                let met = match &end.verdict {
+                    Verdict::Return => End::RETURN,
+                    Verdict::Drop => End::DROP,
+                    Verdict::Goto(to) if to.as_str() == DENIED => End { logged: true, ..End::DROP },
                     _ => return Err(strange()),
                 };
                 if end.interface.is_some() || !end.matches.is_empty() {
                     return Err(strange());
                 }
-                Ok(self.end(End { counter: end.counter.clone(), allow }))
+                Ok(self.end(End { counter: end.counter.clone(), ..met }))
             }
             [Rule::Map(key, branches), Rule::When(rest)] if *rest == When::always(Verdict::Drop) => {
                 let field = field(*key, family).ok_or_else(strange)?;
@@ -243,7 +252,7 @@ impl<'a> Decoder<'a> {
         family: Option<Family>,
     ) -> Result<NodeId, String> {
         if field == Field::Family {
-            let mut roots = [self.end(End { counter: None, allow: false }); 2];
+            let mut roots = [self.end(End::DROP); 2];
             for (root, family) in roots.iter_mut().zip(Family::ALL) {
                 let at = crate::ruleset::network_protocol(family);
                 let to = branches.iter().find(|(i, _)| i.first <= at && at <= i.last);
@@ -257,7 +266,7 @@ impl<'a> Decoder<'a> {
         let mut edges = Vec::with_capacity(branches.len());
         let mut next = Some(0);
         // What no interval holds is dropped by the rule that follows.
-        let gap = self.end(End { counter: None, allow: false });
+        let gap = self.end(End::DROP);
         for (interval, to) in branches {
             match next {
                 Some(next) if next <= interval.first && interval.last <= max => {
@@ -278,9 +287,10 @@ impl<'a> Decoder<'a> {
 
     fn verdict(&mut self, verdict: &Verdict, level: usize, family: Option<Family>) -> Result<NodeId, String> {
         match verdict {
+            Verdict::Goto(to) if to.as_str() == DENIED => Ok(self.end(End { logged: true, ..End::DROP })),
             Verdict::Goto(chain) => self.chain(chain, level, family),
-            Verdict::Return => Ok(self.end(End { counter: None, allow: true })),
-            Verdict::Drop => Ok(self.end(End { counter: None, allow: false })),
+            Verdict::Return => Ok(self.end(End::RETURN)),
+            Verdict::Drop => Ok(self.end(End::DROP)),
             Verdict::Accept | Verdict::Jump(_) | Verdict::Reset => {
                 Err(format!("a branch leads to {verdict}"))
             }

@@ -174,6 +174,7 @@ impl NicResolver<'_> {
             outbound,
             guarded: Vec::new(),
             existing_flows: self.attached().map(|(_, nsg)| nsg.existing_flows).max().unwrap_or_default(),
+            logged: false,
         })
     }
 

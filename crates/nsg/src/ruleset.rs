@@ -182,8 +182,27 @@ pub enum Rule {
     Map(Key, Vec<(Interval, Verdict)>),
     /// A packet whose key is in a named map passes, and its connection takes the mark that the map has for it.
     Open(Key, Name),
+    /// A packet is told of to whoever listens to [`LOG_GROUP`], up to a rate, and goes on to the next rule.
+    Log,
     /// Something that is not of this crate, as nft lists it.
     Foreign(String),
+}
+
+/// The chain that what is denied goes to where that is logged. It lasts longer than a generation.
+pub const DENIED: &str = "denied_log";
+/// The group of `NFLOG` by which the kernel tells of denied packets.
+pub const LOG_GROUP: u16 = 18_537;
+/// Packets a second that the kernel tells of. What exceeds it is only counted, by the rules.
+pub const LOG_RATE: u64 = 5_000;
+/// Packets that it tells of at once.
+pub const LOG_BURST: u64 = 5_000;
+/// Bytes of a packet that are told: the headers that rules ask for.
+pub const LOG_BYTES: u64 = 96;
+
+/// The chain [`DENIED`].
+pub(crate) fn denied() -> Chain {
+    let name = Name::made(&format_args!("{DENIED}"));
+    Chain::new(name, vec![Rule::Log, Rule::When(When::always(Verdict::Drop))])
 }
 
 /// See [`Rule::When`].
@@ -259,7 +278,7 @@ impl Chain {
         let of = |rule: &Rule| match rule {
             Rule::When(when) => several(when),
             Rule::Map(..) => 1,
-            Rule::Open(..) | Rule::Foreign(_) => 0,
+            Rule::Open(..) | Rule::Log | Rule::Foreign(_) => 0,
         };
         self.rules.iter().map(of).sum()
     }
@@ -277,6 +296,12 @@ impl Chain {
                 Rule::Map(key, branches) => write_map(out, *key, branches),
                 Rule::Open(key, map) => {
                     let _ = write!(out, "ct mark set {} map @{map} accept", key.text());
+                }
+                Rule::Log => {
+                    let _ = write!(
+                        out,
+                        "limit rate {LOG_RATE}/second burst {LOG_BURST} packets log group {LOG_GROUP} snaplen {LOG_BYTES}"
+                    );
                 }
                 // Nothing that this crate makes; a chain that holds it is never written.
                 Rule::Foreign(_) => out.push_str("drop"),

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 
 use crate::compile::Compiled;
 use crate::listing::Listing;
-use crate::ruleset::{Chain, Name, TABLE};
+use crate::ruleset::{Chain, DENIED, Name, TABLE, denied};
 
 /// Sets without name in one transaction.
 const MAX_SETS: usize = 256;
@@ -37,7 +37,7 @@ pub fn transactions(compiled: &Compiled, present: Option<&Listing>) -> Vec<Strin
     let sets: usize = stages.iter().map(Chain::sets).sum();
     // Chains that are added beforehand would go with a table that goes whole.
     if sets > MAX_SETS && (kept.is_some() || present.is_none()) {
-        done = batches(&stages, &counters);
+        done = batches(&stages, &counters, compiled.logs());
     }
     let _ = writeln!(last, "add table inet {TABLE}");
     let frame = compiled.frame(&prefix);
@@ -45,6 +45,8 @@ pub fn transactions(compiled: &Compiled, present: Option<&Listing>) -> Vec<Strin
         |chain: &Chain| frame.iter().any(|f| f.name == chain.name && f.hook == chain.hook);
     let (hooks, old): (Vec<&Chain>, Vec<&Chain>) =
         kept.iter().flat_map(|listing| listing.chains().values()).partition(|chain| chain.hook.is_some());
+    let lasts = |chain: &&&Chain| compiled.logs() && chain.name.as_str() == DENIED;
+    let old: Vec<&Chain> = old.iter().filter(|chain| !lasts(chain)).copied().collect();
     for hook in &hooks {
         let _ = writeln!(last, "flush chain inet {TABLE} {}", hook.name);
     }
@@ -52,6 +54,9 @@ pub fn transactions(compiled: &Compiled, present: Option<&Listing>) -> Vec<Strin
         let _ = writeln!(last, "delete chain inet {TABLE} {}", chain.name);
     }
     let marker = format!("{GENERATION}{}", compiled.generation);
+    if done.is_empty() && compiled.logs() {
+        last.push_str(&fresh_denied());
+    }
     let _ = writeln!(last, "table inet {TABLE} {{");
     if done.is_empty() {
         write_counters(&mut last, &counters);
@@ -103,6 +108,16 @@ fn free_prefix(generation: u64, present: Option<&Listing>) -> String {
     std::iter::once(format!("g{generation}_")).chain(more).find(|p| !taken(p)).unwrap_or_default()
 }
 
+/// The chain of what is denied, the same in every generation: made, emptied and filled in one transaction.
+fn fresh_denied() -> String {
+    let chain = denied();
+    let mut out = format!("add chain inet {TABLE} {0}\nflush chain inet {TABLE} {0}\n", chain.name);
+    let _ = writeln!(out, "table inet {TABLE} {{");
+    chain.write(&mut out);
+    out.push_str("}\n");
+    out
+}
+
 fn write_counters(out: &mut String, counters: &BTreeSet<Name>) {
     for counter in counters {
         let _ = writeln!(out, "\tcounter {counter} {{\n\t}}");
@@ -110,10 +125,13 @@ fn write_counters(out: &mut String, counters: &BTreeSet<Name>) {
 }
 
 /// Adds chains that nothing leads to yet, with at most [`MAX_SETS`] sets at a time.
-fn batches(chains: &[Chain], counters: &BTreeSet<Name>) -> Vec<String> {
+fn batches(chains: &[Chain], counters: &BTreeSet<Name>, logs: bool) -> Vec<String> {
     let begin = || format!("add table inet {TABLE}\ntable inet {TABLE} {{\n");
     let mut done = Vec::new();
     let mut text = begin();
+    if logs {
+        text = format!("add table inet {TABLE}\n{}{text}", fresh_denied());
+    }
     write_counters(&mut text, counters);
     let mut sets = 0;
     for chain in chains {

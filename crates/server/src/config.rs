@@ -87,6 +87,8 @@ pub struct Config {
     pub lake: Place,
     /// The file with the options of object storage, its keys among them.
     pub lake_options_file: Option<PathBuf>,
+    /// The file that says where storage accounts are.
+    pub storage_accounts_file: Option<PathBuf>,
     /// How many days events are kept.
     pub lake_retention_days: u32,
     /// How many days the content of audit entries is kept; `None` is for ever.
@@ -137,6 +139,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "directory or URL (s3://, az://) of the event segments, shared by all servers (default: data_dir/lake)",
     ),
     ("lake_options_file", "", "file with the options of object storage, such as aws_region, and its keys"),
+    (
+        "storage_accounts_file",
+        "",
+        "file that says where the storage accounts of flow logs are (default: each is a directory in data_dir/storage)",
+    ),
     ("lake_retention_days", "90", "days that events of machines are kept"),
     (
         "audit_retention_days",
@@ -301,6 +308,7 @@ impl Config {
             data_dir,
             lake,
             lake_options_file: file("lake_options_file"),
+            storage_accounts_file: file("storage_accounts_file"),
             lake_retention_days: lake_retention_days.ok_or_else(|| {
                 invalid("lake_retention_days", "a number of days above 0 is expected".to_owned())
             })?,

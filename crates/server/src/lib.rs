@@ -28,6 +28,7 @@ pub mod desired;
 pub mod doctor;
 mod drain;
 pub mod events;
+mod flow_logs;
 pub mod http;
 mod installer;
 mod keys;
@@ -159,6 +160,7 @@ pub fn registry(
     sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
     sekisho_nsg::provider::register(&mut registry);
     sekisho_bastion::provider::register(&mut registry);
+    registry.add_scope_action(resources::traffic::Traffic { lake: lake.clone() });
     registry.add(resources::locks::Locks);
     let universe = Arc::new(universe(&registry));
     // Set once, here: both are empty until now.
@@ -256,7 +258,11 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         keys: Current::new(keys),
         refreshing: tokio::sync::Mutex::default(),
         log,
-        compilers: vec![Arc::new(sekisho_nsg::provider::Compiler), Arc::new(sekisho_jit::provider::Compiler)],
+        compilers: vec![
+            Arc::new(sekisho_nsg::provider::Compiler),
+            Arc::new(sekisho_nsg::provider::FlowCompiler),
+            Arc::new(sekisho_jit::provider::Compiler),
+        ],
         observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
         agents: Agents::default(),
         bastion: bastion::Bastion::default(),
@@ -279,6 +285,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(desired::follow(app.clone()));
     tasks.spawn(link::follow(app.clone()));
     tasks.spawn(lake::keep(app.clone()));
+    tasks.spawn(flow_logs::keep(app.clone()));
     tasks.spawn(signin::sweep::keep(app.clone()));
     tasks.spawn(keys::keep::follow(app.clone()));
     tasks.spawn(resources::pim::clock::keep(app.clone()));

@@ -20,6 +20,7 @@ export const types = {
   nic: 'microsoft.network/networkinterfaces',
   vnet: 'microsoft.network/virtualnetworks',
   asg: 'microsoft.network/applicationsecuritygroups',
+  flowLog: 'microsoft.network/networkwatchers/flowlogs',
   effectiveRules: 'effectiverules',
   invariant: 'sekisho.network/invariants',
   roleDefinition: 'microsoft.authorization/roledefinitions',

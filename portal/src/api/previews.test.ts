@@ -10,9 +10,11 @@ import * as fleet from './queries/fleet.ts'
 import * as jit from './queries/jit.ts'
 import * as network from './queries/network.ts'
 import * as pim from './queries/pim.ts'
+import * as traffic from './queries/traffic.ts'
 import type {
   Application,
   Credential,
+  FlowLog,
   GrantRow,
   Group,
   JitRequest,
@@ -41,6 +43,7 @@ const group = { id: `${subscription}/resourceGroups/rg`, name: 'rg', location: '
 const nsg = `${group.id}/providers/Microsoft.Network/networkSecurityGroups/nsg`
 const vnet = `${group.id}/providers/Microsoft.Network/virtualNetworks/vnet`
 const machine = `${group.id}/providers/Microsoft.Compute/virtualMachines/vm`
+const watcher = `${group.id}/providers/Microsoft.Network/networkWatchers/nw`
 const policy = `${group.id}/providers/Microsoft.Security/locations/home/jitNetworkAccessPolicies/default`
 const user = { id: 'u', displayName: 'Eve' } as User
 const team = { id: 'g', displayName: 'Team' } as Group
@@ -62,6 +65,12 @@ const writes: Record<string, Write> = {
   extend: jit.extend(policy, { sekisho: { id: 'r' } } as JitRequest, { minutes: 60, reason: 'because', ticket: '' }),
   decide: jit.decide(policy, { sekisho: { id: 'r' } } as JitRequest, 'approve', 'because'),
   guard: jit.guard({ group: group.id, location: 'home', machine, port: 22, minutes: 180 }, []),
+  createWatcher: traffic.createWatcher(machine, 'home'),
+  logFlows: traffic.logFlows(
+    { id: watcher, location: 'home' },
+    `${group.id}/providers/Microsoft.Network/networkInterfaces/nic`,
+  ),
+  stopLogging: traffic.stopLogging({ id: `${watcher}/flowLogs/f`, name: 'f' } as FlowLog),
   createAssignment: authorization.createAssignment(
     { scope: subscription, roleDefinitionId: 'r', principalId: 'p', principalType: 'User' },
     'name',
@@ -161,6 +170,7 @@ test('only the review can send a write', () => {
     'api/client.ts',
     'api/writes.ts',
     'api/queries/network.ts',
+    'api/queries/traffic.ts',
     'api/queries/authorization.ts',
     'api/queries/conditionalAccess.ts',
   ]

@@ -53,6 +53,11 @@ export type RuleAnalysis = Schema<'RuleAnalysis'>
 export type GroupHits = Schema<'GroupHits'>
 export type RuleFinding = Schema<'RuleFinding'>
 export type TrafficEffect = Schema<'TrafficEffect'>
+type AnyFlowLog = Schema<'Microsoft.Network.networkWatchers.flowLogs'>
+export type FlowLog = Narrowed<AnyFlowLog, { id: string; name: string }>
+export type TrafficView = Schema<'TrafficView'>
+export type TrafficAmount = TrafficView['total']
+export type TrafficFlow = TrafficView['flows'][number]
 export type RiskyUser = Schema<'RiskyUser'>
 export type AccessPass = Schema<'TemporaryAccessPassAuthenticationMethod'>
 

@@ -11,6 +11,8 @@ use super::{Bench, Note as _, Results, Sizes};
 const RULES: [usize; 3] = [100, 1_000, 5_000];
 const LEAKED: &str = "packets that slip through while policies change under load";
 const APPLY: &str = "1,000 rules compiled, loaded and read back";
+const PIPELINE: &str = "processor time of a new connection in the flow log, on the machine";
+const UNTOLD: &str = "of 20,000 new connections a second, those that are neither told of nor within a gap";
 const ANALYSE: &str = "1,000 rules analysed";
 
 fn cost(rules: usize) -> String {
@@ -27,6 +29,8 @@ pub(crate) fn figures(_: &Sizes) -> Vec<Figure> {
         Figure::new(LEAKED, "", Target::at_most(0.0)).against("flush and load"),
         Figure::new(APPLY, "s", Target::at_most(1.0)),
         Figure::new(ANALYSE, "s", Target::at_most(0.5)),
+        Figure::new(PIPELINE, "µs", Target::at_most(50.0)),
+        Figure::new(UNTOLD, "", Target::at_most(0.0)),
     ];
     costs.into_iter().chain(rest).collect()
 }
@@ -53,5 +57,7 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> anyhow::Result<()
     results.note(LEAKED, number(&took["leaked"]["ours"])?, Some(number(&took["leaked"]["flushed"])?));
     results.note(APPLY, number(&took["applyS"])?, None);
     results.note(ANALYSE, number(&took["analyseS"])?, None);
+    results.note(PIPELINE, 1e6 / number(&took["flows"]["perCpuSecond"])?, None);
+    results.note(UNTOLD, number(&took["flows"]["untold"])?, None);
     Ok(())
 }

@@ -9,6 +9,7 @@ mod clocks;
 mod confirm;
 mod copies;
 mod durability;
+mod flows;
 mod guest;
 mod installation;
 mod operations;

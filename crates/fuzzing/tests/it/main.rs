@@ -132,6 +132,7 @@ holds! {
     nothing_signs_in_that_nobody_signed: "assertion", 4000;
     a_configuration_means_the_same_after_it_was_shown: "configuration", 2000;
     a_filter_means_the_same_after_it_was_printed: "filter", 4000;
+    a_line_of_a_flow_log_means_the_same_after_it_was_written: "flow", 4000;
     a_frame_means_the_same_after_it_was_sent_on: "frame", 4000;
     an_id_has_one_canonical_text: "id", 4000;
     a_join_string_has_one_text: "join", 4000;

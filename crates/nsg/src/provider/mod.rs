@@ -5,6 +5,7 @@
 //! interface that an agent reports.
 
 mod compiler;
+mod flow_logs;
 mod groups;
 mod hits;
 mod interfaces;
@@ -22,6 +23,7 @@ use sekisho_arm::registry::{Action, PutStyle, Registry, any_schema};
 use sekisho_arm::{ScopeKind, Storage, TypeName, TypeSpec};
 
 pub use compiler::{Compiler, EffectKind, EffectRule, EffectStage, RuleEffect};
+pub use flow_logs::{FlowCompiler, KeptFlowLog, flow_logs, guid, logged};
 pub use interfaces::Interfaces;
 pub use judge::{Judge, PolicyChange, Refused, TrafficChange, Violation};
 pub use traffic::TrafficEffect;
@@ -57,7 +59,8 @@ pub fn register(registry: &mut Registry) {
         .add(interfaces::NetworkInterfaces)
         .add(tags::ServiceTags)
         .add(invariants::Invariants)
-        .add(watchers::NetworkWatchers);
+        .add(watchers::NetworkWatchers)
+        .add(flow_logs::FlowLogs);
 }
 
 /// The actions by which network resources are attached to each other, as Azure calls them.

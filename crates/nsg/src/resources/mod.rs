@@ -6,6 +6,7 @@
 //! `validate` functions are strict, name the field in `target`, and use Azure's codes and words where they are known.
 //! They see one body only: whether a named tag, group or subnet exists is for the caller to look up.
 
+pub mod flow_log;
 mod invariant;
 mod network_interface;
 pub mod network_watcher;

@@ -240,6 +240,7 @@ fn nic(inbound: Vec<Vec<Rule>>) -> NicPolicy {
     NicPolicy {
         guarded: Vec::new(),
         existing_flows: Default::default(),
+        logged: false,
         mac: None,
         interface: InterfaceName::new("eth0").unwrap(),
         inbound: inbound.into_iter().map(stage).collect(),

@@ -42,6 +42,7 @@ proptest! {
         let policy = NicPolicy {
             guarded: Vec::new(),
             existing_flows: Default::default(),
+            logged: false,
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: stages,

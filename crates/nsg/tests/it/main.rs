@@ -9,6 +9,7 @@ mod classbench;
 mod diagnose;
 mod diagram;
 mod effective;
+mod flow;
 mod guard;
 mod kernel;
 mod late;

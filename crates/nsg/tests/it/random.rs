@@ -197,6 +197,7 @@ fn agree(direction: Direction, filtered: &Host, sender: &Host, hook: &str, prior
         let nic = NicPolicy {
             guarded: Vec::new(),
             existing_flows: Default::default(),
+            logged: false,
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: if direction == Direction::Inbound { stages.clone() } else { vec![] },
@@ -376,6 +377,7 @@ fn tcp_and_udp_get_through_exactly_where_linear_evaluation_says() {
         let nic = NicPolicy {
             guarded: Vec::new(),
             existing_flows: Default::default(),
+            logged: false,
             mac: None,
             interface: InterfaceName::new("eth0").unwrap(),
             inbound: stages,

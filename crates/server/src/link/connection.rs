@@ -32,6 +32,7 @@ use super::Certified;
 use super::admission::spread;
 use crate::app::App;
 use crate::bastion::Wish;
+use crate::flow_logs;
 use crate::resources::jit::usage;
 
 /// How long a new connection may take to say hello.
@@ -312,6 +313,7 @@ impl Connection {
             .write(move |tx| {
                 Box::pin(async move {
                     machine::heard(tx, &machine, |_| {}).await?;
+                    flow_logs::mark(tx, &machine, &batch).await?;
                     let kept = ingest::ingest(tx, &machine, batch).await?;
                     if matches!(kept, Receipt::Kept(..)) {
                         usage::keep(tx, &machine, news).await?;

@@ -8,6 +8,7 @@ use sekisho_arm::resource;
 use sekisho_arm::{ArmError, Call, Read, ResourceType, Scope, ScopeKind, TypeSpec};
 use sekisho_lake::{Cursor, Lake, Query, Row};
 use sekisho_link::provider::FLEET_VERSIONS;
+use sekisho_nsg::flow::record::KIND;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -211,6 +212,10 @@ impl Events {
         let mut query = Query { machine: Some(machine.key()), limit: top, after, ..Query::default() };
         if let Some(condition) = &condition {
             condition.narrow(&mut query);
+        }
+        // There is one every second while flows are logged; who wants them asks for them.
+        if !query.kinds.iter().any(|kind| kind == KIND) {
+            query.without = vec![KIND.to_owned()];
         }
         let mut value = Vec::new();
         for _ in 0..LOOKS {

@@ -16,6 +16,7 @@ mod provider_operations;
 mod questions;
 pub mod tag_names;
 pub mod tags;
+pub(crate) mod traffic;
 
 use sekisho_arm::{ArmError, AuditEntry, CallerRef, Outcome, Write};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { KeyRound, Trash2 } from 'lucide-react'
-import { useState } from 'react'
+import { lazy, Suspense, useState } from 'react'
 import { fleetQueries } from '../../api/queries/fleet.ts'
 import type { VirtualMachine } from '../../api/types.ts'
 import { ago } from '../../app/format.ts'
@@ -15,6 +15,7 @@ import { Badge } from '../../ui/Badge.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { Page } from '../../ui/Page.tsx'
+import { Skeleton } from '../../ui/Skeleton.tsx'
 import { DuplicateCard } from './DuplicateCard.tsx'
 import { FactsTab } from './FactsTab.tsx'
 import { MachineOverview } from './MachineOverview.tsx'
@@ -24,7 +25,9 @@ import { RekeyDialog } from './RekeyDialog.tsx'
 import { RetireDialog } from './RetireDialog.tsx'
 import { TimelineTab } from './TimelineTab.tsx'
 
-const tabIds = ['overview', 'network', 'facts', 'timeline', 'activity', 'json'] as const
+const TrafficTab = lazy(() => import('../traffic/TrafficTab.tsx'))
+
+const tabIds = ['overview', 'network', 'traffic', 'facts', 'timeline', 'activity', 'json'] as const
 
 export default function MachinePage({ id, tab = 'overview' }: { id: string; tab?: string }) {
   const machine = useQuery(fleetQueries.machine(id))
@@ -68,6 +71,11 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
     >
       {state?.duplicate && <DuplicateCard duplicate={state.duplicate} />}
       {tab === 'network' && <NetworkTab machine={machine} />}
+      {tab === 'traffic' && (
+        <Suspense fallback={<Skeleton className="h-40" />}>
+          <TrafficTab machine={machine} />
+        </Suspense>
+      )}
       {tab === 'facts' && <FactsTab facts={state?.facts} />}
       {tab === 'timeline' && <TimelineTab id={id} />}
       {tab === 'activity' && (
@@ -76,7 +84,9 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
         </Card>
       )}
       {tab === 'json' && <JsonCard value={machine} />}
-      {!['network', 'facts', 'timeline', 'activity', 'json'].includes(tab) && <MachineOverview machine={machine} />}
+      {!['network', 'traffic', 'facts', 'timeline', 'activity', 'json'].includes(tab) && (
+        <MachineOverview machine={machine} />
+      )}
       {rekey && <RekeyDialog id={id} name={name} onClose={() => setRekey(false)} />}
       {retire && <RetireDialog id={id} name={name} onClose={() => setRetire(false)} />}
     </Page>

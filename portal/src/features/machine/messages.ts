@@ -5,6 +5,7 @@ export const m = messages({
   kind: { en: 'Machine', ja: 'マシン' },
   overview: { en: 'Overview', ja: '概要' },
   network: { en: 'Networking', ja: 'ネットワーク' },
+  traffic: { en: 'Traffic', ja: '通信' },
   facts: { en: 'Facts', ja: '構成情報' },
   timeline: { en: 'Timeline', ja: 'タイムライン' },
   activity: { en: 'Activity log', ja: 'アクティビティ ログ' },

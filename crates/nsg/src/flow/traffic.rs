@@ -1,0 +1,545 @@
+//! What there is to see of many flows: who talks most, by which rule, whose processes, over time, and the single flows. Pure;
+//! bounded by the number of different answers that are counted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::record::{Batch, DecidingRule, Flow, GapReason, State};
+use crate::policy::{Access, Direction};
+
+/// Rows of each table.
+const ROWS: usize = 25;
+/// Parts of the time.
+const BUCKETS: i64 = 60;
+/// Different entries that are counted one by one; those beyond are left out, and the answer says that it is not all.
+const COUNTED: usize = 100_000;
+/// The single flows that are shown when nothing else is said, and at most.
+const SHOWN: usize = 100;
+const MOST_SHOWN: usize = 1000;
+
+/// What is asked.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TrafficQuestion {
+    /// Not before this instant; an hour before `to` when absent.
+    pub from: Option<String>,
+    /// Not after this instant; now when absent.
+    pub to: Option<String>,
+    /// Flows with this address at either end.
+    pub address: Option<String>,
+    /// Flows to this port.
+    pub port: Option<u16>,
+    /// Flows that this rule decided.
+    pub rule: Option<String>,
+    /// Flows of processes of this name.
+    pub process: Option<String>,
+    /// `Allow` or `Deny`.
+    pub access: Option<Access>,
+    /// Single flows that are shown, at most 1000; 100 when absent.
+    pub top: Option<usize>,
+}
+
+/// What there is to see.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrafficView {
+    /// Since when.
+    pub from: String,
+    /// Until when.
+    pub to: String,
+    /// Whether everything was counted. Otherwise ask about less time.
+    pub is_all: bool,
+    /// All of it together.
+    pub total: Amount,
+    /// Who talks most, by the other side's address.
+    pub talkers: Vec<Talker>,
+    /// By rule.
+    pub rules: Vec<RuleTraffic>,
+    /// By process.
+    pub processes: Vec<ProcessTraffic>,
+    /// In equal parts of the time.
+    pub over_time: Vec<TimeTraffic>,
+    /// The newest records.
+    pub flows: Vec<FlowShown>,
+    /// What was not told of.
+    pub gaps: Vec<GapShown>,
+}
+
+/// How much.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Amount {
+    /// Flows that began.
+    pub allowed: u64,
+    /// Packets that were denied.
+    pub denied: u64,
+    /// Bytes of who began.
+    pub bytes_sent: u64,
+    /// Bytes of the other side.
+    pub bytes_received: u64,
+}
+
+impl Amount {
+    fn add(&mut self, flow: &Flow) {
+        match flow.state {
+            State::Begin => self.allowed += 1,
+            State::Denied => self.denied += flow.delta.packets_sent,
+            State::Continue | State::End => {
+                self.bytes_sent += flow.delta.bytes_sent;
+                self.bytes_received += flow.delta.bytes_received;
+            }
+        }
+    }
+
+    /// What is more: bytes, then flows.
+    fn weight(&self) -> (u64, u64) {
+        (self.bytes_sent.saturating_add(self.bytes_received), self.allowed.saturating_add(self.denied))
+    }
+}
+
+/// The traffic with an address.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Talker {
+    /// The other side's address.
+    pub address: String,
+    /// How much.
+    #[serde(flatten)]
+    pub amount: Amount,
+}
+
+/// The traffic that a rule decided.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleTraffic {
+    /// The rule; nothing where none was asked.
+    pub rule: Option<RuleShown>,
+    /// How much.
+    #[serde(flatten)]
+    pub amount: Amount,
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleShown {
+    /// The id of its security group.
+    pub network_security_group_id: String,
+    /// Its name.
+    pub name: String,
+    /// `Allow` or `Deny`.
+    pub access: String,
+}
+
+impl From<&DecidingRule> for RuleShown {
+    fn from(rule: &DecidingRule) -> Self {
+        Self {
+            network_security_group_id: rule.nsg.clone(),
+            name: rule.name.clone(),
+            access: rule.access.as_str().to_owned(),
+        }
+    }
+}
+
+/// The traffic of a process.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessTraffic {
+    /// The process; nothing where it is not known.
+    pub process: Option<ProcessShown>,
+    /// How much.
+    #[serde(flatten)]
+    pub amount: Amount,
+}
+
+/// A program as it runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessShown {
+    /// Its name.
+    pub name: String,
+    /// Its program.
+    pub exe: String,
+    /// Its user.
+    pub user: String,
+    /// Its unit.
+    pub unit: Option<String>,
+    /// Its package.
+    pub package: Option<String>,
+}
+
+/// The traffic in a part of the time.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimeTraffic {
+    /// When it begins.
+    pub from: String,
+    /// How much.
+    #[serde(flatten)]
+    pub amount: Amount,
+}
+
+/// A record.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowShown {
+    /// When.
+    pub at: String,
+    /// The id of the machine, in lower case.
+    pub machine: String,
+    /// The interface.
+    pub interface: String,
+    /// Which way it began.
+    pub direction: Direction,
+    /// Who began it.
+    pub source_address: String,
+    /// 0 for protocols without ports.
+    pub source_port: u16,
+    /// The other side.
+    pub destination_address: String,
+    /// 0 for protocols without ports.
+    pub destination_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// `B`, `C`, `E` or `D`.
+    pub state: String,
+    /// The rule that decided.
+    pub rule: Option<RuleShown>,
+    /// The generation of the rules.
+    pub generation: u64,
+    /// Whose socket it is.
+    pub process: Option<ProcessShown>,
+    /// Packets of who began it.
+    pub packets_sent: u64,
+    /// Their bytes.
+    pub bytes_sent: u64,
+    /// Packets of the other side.
+    pub packets_received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
+    /// For how many connections it stands.
+    pub count: u64,
+}
+
+/// Something that was not told of.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GapShown {
+    /// When.
+    pub at: String,
+    /// The id of the machine, in lower case.
+    pub machine: String,
+    /// `connections`, `denied`, `rate`, `table`, `backlog` or `unavailable`.
+    pub reason: String,
+    /// How many, if that is known.
+    pub lost: Option<u64>,
+    /// The rule that denied them, if that is known.
+    pub rule: Option<RuleShown>,
+}
+
+/// What is asked, checked.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Milliseconds since 1970.
+    pub from: i64,
+    /// Milliseconds since 1970.
+    pub to: i64,
+    /// See [`TrafficQuestion`].
+    pub address: Option<IpAddr>,
+    /// See [`TrafficQuestion`].
+    pub port: Option<u16>,
+    /// See [`TrafficQuestion`].
+    pub rule: Option<String>,
+    /// See [`TrafficQuestion`].
+    pub process: Option<String>,
+    /// See [`TrafficQuestion`].
+    pub access: Option<Access>,
+    /// See [`TrafficQuestion`].
+    pub top: Option<usize>,
+}
+
+/// Counts flows.
+pub struct Summary {
+    asked: Asked,
+    instant: fn(i64) -> String,
+    is_all: bool,
+    total: Amount,
+    talkers: HashMap<IpAddr, Amount>,
+    rules: HashMap<Option<RuleShown>, Amount>,
+    processes: HashMap<Option<ProcessShown>, Amount>,
+    over_time: Vec<Amount>,
+    flows: BTreeMap<(i64, u64), FlowShown>,
+    taken: u64,
+    gaps: Vec<GapShown>,
+}
+
+impl Summary {
+    /// Counts nothing yet. `instant` writes milliseconds since 1970.
+    pub fn new(asked: Asked, instant: fn(i64) -> String) -> Self {
+        let buckets = usize::try_from(BUCKETS).unwrap_or(0);
+        Self {
+            asked,
+            instant,
+            is_all: true,
+            total: Amount::default(),
+            talkers: HashMap::new(),
+            rules: HashMap::new(),
+            processes: HashMap::new(),
+            over_time: vec![Amount::default(); buckets],
+            flows: BTreeMap::new(),
+            taken: 0,
+            gaps: Vec::new(),
+        }
+    }
+
+    /// Not everything will be counted.
+    pub fn cut(&mut self) {
+        self.is_all = false;
+    }
+
+    /// Counts what a machine told.
+    pub fn add(&mut self, machine: &str, batch: &Batch) {
+        let rules: Vec<RuleShown> = batch.rules.iter().map(RuleShown::from).collect();
+        let processes: Vec<ProcessShown> = batch
+            .processes
+            .iter()
+            .map(|p| ProcessShown {
+                name: p.name.clone(),
+                exe: p.exe.clone(),
+                user: p.user.clone().unwrap_or_else(|| p.uid.to_string()),
+                unit: p.unit.clone(),
+                package: p.package.clone(),
+            })
+            .collect();
+        for flow in &batch.flows {
+            let rule = flow.rule.and_then(|r| rules.get(usize::from(r)));
+            let process = flow.process.and_then(|p| processes.get(usize::from(p)));
+            if self.wants(flow, rule, process) {
+                self.count(machine, batch, flow, rule, process);
+            }
+        }
+        let Asked { from, to, .. } = self.asked;
+        for gap in batch.gaps.iter().filter(|g| (from..=to).contains(&g.at)) {
+            if self.gaps.len() < COUNTED {
+                self.gaps.push(GapShown {
+                    at: (self.instant)(gap.at),
+                    machine: machine.to_owned(),
+                    reason: word(gap.reason).to_owned(),
+                    lost: gap.lost,
+                    rule: gap.rule.as_ref().map(RuleShown::from),
+                });
+            }
+        }
+    }
+
+    fn wants(&self, flow: &Flow, rule: Option<&RuleShown>, process: Option<&ProcessShown>) -> bool {
+        let a = &self.asked;
+        let access = if flow.state == State::Denied { Access::Deny } else { Access::Allow };
+        (a.from..=a.to).contains(&flow.at)
+            && a.address.is_none_or(|at| flow.source == at || flow.destination == at)
+            && a.port.is_none_or(|port| flow.destination_port == port)
+            && a.rule.as_ref().is_none_or(|name| rule.is_some_and(|r| r.name.eq_ignore_ascii_case(name)))
+            && a.process.as_ref().is_none_or(|name| process.is_some_and(|p| p.name == *name))
+            && a.access.is_none_or(|wanted| wanted == access)
+    }
+
+    fn count(
+        &mut self,
+        machine: &str,
+        batch: &Batch,
+        flow: &Flow,
+        rule: Option<&RuleShown>,
+        process: Option<&ProcessShown>,
+    ) {
+        self.total.add(flow);
+        let other = if flow.direction == Direction::Inbound { flow.source } else { flow.destination };
+        self.is_all &= counted(&mut self.talkers, other, flow)
+            && counted(&mut self.rules, rule.cloned(), flow)
+            && counted(&mut self.processes, process.cloned(), flow);
+        let span = (self.asked.to - self.asked.from).max(1);
+        let part = ((flow.at - self.asked.from) * BUCKETS / span).min(BUCKETS - 1);
+        if let Some(bucket) = usize::try_from(part).ok().and_then(|p| self.over_time.get_mut(p)) {
+            bucket.add(flow);
+        }
+        let most = self.asked.top.unwrap_or(SHOWN).min(MOST_SHOWN);
+        self.taken += 1;
+        self.flows.insert(
+            (flow.at, self.taken),
+            FlowShown {
+                at: (self.instant)(flow.at),
+                machine: machine.to_owned(),
+                interface: batch
+                    .nics
+                    .get(usize::from(flow.nic))
+                    .map(|n| n.interface.to_string())
+                    .unwrap_or_default(),
+                direction: flow.direction,
+                source_address: flow.source.to_string(),
+                source_port: flow.source_port,
+                destination_address: flow.destination.to_string(),
+                destination_port: flow.destination_port,
+                protocol: flow.protocol,
+                state: flow.state.letter().to_owned(),
+                rule: rule.cloned(),
+                generation: batch.generation,
+                process: process.cloned(),
+                packets_sent: flow.delta.packets_sent,
+                bytes_sent: flow.delta.bytes_sent,
+                packets_received: flow.delta.packets_received,
+                bytes_received: flow.delta.bytes_received,
+                count: flow.count,
+            },
+        );
+        while self.flows.len() > most {
+            self.flows.pop_first();
+        }
+    }
+
+    /// What there is to see.
+    pub fn finish(self) -> TrafficView {
+        let Asked { from, to, .. } = self.asked;
+        let span = (to - from).max(1);
+        let instant = self.instant;
+        let at = |part: usize| instant(from + span * i64::try_from(part).unwrap_or(0) / BUCKETS);
+        TrafficView {
+            from: instant(from),
+            to: instant(to),
+            is_all: self.is_all,
+            total: self.total,
+            talkers: top(self.talkers, |address, amount| Talker { address: address.to_string(), amount }),
+            rules: top(self.rules, |rule, amount| RuleTraffic { rule, amount }),
+            processes: top(self.processes, |process, amount| ProcessTraffic { process, amount }),
+            over_time: self
+                .over_time
+                .into_iter()
+                .enumerate()
+                .map(|(part, amount)| TimeTraffic { from: at(part), amount })
+                .collect(),
+            flows: self.flows.into_values().rev().collect(),
+            gaps: self.gaps,
+        }
+    }
+}
+
+fn counted<K: Eq + Hash>(table: &mut HashMap<K, Amount>, key: K, flow: &Flow) -> bool {
+    if table.len() >= COUNTED && !table.contains_key(&key) {
+        return false;
+    }
+    table.entry(key).or_default().add(flow);
+    true
+}
+
+fn top<K: Ord, R>(table: HashMap<K, Amount>, row: impl Fn(K, Amount) -> R) -> Vec<R> {
+    let mut all: Vec<(K, Amount)> = table.into_iter().collect();
+    all.sort_by(|a, b| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0)));
+    all.truncate(ROWS);
+    all.into_iter().map(|(key, amount)| row(key, amount)).collect()
+}
+
+fn word(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::Connections => "connections",
+        GapReason::Denied => "denied",
+        GapReason::Rate => "rate",
+        GapReason::Table => "table",
+        GapReason::Backlog => "backlog",
+        GapReason::Unavailable => "unavailable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::flow;
+    use super::super::record::{Delta, Gap, Nic, Process};
+    use super::*;
+    use crate::policy::InterfaceName;
+
+    fn asked() -> Asked {
+        let at = flow().at;
+        Asked {
+            from: at - 1000,
+            to: at + 59_000,
+            address: None,
+            port: None,
+            rule: None,
+            process: None,
+            access: None,
+            top: None,
+        }
+    }
+
+    fn batch() -> Batch {
+        let rule = |name: &str, access| DecidingRule {
+            nsg: "/nsg".to_owned(),
+            name: name.to_owned(),
+            is_default: false,
+            access,
+        };
+        let denied = Flow {
+            state: State::Denied,
+            direction: Direction::Inbound,
+            rule: Some(1),
+            delta: Delta { packets_sent: 7, ..Delta::default() },
+            count: 7,
+            ..flow()
+        };
+        let begun = Flow { state: State::Begin, rule: Some(0), process: Some(0), ..flow() };
+        let ended = Flow { rule: Some(0), process: Some(0), at: flow().at + 1, ..flow() };
+        let outside = Flow { at: 0, ..begun.clone() };
+        Batch {
+            generation: 3,
+            nics: vec![Nic { interface: InterfaceName::new("eth0").unwrap(), mac: None }],
+            rules: vec![rule("out", Access::Allow), rule("deny", Access::Deny)],
+            processes: vec![Process { name: "curl".to_owned(), ..Process::default() }],
+            flows: vec![denied, begun, ended, outside],
+            gaps: vec![Gap { at: flow().at, reason: GapReason::Denied, lost: Some(4), rule: None }],
+        }
+    }
+
+    fn ask(asked: Asked) -> TrafficView {
+        let mut summary = Summary::new(asked, |at| at.to_string());
+        summary.add("/m", &batch());
+        summary.finish()
+    }
+
+    #[test]
+    fn every_view_counts_the_same_flows_and_what_is_lost_is_shown() {
+        let view = ask(asked());
+        let expected = Amount { allowed: 1, denied: 7, bytes_sent: 767, bytes_received: 1580 };
+        assert_eq!(view.total, expected);
+        let sum = |all: Vec<Amount>| {
+            all.into_iter().fold(Amount::default(), |a, b| Amount {
+                allowed: a.allowed + b.allowed,
+                denied: a.denied + b.denied,
+                bytes_sent: a.bytes_sent + b.bytes_sent,
+                bytes_received: a.bytes_received + b.bytes_received,
+            })
+        };
+        assert_eq!(sum(view.talkers.iter().map(|t| t.amount).collect()), expected);
+        assert_eq!(sum(view.rules.iter().map(|t| t.amount).collect()), expected);
+        assert_eq!(sum(view.processes.iter().map(|t| t.amount).collect()), expected);
+        assert_eq!(sum(view.over_time.iter().map(|t| t.amount).collect()), expected);
+        let states: Vec<&str> = view.flows.iter().map(|f| f.state.as_str()).collect();
+        assert_eq!((states, view.is_all), (vec!["E", "B", "D"], true));
+        assert_eq!((view.gaps[0].reason.as_str(), view.gaps[0].lost), ("denied", Some(4)));
+        // The address of whoever is not this machine.
+        let talkers: Vec<&str> = view.talkers.iter().map(|t| t.address.as_str()).collect();
+        assert_eq!(talkers, ["52.239.184.180", "10.0.0.6"]);
+    }
+
+    #[test]
+    fn a_question_about_less_is_answered_with_less() {
+        let total = |asked| ask(asked).total;
+        assert_eq!(total(Asked { access: Some(Access::Deny), ..asked() }).denied, 7);
+        assert_eq!(total(Asked { access: Some(Access::Deny), ..asked() }).allowed, 0);
+        assert_eq!(total(Asked { process: Some("curl".to_owned()), ..asked() }).denied, 0);
+        assert_eq!(total(Asked { rule: Some("DENY".to_owned()), ..asked() }).denied, 7);
+        assert_eq!(total(Asked { port: Some(1), ..asked() }), Amount::default());
+        assert_eq!(total(Asked { address: Some("10.0.0.6".parse().unwrap()), ..asked() }).allowed, 1);
+        assert_eq!(ask(Asked { top: Some(1), ..asked() }).flows.len(), 1);
+    }
+}
