@@ -9,7 +9,6 @@ const versions = {
   'microsoft.authorization': '2022-04-01',
   'microsoft.insights': '2015-04-01',
   'microsoft.security': '2020-01-01',
-  'sekisho.network': '2026-11-01',
   'sekisho.fleet': '2026-11-01',
   'sekisho.network': '2026-11-01',
   'sekisho.authorization': '2026-11-01',

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::body::Body;
+use axum::extract::rejection::FormRejection;
 use axum::extract::{Extension, Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -141,10 +142,14 @@ fn refusal(error: ArmError) -> Response {
 async fn ask(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
-    Path(host): Path<Uuid>,
+    Path(host): Path<String>,
     headers: HeaderMap,
-    Form(form): Form<TokenForm>,
+    form: Result<Form<TokenForm>, FormRejection>,
 ) -> Response {
+    let Ok(Form(form)) = form else {
+        return refusal(ArmError::bad("InvalidRequestContent", "The form is not what 'az' sends."));
+    };
+    let Ok(host) = Uuid::try_parse(&host) else { return refusal(no_host()) };
     match allowed(&app, peer, host, headers, form).await.and_then(|allowed| app.bastion.tokens.give(allowed))
     {
         Ok((secret, handle)) => {
@@ -244,15 +249,18 @@ async fn may(
 }
 
 /// `DELETE …/api/tokens/{token}`: what `az` does at its end. A session that uses it ends with its connection.
-async fn give_up(State(app): State<Arc<App>>, Path((_, token)): Path<(Uuid, String)>) -> StatusCode {
-    let known = Uuid::try_parse(&token).is_ok_and(|handle| app.bastion.tokens.forget(handle));
-    if known { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+async fn give_up(State(app): State<Arc<App>>, Path((_, token)): Path<(String, String)>) -> Response {
+    if Uuid::try_parse(&token).is_ok_and(|handle| app.bastion.tokens.forget(handle)) {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        refusal(ArmError::new(404, "ResourceNotFound", "There is no such token, or it was used."))
+    }
 }
 
 /// `GET …/webtunnelv2/{token}`.
 async fn enter(
     State(app): State<Arc<App>>,
-    Path((_, token)): Path<(Uuid, String)>,
+    Path((_, token)): Path<(String, String)>,
     mut request: Request,
 ) -> Response {
     let key = request.headers().get("sec-websocket-key").map(|k| derive_accept_key(k.as_bytes()));

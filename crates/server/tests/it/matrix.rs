@@ -72,6 +72,13 @@ const OTHER: &[(Method, &str, &str)] = &[
     (Method::POST, "/link/join", r#"{"secret": "AAAA", "csr": "", "hostname": "m"}"#),
     (Method::GET, "/link/install", ""),
     (Method::GET, "/link/agent/{file}", ""),
+    (
+        Method::POST,
+        "/bastions/{id}/api/tokens",
+        "resourceId=x&protocol=tcptunnel&workloadHostPort=22&aztoken=x",
+    ),
+    (Method::DELETE, "/bastions/{id}/api/tokens/{token}", ""),
+    (Method::GET, "/bastions/{id}/webtunnelv2/{token}", ""),
     (Method::GET, "/metrics", ""),
     (Method::GET, "/api/events", ""),
     (Method::GET, "/auth/state", ""),
