@@ -154,3 +154,86 @@ impl Opening {
         Ok(ticket)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sekisho_arm::PrincipalKind;
+    use sekisho_audit::note::{Signer, Use};
+    use sekisho_audit::tree::leaf_hash;
+    use sekisho_audit::witness::{Advance, Included};
+    use sekisho_audit::{Checkpoint, Frontier, Leaf};
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::desired::SigningKey;
+
+    const MACHINE: &str = "/subscriptions/33333333-3333-3333-3333-333333333333/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/m";
+
+    fn keys() -> SigningKeys {
+        let key = SigningKey::from_pkcs8(&SigningKey::generate().unwrap()).unwrap();
+        SigningKeys::new(key, Vec::new(), Vec::new())
+    }
+
+    fn ticket(seconds: u32) -> Ticket {
+        let (id, machine, link) = (Uuid::new_v4(), MACHINE.to_lowercase(), "p/7".to_owned());
+        Ticket { id, machine, link, target: Target::Port(22), seconds }
+    }
+
+    fn intent(ticket: &Ticket) -> AuditEntry {
+        let object_id = Uuid::nil().to_string();
+        let caller = CallerRef { object_id, kind: PrincipalKind::User, name: "a".to_owned() };
+        ticket.intent(&Scope::parse(MACHINE).unwrap(), caller, json!({}))
+    }
+
+    /// A log of one entry, and what an agent has seen of it.
+    fn logged(entry: AuditEntry) -> (Memory, Proof) {
+        let log = Signer::new("sekisho/t", Use::Note, &Signer::generate().unwrap()).unwrap();
+        let leaf = Leaf { sequence: 1, at: OffsetDateTime::UNIX_EPOCH, entry };
+        let leaf = String::from_utf8(leaf.bytes().unwrap()).unwrap();
+        let mut tree = Frontier::default();
+        tree.append(leaf_hash(leaf.as_bytes()));
+        let note = Checkpoint { origin: "sekisho/t".to_owned(), size: 1, root: tree.root() }.sign(&log);
+        let advance = Advance { note, from: 0, consistency: Vec::new() };
+        let memory = Memory::of(log.verifier()).advance(&advance).unwrap();
+        (memory, Proof { entry: Included { leaf, inclusion: Vec::new() }, advance })
+    }
+
+    #[test]
+    fn a_ticket_is_good_only_for_its_machine_on_its_link_as_the_log_tells_of_it() {
+        let (keys, good) = (keys(), ticket(60));
+        let (memory, proof) = logged(intent(&good));
+        let opening = keys.open(good.text(), proof.clone());
+        let key = keys.public();
+        assert_eq!(opening.check(&memory, &key, MACHINE, "p/7"), Ok(good.clone()));
+        // Sent again over the next link, or to another machine.
+        assert_eq!(opening.check(&memory, &key, MACHINE, "p/8"), Err(TicketError::Elsewhere));
+        let other = MACHINE.replace("/m", "/n");
+        assert_eq!(opening.check(&memory, &key, &other, "p/7"), Err(TicketError::Elsewhere));
+        // Signed by somebody else, changed afterwards, or signed for another purpose.
+        let stranger = self::keys().public();
+        assert_eq!(opening.check(&memory, &stranger, MACHINE, "p/7"), Err(TicketError::Signature));
+        let text = opening.ticket.replace("22", "23");
+        let changed = Opening { ticket: text, ..opening.clone() };
+        assert_eq!(changed.check(&memory, &key, MACHINE, "p/7"), Err(TicketError::Signature));
+        let command = keys.sign(good.text());
+        let borrowed = Opening { signatures: vec![command.signature], ..opening };
+        assert_eq!(borrowed.check(&memory, &key, MACHINE, "p/7"), Err(TicketError::Signature));
+        // Signed, and the log tells of another one.
+        let unlogged = keys.open(ticket(60).text(), proof);
+        assert_eq!(unlogged.check(&memory, &key, MACHINE, "p/7"), Err(TicketError::OtherEntry));
+    }
+
+    #[test]
+    fn a_ticket_for_longer_than_a_day_or_that_the_log_was_never_seen_with_opens_nothing() {
+        let (keys, long) = (keys(), ticket(LONGEST + 1));
+        let (memory, proof) = logged(intent(&long));
+        let opening = keys.open(long.text(), proof);
+        let refused = opening.check(&memory, &keys.public(), MACHINE, "p/7");
+        assert_eq!(refused, Err(TicketError::OtherEntry));
+        let short = ticket(60);
+        let (memory, proof) = logged(intent(&short));
+        let unseen = Memory::of(memory.key.clone());
+        let refused = keys.open(short.text(), proof).check(&unseen, &keys.public(), MACHINE, "p/7");
+        assert_eq!(refused, Err(TicketError::Witness(WitnessError::NotIncluded)));
+    }
+}
