@@ -92,8 +92,12 @@ impl ResourceType for SecurityGroups {
         let typed: NetworkSecurityGroup = from_body(&Value::Object(draft.rest.clone()))?;
         typed.validate(draft.id.name())?;
         // A setting that is null is one that is not there.
-        if let Some(sekisho) = &typed.properties.sekisho {
-            draft.properties_mut().insert("sekisho".into(), shown(sekisho)?);
+        if typed.properties.flush_connection.is_none() {
+            draft.properties_mut().remove("flushConnection");
+        }
+        match &typed.properties.sekisho {
+            Some(sekisho) => drop(draft.properties_mut().insert("sekisho".into(), shown(sekisho)?)),
+            None => drop(draft.properties_mut().remove("sekisho")),
         }
         Ok(())
     }
