@@ -90,8 +90,8 @@ function InterfaceCard({ id }: { id: string }) {
                   ]}
                 />
               </div>
-              <EffectiveRules nicId={id} />
               <PacketTrial nicId={id} address={addresses[0] ?? ''} />
+              <EffectiveRules nicId={id} />
               {attach && <AttachPanel nic={nic} onClose={() => setAttach(false)} />}
             </>
           )
