@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { expect } from '@playwright/test'
 import { expectAccessible, test } from './fixtures.ts'
 import { ready } from './ready.ts'
@@ -116,8 +117,11 @@ test('the flows of a machine are logged, seen, and no longer logged', async ({ p
   await dialog.getByRole('button', { name: /^Log flows/ }).click()
   await expect(dialog).toHaveCount(0)
   await expect(region.getByText('On', { exact: true })).toBeVisible()
-  // The machine talks with the server all the time.
+  const other = ready.machines[1]?.address ?? ''
   await expect(async () => {
+    // Also what nobody answers is a flow.
+    const talk = ['netns', 'exec', machine.netns, 'timeout', '1', 'bash', '-c', `: > /dev/tcp/${other}/9`]
+    spawnSync('ip', talk, { stdio: 'ignore' })
     await portal.reload()
     await expect(portal.getByRole('table', { name: 'Newest records' })).toBeVisible({ timeout: 2000 })
   }).toPass({ timeout: 60_000 })

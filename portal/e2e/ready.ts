@@ -9,7 +9,7 @@ export type Ready = {
   subscriptionId: string
   resourceGroup: string
   servicePrincipal: { appId: string }
-  machines: { name: string; id: string; nicId: string; address: string }[]
+  machines: { name: string; id: string; nicId: string; address: string; netns: string }[]
   /** The simulated machines, when the server has those. */
   fleet?: FleetMachine[]
 }
