@@ -5,13 +5,14 @@
 //! which every name has become addresses; the agent receives that part, [`compile`] turns its rules into decision
 //! [`diagram`]s and these into chains, [`swap`] changes over to them in one kernel transaction, and [`readback`] proves
 //! that the kernel holds them, right after that and ever after. [`guard`] closes single ports to everybody but those for
-//! whom something is open right now. [`existing`] ends flows that began under rules that are no more, where a group wants that. [`evaluate`] says in a few lines of obvious code what a
-//! part means, and is what the kernel is tested against.
+//! whom something is open right now. [`existing`] ends flows that began under rules that are no more, where a group wants
+//! that. [`evaluate`] says in a few lines of obvious code what a part means, and is what the kernel is tested against.
 //!
 //! The same diagrams answer questions about policies: [`analyse`] finds rules that are void or contradict each other,
 //! [`difference`] tells what a change opens and closes, [`invariant`] whether something can never happen.
 //!
-//! [`flow`] tells which flows there were, which rule decided each, and whose they are.
+//! [`flow`] tells which flows there were, which rule decided each, and whose they are. What is not loaded by `nft` is said
+//! to the kernel in [`netlink`].
 //!
 //! What this crate must never do:
 //! - turn "matches nothing" into "matches everything": a group without members or an empty tag stays empty all the
@@ -35,6 +36,7 @@ mod frame;
 pub mod guard;
 pub mod invariant;
 pub mod listing;
+pub mod netlink;
 pub mod policy;
 pub mod provider;
 pub mod readback;

@@ -16,6 +16,7 @@ use nix::sys::socket::{
 };
 use tokio::io::unix::AsyncFd;
 
+use crate::netlink::message::{attribute, next_message};
 use crate::ruleset::TABLE;
 
 /// `NFNLGRP_NFTABLES` (7) as a bit of the group mask (`linux/netfilter/nfnetlink.h`).
@@ -146,28 +147,6 @@ fn digest_messages(mut datagram: &[u8], touched: &mut bool) -> Option<Change> {
         }
     }
     change
-}
-
-/// Type, payload and rest of a netlink message (`nlmsghdr`: length, type, flags, sequence, port).
-pub(crate) fn next_message(data: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let length = u32::from_ne_bytes(data.get(..4)?.try_into().ok()?) as usize;
-    let kind = u16::from_ne_bytes(data.get(4..6)?.try_into().ok()?);
-    let payload = data.get(16..length)?;
-    Some((kind, payload, data.get(length.next_multiple_of(4)..).unwrap_or_default()))
-}
-
-/// The value of the first attribute of a type (`nlattr`: length, type).
-pub(crate) fn attribute(mut data: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(data.get(..2)?.try_into().ok()?));
-        // The two highest bits are flags.
-        let kind = u16::from_ne_bytes(data.get(2..4)?.try_into().ok()?) & 0x3fff;
-        let value = data.get(4..length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        data = data.get(length.next_multiple_of(4)..)?;
-    }
 }
 
 fn text(value: &[u8]) -> String {

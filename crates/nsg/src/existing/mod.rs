@@ -12,7 +12,7 @@
 //!
 //! - [`plan`]: what becomes of each flow. Pure.
 //! - [`wire`]: flows as netlink messages. Pure; what is read may be anything.
-//! - [`kernel`]: the socket.
+//! - [`kernel`]: what there is, and what is done about it.
 
 mod kernel;
 mod wire;
@@ -23,9 +23,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluate::{Packet, evaluate};
 use crate::guard::Transport;
+use crate::netlink::conntrack::Tuple;
 use crate::policy::{Direction, NicPolicy, NsgPart};
 
-pub use kernel::{SettleError, Settled, settle};
+pub use kernel::{Settled, settle};
 pub use wire::flow_of;
 
 /// The mark of a flow that must end, in the bits of [`CUT_MASK`]. The other bits are left as they are.
@@ -57,21 +58,6 @@ impl ExistingFlows {
         let all = [("keep", Self::Keep), ("reevaluate", Self::Reevaluate), ("drop", Self::Drop)];
         all.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, value)| value)
     }
-}
-
-/// One direction of a flow: addresses and ports as they are on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tuple {
-    /// Where its packets come from.
-    pub source: IpAddr,
-    /// Where they go.
-    pub destination: IpAddr,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Source and destination port.
-    pub ports: Option<(u16, u16)>,
-    /// The type field of ICMP and ICMPv6.
-    pub icmp_type: Option<u8>,
 }
 
 /// A flow as connection tracking knows it.
@@ -147,20 +133,12 @@ fn sides<'a>(
 ) -> impl Iterator<Item = (&'a At<'a>, Direction, Packet)> {
     let has = |at: &&At<'_>, address: IpAddr| at.addresses.contains(&address);
     let is_own = |address| interfaces.iter().any(|at| at.addresses.contains(&address));
-    let Tuple { source, destination, protocol, ports, icmp_type } = flow.original;
-    let inbound = Packet { source, destination, protocol, ports, icmp_type };
-    let outbound = Packet {
-        source: flow.reply.destination,
-        destination: flow.reply.source,
-        protocol,
-        ports: flow.reply.ports.map(|(from, to)| (to, from)),
-        icmp_type,
-    };
+    let (inbound, outbound) = (flow.original.packet(), flow.original.translated(&flow.reply).packet());
+    let is_for_us = is_own(inbound.destination);
     // What a machine sends to itself passes no interface with rules.
-    let to_itself = is_own(source) && is_own(destination);
-    let arrives = interfaces.iter().filter(move |at| !to_itself && has(at, destination));
-    let leaves =
-        interfaces.iter().filter(move |at| !to_itself && !is_own(destination) && has(at, outbound.source));
+    let to_itself = is_own(inbound.source) && is_for_us;
+    let arrives = interfaces.iter().filter(move |at| !to_itself && has(at, inbound.destination));
+    let leaves = interfaces.iter().filter(move |at| !is_for_us && has(at, outbound.source));
     arrives
         .map(move |at| (at, Direction::Inbound, inbound))
         .chain(leaves.map(move |at| (at, Direction::Outbound, outbound)))

@@ -19,7 +19,6 @@ use nix::sys::socket::{
 };
 
 use super::attribute::Attribution;
-use super::conntrack::{self, Connection, Told, Tuple};
 use super::counters::{self, Untold};
 use super::denied::Denials;
 use super::nflog;
@@ -28,8 +27,8 @@ use super::part::FlowPart;
 use super::record::{Batch, Delta, Flow, Gap, GapReason, Record, State, batches};
 use super::sockets;
 use super::track::{Seen, Tracker};
-use super::wire::Answer;
-use crate::evaluate::Packet;
+use crate::netlink::Answer;
+use crate::netlink::conntrack::{self, Connection, Told, Tuple};
 use crate::policy::{Direction, InterfaceName, MacAddress, NsgPart};
 
 /// Connections that are followed at once; about 40 MB when there are so many.
@@ -250,28 +249,11 @@ fn place(own: &HashMap<IpAddr, String>, connection: &Connection) -> Option<Place
         return None;
     }
     if let Some(interface) = own.get(&reply.destination) {
-        let tuple = Tuple {
-            source: reply.destination,
-            destination: reply.source,
-            source_port: reply.destination_port,
-            destination_port: reply.source_port,
-            ..*original
-        };
+        let tuple = original.translated(reply);
         return Some(Placed { interface: interface.clone(), direction: Direction::Outbound, tuple });
     }
     let interface = own.get(&original.destination)?.clone();
     Some(Placed { interface, direction: Direction::Inbound, tuple: *original })
-}
-
-fn packet(t: &Tuple) -> Packet {
-    let ports = matches!(t.protocol, 6 | 17 | 132).then_some((t.source_port, t.destination_port));
-    Packet {
-        source: t.source,
-        destination: t.destination,
-        protocol: t.protocol,
-        ports,
-        icmp_type: t.icmp_type,
-    }
 }
 
 /// The machine's own end of a connection, and the other one.
@@ -447,7 +429,7 @@ impl Listener {
             }
         };
         let nic = self.attribution.nic(&placed.interface)?;
-        let attributed = self.attribution.ask(nic, placed.direction, &packet(&placed.tuple))?;
+        let attributed = self.attribution.ask(nic, placed.direction, &placed.tuple.packet())?;
         let Tuple { source, destination, protocol, source_port, destination_port, .. } = placed.tuple;
         let flow = Flow {
             at,
@@ -657,7 +639,7 @@ mod tests {
                 received: Default::default(),
                 over: false,
             };
-            place(&own, &connection).map(|p| (p.interface, p.direction, packet(&p.tuple).to_string()))
+            place(&own, &connection).map(|p| (p.interface, p.direction, p.tuple.packet().to_string()))
         };
         let to =
             |interface: &str, direction, text: &str| Some((interface.to_owned(), direction, text.to_owned()));

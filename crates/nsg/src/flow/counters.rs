@@ -5,10 +5,9 @@
 use std::collections::HashMap;
 
 use super::record::{DecidingRule, Gap, GapReason};
-use super::wire::{self, Answer, after_netfilter, number, put};
+use crate::netlink::message::{self, Answer, after_netfilter, attribute, number, put};
 use crate::policy::{Access, Direction};
 use crate::ruleset::TABLE;
-use crate::watch::attribute;
 
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u8 = 10;
@@ -27,8 +26,8 @@ const COUNTER_PACKETS: u16 = 2;
 
 /// Asks for the counters of the table.
 pub fn ask() -> Vec<u8> {
-    wire::message(GET_OBJECT, wire::NLM_F_DUMP, |b| {
-        wire::netfilter(b, INET, 0);
+    message::message(GET_OBJECT, message::NLM_F_DUMP, |b| {
+        message::netfilter(b, INET, 0);
         put(b, OBJECT_TABLE, &[TABLE.as_bytes(), &[0]].concat());
         put(b, OBJECT_TYPE, &COUNTER.to_be_bytes());
     })
@@ -36,7 +35,7 @@ pub fn ask() -> Vec<u8> {
 
 /// Reads a datagram of the answer: names and packets of counters.
 pub fn read(datagram: &[u8], mut each: impl FnMut(String, u64)) -> Answer {
-    wire::answers(datagram, |kind, payload| {
+    message::answers(datagram, |kind, payload| {
         let attributes = after_netfilter(payload);
         if kind.to_le_bytes() != [NEW_OBJECT, SUBSYSTEM]
             || number(attributes, OBJECT_TYPE).map(u32::from_be_bytes) != Some(COUNTER)
@@ -154,7 +153,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             read(&bytes, |_, _| {});
-            read(&wire::message(u16::from_le_bytes([NEW_OBJECT, SUBSYSTEM]), 0, |b| b.extend(&bytes)), |_, _| {});
+            read(&message::message(u16::from_le_bytes([NEW_OBJECT, SUBSYSTEM]), 0, |b| b.extend(&bytes)), |_, _| {});
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Flow logs: what begins, goes on and ends at a machine's interfaces, and what is denied there.
 //!
-//! On the machine, [`collector`] hears of connections from the kernel's connection tracking ([`conntrack`]) and of denied
+//! On the machine, [`collector`] hears of connections from the kernel's connection tracking ([`conntrack`](crate::netlink::conntrack)) and of denied
 //! packets from the packet filter ([`nflog`]). [`track`] turns the first into records with deltas, [`denied`] the second
 //! into counts, [`attribute`] says which rule decided, [`owner`] whose socket it is; the result is a [`record::Batch`],
 //! an event of the machine. On the server, [`azure`] writes records as Azure does.
@@ -11,7 +11,6 @@
 pub mod attribute;
 pub mod azure;
 pub mod collector;
-pub mod conntrack;
 pub mod counters;
 pub mod denied;
 pub mod nflog;
@@ -21,4 +20,3 @@ pub mod record;
 pub mod sockets;
 pub mod track;
 pub mod traffic;
-mod wire;

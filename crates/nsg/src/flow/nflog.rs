@@ -3,11 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::wire::{self, Answer, after_netfilter, number, put};
 use crate::evaluate::Packet;
+use crate::netlink::message::{self, Answer, after_netfilter, attribute, number, put};
 use crate::policy::Direction;
 use crate::ruleset::{LOG_BYTES, LOG_GROUP};
-use crate::watch::attribute;
 
 /// `NFNL_SUBSYS_ULOG`.
 const SUBSYSTEM: u8 = 4;
@@ -42,8 +41,8 @@ const POST_ROUTING: u8 = 4;
 
 /// Asks for the packets of [`LOG_GROUP`].
 pub fn bind() -> Vec<u8> {
-    wire::message(CONFIG, wire::NLM_F_ACK, |b| {
-        wire::netfilter(b, 0, LOG_GROUP);
+    message::message(CONFIG, message::NLM_F_ACK, |b| {
+        message::netfilter(b, 0, LOG_GROUP);
         put(b, CFG_CMD, &[BIND]);
         let mut mode = u32::try_from(LOG_BYTES).unwrap_or(u32::MAX).to_be_bytes().to_vec();
         mode.extend([COPY_PACKET, 0]);
@@ -72,7 +71,7 @@ pub struct Denied {
 
 /// Reads a datagram. What makes no sense is passed over, and what is not IP.
 pub fn read(datagram: &[u8], mut each: impl FnMut(Denied)) -> Answer {
-    wire::answers(datagram, |kind, payload| {
+    message::answers(datagram, |kind, payload| {
         if kind.to_le_bytes() == [PACKET, SUBSYSTEM] {
             denied(after_netfilter(payload)).into_iter().for_each(&mut each);
         }
@@ -141,8 +140,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn told(payload: &[u8], hook: u8) -> Vec<u8> {
-        wire::message(u16::from(SUBSYSTEM) << 8, 0, |b| {
-            wire::netfilter(b, 2, LOG_GROUP);
+        message::message(u16::from(SUBSYSTEM) << 8, 0, |b| {
+            message::netfilter(b, 2, LOG_GROUP);
             put(b, PACKET_HEADER, &[8, 0, hook, 0]);
             put(b, INTERFACE_IN, &7_u32.to_be_bytes());
             put(b, INTERFACE_OUT, &9_u32.to_be_bytes());

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::wire::{self, Answer};
+use crate::netlink::message::{self, Answer};
 
 /// `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
@@ -27,7 +27,7 @@ pub struct Socket {
 
 /// Asks for all sockets of a family and protocol (6 or 17).
 pub fn ask(family: u8, protocol: u8) -> Vec<u8> {
-    wire::message(BY_FAMILY, wire::NLM_F_DUMP, |b| {
+    message::message(BY_FAMILY, message::NLM_F_DUMP, |b| {
         b.extend([family, protocol, 0, 0]);
         b.extend(STATES.to_ne_bytes());
         b.extend([0; 48]);
@@ -36,7 +36,7 @@ pub fn ask(family: u8, protocol: u8) -> Vec<u8> {
 
 /// Reads a datagram of the answer.
 pub fn read(datagram: &[u8], mut each: impl FnMut(Socket)) -> Answer {
-    wire::answers(datagram, |kind, payload| {
+    message::answers(datagram, |kind, payload| {
         if kind == BY_FAMILY {
             socket(payload).into_iter().for_each(&mut each);
         }
@@ -71,7 +71,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             read(&bytes, |_| {});
-            read(&wire::message(BY_FAMILY, 0, |b| b.extend(&bytes)), |_| {});
+            read(&message::message(BY_FAMILY, 0, |b| b.extend(&bytes)), |_| {});
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::conntrack::{Connection, Tuple};
 use super::record::Delta;
+use crate::netlink::conntrack::{Connection, Tuple};
 
 /// A connection's number and its addresses: the number alone may be used again.
 type Key = (u32, Tuple);
@@ -152,9 +152,9 @@ fn since(told: &Delta, connection: &Connection) -> Delta {
 
 #[cfg(test)]
 mod tests {
-    use super::super::conntrack::Count;
-    use super::super::conntrack::tests::connections;
     use super::*;
+    use crate::netlink::conntrack::Count;
+    use crate::netlink::conntrack::tests::connections;
     use proptest::prelude::*;
 
     proptest! {

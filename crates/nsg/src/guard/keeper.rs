@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::elements::{GuardError, Socket};
+use super::elements::Socket;
 use super::plan::{Change, Present, changes};
 use super::{Map, Opening, all_maps, pieces};
+use crate::netlink::NetlinkError;
 use crate::policy::NsgPart;
 
 /// How far the kernel's idea of an end may be from ours.
@@ -36,8 +37,8 @@ impl Keeper {
     /// many elements were changed. What is open for a port that is not guarded is not opened.
     ///
     /// # Errors
-    /// [`GuardError`]; nothing has changed then.
-    pub fn converge(&mut self, part: &NsgPart, openings: &[Opening]) -> Result<usize, GuardError> {
+    /// [`NetlinkError`]; nothing has changed then.
+    pub fn converge(&mut self, part: &NsgPart, openings: &[Opening]) -> Result<usize, NetlinkError> {
         // Whatever goes wrong, nothing is remembered of it.
         let known = self.known.take();
         let mut socket = self.socket.take().map_or_else(Socket::open, Ok)?;

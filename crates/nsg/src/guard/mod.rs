@@ -28,9 +28,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::netlink::NetlinkError;
 use crate::policy::NsgPart;
 
-pub use elements::GuardError;
 pub use keeper::Keeper;
 pub(crate) use text::{chain, jump};
 
@@ -117,8 +117,8 @@ fn all_maps(part: &NsgPart) -> BTreeSet<Map> {
 /// Closes every guarded port of a loaded part.
 ///
 /// # Errors
-/// [`GuardError`].
-pub fn close(part: &NsgPart) -> Result<(), GuardError> {
+/// [`NetlinkError`].
+pub fn close(part: &NsgPart) -> Result<(), NetlinkError> {
     elements::Socket::open()?.flush(&all_maps(part).into_iter().collect::<Vec<_>>())
 }
 
@@ -133,8 +133,8 @@ pub fn reopening(part: &NsgPart, openings: &[Opening]) -> String {
 /// set; by mark.
 ///
 /// # Errors
-/// [`GuardError`].
-pub fn usage(part: &NsgPart) -> Result<BTreeMap<u32, (u64, u64)>, GuardError> {
+/// [`NetlinkError`].
+pub fn usage(part: &NsgPart) -> Result<BTreeMap<u32, (u64, u64)>, NetlinkError> {
     let mut socket = elements::Socket::open()?;
     let mut all: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for map in all_maps(part) {
@@ -151,8 +151,8 @@ pub fn usage(part: &NsgPart) -> Result<BTreeMap<u32, (u64, u64)>, GuardError> {
 /// ended is there for some time still: ten seconds at least when it was TCP.
 ///
 /// # Errors
-/// [`GuardError`].
-pub fn flows(part: &NsgPart, mark: u32) -> Result<Vec<u32>, GuardError> {
+/// [`NetlinkError`].
+pub fn flows(part: &NsgPart, mark: u32) -> Result<Vec<u32>, NetlinkError> {
     let all = elements::Socket::open()?.flows(mark)?;
     // Others may use marks, too.
     let ports: BTreeSet<(Transport, u16)> =

@@ -1,15 +1,14 @@
 //! Elements of a map as netlink messages: `nfgenmsg` and attributes of `linux/netfilter/nf_tables.h`.
 //!
-//! Written by hand, because `netlink-packet-netfilter` 0.4 drops the counters of the elements that it reads. Pure; what is
-//! read may be anything.
+//! Pure; what is read may be anything.
 
 use std::time::Duration;
 
 use super::Map;
 use super::pieces::Piece;
 use super::plan::{Change, Present};
+use crate::netlink::message::{NLM_F_ACK, NLM_F_DUMP, append, attribute, nest, netfilter, put};
 use crate::ruleset::TABLE;
-use crate::watch::attribute;
 
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u16 = 10 << 8;
@@ -21,14 +20,10 @@ const NFT_MSG_GETGEN: u16 = SUBSYSTEM | 16;
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
 
-const NLM_F_REQUEST: u16 = 0x1;
-const NLM_F_ACK: u16 = 0x4;
-const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_EXCL: u16 = 0x200;
 
 const NFPROTO_INET: u8 = 1;
-const NLA_F_NESTED: u16 = 0x8000;
 
 const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
@@ -72,13 +67,6 @@ impl Messages {
     pub(super) fn generation() -> Messages {
         let mut out = Messages::default();
         out.message(NFT_MSG_GETGEN, NLM_F_ACK, 0, 0, |_| {});
-        out
-    }
-
-    /// Asks for everything of another subsystem that `body` describes, of all families.
-    pub(super) fn dump(kind: u16, body: impl FnOnce(&mut Vec<u8>)) -> Messages {
-        let mut out = Messages::default();
-        out.message(kind, NLM_F_DUMP, 0, 0, body);
         out
     }
 
@@ -137,17 +125,10 @@ impl Messages {
 
     fn message(&mut self, kind: u16, flags: u16, family: u8, resource: u16, body: impl FnOnce(&mut Vec<u8>)) {
         self.last += 1;
-        let from = self.bytes.len();
-        self.bytes.extend([0; 4]);
-        self.bytes.extend(kind.to_ne_bytes());
-        self.bytes.extend((flags | NLM_F_REQUEST).to_ne_bytes());
-        self.bytes.extend(self.last.to_ne_bytes());
-        self.bytes.extend([0; 4]);
-        self.bytes.extend([family, 0]);
-        self.bytes.extend(resource.to_be_bytes());
-        body(&mut self.bytes);
-        let length = u32::try_from(self.bytes.len() - from).unwrap_or(u32::MAX);
-        self.bytes[from..from + 4].copy_from_slice(&length.to_ne_bytes());
+        append(&mut self.bytes, kind, flags, self.last, |b| {
+            netfilter(b, family, resource);
+            body(b);
+        });
     }
 }
 
@@ -188,24 +169,6 @@ fn key(out: &mut Vec<u8>, map: Map, number: u128) {
     let bytes = number.to_be_bytes();
     let bytes = if map.v4 { &bytes[12..] } else { &bytes[..] };
     nest(out, NFTA_SET_ELEM_KEY, |b| put(b, NFTA_DATA_VALUE, bytes));
-}
-
-pub(super) fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    nest_as(out, kind, |b| b.extend(value));
-}
-
-pub(super) fn nest(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
-    nest_as(out, kind | NLA_F_NESTED, body);
-}
-
-fn nest_as(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
-    let from = out.len();
-    out.extend([0; 2]);
-    out.extend(kind.to_ne_bytes());
-    body(out);
-    let length = u16::try_from(out.len() - from).unwrap_or(u16::MAX);
-    out[from..from + 2].copy_from_slice(&length.to_ne_bytes());
-    out.resize(out.len().next_multiple_of(4), 0);
 }
 
 /// One element, as the kernel lists it.
@@ -297,7 +260,7 @@ pub(super) fn ranges(map: Map, mut elements: Vec<Element>) -> Vec<Present> {
 mod tests {
     use super::*;
     use crate::guard::Transport;
-    use crate::watch::next_message;
+    use crate::netlink::message::next_message;
     use proptest::prelude::*;
 
     const MAP: Map = Map { protocol: Transport::Tcp, port: 22, v4: true };

@@ -1,18 +1,18 @@
 //! Connection tracking as netlink tells of it: `nfgenmsg` and attributes of `linux/netfilter/nfnetlink_conntrack.h`.
 //!
-//! Written by hand on this crate's own helpers: `netlink-packet-netfilter` 0.4 makes a tree of vectors of every message,
-//! and there are tens of thousands a second. Pure; what is read may be anything.
+//! Pure; what is read may be anything.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::wire::{self, Answer, after_netfilter, number};
-use crate::watch::attribute;
+use super::message::{self, Answer, after_netfilter, attribute, number};
+use crate::evaluate::Packet;
+use crate::policy::PORT_PROTOCOLS;
 
 /// `NFNL_SUBSYS_CTNETLINK`.
-const SUBSYSTEM: u8 = 1;
-const CT_NEW: u8 = 0;
-const CT_GET: u16 = ((SUBSYSTEM as u16) << 8) | 1;
-const CT_DELETE: u8 = 2;
+const SUBSYSTEM: u16 = 1 << 8;
+pub(crate) const CT_NEW: u16 = SUBSYSTEM;
+pub(crate) const CT_GET: u16 = SUBSYSTEM | 1;
+pub(crate) const CT_DELETE: u16 = SUBSYSTEM | 2;
 
 /// The groups of new and of ended connections (`NFNLGRP_CONNTRACK_NEW` 1, `NFNLGRP_CONNTRACK_DESTROY` 3) as bits.
 ///
@@ -20,12 +20,26 @@ const CT_DELETE: u8 = 2;
 /// the next look at the table.
 pub const GROUPS: u32 = 1 | (1 << 2);
 
-const CTA_TUPLE_ORIG: u16 = 1;
-const CTA_TUPLE_REPLY: u16 = 2;
+pub(crate) const CTA_TUPLE_ORIG: u16 = 1;
+pub(crate) const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_PROTOINFO: u16 = 4;
 const CTA_COUNTERS_ORIG: u16 = 9;
 const CTA_COUNTERS_REPLY: u16 = 10;
-const CTA_ID: u16 = 12;
+pub(crate) const CTA_MARK: u16 = 8;
+pub(crate) const CTA_ID: u16 = 12;
+pub(crate) const CTA_ZONE: u16 = 18;
+pub(crate) const CTA_MARK_MASK: u16 = 21;
+const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_IP_V4_SRC: u16 = 1;
+const CTA_IP_V4_DST: u16 = 2;
+const CTA_IP_V6_SRC: u16 = 3;
+const CTA_IP_V6_DST: u16 = 4;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_SRC_PORT: u16 = 2;
+const CTA_PROTO_DST_PORT: u16 = 3;
+const CTA_PROTO_ICMP_TYPE: u16 = 5;
+const CTA_PROTO_ICMPV6_TYPE: u16 = 8;
 
 /// States of TCP in which a connection is over: `TIME_WAIT`, `CLOSE`.
 const OVER: [u8; 2] = [7, 8];
@@ -45,6 +59,32 @@ pub struct Tuple {
     pub destination_port: u16,
     /// The type of ICMP and ICMPv6.
     pub icmp_type: Option<u8>,
+}
+
+impl Tuple {
+    /// The packet that rules judge.
+    pub fn packet(&self) -> Packet {
+        let ports = (self.source_port, self.destination_port);
+        Packet {
+            source: self.source,
+            destination: self.destination,
+            protocol: self.protocol,
+            ports: PORT_PROTOCOLS.contains(&self.protocol).then_some(ports),
+            icmp_type: self.icmp_type,
+        }
+    }
+
+    /// As the packets of who began it leave the machine, after any translation of addresses; `reply` is how they are
+    /// answered.
+    pub fn translated(&self, reply: &Tuple) -> Tuple {
+        Tuple {
+            source: reply.destination,
+            destination: reply.source,
+            source_port: reply.destination_port,
+            destination_port: reply.source_port,
+            ..*self
+        }
+    }
 }
 
 /// Packets and bytes of one direction.
@@ -84,16 +124,12 @@ pub enum Told {
 
 /// Asks for all connections of a family (`AF_INET`, `AF_INET6`, or 0 for both).
 pub fn ask_all() -> Vec<u8> {
-    wire::message(CT_GET, wire::NLM_F_DUMP, |b| wire::netfilter(b, 0, 0))
+    message::message(CT_GET, message::NLM_F_DUMP, |b| message::netfilter(b, 0, 0))
 }
 
 /// Reads a datagram. Messages that make no sense are passed over.
 pub fn read(datagram: &[u8], mut each: impl FnMut(Told)) -> Answer {
-    wire::answers(datagram, |kind, payload| {
-        let [kind, subsystem] = kind.to_le_bytes();
-        if subsystem != SUBSYSTEM {
-            return;
-        }
+    message::answers(datagram, |kind, payload| {
         let connection = || connection(after_netfilter(payload));
         match kind {
             CT_NEW => connection().map(Told::Is).into_iter().for_each(&mut each),
@@ -122,81 +158,81 @@ fn count(counters: Option<&[u8]>) -> Count {
     Count { packets: of(1), bytes: of(2) }
 }
 
-fn tuple(attributes: &[u8]) -> Option<Tuple> {
-    let (ip, of) = (attribute(attributes, 1)?, attribute(attributes, 2)?);
+/// The addresses and ports of a direction; `None` for what cannot be read.
+pub(crate) fn tuple(attributes: &[u8]) -> Option<Tuple> {
+    let (ip, of) = (attribute(attributes, CTA_TUPLE_IP)?, attribute(attributes, CTA_TUPLE_PROTO)?);
     let v4 = |kind| number::<4>(ip, kind).map(|b| IpAddr::from(Ipv4Addr::from(b)));
     let v6 = |kind| number::<16>(ip, kind).map(|b| IpAddr::from(Ipv6Addr::from(b)));
-    let (source, destination) = match (v4(1), v4(2)) {
+    let (source, destination) = match (v4(CTA_IP_V4_SRC), v4(CTA_IP_V4_DST)) {
         (Some(source), Some(destination)) => (source, destination),
-        _ => (v6(3)?, v6(4)?),
+        _ => (v6(CTA_IP_V6_SRC)?, v6(CTA_IP_V6_DST)?),
     };
     let byte = |kind| attribute(of, kind).and_then(|v| v.first().copied());
     let port = |kind| number(of, kind).map_or(0, u16::from_be_bytes);
     Some(Tuple {
         source,
         destination,
-        protocol: byte(1)?,
-        source_port: port(2),
-        destination_port: port(3),
-        icmp_type: byte(5).or(byte(8)),
+        protocol: byte(CTA_PROTO_NUM)?,
+        source_port: port(CTA_PROTO_SRC_PORT),
+        destination_port: port(CTA_PROTO_DST_PORT),
+        icmp_type: byte(CTA_PROTO_ICMP_TYPE).or(byte(CTA_PROTO_ICMPV6_TYPE)),
     })
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::flow::wire::put;
+    use crate::netlink::message::{nest, put};
     use proptest::prelude::*;
 
-    /// A connection as the kernel would tell of it.
-    pub(crate) fn written(kind: u8, of: &Connection) -> Vec<u8> {
-        let nest = |out: &mut Vec<u8>, kind: u16, inner: Vec<u8>| put(out, kind | 0x8000, &inner);
-        let tuple = |t: &Tuple| {
-            let (mut ip, mut proto, mut out) = (Vec::new(), Vec::new(), Vec::new());
-            match (t.source, t.destination) {
+    /// A direction as the kernel would tell of it.
+    pub(crate) fn write_tuple(out: &mut Vec<u8>, kind: u16, of: &Tuple) {
+        nest(out, kind, |out| {
+            nest(out, CTA_TUPLE_IP, |ip| match (of.source, of.destination) {
                 (IpAddr::V4(s), IpAddr::V4(d)) => {
-                    put(&mut ip, 1, &s.octets());
-                    put(&mut ip, 2, &d.octets());
+                    put(ip, CTA_IP_V4_SRC, &s.octets());
+                    put(ip, CTA_IP_V4_DST, &d.octets());
                 }
                 (s, d) => {
                     let octets = |a: IpAddr| match a {
                         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
                         IpAddr::V6(v6) => v6.octets(),
                     };
-                    put(&mut ip, 3, &octets(s));
-                    put(&mut ip, 4, &octets(d));
+                    put(ip, CTA_IP_V6_SRC, &octets(s));
+                    put(ip, CTA_IP_V6_DST, &octets(d));
                 }
-            }
-            put(&mut proto, 1, &[t.protocol]);
-            match t.icmp_type {
-                Some(icmp) => put(&mut proto, if t.source.is_ipv4() { 5 } else { 8 }, &[icmp]),
-                None => {
-                    put(&mut proto, 2, &t.source_port.to_be_bytes());
-                    put(&mut proto, 3, &t.destination_port.to_be_bytes());
+            });
+            nest(out, CTA_TUPLE_PROTO, |proto| {
+                put(proto, CTA_PROTO_NUM, &[of.protocol]);
+                match of.icmp_type {
+                    Some(icmp) if of.source.is_ipv4() => put(proto, CTA_PROTO_ICMP_TYPE, &[icmp]),
+                    Some(icmp) => put(proto, CTA_PROTO_ICMPV6_TYPE, &[icmp]),
+                    None => {
+                        put(proto, CTA_PROTO_SRC_PORT, &of.source_port.to_be_bytes());
+                        put(proto, CTA_PROTO_DST_PORT, &of.destination_port.to_be_bytes());
+                    }
                 }
-            }
-            nest(&mut out, 1, ip);
-            nest(&mut out, 2, proto);
-            out
+            });
+        });
+    }
+
+    /// A connection as the kernel would tell of it.
+    fn written(kind: u16, of: &Connection) -> Vec<u8> {
+        let count = |out: &mut Vec<u8>, kind, c: Count| {
+            nest(out, kind, |out| {
+                put(out, 1, &c.packets.to_be_bytes());
+                put(out, 2, &c.bytes.to_be_bytes());
+            });
         };
-        let count = |c: Count| {
-            let mut out = Vec::new();
-            put(&mut out, 1, &c.packets.to_be_bytes());
-            put(&mut out, 2, &c.bytes.to_be_bytes());
-            out
-        };
-        wire::message((u16::from(SUBSYSTEM) << 8) | u16::from(kind), 0, |b| {
-            wire::netfilter(b, 2, 0);
-            nest(b, CTA_TUPLE_ORIG, tuple(&of.original));
-            nest(b, CTA_TUPLE_REPLY, tuple(&of.reply));
+        message::message(kind, 0, |b| {
+            message::netfilter(b, 2, 0);
+            write_tuple(b, CTA_TUPLE_ORIG, &of.original);
+            write_tuple(b, CTA_TUPLE_REPLY, &of.reply);
             if of.over {
-                let (mut tcp, mut info) = (Vec::new(), Vec::new());
-                put(&mut tcp, 1, &[7]);
-                nest(&mut info, 1, tcp);
-                nest(b, CTA_PROTOINFO, info);
+                nest(b, CTA_PROTOINFO, |info| nest(info, 1, |tcp| put(tcp, 1, &[7])));
             }
-            nest(b, CTA_COUNTERS_ORIG, count(of.sent));
-            nest(b, CTA_COUNTERS_REPLY, count(of.received));
+            count(b, CTA_COUNTERS_ORIG, of.sent);
+            count(b, CTA_COUNTERS_REPLY, of.received);
             put(b, CTA_ID, &of.id.to_be_bytes());
         })
     }
@@ -210,7 +246,7 @@ pub(super) mod tests {
         }
     }
 
-    fn tuples(v6: bool) -> impl Strategy<Value = Tuple> {
+    pub(crate) fn tuples(v6: bool) -> impl Strategy<Value = Tuple> {
         let kinds = prop_oneof![
             (prop::sample::select(vec![6_u8, 17, 132]), any::<(u16, u16)>())
                 .prop_map(|(p, (s, d))| (p, s, d, None)),
