@@ -51,6 +51,14 @@ pub struct NicInput {
     pub groups: HashSet<Scope>,
 }
 
+impl NicInput {
+    /// Whether a group is attached to it or to its subnet.
+    pub fn is_behind(&self, group: &Scope) -> bool {
+        let own = |nsg: &AttachedNsg| nsg.id == *group;
+        self.nic_nsg.as_ref().is_some_and(own) || self.subnet_nsg.as_ref().is_some_and(|(_, g)| own(g))
+    }
+}
+
 /// An NSG as it is stored: the user's rules only.
 #[derive(Debug, Clone)]
 pub struct AttachedNsg {

@@ -23,12 +23,18 @@ fn put(database: Database) -> String {
     format!("time of a PUT at {WRITERS} writers, durable, {}", database.name())
 }
 
+/// What its rules do to packets goes into the log with it.
+fn put_group(database: Database) -> String {
+    format!("time of a PUT of a security group at {WRITERS} writers, durable, {}", database.name())
+}
+
 pub(crate) fn figures(sizes: &Sizes) -> Vec<Figure> {
     let of = |database| {
         [
             Figure::new(list(sizes, database), "ms", Target::at_most(30.0).within(1.5)).against(FLOOR),
             Figure::new(get(database), "ms", Target::NONE).against(FLOOR),
             Figure::new(put(database), "ms", Target::NONE).against(FLOOR),
+            Figure::new(put_group(database), "ms", Target::NONE).against(FLOOR),
         ]
     };
     Database::ALL.into_iter().flat_map(of).collect()
@@ -70,14 +76,19 @@ fn on(bench: &Bench, database: Database, results: &mut Results) -> anyhow::Resul
     let took = load(bench, [1, 50, sizes.rounds, 50], [ours("GET", path, ""), floors("GET", query, "")])?;
     results.note(get(database), p50(&took[0])?, Some(p50(&took[1])?));
 
-    let path = format!(
-        "{group}/providers/Microsoft.Network/applicationSecurityGroups/asg-{{n}}?api-version=2024-05-01"
-    );
     let body = json!({"location": "home", "tags": {"stage": "test"}, "properties": {}}).to_string();
-    let writes = [ours("PUT", path, &body), floors("PUT", format!("/item?key={key}/asg-{{n}}"), &body)];
-    let took = load(bench, [WRITERS, WRITERS, 4, sizes.writes], writes)?;
-    let each = |n: usize| took[n]["perSecond"].as_f64().map(|rate| 1000.0 / rate).context("no rate");
-    results.note(put(database), each(0)?, Some(each(1)?));
+    let kinds = [
+        ("applicationSecurityGroups", put(database), sizes.writes),
+        ("networkSecurityGroups", put_group(database), sizes.writes.div_ceil(10)),
+    ];
+    for (kind, figure, requests) in kinds {
+        let path = format!("{group}/providers/Microsoft.Network/{kind}/x-{{n}}?api-version=2024-05-01");
+        let writes =
+            [ours("PUT", path, &body), floors("PUT", format!("/item?key={key}/{kind}-{{n}}"), &body)];
+        let took = load(bench, [WRITERS, WRITERS, 4, requests], writes)?;
+        let each = |n: usize| took[n]["perSecond"].as_f64().map(|rate| 1000.0 / rate).context("no rate");
+        results.note(figure, each(0)?, Some(each(1)?));
+    }
     Ok(())
 }
 

@@ -137,12 +137,11 @@ pub(super) struct View {
 pub(super) async fn views(read: &mut dyn Read, group: &Scope) -> Result<Vec<View>, ArmError> {
     let around = group.subscription_scope().unwrap_or(Scope::Tenant);
     let world = World::load(read, &around).await?;
-    let own = |nsg: &AttachedNsg| nsg.id == *group;
     let mut inputs: Vec<NicInput> = Vec::new();
     for nic in &world.nics {
         // An interface whose groups cannot be read says nothing of this one.
         let Ok(input) = world.input(nic) else { continue };
-        if input.nic_nsg.as_ref().is_some_and(own) || input.subnet_nsg.as_ref().is_some_and(|(_, g)| own(g)) {
+        if input.is_behind(group) {
             inputs.push(input);
         }
     }

@@ -112,7 +112,7 @@ impl ResourceType for Invariants {
         _: Value,
     ) -> Result<Value, ArmError> {
         let around = target.id.subscription_scope().ok_or_else(ArmError::internal)?;
-        let standing = Standing::of(tx.as_read(), &around, vec![Kept::of(target)?]).await?;
+        let standing = Standing::of(tx.as_read(), &around, vec![Kept::of(target)?], None).await?;
         shown(&standing.invariants.first().map(|kept| check(kept, &standing)))
     }
 }

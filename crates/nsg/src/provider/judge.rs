@@ -29,10 +29,12 @@ const DIFFERENCES: usize = 4;
 /// What the log keeps of a write, in bytes of JSON.
 const MOST: usize = 8 << 10;
 
-/// The types, with their children, that decide what machines let through.
-const FILTER: [&str; 6] = [
-    "microsoft.network/networksecuritygroups",
-    "microsoft.network/applicationsecuritygroups",
+/// The type of groups, which say nothing of machines that they are not attached to.
+const GROUPS: &str = "microsoft.network/networksecuritygroups";
+/// The types, with their children, that decide what machines let through. An application security group is none: who its
+/// members are stands in their interfaces, and it cannot go while it is named.
+const FILTER: [&str; 5] = [
+    GROUPS,
     "microsoft.network/networkinterfaces",
     "microsoft.network/virtualnetworks",
     "sekisho.network/servicetags",
@@ -43,6 +45,8 @@ const FILTER: [&str; 6] = [
 pub struct Judge {
     target: Scope,
     around: Scope,
+    /// The group that alone can change anything.
+    behind: Option<Scope>,
     before: Standing,
 }
 
@@ -134,11 +138,21 @@ fn concerns(target: &Scope) -> bool {
 }
 
 fn is_of_the_filter(target: &Scope) -> bool {
+    FILTER.iter().any(|known| is_in(target, known))
+}
+
+/// Whether something is of a type or of one of its children.
+fn is_in(target: &Scope, known: &str) -> bool {
     let name = target.type_name().key();
-    let is_in = |known: &&'static str| {
-        name.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    FILTER.iter().any(is_in)
+    name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The group that a write is about.
+fn group_of(target: &Scope) -> Option<Scope> {
+    if !is_in(target, GROUPS) {
+        return None;
+    }
+    if target.type_name().key() == GROUPS { Some(target.clone()) } else { target.parent() }
 }
 
 impl Judge {
@@ -157,8 +171,10 @@ impl Judge {
         if known.is_empty() && !is_of_the_filter(target) {
             return Ok(None);
         }
-        let before = Standing::of(read, &around, known).await?;
-        Ok(Some(Judge { target: target.clone(), around, before }))
+        // An invariant can be about anything; without one only what changes is looked at.
+        let behind = group_of(target).filter(|_| known.is_empty());
+        let before = Standing::of(read, &around, known, behind.as_ref()).await?;
+        Ok(Some(Judge { target: target.clone(), around, behind, before }))
     }
 
     /// Looks at the state after it, and says what the log keeps; `None` when nothing changed for any packet.
@@ -171,7 +187,7 @@ impl Judge {
             Err(_) if self.target.type_name() == invariants::type_name() => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let after = Standing::of(read, &self.around, known).await?;
+        let after = Standing::of(read, &self.around, known, self.behind.as_ref()).await?;
         let (mut broken, mut reported) = (Vec::new(), Vec::new());
         for kept in &after.invariants {
             if let Some(violation) = self.newly_broken(kept, &after) {

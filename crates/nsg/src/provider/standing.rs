@@ -64,7 +64,7 @@ pub(super) async fn invariants_of(read: &mut dyn Read, around: &Scope) -> Result
 }
 
 impl Standing {
-    /// What is so now.
+    /// What is so now. Where only a `behind` group can change anything, only of the interfaces behind it.
     ///
     /// # Errors
     /// Those of the database; an invariant that does not parse.
@@ -72,6 +72,7 @@ impl Standing {
         read: &mut dyn Read,
         around: &Scope,
         invariants: Vec<Kept>,
+        behind: Option<&Scope>,
     ) -> Result<Standing, ArmError> {
         let world = World::load(read, around).await?;
         let mut interfaces = Vec::new();
@@ -79,6 +80,9 @@ impl Standing {
         for nic in &world.nics {
             let Some(machine) = lookup::reference(nic, "virtualMachine") else { continue };
             let input = world.input(nic).ok();
+            if behind.is_some_and(|group| !input.as_ref().is_some_and(|input| input.is_behind(group))) {
+                continue;
+            }
             let addresses = lookup::addresses_of(&lookup::nic(nic)?);
             known.extend(input.clone());
             interfaces.push(Interface { id: nic.id.clone(), addresses, machine, policy: None, input });
