@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutPayload};
-use sekisho_arm::{Resource, Scope};
+use sekisho_arm::{Read, Resource, Scope};
 use sekisho_lake::{Order, Query};
 use sekisho_nsg::flow::azure::{
     About, FlowTuple, Logged, NSG_CONTAINER, VNET_CONTAINER, blob_folder, blob_path, nsg_blob, vnet_blob,
@@ -33,22 +33,36 @@ struct Named {
     rule: Option<DecidingRule>,
 }
 
+/// An interface with the flow logs that are about it.
+pub(super) type LoggedInterface = (Resource, Vec<KeptFlowLog>);
+
+/// What is logged now, by machine.
+pub(super) async fn by_machine(
+    read: &mut dyn Read,
+) -> Result<HashMap<Scope, Vec<LoggedInterface>>, FlowLogError> {
+    let logs = flow_logs(read).await?;
+    let mut all: HashMap<Scope, Vec<LoggedInterface>> = HashMap::new();
+    for (nic, logs) in logged(read, &logs).await? {
+        let machine = nic.rest.get("properties").and_then(|p| p["virtualMachine"]["id"].as_str());
+        if let Some(machine) = machine.and_then(|id| Scope::parse(id).ok()) {
+            all.entry(machine).or_default().push((nic, logs));
+        }
+    }
+    Ok(all)
+}
+
 /// Writes the blobs of a machine's hour.
-pub(super) async fn write(app: &App, machine: &Scope, hour: i64) -> Result<(), FlowLogError> {
-    let mut read = app.store.read().await?;
-    let logs = flow_logs(&mut read).await?;
-    let all = logged(&mut read, &logs).await?;
-    drop(read);
-    let of_machine = |nic: &Resource| {
-        let owner = nic.rest.get("properties")?.get("virtualMachine")?.get("id")?.as_str()?;
-        Some(Scope::parse(owner).ok()? == *machine)
-    };
-    let own: Vec<_> = all.into_iter().filter(|(nic, _)| of_machine(nic) == Some(true)).collect();
+pub(super) async fn write(
+    app: &App,
+    machine: &Scope,
+    own: &[LoggedInterface],
+    hour: i64,
+) -> Result<(), FlowLogError> {
     if own.is_empty() {
         return Ok(());
     }
     let flows = flows(app, machine, hour).await?;
-    for (nic, logs) in &own {
+    for (nic, logs) in own {
         for log in logs {
             write_one(app, nic, log, hour, &flows).await?;
         }

@@ -36,16 +36,8 @@ const RARELY: u32 = 10;
 /// How often it is looked for blobs that were kept long enough.
 const TIDY: Duration = Duration::from_secs(3600);
 
-/// Marks the hours of flows that are about to be kept.
-///
-/// # Errors
-/// Those of the database.
-pub(crate) async fn mark(
-    tx: &mut (dyn Write + '_),
-    machine: &Scope,
-    batch: &Batch,
-) -> Result<(), StoreError> {
-    let now = tx.now().unix_timestamp() * 1000 / HOUR;
+/// The hours of the flows of a batch. Read before the transaction: nobody who writes is to wait for it.
+pub(crate) fn hours(batch: &Batch) -> BTreeSet<i64> {
     let mut hours = BTreeSet::new();
     for entry in &batch.entries {
         let Entry::Event { kind, data, .. } = entry else { continue };
@@ -55,6 +47,19 @@ pub(crate) async fn mark(
             hours.extend(batch.flows.iter().map(|f| f.at.div_euclid(HOUR)));
         }
     }
+    hours
+}
+
+/// Marks the hours of flows that are about to be kept.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn mark(
+    tx: &mut (dyn Write + '_),
+    machine: &Scope,
+    hours: BTreeSet<i64>,
+) -> Result<(), StoreError> {
+    let now = tx.now().unix_timestamp() * 1000 / HOUR;
     for hour in hours.into_iter().filter(|hour| (now - OLDEST..=now + 1).contains(hour)) {
         write_document(tx, MARK, &format!("{hour:08}|{}", machine.key()), &Uuid::new_v4()).await?;
     }
@@ -84,20 +89,23 @@ pub(crate) async fn keep(app: Arc<App>) {
 
 async fn look(app: &App, next: &mut HashMap<String, Instant>) -> Result<(), FlowLogError> {
     let mut read = app.store.read().await?;
-    let marks: Vec<(String, Uuid)> = read_documents(&mut read, MARK).await?;
+    let mut marks: Vec<(String, Uuid)> = read_documents(&mut read, MARK).await?;
+    marks.retain(|(key, _)| !next.contains_key(key));
+    if marks.is_empty() {
+        return Ok(());
+    }
+    let logged = blobs::by_machine(&mut read).await?;
     drop(read);
     let mut failed = None;
     for (key, mark) in marks {
-        if next.contains_key(&key) {
-            continue;
-        }
         let Some((hour, machine)) =
             key.split_once('|').and_then(|(h, m)| Some((h.parse().ok()?, Scope::parse(m).ok()?)))
         else {
             continue;
         };
         let began = Instant::now();
-        let written = blobs::write(app, &machine, hour).await;
+        let own = logged.get(&machine).map_or(&[][..], Vec::as_slice);
+        let written = blobs::write(app, &machine, own, hour).await;
         next.insert(key.clone(), Instant::now() + PAUSE.max(began.elapsed() * RARELY));
         match written {
             Ok(()) => unmark(app, key, mark).await?,

@@ -308,12 +308,12 @@ impl Connection {
     /// Keeps a batch, and says so when it is durable.
     async fn keep(&mut self, socket: &mut Socket, batch: Batch) -> Result<(), End> {
         let (machine, stream) = (self.machine.clone(), batch.stream);
-        let news = usage::News::of(&batch);
+        let (news, hours) = (usage::News::of(&batch), flow_logs::hours(&batch));
         let kept = self
             .write(move |tx| {
                 Box::pin(async move {
                     machine::heard(tx, &machine, |_| {}).await?;
-                    flow_logs::mark(tx, &machine, &batch).await?;
+                    flow_logs::mark(tx, &machine, hours).await?;
                     let kept = ingest::ingest(tx, &machine, batch).await?;
                     if matches!(kept, Receipt::Kept(..)) {
                         usage::keep(tx, &machine, news).await?;
