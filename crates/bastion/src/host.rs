@@ -223,7 +223,7 @@ impl BastionHost {
     }
 }
 
-/// What a host is called in addresses: the same for ever, and nothing that could be guessed to be another's.
+/// What a host is called in addresses, the same for ever. No secret: whoever asks there must show who they are.
 pub fn place(id: &Scope) -> Uuid {
     Uuid::new_v5(&PLACES, id.key().as_bytes())
 }

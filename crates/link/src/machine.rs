@@ -339,7 +339,8 @@ pub async fn interfaces(read: &mut (dyn Read + '_), machine: &Scope) -> Result<V
     }
 }
 
-fn interface_type() -> TypeName {
+/// The type of network interfaces.
+pub fn interface_type() -> TypeName {
     TypeName::new("Microsoft.Network", "networkInterfaces")
 }
 

@@ -16,15 +16,12 @@ use sekisho_jit::provider::requests;
 use sekisho_store::{Change, News};
 use serde::Serialize;
 use serde_json::json;
-use time::OffsetDateTime;
 
+use crate::admitted::Admitted;
 use crate::app::App;
-use crate::authn::{self, Caller};
-use crate::conditional_access;
+use crate::authn::Caller;
 use crate::signin::graph;
 
-/// What can end a stream before its time.
-pub(crate) const MAY_END: [&str; 4] = ["session", "grant", "person", "servicePrincipal"];
 /// What the directory and the log tell: only that there is something new to read.
 const DIRECTORY: [&str; 8] =
     ["person", "group", "servicePrincipal", "session", "grant", "credential", "notice", "audit"];
@@ -50,7 +47,8 @@ pub struct Event {
 
 /// Streams changes the caller may know of.
 pub async fn stream(State(app): State<Arc<App>>, caller: Caller, headers: HeaderMap) -> Response {
-    let feed = app.store.changes();
+    // First of all: what happens while the past is read is not to be missed.
+    let admitted = Admitted::new(app.clone(), caller, headers.clone());
     let last: Option<i64> =
         headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let mut waiting = vec![
@@ -59,51 +57,30 @@ pub async fn stream(State(app): State<Arc<App>>, caller: Caller, headers: Header
     if let Some(last) = last {
         match app.store.changes_after(last, REPLAY).await {
             Ok(Some(missed)) if (missed.len() as i64) < REPLAY => {
-                waiting.extend(shown(&app, &caller, &missed))
+                waiting.extend(shown(&app, admitted.caller(), &missed))
             }
             _ => waiting.push(sse::Event::default().event("reset").data("{}")),
         }
     }
     waiting.reverse();
-    let rules = (app.conditional_access.watch(), app.access.watch());
-    let start = (app, feed, waiting, caller, headers, rules);
-    let events =
-        stream::unfold(start, |(app, mut feed, mut waiting, mut caller, headers, mut rules)| async move {
-            loop {
-                // Rights, policies and time all decide; none of them is asked more often than something happens.
-                if !conditional_access::still_admitted(&app, &caller, &headers) {
-                    return None;
-                }
-                if let Some(event) = waiting.pop() {
-                    return Some((Ok::<_, Infallible>(event), (app, feed, waiting, caller, headers, rules)));
-                }
-                let left = caller.expires - OffsetDateTime::now_utc();
-                let news = tokio::select! {
-                    news = tokio::time::timeout(left.try_into().unwrap_or_default(), feed.next()) => news,
-                    Ok(()) = rules.0.changed() => continue,
-                    Ok(()) = rules.1.changed() => continue,
-                };
-                // Whatever was revoked or ran out, the session, the person or the program, ends the stream with it.
-                let doubtful = match &news {
-                    Ok(Some(News::Changes(changes))) => {
-                        changes.iter().any(|c| MAY_END.contains(&c.kind.as_str()))
-                    }
-                    Ok(Some(News::Missed) | None) | Err(_) => true,
-                };
-                if doubtful || caller.expires <= OffsetDateTime::now_utc() {
-                    caller.expires = authn::valid_until(&app, &caller).await?;
-                }
-                let Ok(news) = news else { continue };
-                match news {
-                    Some(News::Changes(changes)) => {
-                        waiting = shown(&app, &caller, &changes);
-                        waiting.reverse();
-                    }
-                    Some(News::Missed) => waiting.push(sse::Event::default().event("reset").data("{}")),
-                    None => return None,
-                }
+    let events = stream::unfold((app, admitted, waiting), |(app, mut admitted, mut waiting)| async move {
+        loop {
+            if !admitted.holds() {
+                return None;
             }
-        });
+            if let Some(event) = waiting.pop() {
+                return Some((Ok::<_, Infallible>(event), (app, admitted, waiting)));
+            }
+            match admitted.next().await? {
+                Some(News::Changes(changes)) => {
+                    waiting = shown(&app, admitted.caller(), &changes);
+                    waiting.reverse();
+                }
+                Some(News::Missed) => waiting.push(sse::Event::default().event("reset").data("{}")),
+                None => {}
+            }
+        }
+    });
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))).into_response()
 }
 

@@ -13,6 +13,7 @@
 
 pub mod access;
 pub mod admin;
+mod admitted;
 pub mod app;
 pub mod arm;
 pub mod authn;

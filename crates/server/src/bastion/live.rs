@@ -11,7 +11,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, Outcome, StoreError};
+use sekisho_bastion::provider::host_type;
 use sekisho_bastion::session::{self, BEAT, KIND, Session};
+use sekisho_link::machine::{interface_type, vm_type};
 use sekisho_store::News;
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
@@ -23,10 +25,8 @@ use uuid::Uuid;
 
 use super::tokens::Allowed;
 use super::{may, tunnels};
+use crate::admitted::Admitted;
 use crate::app::App;
-use crate::authn;
-use crate::conditional_access;
-use crate::events::MAY_END;
 
 /// The longest session, in seconds: a working day.
 pub(super) const LONGEST: u32 = 12 * 60 * 60;
@@ -207,50 +207,32 @@ async fn until_not_allowed(app: &Arc<App>, allowed: &Allowed, headers: &HeaderMa
     // An access token's hour is not what a session stands on: the sign-in behind it is.
     let longest = OffsetDateTime::now_utc() + time::Duration::seconds(LONGEST.into());
     caller.expires = caller.grant.as_ref().map_or(longest, |grant| grant.lapses().min(longest));
-    let mut feed = app.store.changes();
-    let mut rules = (app.conditional_access.watch(), app.access.watch());
+    let mut admitted = Admitted::new(app.clone(), caller, headers.clone());
+    let [host, machine, interface] = [host_type(), vm_type(), interface_type()].map(|kind| kind.key());
+    // What was allowed a moment ago is looked at once more: it may have changed before anything was heard.
     loop {
-        if !conditional_access::still_admitted(app, &caller, headers) {
+        if !admitted.holds() {
             return "ConditionalAccess";
         }
         let still = async {
             let mut read = app.store.read().await?;
-            may(app, &mut read, &caller, &allowed.host, &allowed.machine).await
+            may(app, &mut read, admitted.caller(), &allowed.host, &allowed.machine).await
         };
         if still.await.is_err() {
             return "NotAllowedAnyMore";
         }
-        let doubtful = loop {
-            let left = (caller.expires - OffsetDateTime::now_utc()).try_into().unwrap_or_default();
-            tokio::select! {
-                news = timeout(left, feed.next()) => match news {
-                    Ok(Some(News::Changes(changes))) => {
-                        let hosts = provider_key();
-                        if changes.iter().any(|c| MAY_END.contains(&c.kind.as_str())) {
-                            break true;
-                        }
-                        if changes.iter().any(|c| c.kind == hosts || c.key == allowed.machine.key()) {
-                            break false;
-                        }
-                    }
-                    Ok(Some(News::Missed) | None) | Err(_) => break true,
-                },
-                Ok(()) = rules.0.changed() => break false,
-                Ok(()) = rules.1.changed() => break false,
-            }
-        };
-        if doubtful || caller.expires <= OffsetDateTime::now_utc() {
-            match authn::valid_until(app, &caller).await {
-                Some(until) => caller.expires = until,
+        loop {
+            match admitted.next().await {
                 None => return "SignInEnded",
+                Some(None | Some(News::Missed)) => break,
+                Some(Some(News::Changes(changes))) => {
+                    if changes.iter().any(|c| [&host, &machine, &interface].contains(&&c.kind)) {
+                        break;
+                    }
+                }
             }
         }
     }
-}
-
-/// The kind of bastion hosts among changes.
-fn provider_key() -> String {
-    sekisho_bastion::provider::host_type().key()
 }
 
 /// Until somebody ends it. Meanwhile it is said that it lives.
