@@ -12,9 +12,9 @@ import {
   invariantProperties,
   newInvariant,
 } from '../../domain/invariants.ts'
-import { type Found, hasProblem, protocols } from '../../domain/rules.ts'
+import { type Found, hasProblem } from '../../domain/rules.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
-import { protocolText, ruleText } from '../../parts/ruleText.ts'
+import { ruleText } from '../../parts/ruleText.ts'
 import { Button } from '../../ui/Button.tsx'
 import { Segments } from '../../ui/Segments.tsx'
 import { Select } from '../../ui/Select.tsx'
@@ -22,18 +22,20 @@ import { SidePanel } from '../../ui/SidePanel.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { im } from './invariantMessages.ts'
 import { m } from './messages.ts'
+import { PacketFields } from './PacketFields.tsx'
 import { PeerField } from './PeerField.tsx'
 import { problemText } from './problemText.ts'
+import { useDraft } from './useDraft.ts'
 
 type Props = { invariant?: Invariant; known: Invariant[]; onClose: () => void }
 
 export function InvariantPanel({ invariant, known, onClose }: Props) {
   const { subscriptionId, resourceGroup } = useScope()
   const { data: groups = [] } = useQuery(fleetQueries.resourceGroups(subscriptionId))
-  const [initial] = useState<InvariantDraft>(() => (invariant ? invariantDraft(invariant) : newInvariant))
-  const [draft, setDraft] = useState(initial)
+  const { draft, set, touched, isChanged } = useDraft<InvariantDraft>(() =>
+    invariant ? invariantDraft(invariant) : newInvariant,
+  )
   const [scope, setScope] = useState(resourceGroup ?? '')
-  const [touched, setTouched] = useState<ReadonlySet<keyof InvariantDraft>>(new Set())
   const [review, setReview] = useState(false)
 
   const at = groups.find((group) => group.name.toLowerCase() === scope.toLowerCase())?.id ?? subscriptionId
@@ -49,13 +51,7 @@ export function InvariantPanel({ invariant, known, onClose }: Props) {
     destination: destination?.problem === 'noMachines' ? undefined : destination,
   }
   const error = (field: keyof InvariantDraft) => problemText(found[field], !touched.has(field))
-  const set =
-    <K extends keyof InvariantDraft>(field: K) =>
-    (value: InvariantDraft[K]) => {
-      setDraft((old) => ({ ...old, [field]: value }))
-      setTouched((old) => new Set(old).add(field))
-    }
-  const close = useUnsaved(JSON.stringify(draft) !== JSON.stringify(initial), onClose)
+  const close = useUnsaved(isChanged, onClose)
   const title = invariant ? im.edit(invariant.name) : im.create
   return (
     <SidePanel
@@ -109,20 +105,7 @@ export function InvariantPanel({ invariant, known, onClose }: Props) {
           withMachines
         />
         {noMachines && <p className="text-xs text-crit">{im.noMachines}</p>}
-        <TextField
-          label={ruleText.destinationPorts}
-          value={draft.destinationPorts}
-          onChange={set('destinationPorts')}
-          hint={m.portsHint}
-          error={error('destinationPorts')}
-          mono
-        />
-        <Segments
-          label={ruleText.protocol}
-          value={draft.protocol}
-          onChange={set('protocol')}
-          options={protocols.map((protocol) => ({ id: protocol as string, label: protocolText(protocol) }))}
-        />
+        <PacketFields draft={draft} set={set} error={error('destinationPorts')} />
         <Segments
           label={im.enforcement}
           value={draft.enforcement}

@@ -2,44 +2,32 @@ import { useState } from 'react'
 import type { Direction, SecurityGroup, SecurityRule } from '../../api/types.ts'
 import { resourceWrite } from '../../api/writes.ts'
 import { useUnsaved } from '../../app/unsaved.ts'
-import {
-  checkDraft,
-  draftOf,
-  hasProblem,
-  newDraft,
-  propertiesOf,
-  protocols,
-  type RuleDraft,
-} from '../../domain/rules.ts'
+import { checkDraft, draftOf, hasProblem, newDraft, propertiesOf, type RuleDraft } from '../../domain/rules.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
-import { protocolText, ruleText } from '../../parts/ruleText.ts'
+import { ruleText } from '../../parts/ruleText.ts'
 import { accessText } from '../../parts/status.ts'
 import { Button } from '../../ui/Button.tsx'
 import { Segments } from '../../ui/Segments.tsx'
 import { SidePanel } from '../../ui/SidePanel.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
+import { PacketFields } from './PacketFields.tsx'
 import { PeerField } from './PeerField.tsx'
 import { problemText } from './problemText.ts'
+import { useDraft } from './useDraft.ts'
 
 type Props = { group: SecurityGroup; direction: Direction; rule?: SecurityRule; onClose: () => void }
 
 export function RuleEditor({ group, direction, rule, onClose }: Props) {
   const rules = group.properties.securityRules ?? []
-  const [initial] = useState<RuleDraft>(() => (rule ? draftOf(rule) : newDraft(rules, direction)))
-  const [draft, setDraft] = useState(initial)
-  const [touched, setTouched] = useState<ReadonlySet<keyof RuleDraft>>(new Set())
+  const { draft, set, touched, isChanged } = useDraft<RuleDraft>(() =>
+    rule ? draftOf(rule) : newDraft(rules, direction),
+  )
   const [review, setReview] = useState(false)
 
   const problems = checkDraft(draft, direction, rules, rule?.name)
   const error = (field: keyof RuleDraft) => problemText(problems[field], !touched.has(field))
-  const set =
-    <K extends keyof RuleDraft>(field: K) =>
-    (value: RuleDraft[K]) => {
-      setDraft((old) => ({ ...old, [field]: value }))
-      setTouched((old) => new Set(old).add(field))
-    }
-  const close = useUnsaved(JSON.stringify(draft) !== JSON.stringify(initial), onClose)
+  const close = useUnsaved(isChanged, onClose)
   const write = resourceWrite('PUT', `${group.id}/securityRules/${draft.name.trim()}`, {
     etag: rule?.etag,
     body: { properties: propertiesOf(draft, direction) },
@@ -75,20 +63,7 @@ export function RuleEditor({ group, direction, rule, onClose }: Props) {
           onChange={set('destination')}
           error={error('destination')}
         />
-        <TextField
-          label={ruleText.destinationPorts}
-          value={draft.destinationPorts}
-          onChange={set('destinationPorts')}
-          hint={m.portsHint}
-          error={error('destinationPorts')}
-          mono
-        />
-        <Segments
-          label={ruleText.protocol}
-          value={draft.protocol}
-          onChange={set('protocol')}
-          options={protocols.map((protocol) => ({ id: protocol as string, label: protocolText(protocol) }))}
-        />
+        <PacketFields draft={draft} set={set} error={error('destinationPorts')} />
         <Segments
           label={ruleText.action}
           value={draft.access}

@@ -116,39 +116,36 @@ function Mono({ text }: { text: string }) {
   return <span className="font-mono text-xs">{text}</span>
 }
 
+const amount = (id: string, header: () => string, show: (row: TrafficAmount) => string) => ({
+  id,
+  get header() {
+    return header()
+  },
+  align: 'right' as const,
+  cell: (row: TrafficAmount) => <span className="tnum">{show(row)}</span>,
+})
+
 const amounts: TableColumn<TrafficAmount>[] = [
-  {
-    id: 'allowed',
-    get header() {
-      return m.begun
-    },
-    align: 'right',
-    cell: (row) => <span className="tnum">{num(row.allowed)}</span>,
-  },
-  {
-    id: 'denied',
-    get header() {
-      return m.deniedPackets
-    },
-    align: 'right',
-    cell: (row) => <span className="tnum">{num(row.denied)}</span>,
-  },
-  {
-    id: 'sent',
-    get header() {
-      return m.sent
-    },
-    align: 'right',
-    cell: (row) => <span className="tnum">{bytes(row.bytesSent)}</span>,
-  },
-  {
-    id: 'received',
-    get header() {
-      return m.received
-    },
-    align: 'right',
-    cell: (row) => <span className="tnum">{bytes(row.bytesReceived)}</span>,
-  },
+  amount(
+    'allowed',
+    () => m.begun,
+    (row) => num(row.allowed),
+  ),
+  amount(
+    'denied',
+    () => m.deniedPackets,
+    (row) => num(row.denied),
+  ),
+  amount(
+    'sent',
+    () => m.sent,
+    (row) => bytes(row.bytesSent),
+  ),
+  amount(
+    'received',
+    () => m.received,
+    (row) => bytes(row.bytesReceived),
+  ),
 ]
 
 const stateText = (state: string) => ({ B: m.begins, C: m.continues, E: m.ends, D: m.denied })[state] ?? state
