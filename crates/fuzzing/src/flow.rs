@@ -2,7 +2,8 @@
 
 use sekisho_nsg::flow::azure::{FlowTuple, Format, NsgBlob, VnetBlob};
 use sekisho_nsg::flow::record::Batch;
-use sekisho_nsg::flow::{conntrack, counters, nflog, sockets};
+use sekisho_nsg::flow::{counters, nflog, sockets};
+use sekisho_nsg::netlink::conntrack;
 use serde_json::Value;
 
 const FORMATS: [Format; 3] = [Format::Nsg1, Format::Nsg2, Format::Vnet4];

@@ -32,6 +32,25 @@ impl World {
         }
     }
 
+    /// Waits until the agent of `db` listens, which it does a moment after its kernel has the rules: what nobody answers is
+    /// a flow, too.
+    fn is_heard(&mut self) {
+        let (began, web) = (Instant::now(), self.site.machine("web").unwrap().host.clone());
+        while self.traffic(&json!({ "port": 9 }))["flows"].as_array().unwrap().is_empty() {
+            assert!(began.elapsed() < LATER, "the agent does not listen");
+            let _ = web.connect_tcp("10.77.0.5:9".parse().unwrap(), Duration::from_millis(200));
+        }
+    }
+
+    /// Waits until an agent has a flow from a port on its disk.
+    fn is_on_disk(&self, name: &str, port: u16) {
+        let (began, state) = (Instant::now(), self.site.machine(name).unwrap().state.clone());
+        let port = port.to_string();
+        while !holds(&state, port.as_bytes()) {
+            assert!(began.elapsed() < SOON, "the flow is not on the disk");
+        }
+    }
+
     fn traffic(&self, question: &Value) -> Value {
         let path = format!(
             "{}/providers/Microsoft.Compute/virtualMachines/db/providers/Sekisho.Network/traffic?api-version=2026-11-01",
@@ -107,6 +126,15 @@ fn find(dir: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
+/// Whether a text stands in any file below a directory.
+fn holds(dir: &Path, text: &[u8]) -> bool {
+    std::fs::read_dir(dir).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        let read = || std::fs::read(&path).unwrap_or_default();
+        if path.is_dir() { holds(&path, text) } else { read().windows(text.len()).any(|part| part == text) }
+    })
+}
+
 const NSG: &str = "insights-logs-networksecuritygroupflowevent";
 const VNET: &str = "insights-logs-flowlogflowevent";
 
@@ -122,8 +150,7 @@ fn what_is_allowed_and_what_is_denied_is_in_azures_blobs_and_in_the_traffic_with
     world.log_flows("of-network", &world.site.network("virtualNetworks", "demo-vnet"));
     world.state_becomes("db", "applied");
     let generation = world.network("db")["generation"].as_u64().unwrap();
-    // The agent listens a moment after its kernel has the rules.
-    std::thread::sleep(Duration::from_millis(1500));
+    world.is_heard();
 
     let db = world.site.machine("db").unwrap().host.clone();
     let web = world.site.machine("web").unwrap().host.clone();
@@ -197,7 +224,7 @@ fn no_flow_is_lost_or_told_twice_when_the_server_is_killed_and_the_agent_after_i
     let mut world = World::new("flb");
     world.log_flows("all", &world.site.network("networkSecurityGroups", GROUP));
     world.state_becomes("db", "applied");
-    std::thread::sleep(Duration::from_millis(1500));
+    world.is_heard();
     let web = world.site.machine("web").unwrap().host.clone();
     let mut ports = BTreeSet::new();
     let mut connect = |count: usize| {
@@ -211,8 +238,9 @@ fn no_flow_is_lost_or_told_twice_when_the_server_is_killed_and_the_agent_after_i
     world.flows_become(5432, &["B"]);
     world.site.kill_server();
     connect(20);
-    // What the agent has told its disk outlives it; that takes two seconds at most.
-    std::thread::sleep(Duration::from_millis(2500));
+    // What the agent has told its disk outlives it.
+    let last = web.connect_tcp("10.77.0.5:5432".parse().unwrap(), SOON).unwrap().local_addr().unwrap().port();
+    world.is_on_disk("db", last);
     world.site.kill_agent("db").unwrap();
     world.site.start_agent("db", AGENT, &[]).unwrap();
     world.site.start_server().unwrap();

@@ -62,6 +62,17 @@ fn until(
     }
 }
 
+/// Waits until there is nothing more to tell of what was before: what there is comes once a second.
+fn has_told_all(collector: &Collector) {
+    let mut last = Instant::now();
+    while last.elapsed() < Duration::from_secs(2) {
+        if !collector.take().is_empty() {
+            last = Instant::now();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_connection_is_told_from_its_beginning_to_its_end_with_its_counters_and_its_process() {
     let Some(lab) =
@@ -139,8 +150,7 @@ fn a_flood_is_told_in_few_records_whose_sum_is_what_the_kernel_counted() {
         }
         assert!(began.elapsed() < Duration::from_secs(20), "nothing is told after {probes}");
     }
-    std::thread::sleep(Duration::from_millis(2500));
-    collector.take();
+    has_told_all(&collector);
     for _ in 0..300 {
         let socket = other.bind_udp(at("10.77.0.5:0")).unwrap();
         for _ in 0..10 {
@@ -181,8 +191,7 @@ fn of_a_flood_beyond_the_kernels_rate_every_packet_is_told_of_or_counted_as_miss
         std::thread::sleep(Duration::from_millis(300));
         assert!(began.elapsed() < Duration::from_secs(20), "nothing is told after {before}");
     }
-    std::thread::sleep(Duration::from_millis(2500));
-    collector.take();
+    has_told_all(&collector);
     const FLOOD: u64 = 60_000;
     for _ in 0..FLOOD {
         socket.send_to(b"x", at("10.77.0.4:23")).unwrap();
