@@ -68,4 +68,3 @@ pub(crate) fn line(key: &PublicKey) -> String {
 pub fn is_authority(line: &str) -> bool {
     matches!(PublicKey::from_openssh(line).map(|k| k.algorithm()), Ok(russh::keys::Algorithm::Ed25519))
 }
-

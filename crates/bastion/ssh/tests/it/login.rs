@@ -74,7 +74,11 @@ impl Sshd {
         let account = run("id", &["-un"]).trim().to_owned();
         let began = std::time::Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed().as_secs() < 10, "{}", fs::read_to_string(dir.path().join("log")).unwrap());
+            assert!(
+                began.elapsed().as_secs() < 10,
+                "{}",
+                fs::read_to_string(dir.path().join("log")).unwrap()
+            );
         }
         Some(Sshd { dir, port, server, account })
     }
@@ -109,7 +113,8 @@ async fn says(machine: &Machine, program: &str) -> (String, Option<u32>) {
 }
 
 #[tokio::test]
-async fn openssh_lets_in_whoever_has_a_fresh_certificate_of_ours_for_the_name_that_is_let_in_and_nobody_else() {
+async fn openssh_lets_in_whoever_has_a_fresh_certificate_of_ours_for_the_name_that_is_let_in_and_nobody_else()
+{
     let authority = Authority::new(&seed().unwrap());
     let Some(sshd) = Sshd::start(&authority) else { return };
     let pass = || Pass::issue(&authority, &person(PRINCIPAL)).unwrap();
