@@ -6,6 +6,7 @@
 
 mod live;
 mod tokens;
+mod trust;
 mod tunnels;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
 pub(crate) use live::keep;
+pub(crate) use trust::{Compiler as Trust, keep as keep_trust};
 pub(crate) use tunnels::Wish;
 
 use tokens::{Allowed, Tokens};
