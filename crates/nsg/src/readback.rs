@@ -169,14 +169,17 @@ impl Walk<'_> {
 const PASS: End = End { counter: None, fate: Fate::Pass };
 const TOLD: End = End { counter: None, fate: Fate::Told };
 
+/// Whether a fate is one of some.
+type Is = fn(Fate) -> bool;
+/// What a packet does and should do: of those that do too much, and of those that do too little.
+type Words = [(&'static str, &'static str); 2];
+
 /// Names a packet that two diagrams treat differently.
 fn unlike(manager: &mut Manager, want: NodeId, have: NodeId, ends: &Ends) -> Difference {
-    let fates: [(&dyn Fn(Fate) -> bool, [(&str, &str); 2]); 2] = [
-        (
-            &|fate| matches!(fate, Fate::Next | Fate::Pass),
-            [("passes", "dropped"), ("is dropped", "let through")],
-        ),
-        (&|fate| fate == Fate::Pass, [("passes", "judged further"), ("is judged further", "let through")]),
+    let passes = |fate| matches!(fate, Fate::Next | Fate::Pass);
+    let fates: [(Is, Words); 2] = [
+        (passes, [("passes", "dropped"), ("is dropped", "let through")]),
+        (|fate| fate == Fate::Pass, [("passes", "judged further"), ("is judged further", "let through")]),
     ];
     for (is_meant, words) in fates {
         let is = |terminal| if is_meant(ends.get(terminal).fate) { ALLOW } else { DENY };

@@ -61,6 +61,7 @@ const writes: Record<string, Write> = {
   createResourceGroup: fleet.createResourceGroup(subscription, 'rg', 'japaneast'),
   rekeyMachine: fleet.rekeyMachine(`${group.id}/providers/Microsoft.Compute/virtualMachines/vm`),
   createNsg: network.createNsg(group, 'nsg'),
+  importServiceTags: network.importServiceTags({ changeNumber: 63, cloud: 'Public', values: [] }),
   initiate: jit.initiate({ policy, machine, ports: [22], minutes: 60, reason: 'because', ticket: '', source: '' }),
   extend: jit.extend(policy, { sekisho: { id: 'r' } } as JitRequest, { minutes: 60, reason: 'because', ticket: '' }),
   decide: jit.decide(policy, { sekisho: { id: 'r' } } as JitRequest, 'approve', 'because'),

@@ -64,8 +64,7 @@ const shownMachines = 12
 const shownLines = 10
 
 /** What machines enforce depends on these. */
-const concernsMachines = ({ operation }: Write) =>
-  /^(microsoft\.(network|compute)|sekisho\.network)\//i.test(operation)
+const concernsMachines = ({ operation }: Write) => /^(microsoft\.(network|compute)|sekisho\.network)\//i.test(operation)
 
 const isTagSet = ({ resourceId }: ResourceChange) => /\/serviceTagSets\/[^/]+$/i.test(resourceId)
 const tagSetChange = ({ after }: ResourceChange) =>

@@ -76,8 +76,16 @@ struct Manager {
     subscriptions: HashSet<Scope>,
     /// The groups of networks and subnets.
     members: HashMap<Scope, HashSet<Scope>>,
-    /// By location: the groups that rules hold for, and the rules.
-    collections: BTreeMap<String, Vec<(HashSet<Scope>, Vec<AdminRuleSpec>)>>,
+    /// By location.
+    collections: BTreeMap<String, Vec<Collection>>,
+}
+
+/// A rule collection that is in force.
+#[derive(Debug)]
+struct Collection {
+    /// The network groups that it applies to.
+    groups: HashSet<Scope>,
+    rules: Vec<AdminRuleSpec>,
 }
 
 /// Reads the rules of a committed collection. They were checked when they were made.
@@ -116,7 +124,7 @@ impl Governed {
                 let mut all = Vec::new();
                 for committed in &deployment.collections {
                     let groups = committed.groups.iter().filter_map(|id| Scope::parse(id).ok()).collect();
-                    all.push((groups, specs(committed)?));
+                    all.push(Collection { groups, rules: specs(committed)? });
                 }
                 collections.insert(location, all);
             }
@@ -134,7 +142,7 @@ impl Governed {
     /// The tags that rules in force name, in lower case.
     pub(super) fn named_tags(&self) -> BTreeSet<String> {
         let rules =
-            self.managers.iter().flat_map(|m| m.collections.values().flatten()).flat_map(|(_, rules)| rules);
+            self.managers.iter().flat_map(|m| m.collections.values().flatten()).flat_map(|c| &c.rules);
         let tag = |address: &crate::resources::AdminAddress| match address {
             crate::resources::AdminAddress::Tag(tag) => Some(tag.to_ascii_lowercase()),
             _ => None,
@@ -153,8 +161,8 @@ impl Governed {
             let ids = [Some(network), subnet].into_iter().flatten();
             let groups: HashSet<&Scope> = ids.filter_map(|id| manager.members.get(id)).flatten().collect();
             let collections = manager.collections.get(location).into_iter().flatten();
-            let concerned = collections.filter(|(of, _)| of.iter().any(|group| groups.contains(group)));
-            let mut own: Vec<AdminRuleSpec> = concerned.flat_map(|(_, rules)| rules.clone()).collect();
+            let concerned = collections.filter(|c| c.groups.iter().any(|group| groups.contains(group)));
+            let mut own: Vec<AdminRuleSpec> = concerned.flat_map(|c| c.rules.clone()).collect();
             own.sort_by_key(|rule| (rule.direction, rule.priority));
             if !own.is_empty() {
                 first.get_or_insert_with(|| manager.id.clone());

@@ -59,7 +59,11 @@ function Manager({ manager }: { manager: NetworkManager }) {
                   header: ruleText.priority,
                   cell: ({ properties }) => <span className="tnum font-mono text-xs">{properties.priority}</span>,
                 },
-                { id: 'name', header: ruleText.name, cell: ({ name, properties }) => `${name} · ${directionText[properties.direction]}` },
+                {
+                  id: 'name',
+                  header: ruleText.name,
+                  cell: ({ name, properties }) => `${name} · ${directionText[properties.direction]}`,
+                },
                 { id: 'region', header: mm.region, cell: ({ region }) => region },
                 {
                   id: 'groups',

@@ -74,14 +74,7 @@ function TagField({ label, tag, onChange }: { label: string; tag: string; onChan
   const tags = [...new Set([...serviceTags, ...known.map(({ name }) => name), tag])].filter(Boolean)
   const options = tags.map((id) => ({ id, label: id }))
   return (
-    <ComboBox
-      key={String(isPending)}
-      label={label}
-      value={tag}
-      onChange={onChange}
-      options={options}
-      empty={m.noTag}
-    />
+    <ComboBox key={String(isPending)} label={label} value={tag} onChange={onChange} options={options} empty={m.noTag} />
   )
 }
 

@@ -108,9 +108,9 @@ function Version({ set: { properties } }: { set: ServiceTagSet }) {
       <PropertyList
         items={[
           [tm.cloud, properties.cloud],
-          [tm.changeNumber, <span className="tnum">{properties.changeNumber}</span>],
-          [tm.tags, <span className="tnum">{num(properties.tags)}</span>],
-          [tm.prefixes, <span className="tnum">{num(properties.prefixes)}</span>],
+          [tm.changeNumber, properties.changeNumber],
+          [tm.tags, num(properties.tags)],
+          [tm.prefixes, num(properties.prefixes)],
         ]}
       />
       <h3 className="mt-4 mb-2 text-xs font-medium text-ink-2">{tm.last}</h3>
