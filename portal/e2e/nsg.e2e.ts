@@ -85,3 +85,35 @@ test('a security group from nothing to a machine and back, always with its effec
   await expect(portal.getByRole('heading', { level: 1, name: 'Network security groups' })).toBeVisible()
   await expect(portal.getByRole('link', { name, exact: true })).toBeHidden()
 })
+
+test('a version of Azure’s service tags shows what it changes before it is imported', async ({ portal }) => {
+  const version = Date.now()
+  const prefix = `198.18.${version % 250}.0/24`
+  const tag = {
+    name: 'Storage.JapanEast',
+    id: 'Storage.JapanEast',
+    properties: {
+      changeNumber: version,
+      region: 'japaneast',
+      systemService: 'AzureStorage',
+      addressPrefixes: [prefix],
+    },
+  }
+  const file = { changeNumber: version, cloud: 'Public', values: [tag] }
+  await portal.goto(`${ready.url}/nsg?tab=tags`)
+  await setLanguage(portal, 'en')
+  await expect(portal.getByRole('heading', { level: 1, name: 'Service tags' })).toBeVisible()
+  await portal.getByLabel('Service tag file (JSON)').setInputFiles({
+    name: 'ServiceTags_Public.json',
+    mimeType: 'application/json',
+    buffer: Buffer.from(JSON.stringify(file)),
+  })
+  const dialog = portal.getByRole('dialog')
+  await expect(dialog.getByText('No rule names a tag that changes.')).toBeVisible()
+  await expect(dialog.getByRole('region', { name: 'Tags', exact: true }).getByText('Storage.JapanEast')).toBeVisible()
+  await expectAccessible(portal)
+  await dialog.getByRole('button', { name: 'Save; no machine is affected' }).click()
+  await expect(dialog).toHaveCount(0)
+  await expect(portal.getByText(String(version))).toBeVisible()
+  await expect(portal.getByRole('table', { name: 'Tags that rules can name' }).getByText('japaneast')).toBeVisible()
+})
