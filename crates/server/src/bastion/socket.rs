@@ -82,6 +82,7 @@ fn ready(open: &Open) -> ToClient {
         recorded: recording.word(),
         until: instant(open.until),
         idle_seconds: open.idle().map(|idle| idle.as_secs()),
+        up_to: open.terminal.end(),
     }
 }
 
@@ -132,7 +133,9 @@ async fn exchange(open: &Open, have: u64, socket: &mut Socket) -> Option<&'stati
             },
             changed = ended.changed() => changed.ok()?,
             _ = ping.tick() => {
+                // Pages cannot see a ping.
                 timeout(PATIENCE, socket.send(Message::Ping(Default::default()))).await.ok()?.ok()?;
+                send(socket, wire::control(&ToClient::Alive)).await.ok()?;
                 if let Some(warning) = warning(open, &mut warned) {
                     send(socket, wire::control(&warning)).await.ok()?;
                 }
