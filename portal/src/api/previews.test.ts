@@ -4,6 +4,7 @@ import { join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import * as auth from './queries/auth.ts'
 import * as authorization from './queries/authorization.ts'
+import * as bastion from './queries/bastion.ts'
 import * as conditionalAccess from './queries/conditionalAccess.ts'
 import * as directory from './queries/directory.ts'
 import * as fleet from './queries/fleet.ts'
@@ -13,6 +14,7 @@ import * as pim from './queries/pim.ts'
 import * as traffic from './queries/traffic.ts'
 import type {
   Application,
+  BastionHost,
   Credential,
   FlowLog,
   GrantRow,
@@ -61,6 +63,7 @@ const writes: Record<string, Write> = {
   createResourceGroup: fleet.createResourceGroup(subscription, 'rg', 'japaneast'),
   rekeyMachine: fleet.rekeyMachine(`${group.id}/providers/Microsoft.Compute/virtualMachines/vm`),
   createNsg: network.createNsg(group, 'nsg'),
+  createBastionHost: bastion.createBastionHost(group, 'bh', {} as BastionHost),
   initiate: jit.initiate({ policy, machine, ports: [22], minutes: 60, reason: 'because', ticket: '', source: '' }),
   extend: jit.extend(policy, { sekisho: { id: 'r' } } as JitRequest, { minutes: 60, reason: 'because', ticket: '' }),
   decide: jit.decide(policy, { sekisho: { id: 'r' } } as JitRequest, 'approve', 'because'),
@@ -173,6 +176,9 @@ test('only the review can send a write', () => {
     'api/queries/traffic.ts',
     'api/queries/authorization.ts',
     'api/queries/conditionalAccess.ts',
+    // Whoever is at a machine acts there; these are the keys and files of a terminal, and nothing of Sekisho's.
+    'session/files/api.ts',
+    'session/terminal/api.ts',
   ]
   const sending = sources.filter(({ text }) => /\bcall(<[^(]*>)?\(\s*(?!'GET')/.test(text)).map(({ file }) => file)
   expect(sending.toSorted()).toEqual([...asking, 'api/queries/auth.ts'].toSorted())
@@ -181,7 +187,7 @@ test('only the review can send a write', () => {
       .filter(({ text }) => /\bfetch\(/.test(text))
       .map(({ file }) => file)
       .toSorted(),
-  ).toEqual(['api/client.ts', 'main.tsx'])
+  ).toEqual(['api/client.ts', 'main.tsx', 'session/files/api.ts', 'session/replay/api.ts'])
   const posts = sources.find(({ file }) => file === 'api/queries/auth.ts')?.text.matchAll(/post<[^(]*>\('([^']+)'/g)
   expect([...(posts ?? [])].map(([, url]) => url).filter((url) => !url?.startsWith('/auth/setup/'))).toEqual([
     '/auth/passkey/begin',

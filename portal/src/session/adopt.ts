@@ -11,7 +11,12 @@ function sheetElement() {
   const element = create('template')
   const sheet = new CSSStyleSheet()
   document.adoptedStyleSheets.push(sheet)
-  Object.defineProperty(element, 'textContent', { set: (css: string) => sheet.replaceSync(css), get: () => '' })
+  Object.defineProperty(element, 'textContent', {
+    get: () => '',
+    set(css: string) {
+      sheet.replaceSync(css)
+    },
+  })
   const remove = element.remove.bind(element)
   element.remove = () => {
     document.adoptedStyleSheets = document.adoptedStyleSheets.filter((other) => other !== sheet)
@@ -27,5 +32,5 @@ document.createElement = ((tag: string, options?: ElementCreationOptions) =>
 const setAttribute = HTMLElement.prototype.setAttribute
 HTMLElement.prototype.setAttribute = function (name, value) {
   if (name === 'style') this.style.cssText = value
-  else setAttribute.call(this, name, value)
+  else Reflect.apply(setAttribute, this, [name, value])
 }

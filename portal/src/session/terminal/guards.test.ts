@@ -1,14 +1,14 @@
 // @vitest-environment happy-dom
 import { Terminal } from '@xterm/xterm'
 import { describe, expect, test } from 'vitest'
-import { guard, safeLink, safeTitle } from './guards.ts'
+import { installGuards, safeLink, safeTitle } from './guards.ts'
 
 /** What a terminal would send to the machine because of what the machine sent. */
 async function answersTo(output: string, isMuted: boolean) {
   const terminal = new Terminal({ allowProposedApi: true, logLevel: 'off' })
   const answers: string[] = []
   terminal.onData((data) => answers.push(data))
-  guard(terminal, () => isMuted)
+  installGuards(terminal, () => isMuted)
   await new Promise<void>((done) => terminal.write(output, done))
   return answers
 }

@@ -24,7 +24,7 @@ export function safeLink(text: string) {
  * ask: that is how xterm.js is set up. `isMuted`: whether questions (what are you, where is the cursor, which colours)
  * stay without an answer, because it is somebody else's terminal that answers, or has answered already.
  */
-export function guard({ parser }: Terminal, isMuted: () => boolean): IDisposable {
+export function installGuards({ parser }: Terminal, isMuted: () => boolean): IDisposable {
   const hooks = [
     parser.registerOscHandler(52, () => true),
     ...['', '>', '='].map((prefix) => parser.registerCsiHandler({ prefix, final: 'c' }, isMuted)),

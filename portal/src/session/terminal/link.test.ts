@@ -22,15 +22,14 @@ const ready = {
 }
 
 /** The server's end of a connection. */
-class FakeSocket {
+class FakeSocket extends EventTarget {
   binaryType: BinaryType = 'blob'
   readyState = 1
-  onmessage: ((event: MessageEvent) => void) | null = null
-  onclose: ((event: CloseEvent) => void) | null = null
   readonly sent: Uint8Array[] = []
   readonly have: number
   isClosed = false
   constructor(have: number) {
+    super()
     this.have = have
   }
   send(data: Uint8Array) {
@@ -41,15 +40,15 @@ class FakeSocket {
   }
   say(control: object) {
     const data = new Uint8Array([1, ...utf8(JSON.stringify(control))]).buffer
-    this.onmessage?.({ data } as MessageEvent)
+    this.dispatchEvent(new MessageEvent('message', { data }))
   }
   output(at: number, text: string) {
     const data = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, ...utf8(text)])
     new DataView(data.buffer).setBigUint64(1, BigInt(at))
-    this.onmessage?.({ data: data.buffer } as MessageEvent)
+    this.dispatchEvent(new MessageEvent('message', { data: data.buffer }))
   }
   drop() {
-    this.onclose?.({} as CloseEvent)
+    this.dispatchEvent(new Event('close'))
   }
   controls() {
     return this.sent

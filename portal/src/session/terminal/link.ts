@@ -20,13 +20,11 @@ export type LinkState =
   | { is: 'ended'; reason: EndReason }
 
 /** What of a WebSocket is used. */
-type Socket = {
-  send: (frame: Uint8Array<ArrayBuffer>) => void
-  close: () => void
+type Socket = EventTarget & {
   binaryType: BinaryType
   readonly readyState: number
-  onmessage: ((event: MessageEvent) => void) | null
-  onclose: ((event: CloseEvent) => void) | null
+  send: (frame: Uint8Array<ArrayBuffer>) => void
+  close: () => void
 }
 export type Doors = {
   /** Begins the session, or finds it again. */
@@ -111,7 +109,7 @@ export class TerminalLink {
   }
 
   /** Keys; what is typed while nobody listens is nowhere. */
-  send(bytes: Uint8Array) {
+  send(bytes: Uint8Array<ArrayBuffer>) {
     if (this.#state.is !== 'open') return
     for (let at = 0; at < bytes.length; at += inputPiece) {
       this.#socket?.send(inputFrame(bytes.subarray(at, at + inputPiece)))
@@ -154,10 +152,12 @@ export class TerminalLink {
     this.#acked = this.#have
     const socket = this.#doors.socket(ticket, this.#have)
     socket.binaryType = 'arraybuffer'
-    socket.onmessage = ({ data }) => {
-      if (this.#socket === socket && data instanceof ArrayBuffer) this.#hear(data)
-    }
-    socket.onclose = () => this.#dropped(socket)
+    socket.addEventListener('message', (event) => {
+      if (this.#socket !== socket || !(event instanceof MessageEvent)) return
+      const data: unknown = event.data
+      if (data instanceof ArrayBuffer) this.#hear(data)
+    })
+    socket.addEventListener('close', () => this.#dropped(socket))
     this.#socket = socket
   }
 
@@ -222,10 +222,7 @@ export class TerminalLink {
     this.#socket = undefined
     clearTimeout(this.#silence)
     this.#silence = undefined
-    if (!socket) return
-    socket.onclose = null
-    socket.onmessage = null
-    socket.close()
+    socket?.close()
   }
 
   #tell(control: ClientControl) {
