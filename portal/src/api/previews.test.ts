@@ -51,6 +51,8 @@ const user = { id: 'u', displayName: 'Eve' } as User
 const team = { id: 'g', displayName: 'Team' } as Group
 const application = { id: 'a', appId: 'b', displayName: 'ci' } as Application
 
+const openSession = { machine, sessionId: 's', account: 'alice' } as bastion.BastionSession
+
 const held = {
   id: `${subscription}/providers/Microsoft.Authorization/roleEligibilitySchedules/s`,
   name: 's',
@@ -63,6 +65,8 @@ const writes: Record<string, Write> = {
   createResourceGroup: fleet.createResourceGroup(subscription, 'rg', 'japaneast'),
   rekeyMachine: fleet.rekeyMachine(`${group.id}/providers/Microsoft.Compute/virtualMachines/vm`),
   createNsg: network.createNsg(group, 'nsg'),
+  endBastionSession: bastion.endBastionSession(openSession),
+  messageBastionSession: bastion.messageBastionSession(openSession, 'hello'),
   createBastionHost: bastion.createBastionHost(group, 'bh', {} as BastionHost),
   initiate: jit.initiate({ policy, machine, ports: [22], minutes: 60, reason: 'because', ticket: '', source: '' }),
   extend: jit.extend(policy, { sekisho: { id: 'r' } } as JitRequest, { minutes: 60, reason: 'because', ticket: '' }),
@@ -145,6 +149,9 @@ function described({ method, url }: Write) {
   })?.[1][method.toLowerCase()]
 }
 
+/** What the server is about to have: as soon as it describes one, that goes from here. */
+const promised = ['Sekisho.Bastion/sessions/end/action', 'Sekisho.Bastion/sessions/message/action']
+
 /** Exported functions whose answer is a write. `finishPasskey` is the second half of `beginPasskey`. */
 const factories = sources
   .filter(({ file }) => file.startsWith('api/queries/'))
@@ -159,6 +166,7 @@ test('each kind of write stands in the table', () => {
 describe.each([...Object.values(writes), ...byId])('$method $url', (write) => {
   test('the server tries it out, or the portal foresees it from what the server tells', () => {
     const operation = described(write)
+    if (promised.includes(write.operation)) return expect(operation, 'it keeps its promise now').toBeUndefined()
     expect(operation, 'the server describes it').toBeDefined()
     const tried = operation?.parameters?.some(({ name }) => name === 'whatIf') ?? false
     expect(tried || write.foresee !== undefined).toBe(true)

@@ -2,8 +2,8 @@ import { queryOptions } from '@tanstack/react-query'
 import { armUrl, resourceUrl } from '../arm.ts'
 import { get, listAll } from '../client.ts'
 import { types } from '../keys.ts'
-import type { BastionHost, ResourceGroup } from '../types.ts'
-import { resourceWrite } from '../writes.ts'
+import type { BastionHost, List, ResourceGroup } from '../types.ts'
+import { resourceWrite, type Write } from '../writes.ts'
 
 /** A session on a machine that is open. */
 export type BastionSession = {
@@ -72,3 +72,39 @@ export const createBastionHost = (group: ResourceGroup, name: string, body: Pick
   resourceWrite<BastionHost>('PUT', `${group.id}/providers/Microsoft.Network/bastionHosts/${name}`, {
     body: { location: group.location, ...body },
   })
+
+const sessionAction = ({ machine, sessionId }: BastionSession, verb: 'end' | 'message') =>
+  armUrl(`${machine}/providers/Sekisho.Bastion/sessions/${encodeURIComponent(sessionId)}/${verb}`, 'sekisho.bastion')
+
+/** For everybody who is in it; what runs in it ends, too. */
+export const endBastionSession = (session: BastionSession): Write<void> => ({
+  method: 'POST',
+  url: sessionAction(session, 'end'),
+  body: {},
+  operation: 'Sekisho.Bastion/sessions/end/action',
+  target: { name: session.account, id: session.machine },
+  foresee: async () => {
+    const url = armUrl(`${session.machine}/providers/Sekisho.Bastion/sessions`, 'sekisho.bastion')
+    const { value } = await get<List<BastionSession>>(url)
+    return value
+      .filter(({ sessionId }) => sessionId === session.sessionId)
+      .map(({ sessionId, userName, account, since }) => ({
+        resourceId: sessionId,
+        changeType: 'Delete',
+        before: { displayName: userName, account, since },
+        after: null,
+      }))
+  },
+})
+
+/** Shown over the terminals of everybody who is in it. */
+export const messageBastionSession = (session: BastionSession, text: string): Write<void> => ({
+  method: 'POST',
+  url: sessionAction(session, 'message'),
+  body: { text },
+  operation: 'Sekisho.Bastion/sessions/message/action',
+  target: { name: session.account, id: session.machine },
+  foresee: async () => [
+    { resourceId: session.sessionId, changeType: 'Modify', before: {}, after: { displayName: session.userName, text } },
+  ],
+})
