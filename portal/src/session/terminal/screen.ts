@@ -182,6 +182,7 @@ export class Screen {
   #restyle() {
     const { scheme, fontSize, screenReader } = getPrefs()
     const { colours, contrast } = schemeOf(scheme, getTheme())
+    this.host.style.backgroundColor = colours.background ?? ''
     this.#terminal.options = {
       fontSize,
       minimumContrastRatio: contrast,
