@@ -25,6 +25,9 @@ pub(crate) const DEMO: &[Need] = &[
 /// The client's programs are often there without the server's.
 pub(crate) const POSTGRESQL: Need = ("/usr/lib/postgresql/*/bin/initdb", "postgresql");
 
+/// The tests start their own.
+const SSHD: Need = ("/usr/sbin/sshd", "openssh-server");
+
 /// What the tests need beside that.
 pub(crate) const TESTS: &[Need] = &[
     POSTGRESQL,
@@ -32,6 +35,7 @@ pub(crate) const TESTS: &[Need] = &[
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
     ("rpmbuild", "rpm"),
+    SSHD,
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 ];
 
@@ -78,6 +82,7 @@ pub(crate) fn packages(needs: &[Need]) -> anyhow::Result<()> {
     if missing.contains(&"postgresql") {
         no_cluster();
     }
+    let no_start = missing.contains(&SSHD.1).then(NoStart::new);
     println!("Installing Debian packages: {}", missing.join(" "));
     if !is_root() {
         bail!("run this as root, or install them first: apt-get install {}", missing.join(" "));
@@ -91,7 +96,40 @@ pub(crate) fn packages(needs: &[Need]) -> anyhow::Result<()> {
     run(apt()
         .args(["install", "-y", "--no-install-recommends"])
         .args(&missing)
-        .stdout(std::process::Stdio::null()))
+        .stdout(std::process::Stdio::null()))?;
+    drop(no_start);
+    Ok(())
+}
+
+/// Keeps packages from starting their services while it is there, and from starting them with the machine.
+struct NoStart {
+    policy: Option<&'static Path>,
+}
+
+impl NoStart {
+    fn new() -> NoStart {
+        let path = Path::new("/usr/sbin/policy-rc.d");
+        // Where there is one, somebody has decided.
+        let policy = (is_root() && !path.exists() && write_policy(path).is_ok()).then_some(path);
+        NoStart { policy }
+    }
+}
+
+fn write_policy(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, "#!/bin/sh\nexit 101\n")?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+}
+
+impl Drop for NoStart {
+    fn drop(&mut self) {
+        if let Some(path) = self.policy {
+            let _ = std::fs::remove_file(path);
+            // It would start with the next boot; a machine that tests are run on did not ask for it.
+            let _ =
+                Command::new("systemctl").args(["disable", "--quiet", "ssh.service", "ssh.socket"]).status();
+        }
+    }
 }
 
 /// Debian makes and starts a cluster with the package; the tests start their own.

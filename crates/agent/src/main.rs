@@ -19,6 +19,7 @@ mod limits;
 mod log;
 mod reconcile;
 mod run;
+mod ssh;
 mod state;
 mod streams;
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustls::ClientConfig;
 use sekisho_agent::confirm;
+use sekisho_bastion::part::SshPart;
 use sekisho_jit::part::{JitPart, PART};
 use sekisho_link::DesiredDocument;
 use sekisho_link::hits::RuleHits;
@@ -244,11 +245,19 @@ impl Reconciler {
                 return Ok(report(ReportOutcome::Failed, message));
             }
         };
+        let ssh = match document.parts.get(sekisho_bastion::part::PART).map(SshPart::deserialize) {
+            None => None,
+            Some(Ok(ssh)) => Some(ssh),
+            Some(Err(error)) => {
+                let message = format!("Whom the SSH server is to trust cannot be read: {error}.");
+                return Ok(report(ReportOutcome::Failed, message));
+            }
+        };
         let part = match access::with_guards(part, &access) {
             Ok(part) => flow::part::with_logs(by_hardware_address(part), &flows),
             Err(error) => return Ok(report(ReportOutcome::Failed, format!("{error:#}."))),
         };
-        let fresh = Confirmed { generation, part, access, flows };
+        let fresh = Confirmed { generation, part, access, flows, ssh };
         let mut desired = fresh.compile();
         let observed = observe().await?;
         let Some(action) = plan(desired.as_mut(), observed.as_ref()) else {

@@ -36,6 +36,7 @@ use crate::journal::{Journal, fresh_epoch};
 use crate::limits;
 use crate::log::{Log, Refused};
 use crate::reconcile::Reconciler;
+use crate::ssh::{Principals, Ssh};
 use crate::state::State;
 use crate::streams::Streams;
 
@@ -104,6 +105,7 @@ struct Agent {
     connections: u64,
     clock: ServerClock,
     streams: Streams,
+    ssh: Ssh,
 }
 
 /// Why a connection ended.
@@ -143,6 +145,7 @@ impl Agent {
             connections,
             clock: ServerClock::default(),
             streams: Streams::new(),
+            ssh: Ssh::default(),
         })
     }
 
@@ -153,6 +156,8 @@ impl Agent {
 
     async fn live(&mut self, cap: Duration) -> anyhow::Result<()> {
         self.log_flows();
+        Principals::clear();
+        self.keep_ssh().await;
         self.resume().await?;
         let mut backoff = Backoff::new(cap);
         loop {
@@ -253,7 +258,14 @@ impl Agent {
         tracing::info!(generation, outcome = ?report.outcome, message = report.message, "a generation ended");
         self.state.keep_report(&report)?;
         self.log_flows();
+        self.keep_ssh().await;
         Ok(report)
+    }
+
+    /// Has the SSH server trust whom the policy in force says. Whether there is something new to tell of it.
+    async fn keep_ssh(&mut self) -> bool {
+        let part = self.reconciler.confirmed().and_then(|confirmed| confirmed.ssh.as_ref());
+        self.ssh.keep(part).await
     }
 
     /// Has logged what is to be logged by the policy in force. That it cannot be is no reason not to enforce.
@@ -337,6 +349,7 @@ impl Agent {
                 _ = check.tick() => {
                     self.mend(&mut connection).await?;
                     self.tell_hits(&mut connection).await?;
+                    self.keep_ssh().await;
                 }
                 _ = flush.tick() => {
                     self.look();
@@ -402,7 +415,7 @@ impl Agent {
     }
 
     async fn beat(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
-        let now = facts::collect(self.clock.beside()).await;
+        let now = facts::collect(self.clock.beside(), self.ssh.facts()).await;
         match &self.told {
             Some((before, base)) => match diff_patch(before, &now) {
                 None => connection.send(&ToServer::Alive).await?,
@@ -446,7 +459,8 @@ impl Agent {
                 self.succeed(&successions)?;
                 self.journal.connected(&streams);
                 if known.is_none() || known.as_ref() != self.told.as_ref().map(|(_, hash)| hash) {
-                    self.tell_all(connection, facts::collect(self.clock.beside()).await).await?;
+                    self.tell_all(connection, facts::collect(self.clock.beside(), self.ssh.facts()).await)
+                        .await?;
                 } else if self.told_clock() != self.clock.beside() {
                     self.beat(connection).await?;
                 }
@@ -454,7 +468,7 @@ impl Agent {
                 self.mend(connection).await?;
             }
             ToAgent::NeedFacts => {
-                self.tell_all(connection, facts::collect(self.clock.beside()).await).await?
+                self.tell_all(connection, facts::collect(self.clock.beside(), self.ssh.facts()).await).await?
             }
             ToAgent::Successions(successions) => self.succeed(&successions)?,
             ToAgent::Checkpoint(offered) => drop(self.follow(connection, &offered).await?),
@@ -539,8 +553,11 @@ impl Agent {
         match command.open(memory, &self.command_key, &self.identity.machine, self.known()?) {
             Ok(document) => {
                 self.state.keep_desired(&command.signed)?;
+                let before = self.ssh.facts();
                 let report = self.apply(document).await?;
-                connection.send(&ToServer::Report(report)).await
+                connection.send(&ToServer::Report(report)).await?;
+                // Nobody can log in before the server knows of it.
+                if self.ssh.facts() != before { self.beat(connection).await } else { Ok(()) }
             }
             Err(error) => {
                 tracing::error!(%error, "a desired document was refused");
@@ -557,7 +574,10 @@ impl Agent {
             return Ok(());
         };
         match opening.check(memory, &self.command_key, &self.identity.machine, &link) {
-            Ok(ticket) => self.streams.open(ticket, &self.identity.address, self.tls.clone()),
+            Ok(ticket) => {
+                let server = (self.identity.address.as_str(), self.tls.clone());
+                self.streams.open(ticket, server, self.ssh.port());
+            }
             Err(error) => tracing::error!(%error, "a ticket was refused"),
         }
         Ok(())

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use sekisho_agent::enrol::Identity;
+use sekisho_bastion::part::SshPart;
 use sekisho_jit::agent::Ledger;
 use sekisho_jit::part::JitPart;
 use sekisho_jit::usage::Tally;
@@ -48,6 +49,9 @@ pub(crate) struct Confirmed {
     /// Whose flows are logged. Where what is denied is told of is in the policy, too.
     #[serde(default)]
     pub(crate) flows: FlowPart,
+    /// Whom the SSH server trusts; nobody of the bastion's without it.
+    #[serde(default)]
+    pub(crate) ssh: Option<SshPart>,
 }
 
 impl Confirmed {

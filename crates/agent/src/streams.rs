@@ -25,10 +25,14 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::ssh::{self, Entry, Principals};
+
 /// Most streams at once.
 const MOST: usize = 256;
 /// How long it may take to connect to the target, and back to the server.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a login may take.
+const LOGIN: Duration = Duration::from_secs(60);
 /// Bytes that are read at once.
 const BUFFER: usize = 32 << 10;
 
@@ -39,12 +43,22 @@ pub(crate) struct Streams {
     used: HashSet<Uuid>,
     tell: mpsc::UnboundedSender<ToServer>,
     told: mpsc::UnboundedReceiver<ToServer>,
+    principals: Principals,
+}
+
+/// A stream that was opened.
+struct Begun {
+    target: TcpStream,
+    server: Upgraded,
+    /// Who may log in on it.
+    admitted: Option<Entry>,
 }
 
 impl Streams {
     pub(crate) fn new() -> Streams {
         let (tell, told) = mpsc::unbounded_channel();
-        Streams { open: Vec::new(), used: HashSet::new(), tell, told }
+        let principals = Principals::default();
+        Streams { open: Vec::new(), used: HashSet::new(), tell, told, principals }
     }
 
     /// Another link begins: no ticket of an earlier one is good on it.
@@ -62,7 +76,13 @@ impl Streams {
     }
 
     /// Begins the stream of a ticket that was checked.
-    pub(crate) fn open(&mut self, ticket: Ticket, address: &str, tls: Arc<ClientConfig>) {
+    /// `ssh` is where the SSH server listens, or why nobody can log in.
+    pub(crate) fn open(
+        &mut self,
+        ticket: Ticket,
+        (address, tls): (&str, Arc<ClientConfig>),
+        ssh: Result<u16, String>,
+    ) {
         let id = ticket.id;
         self.open.retain(|stream| !stream.is_finished());
         if !self.used.insert(id) {
@@ -74,10 +94,10 @@ impl Streams {
             let _ = self.tell.send(ToServer::NotOpened { id, reason });
             return;
         }
-        let (address, tell) = (address.to_owned(), self.tell.clone());
+        let (address, tell, principals) = (address.to_owned(), self.tell.clone(), self.principals.clone());
         let stream = tokio::spawn(async move {
-            match begin(&ticket, &address, tls).await {
-                Ok((target, server)) => carry(&ticket, target, server).await,
+            match begin(&ticket, (&address, tls), ssh, &principals).await {
+                Ok(begun) => carry(&ticket, begun).await,
                 Err(error) => {
                     let reason = format!("{error:#}");
                     tracing::info!(stream = %id, reason, "a stream was not opened");
@@ -91,14 +111,23 @@ impl Streams {
 
 async fn begin(
     ticket: &Ticket,
-    address: &str,
-    tls: Arc<ClientConfig>,
-) -> anyhow::Result<(TcpStream, Upgraded)> {
-    let Target::Port(port) = ticket.target;
+    (address, tls): (&str, Arc<ClientConfig>),
+    ssh: Result<u16, String>,
+    principals: &Principals,
+) -> anyhow::Result<Begun> {
+    let (port, admitted) = match &ticket.target {
+        Target::Port(port) => (*port, None),
+        Target::Ssh(login) => {
+            let port = ssh.map_err(anyhow::Error::msg)?;
+            ssh::permit(login).await?;
+            let admitted = principals.admit(&login.account, ticket.principal());
+            (port, Some(admitted.context("nobody can be let in")?))
+        }
+    };
     let target = timeout(CONNECT, connect(port)).await.context("nothing answers there")??;
     let server =
         timeout(CONNECT, dial_back(ticket.id, address, tls)).await.context("the server is slow")??;
-    Ok((target, server))
+    Ok(Begun { target, server, admitted })
 }
 
 async fn connect(port: u16) -> anyhow::Result<TcpStream> {
@@ -132,11 +161,20 @@ async fn dial_back(id: Uuid, address: &str, tls: Arc<ClientConfig>) -> anyhow::R
 }
 
 /// Until one side ends, or the ticket's time is over.
-async fn carry(ticket: &Ticket, mut target: TcpStream, server: Upgraded) {
+async fn carry(ticket: &Ticket, Begun { mut target, server, admitted }: Begun) {
     let lasts = Duration::from_secs(ticket.seconds.into());
     let mut server = TokioIo::new(server);
-    let copied = copy_bidirectional_with_sizes(&mut target, &mut server, BUFFER, BUFFER);
-    match timeout(lasts, copied).await {
+    let copied = timeout(lasts, copy_bidirectional_with_sizes(&mut target, &mut server, BUFFER, BUFFER));
+    tokio::pin!(copied);
+    // Whoever has logged in needs the name no more.
+    let copied = match timeout(LOGIN, &mut copied).await {
+        Ok(copied) => copied,
+        Err(_) => {
+            drop(admitted);
+            copied.await
+        }
+    };
+    match copied {
         Ok(Ok((out, into))) => tracing::debug!(stream = %ticket.id, out, into, "a stream ended"),
         Ok(Err(error)) => tracing::debug!(stream = %ticket.id, %error, "a stream broke"),
         Err(_) => tracing::info!(stream = %ticket.id, "a stream's time is over"),

@@ -16,6 +16,8 @@ pub const NAMESPACE: &str = "Microsoft.Network";
 pub const TYPE: &str = "bastionHosts";
 /// Azure's range of scale units. Kept; one server serves as many sessions as it can.
 const SCALE_UNITS: std::ops::RangeInclusive<u32> = 2..=50;
+/// The longest session, in minutes: a working day.
+pub const LONGEST_MINUTES: u32 = 12 * 60;
 /// Ids of hosts in addresses are made of their ARM ids under this name.
 const PLACES: Uuid = Uuid::from_u128(0x0b3c_9a1e_5d0f_4f5e_9d43_6261_7374_696f);
 
@@ -95,9 +97,64 @@ pub struct BastionHostProperties {
     /// From where sessions may come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_acls: Option<NetworkAcls>,
+    /// What Azure has no words for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sekisho: Option<Limits>,
     /// What is not known here.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+/// What sessions in a browser may do and how long they may last. What is not there is not limited, but by what holds for
+/// every session.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Limits {
+    /// The longest session, in minutes; 720 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_minutes: Option<u32>,
+    /// A session in which nobody types ends after so many minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_minutes: Option<u32>,
+    /// Sessions that one person may have at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions_per_person: Option<u32>,
+    /// No files to machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_upload: Option<bool>,
+    /// No files from machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_download: Option<bool>,
+    /// The largest file, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_file_bytes: Option<u64>,
+    /// What is kept of sessions: `off`, `metadata`, `full`. Without it `full` when `enableSessionRecording` is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
+}
+
+/// What is kept of a session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Recording {
+    /// That it was.
+    #[default]
+    Off,
+    /// That it was, and the sizes and programs of it.
+    Metadata,
+    /// All that was on the screen. A session that cannot be recorded ends.
+    Full,
+}
+
+impl Recording {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Recording::Off => "off",
+            Recording::Metadata => "metadata",
+            Recording::Full => "full",
+        }
+    }
 }
 
 /// Where a bastion host is.
@@ -180,6 +237,14 @@ impl BastionHost {
                 return refused(&field, format!("'{shown}' is neither an address nor a CIDR."));
             }
         }
+        let limits = self.limits();
+        if limits.maximum_minutes.is_some_and(|m| m == 0 || m > LONGEST_MINUTES) {
+            let text = format!("A session may last 1 to {LONGEST_MINUTES} minutes.");
+            return refused("sekisho.maximumMinutes", text);
+        }
+        if limits.idle_minutes == Some(0) || limits.sessions_per_person == Some(0) {
+            return refused("sekisho", "'idleMinutes' and 'sessionsPerPerson' are at least 1.".to_owned());
+        }
         for (field, on, least) in [
             ("enableTunneling", p.enable_tunneling, Sku::Standard),
             ("enableIpConnect", p.enable_ip_connect, Sku::Standard),
@@ -204,6 +269,28 @@ impl BastionHost {
     /// Whether native clients may use it.
     pub fn tunnels(&self) -> bool {
         self.sku() >= Sku::Standard && self.properties.enable_tunneling == Some(true)
+    }
+
+    /// What sessions in a browser may do and how long.
+    pub fn limits(&self) -> Limits {
+        self.properties.sekisho.clone().unwrap_or_default()
+    }
+
+    /// What is kept of sessions.
+    pub fn recording(&self) -> Recording {
+        let wanted = self.properties.enable_session_recording == Some(true);
+        self.limits().recording.unwrap_or(if wanted { Recording::Full } else { Recording::Off })
+    }
+
+    /// Whether what is on a screen may be copied, and something pasted.
+    pub fn copies(&self) -> bool {
+        self.properties.disable_copy_paste != Some(true)
+    }
+
+    /// Whether files may be sent to machines, and taken from them.
+    pub fn files(&self) -> (bool, bool) {
+        let (on, limits) = (self.properties.enable_file_copy == Some(true), self.limits());
+        (on && limits.disable_upload != Some(true), on && limits.disable_download != Some(true))
     }
 
     /// Whether a session may come from an address.

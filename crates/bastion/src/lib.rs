@@ -9,5 +9,9 @@
 //! - know another system, the store or the server.
 
 pub mod host;
+pub mod machine;
+pub mod part;
+pub mod privileged;
 pub mod provider;
 pub mod session;
+pub mod sshd;

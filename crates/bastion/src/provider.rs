@@ -1,5 +1,7 @@
 //! The server side: the type itself, and which machines a host reaches.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Registry};
@@ -239,6 +241,47 @@ pub async fn at(read: &mut (dyn Read + '_), asked: Uuid) -> Result<Option<Resour
     Ok(all.into_iter().find(|host| place(&host.id) == asked))
 }
 
+/// The keys of all machines that some host reaches.
+///
+/// # Errors
+/// Those of the database; one host that cannot be read reaches nothing.
+pub async fn reached(read: &mut (dyn Read + '_)) -> Result<BTreeSet<String>, StoreError> {
+    let hosts = read.list(&Listing::of(&Scope::Tenant, &host_type())).await?;
+    let hosts: Vec<(Scope, Vec<Scope>)> = hosts
+        .into_iter()
+        .filter_map(|kept| BastionHost::of(&kept).ok().map(|host| (kept.id, host.networks())))
+        .collect();
+    if hosts.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let mut networks: BTreeMap<String, Vec<Scope>> = BTreeMap::new();
+    for nic in read.list(&Listing::of(&Scope::Tenant, &machine::interface_type())).await? {
+        let own = nic.properties().get("virtualMachine").and_then(|vm| Scope::parse(vm["id"].as_str()?).ok());
+        if let Some(own) = own {
+            networks.entry(own.key()).or_default().extend(networks_of(&nic));
+        }
+    }
+    let machines = read.list(&Listing::of(&Scope::Tenant, &machine::vm_type())).await?;
+    let reaches = |vm: &Resource| {
+        let own = networks.get(&vm.id.key()).map_or(&[][..], Vec::as_slice);
+        hosts.iter().any(|(id, theirs)| id.subscription() == vm.id.subscription() && meet(theirs, own))
+    };
+    Ok(machines.iter().filter(|vm| reaches(vm)).map(|vm| vm.id.key()).collect())
+}
+
+/// Whether a host in these networks reaches a machine in those.
+fn meet(host: &[Scope], machine: &[Scope]) -> bool {
+    host.is_empty() || machine.is_empty() || machine.iter().any(|network| host.contains(network))
+}
+
+/// The virtual networks that an interface is in.
+fn networks_of(nic: &Resource) -> Vec<Scope> {
+    let properties = nic.rest.get("properties").cloned().unwrap_or_default();
+    let configurations = properties["ipConfigurations"].as_array().into_iter().flatten();
+    let subnets = configurations.filter_map(|c| c["properties"]["subnet"]["id"].as_str());
+    subnets.filter_map(|id| Scope::parse(id).ok()?.parent()).collect()
+}
+
 /// Whether a host reaches a machine: one of its own subscription that is in its virtual network, or in none.
 ///
 /// # Errors
@@ -252,14 +295,9 @@ pub async fn reaches(
     if id.subscription() != machine.subscription() {
         return Ok(false);
     }
-    let own = host.networks();
     let mut networks = Vec::new();
     for nic in machine::interfaces(read, machine).await? {
-        let properties = nic.rest.get("properties").cloned().unwrap_or_default();
-        for configuration in properties["ipConfigurations"].as_array().into_iter().flatten() {
-            let subnet = configuration["properties"]["subnet"]["id"].as_str();
-            networks.extend(subnet.and_then(|id| Scope::parse(id).ok()?.parent()));
-        }
+        networks.extend(networks_of(&nic));
     }
-    Ok(own.is_empty() || networks.is_empty() || networks.iter().any(|n| own.contains(n)))
+    Ok(meet(&host.networks(), &networks))
 }

@@ -10,6 +10,8 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::host::Recording;
+
 /// The kind of the documents.
 pub const KIND: &str = "bastionSession";
 /// Whoever carries a session says so this often.
@@ -27,8 +29,14 @@ pub struct Session {
     pub host: String,
     /// The machine.
     pub machine: String,
-    /// What is spoken: `tcptunnel`.
+    /// What is spoken: `tcptunnel` or `ssh`.
     pub protocol: String,
+    /// The account on the machine, of a session that logs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What is kept of it.
+    #[serde(default)]
+    pub recording: Recording,
     /// The port on the machine.
     pub port: u16,
     /// Whose it is.

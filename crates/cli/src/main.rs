@@ -254,6 +254,10 @@ enum Purpose {
     Sealing,
     /// Keys the counters of failed sign-ins.
     Throttle,
+    /// Certifies people to the SSH servers of machines.
+    SshUserCa,
+    /// Certifies machines' SSH servers to people.
+    SshHostCa,
 }
 
 impl Purpose {

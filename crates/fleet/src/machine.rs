@@ -363,6 +363,7 @@ impl Machine {
             capabilities: BTreeMap::from([("nftables".to_owned(), nftables)]),
             agent: Agent { version: env!("CARGO_PKG_VERSION").to_owned(), ..Agent::default() },
             clock: None,
+            ssh: None,
         }
     }
 

@@ -41,11 +41,15 @@ pub enum Purpose {
     Sealing,
     /// Keys the counters of failed sign-ins.
     Throttle,
+    /// Certifies people to the SSH servers of machines.
+    SshUserCa,
+    /// Certifies machines' SSH servers to people.
+    SshHostCa,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Purpose; 7] = [
+    pub const ALL: [Purpose; 9] = [
         Purpose::AgentCa,
         Purpose::ServerTls,
         Purpose::CommandSigning,
@@ -53,6 +57,8 @@ impl Purpose {
         Purpose::TokenSigning,
         Purpose::Sealing,
         Purpose::Throttle,
+        Purpose::SshUserCa,
+        Purpose::SshHostCa,
     ];
 
     /// As it is written.
@@ -65,6 +71,8 @@ impl Purpose {
             Purpose::TokenSigning => "token-signing",
             Purpose::Sealing => "sealing",
             Purpose::Throttle => "throttle",
+            Purpose::SshUserCa => "ssh-user-ca",
+            Purpose::SshHostCa => "ssh-host-ca",
         }
     }
 
@@ -72,7 +80,7 @@ impl Purpose {
     pub fn pending(self) -> Duration {
         match self {
             // Browsers and programs that trust the file of the authority must have got the new one by then.
-            Purpose::AgentCa => Duration::DAY,
+            Purpose::AgentCa | Purpose::SshHostCa => Duration::DAY,
             _ => Duration::HOUR,
         }
     }
@@ -83,11 +91,16 @@ impl Purpose {
         match self {
             // Access tokens live for an hour. What is sealed is sealed again before its key goes, and a certificate of
             // the server goes when it ends.
-            Purpose::TokenSigning | Purpose::Sealing | Purpose::ServerTls => Duration::hours(2),
+            Purpose::TokenSigning | Purpose::Sealing | Purpose::ServerTls | Purpose::SshUserCa => {
+                Duration::hours(2)
+            }
             // The longest lock lasts a day.
             Purpose::Throttle => Duration::hours(25),
             // A machine whose certificate is over for longer joins again, and is given the newest keys.
-            Purpose::AgentCa | Purpose::CommandSigning | Purpose::LogSigning => Duration::days(32),
+            // Certificates of host keys live as long.
+            Purpose::AgentCa | Purpose::CommandSigning | Purpose::LogSigning | Purpose::SshHostCa => {
+                Duration::days(32)
+            }
         }
     }
 

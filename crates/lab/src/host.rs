@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub struct Host {
     name: String,
     namespace: String,
     addresses: Vec<IpNet>,
+    own: Option<PathBuf>,
 }
 
 /// Why a probe got no answer.
@@ -44,15 +46,53 @@ impl From<io::Error> for ProbeError {
     }
 }
 
-/// Arguments: the host's name, the owner's process id, the program and its arguments.
+/// Arguments: the host's name, the owner's process id, the directory of its own files or nothing, the program and its
+/// arguments.
 const START: &str = r#"[ "$PPID" = "$1" ] || exit 1
 printf %s "$0" >/proc/sys/kernel/hostname || exit 1
-shift
+if [ -n "$2" ]; then
+    for own in etc run home; do mount --bind "$2/$own" "/$own" || exit 1; done
+fi
+shift 2
 exec "$@""#;
+
+fn done(command: &mut Command) -> io::Result<()> {
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("{command:?}: {status}"))) }
+}
 
 impl Host {
     pub(crate) fn new(name: &str, namespace: &str, addresses: Vec<IpNet>) -> Self {
-        Self { name: name.to_owned(), namespace: namespace.to_owned(), addresses }
+        Self { name: name.to_owned(), namespace: namespace.to_owned(), addresses, own: None }
+    }
+
+    /// The same host with `/etc`, `/run` and `/home` of its own, in an existing empty directory: `/etc` is a copy of this
+    /// machine's as it is now, with other SSH host keys. Programs started before are not in it.
+    ///
+    /// # Errors
+    /// When the copy cannot be made.
+    pub fn with_own_files(self, dir: &Path) -> io::Result<Self> {
+        for own in ["run/sshd", "home"] {
+            std::fs::create_dir_all(dir.join(own))?;
+        }
+        done(Command::new("cp").args(["-a", "/etc"]).arg(dir))?;
+        let mut has_ssh = false;
+        for entry in std::fs::read_dir(dir.join("etc/ssh")).into_iter().flatten() {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ssh_host_")) {
+                std::fs::remove_file(path)?;
+                has_ssh = true;
+            }
+        }
+        if has_ssh {
+            done(Command::new("ssh-keygen").args(["-q", "-A", "-f"]).arg(dir))?;
+        }
+        Ok(Self { own: Some(dir.to_owned()), ..self })
+    }
+
+    /// The directory of its own files, if it has any.
+    pub fn own_files(&self) -> Option<&Path> {
+        self.own.as_deref()
     }
 
     /// The host's name, which programs in it see as host name.
@@ -77,7 +117,11 @@ impl Host {
         // owner has died before that, in which case nobody would end the child.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.namespace, "unshare", "--uts"]);
-        command.args(["sh", "-c", START, &self.name, &std::process::id().to_string(), program]);
+        let own = self.own.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default();
+        if self.own.is_some() {
+            command.args(["--mount", "--propagation", "private"]);
+        }
+        command.args(["sh", "-c", START, &self.name, &std::process::id().to_string(), &own, program]);
         command
     }
 

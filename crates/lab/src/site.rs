@@ -282,6 +282,15 @@ impl Site {
         format!("{}/providers/Microsoft.Network/{kind}/{name}", self.group())
     }
 
+    /// A host with files of its own: agents write below `/etc`.
+    fn host(&self, name: &str, last: u8) -> Result<Host, SiteError> {
+        let host = self.lab.host(name, &format!("10.77.0.{last}/24 fd77::{last}/64"))?;
+        let dir = self.dir.join(format!("files-{name}"));
+        std::fs::create_dir_all(&dir)
+            .and_then(|()| host.with_own_files(&dir))
+            .map_err(io("the machine's own files"))
+    }
+
     /// Joins machines and starts their agents: (name, last part of the addresses).
     ///
     /// # Errors
@@ -290,7 +299,7 @@ impl Site {
         let uses = machines.len().to_string();
         let token = self.sekisho(&["agent-token", "create", "--resource-group", GROUP, "--uses", &uses])?;
         for (name, last) in machines {
-            let host = self.lab.host(name, &format!("10.77.0.{last}/24 fd77::{last}/64"))?;
+            let host = self.host(name, *last)?;
             let state = self.dir.join(format!("agent-{name}"));
             self.run_join(&host, &state, &token)?;
             let log = self.dir.join(format!("agent-{name}.log"));
@@ -339,7 +348,7 @@ impl Site {
     /// When it cannot be made.
     pub fn copy(&mut self, of: &str, (name, last): (&str, u8), arguments: &[&str]) -> Result<(), SiteError> {
         let from = self.machine(of)?.state.clone();
-        let host = self.lab.host(name, &format!("10.77.0.{last}/24 fd77::{last}/64"))?;
+        let host = self.host(name, last)?;
         let state = self.dir.join(format!("agent-{name}"));
         let copied = Command::new("cp").arg("-a").arg(&from).arg(&state).status().map_err(io("cp"))?;
         if !copied.success() {

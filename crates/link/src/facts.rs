@@ -51,6 +51,24 @@ pub struct Facts {
     /// The machine's clock beside the server's; absent before the server has said what time it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
+    /// The SSH server; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Ssh>,
+}
+
+/// The SSH server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Ssh {
+    /// Where it listens.
+    pub port: u16,
+    /// Its host keys, as OpenSSH writes them, without comment.
+    pub host_keys: Vec<String>,
+    /// Whether it lets in who comes through a bastion.
+    pub trusts: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A machine's clock beside the server's.

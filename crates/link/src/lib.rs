@@ -11,6 +11,7 @@
 //! This crate must never open a socket or read a clock: `server` and `agent` do. What arrives from the other side is
 //! hostile until it is parsed; a private key never leaves the machine that made it.
 
+pub mod account;
 pub mod command;
 pub mod current;
 pub mod desired;

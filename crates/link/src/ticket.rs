@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::account::Account;
 use crate::command::Proof;
 use crate::desired::{CommandKey, SigningKeys};
 use crate::join::Hex;
@@ -45,11 +46,23 @@ pub struct Ticket {
 }
 
 /// Where a stream leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Target {
     /// To a TCP port of the machine itself, on its loopback.
     Port(u16),
+    /// To the machine's SSH server, which lets somebody in by the [name](Ticket::principal) of this ticket and by no other.
+    Ssh(Login),
+}
+
+/// As whom somebody logs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Login {
+    /// The account.
+    pub account: Account,
+    /// Whether it may be one that can do everything on the machine, or become one that can.
+    pub administrator: bool,
 }
 
 /// A ticket as it travels.
@@ -85,6 +98,11 @@ pub enum TicketError {
 }
 
 impl Ticket {
+    /// The name that a certificate for this session must have, and that the agent lets in for as long as a login takes.
+    pub fn principal(&self) -> String {
+        format!("sekisho-{}", self.id)
+    }
+
     /// The text that is signed.
     pub fn text(&self) -> String {
         json!(self).to_string()

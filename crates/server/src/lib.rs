@@ -158,7 +158,11 @@ pub fn registry(
     resources::authorization::register(&mut registry, &late_universe);
     resources::pim::register(&mut registry, &late_universe);
     resources::jit::register(&mut registry, &late_universe);
-    sekisho_link::provider::register(&mut registry, point, vec![Arc::new(sekisho_nsg::provider::Interfaces)]);
+    sekisho_link::provider::register(
+        &mut registry,
+        point,
+        vec![Arc::new(sekisho_nsg::provider::Interfaces), Arc::new(sekisho_bastion::machine::Observer)],
+    );
     sekisho_nsg::provider::register(&mut registry);
     sekisho_bastion::provider::register(&mut registry);
     registry.add_scope_action(resources::traffic::Traffic { lake: lake.clone() });
@@ -263,8 +267,12 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
             Arc::new(sekisho_nsg::provider::Compiler),
             Arc::new(sekisho_nsg::provider::FlowCompiler),
             Arc::new(sekisho_jit::provider::Compiler),
+            Arc::new(bastion::Trust),
         ],
-        observers: vec![Arc::new(sekisho_nsg::provider::Interfaces)],
+        observers: vec![
+            Arc::new(sekisho_nsg::provider::Interfaces),
+            Arc::new(sekisho_bastion::machine::Observer),
+        ],
         agents: Agents::default(),
         bastion: bastion::Bastion::default(),
         installer: Installer::new(config.agents_dir.clone()),
@@ -292,6 +300,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(resources::pim::clock::keep(app.clone()));
     tasks.spawn(resources::jit::clock::keep(app.clone()));
     tasks.spawn(bastion::keep(app.clone()));
+    tasks.spawn(bastion::keep_trust(app.clone()));
     tasks.spawn(log::keep(app.clone()));
     tasks.spawn(certificates::keep(app.clone()));
     let router = http::router(app.clone());

@@ -4,12 +4,12 @@
 mod capability;
 mod network;
 mod packages;
-mod program;
+pub(crate) mod program;
 mod rpm;
 mod sockets;
 mod system;
 
-use sekisho_link::facts::{Agent, Clock, Facts};
+use sekisho_link::facts::{Agent, Clock, Facts, Ssh};
 use serde_json::Value;
 
 pub(crate) use system::{boot_id, hostname};
@@ -21,8 +21,9 @@ const MANY: usize = 2000;
 /// Most packages.
 const MANY_PACKAGES: usize = 20_000;
 
-/// Collects everything, as the JSON that is sent. `clock` is the machine's clock beside the server's.
-pub(crate) async fn collect(clock: Option<Clock>) -> Value {
+/// Collects everything, as the JSON that is sent. `clock` is the machine's clock beside the server's, `ssh` what is known
+/// of its SSH server.
+pub(crate) async fn collect(clock: Option<Clock>, ssh: Option<Ssh>) -> Value {
     let mut facts = Facts {
         os: system::os(),
         kernel: system::kernel(),
@@ -45,6 +46,7 @@ pub(crate) async fn collect(clock: Option<Clock>) -> Value {
             limits: limits::in_force(std::process::id()),
         },
         clock,
+        ssh,
     };
     bound(&mut facts);
     serde_json::to_value(facts).unwrap_or_default()

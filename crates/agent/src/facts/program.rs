@@ -13,16 +13,16 @@ const MAX_COMPLAINT: usize = 64 << 10;
 
 /// What a program may cost.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// It is killed after this time.
-    pub(super) time: Duration,
+    pub(crate) time: Duration,
     /// It is killed when it says more than this many bytes.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 /// A program gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProgramError {
+pub(crate) enum ProgramError {
     /// It is not there, or the operating system does not let it run.
     #[error("it cannot be run: {0}")]
     Io(#[from] io::Error),
@@ -41,7 +41,7 @@ pub(super) enum ProgramError {
 ///
 /// # Errors
 /// See [`ProgramError`]. The program is dead then, or will be as soon as the kernel lets it die.
-pub(super) async fn output(
+pub(crate) async fn output(
     mut command: Command,
     input: &[u8],
     limits: Limits,

@@ -20,6 +20,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::Request;
 
 use super::{SOON, World, rule, unable};
 
@@ -27,14 +29,14 @@ const PORT: u16 = 2222;
 const VERSION: &str = "api-version=2024-01-01";
 const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
 
-type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub(super) type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 /// A bastion host, and `db`, which answers what it is sent on its loopback and lets nothing in.
-struct Bastion {
-    world: World,
+pub(super) struct Bastion {
+    pub(super) world: World,
     /// What the API calls its name.
-    address: String,
-    runtime: Runtime,
+    pub(super) address: String,
+    pub(super) runtime: Runtime,
 }
 
 impl Bastion {
@@ -42,7 +44,8 @@ impl Bastion {
         if unable().is_some() {
             return None;
         }
-        let world = World::new(prefix);
+        let bastion = Bastion::before(World::new(prefix));
+        let world = &bastion.world;
         let listener =
             world.site.machine("db").unwrap().host.listen_tcp(([127, 0, 0, 1], PORT).into()).unwrap();
         std::thread::spawn(move || {
@@ -57,6 +60,11 @@ impl Bastion {
                 });
             }
         });
+        Some(bastion)
+    }
+
+    /// A bastion host before machines that let nothing in.
+    pub(super) fn before(world: World) -> Bastion {
         world.rule("nothing-in", rule(100, "Inbound", "Deny", "*"));
         world.becomes("nothing-in", false, SOON);
         let body = json!({"location": "home", "sku": {"name": "Standard"},
@@ -64,27 +72,39 @@ impl Bastion {
         let made = world.api.put(&host(&world, ""), &body).unwrap();
         let address = made["properties"]["dnsName"].as_str().unwrap().to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        Some(Bastion { world, address, runtime })
+        Bastion { world, address, runtime }
     }
 
-    fn machine(&self, name: &str) -> String {
+    pub(super) fn machine(&self, name: &str) -> String {
         format!("{}/providers/Microsoft.Compute/virtualMachines/{name}", self.world.site.group())
     }
 
     /// The path of the role by which the tests' program may log in to a machine.
-    fn role(&self, machine: &str) -> String {
-        let name = "11111111-2222-4333-8444-0000000000aa";
+    pub(super) fn role(&self, machine: &str) -> String {
+        self.role_of(machine, USER_LOGIN)
+    }
+
+    fn role_of(&self, machine: &str, role: &str) -> String {
+        let name = format!("11111111-2222-4333-8444-0000{}", &role[..8]);
         let kind = "providers/Microsoft.Authorization/roleAssignments";
         format!("{}/{kind}/{name}?api-version=2022-04-01", self.machine(machine))
     }
 
     fn give_role(&self, machine: &str) {
+        self.give(machine, USER_LOGIN);
+    }
+
+    pub(super) fn take_away(&self, machine: &str, role_id: &str) {
+        self.world.api.delete(&self.role_of(machine, role_id)).unwrap();
+    }
+
+    pub(super) fn give(&self, machine: &str, role_id: &str) {
         let claims = self.world.api.token().split('.').nth(1).unwrap();
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{USER_LOGIN}");
+        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role_id}");
         let body = json!({"properties": {"roleDefinitionId": role, "principalId": claims["oid"],
             "principalType": "ServicePrincipal"}});
-        self.world.api.put(&self.role(machine), &body).unwrap();
+        self.world.api.put(&self.role_of(machine, role_id), &body).unwrap();
     }
 
     /// Asks for a secret, as `az` does.
@@ -111,9 +131,14 @@ impl Bastion {
 
     /// Opens the WebSocket of a secret.
     fn enter(&self, secret: &str) -> Result<Socket, String> {
+        let url = format!("wss://{}/webtunnelv2/{secret}?X-Node-Id=n", self.address);
+        self.connect(url.into_client_request().unwrap())
+    }
+
+    /// Opens a WebSocket.
+    pub(super) fn connect(&self, request: Request<()>) -> Result<Socket, String> {
         let (authority, _) = self.address.split_once('/').unwrap();
         let (name, _) = authority.split_once(':').unwrap();
-        let url = format!("wss://{}/webtunnelv2/{secret}?X-Node-Id=n", self.address);
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.world.site.ca).unwrap()).unwrap();
         let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
@@ -122,7 +147,7 @@ impl Bastion {
             let name = ServerName::try_from(name.to_owned()).map_err(|e| e.to_string())?;
             let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await;
             let stream = stream.map_err(|e| e.to_string())?;
-            match tokio_tungstenite::client_async(url, stream).await {
+            match tokio_tungstenite::client_async(request, stream).await {
                 Ok((socket, _)) => Ok(socket),
                 Err(error) => Err(error.to_string()),
             }
@@ -162,13 +187,13 @@ impl Bastion {
         began.elapsed()
     }
 
-    fn sessions(&self) -> Vec<Value> {
+    pub(super) fn sessions(&self) -> Vec<Value> {
         let answer = self.world.api.post(&host(&self.world, "/getActiveSessions"), &json!({})).unwrap();
         answer["value"].as_array().cloned().unwrap_or_default()
     }
 }
 
-fn host(world: &World, rest: &str) -> String {
+pub(super) fn host(world: &World, rest: &str) -> String {
     format!("{}{rest}?{VERSION}", world.site.network("bastionHosts", "gate"))
 }
 

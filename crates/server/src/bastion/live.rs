@@ -2,6 +2,7 @@
 //! second of the moment at which whoever has it would not get it any more.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, Outcome, StoreError};
+use sekisho_bastion::host::Recording;
 use sekisho_bastion::provider::host_type;
 use sekisho_bastion::session::{self, BEAT, KIND, Session};
 use sekisho_link::machine::{interface_type, vm_type};
@@ -23,8 +25,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use uuid::Uuid;
 
-use super::tokens::Allowed;
-use super::{may, tunnels};
+use super::{Allowed, What, may, tunnels};
 use crate::admitted::Admitted;
 use crate::app::App;
 
@@ -57,21 +58,39 @@ impl Live {
     }
 }
 
-/// A session that is kept, with its stream.
+/// A session that is kept.
 pub(super) struct Begun {
-    session: Session,
-    stream: tunnels::Stream,
+    pub(super) session: Session,
     end: Arc<Notify>,
+}
+
+/// Bytes to the machine and from it.
+#[derive(Default)]
+pub(super) struct Bytes {
+    pub(super) to: AtomicU64,
+    pub(super) from: AtomicU64,
+}
+
+impl Bytes {
+    fn both(&self) -> (u64, u64) {
+        (self.to.load(Relaxed), self.from.load(Relaxed))
+    }
 }
 
 fn session_of(id: Uuid, allowed: &Allowed) -> Session {
     let now = OffsetDateTime::now_utc();
+    let (protocol, port, account, recording) = match &allowed.what {
+        What::Port(port) => (super::PROTOCOL, *port, None, Recording::Off),
+        What::Login { login, recording } => ("ssh", 22, Some(login.account.to_string()), *recording),
+    };
     Session {
         id,
         host: allowed.host.to_string(),
         machine: allowed.machine.to_string(),
-        protocol: super::PROTOCOL.to_owned(),
-        port: allowed.port,
+        protocol: protocol.to_owned(),
+        port,
+        account,
+        recording,
         caller: allowed.caller.reference(),
         address: allowed.caller.address.to_string(),
         since: now,
@@ -82,12 +101,7 @@ fn session_of(id: Uuid, allowed: &Allowed) -> Session {
 
 impl Begun {
     /// Keeps it before a byte goes through.
-    pub(super) async fn keep(
-        app: &App,
-        id: Uuid,
-        allowed: &Allowed,
-        stream: tunnels::Stream,
-    ) -> Result<Begun, ArmError> {
+    pub(super) async fn keep(app: &App, id: Uuid, allowed: &Allowed) -> Result<Begun, ArmError> {
         let session = session_of(id, allowed);
         let end = app.bastion.live.enter(id);
         let kept = session.clone();
@@ -99,7 +113,7 @@ impl Begun {
             app.bastion.live.leave(id);
             return Err(error.into());
         }
-        Ok(Begun { session, stream, end })
+        Ok(Begun { session, end })
     }
 }
 
@@ -117,33 +131,49 @@ pub(super) async fn not_begun(
         .await
 }
 
-/// Carries a session to its end, and takes note of it.
+/// Carries a tunnel to its end.
 pub(super) async fn carry(
     app: Arc<App>,
     allowed: Allowed,
     headers: HeaderMap,
-    begun: Begun,
+    (begun, stream): (Begun, tunnels::Stream),
     upgrade: OnUpgrade,
 ) {
-    let Begun { session, stream, end } = begun;
-    let mut bytes = (0, 0);
-    let why = match timeout(PATIENCE, upgrade).await {
-        Ok(Ok(upgraded)) => {
-            let config = WebSocketConfig::default()
-                .max_message_size(Some(MAX_MESSAGE))
-                .max_frame_size(Some(MAX_MESSAGE));
-            let socket =
-                WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-            tokio::select! {
-                why = exchange(socket, stream, &mut bytes) => why,
-                why = until_not_allowed(&app, &allowed, &headers) => why,
-                why = until_ended(&app, session.id, &end) => why,
-                () = tokio::time::sleep(Duration::from_secs(LONGEST.into())) => "TimeOver",
+    let bytes = Arc::new(Bytes::default());
+    let counted = bytes.clone();
+    let work = async move {
+        match timeout(PATIENCE, upgrade).await {
+            Ok(Ok(upgraded)) => {
+                let config = WebSocketConfig::default()
+                    .max_message_size(Some(MAX_MESSAGE))
+                    .max_frame_size(Some(MAX_MESSAGE));
+                let io = TokioIo::new(upgraded);
+                let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+                exchange(socket, stream, &counted).await
             }
+            _ => "NotUpgraded",
         }
-        _ => "NotUpgraded",
+    };
+    hold(app, &allowed, headers, begun, bytes, work).await;
+}
+
+/// Has something done for as long as a session may last, and takes note of its end. Returns why it ended.
+pub(super) async fn hold(
+    app: Arc<App>,
+    allowed: &Allowed,
+    headers: HeaderMap,
+    Begun { session, end }: Begun,
+    bytes: Arc<Bytes>,
+    work: impl Future<Output = &'static str>,
+) -> &'static str {
+    let why = tokio::select! {
+        why = work => why,
+        why = until_not_allowed(&app, allowed, &headers) => why,
+        why = until_ended(&app, session.id, &end) => why,
+        () = tokio::time::sleep(Duration::from_secs(LONGEST.into())) => "TimeOver",
     };
     app.bastion.live.leave(session.id);
+    let bytes = bytes.both();
     tracing::info!(session = %session.id, why, to = bytes.0, from = bytes.1, "a session ended");
     let outcome = if why == "Closed" { Outcome::Succeeded } else { Outcome::Failed };
     let kept = app
@@ -155,15 +185,15 @@ pub(super) async fn carry(
     if let Err(error) = kept {
         tracing::error!(%error, "the end of a session could not be kept");
     }
+    why
 }
 
 type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
 /// Until one side closes.
-async fn exchange(socket: Socket, stream: tunnels::Stream, bytes: &mut (u64, u64)) -> &'static str {
+async fn exchange(socket: Socket, stream: tunnels::Stream, bytes: &Bytes) -> &'static str {
     let (mut client, mut from_client) = socket.split();
     let (mut from_machine, mut machine) = split(stream);
-    let (to, from) = (&mut bytes.0, &mut bytes.1);
     let into = async {
         while let Some(Ok(message)) = from_client.next().await {
             match message {
@@ -171,7 +201,7 @@ async fn exchange(socket: Socket, stream: tunnels::Stream, bytes: &mut (u64, u64
                     if machine.write_all(&data).await.is_err() {
                         break;
                     }
-                    *to += data.len() as u64;
+                    bytes.to.fetch_add(data.len() as u64, Relaxed);
                 }
                 Message::Close(_) => break,
                 _ => {}
@@ -190,7 +220,7 @@ async fn exchange(socket: Socket, stream: tunnels::Stream, bytes: &mut (u64, u64
             if !matches!(timeout(PATIENCE, sent).await, Ok(Ok(()))) {
                 break;
             }
-            *from += read as u64;
+            bytes.from.fetch_add(read as u64, Relaxed);
         }
         let _ = client.send(Message::Close(None)).await;
     };
@@ -216,7 +246,7 @@ async fn until_not_allowed(app: &Arc<App>, allowed: &Allowed, headers: &HeaderMa
         }
         let still = async {
             let mut read = app.store.read().await?;
-            may(app, &mut read, admitted.caller(), &allowed.host, &allowed.machine).await
+            may(app, &mut read, admitted.caller(), allowed).await
         };
         if still.await.is_err() {
             return "NotAllowedAnyMore";

@@ -5,7 +5,11 @@
 //! as everything holds that let them begin ([`live`]).
 
 mod live;
+mod sessions;
+mod socket;
+mod terminals;
 mod tokens;
+mod trust;
 mod tunnels;
 
 use std::sync::Arc;
@@ -18,9 +22,11 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
 use sekisho_arm::{ArmError, Outcome, Read, Scope};
-use sekisho_bastion::host::BastionHost;
+use sekisho_bastion::host::{BastionHost, Recording};
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
 use sekisho_identity::conditional_access::application;
+use sekisho_link::account::Account;
+use sekisho_link::ticket::{Login, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -33,17 +39,41 @@ use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
 pub(crate) use live::keep;
+pub(crate) use trust::{Compiler as Trust, keep as keep_trust};
 pub(crate) use tunnels::Wish;
 
-use tokens::{Allowed, Tokens};
+use terminals::Terminals;
+use tokens::Tokens;
 use tunnels::Tunnels;
 
 /// What of the bastion is in this process.
 #[derive(Default)]
 pub(crate) struct Bastion {
     pub(crate) tunnels: Tunnels,
-    tokens: Tokens,
+    tokens: Tokens<Allowed>,
+    terminals: Terminals,
     live: live::Live,
+}
+
+/// What was allowed.
+#[derive(Debug, Clone)]
+struct Allowed {
+    /// To whom.
+    caller: Caller,
+    /// Through which host.
+    host: Scope,
+    /// To which machine.
+    machine: Scope,
+    what: What,
+}
+
+/// What somebody wants on a machine.
+#[derive(Debug, Clone)]
+enum What {
+    /// A port.
+    Port(u16),
+    /// To log in.
+    Login { login: Login, recording: Recording },
 }
 
 const TOKENS: &str = "/bastions/{host}/api/tokens";
@@ -77,6 +107,7 @@ pub(crate) fn routes() -> Routes {
                 .refuses::<Refusal>(),
             enter,
         )
+        .merge(sessions::routes())
 }
 
 /// What `az` asks with.
@@ -195,16 +226,18 @@ async fn allowed(
     }
     let mut read = app.store.read().await?;
     let host = provider::at(&mut read, host).await?.map(|host| host.id).ok_or_else(no_host)?;
-    may(app, &mut read, &caller, &host, &machine).await?;
+    let allowed = Allowed { caller, host, machine, what: What::Port(port) };
+    may(app, &mut read, &allowed.caller, &allowed).await?;
     drop(read);
-    Ok(Allowed { caller, host, machine, port })
+    Ok(allowed)
 }
 
 fn no_host() -> ArmError {
     ArmError::new(404, "ResourceNotFound", "There is no such bastion host, or it is not for you.")
 }
 
-/// Whether somebody may have a tunnel at this moment.
+/// Whether somebody may have what they want at this moment. Returns the host as it is at this moment. `caller` is who they
+/// are by now.
 ///
 /// # Errors
 /// 403 and 404, as everywhere; 400 when the host does not do it.
@@ -212,9 +245,8 @@ async fn may(
     app: &App,
     read: &mut (dyn Read + '_),
     caller: &Caller,
-    host: &Scope,
-    machine: &Scope,
-) -> Result<(), ArmError> {
+    Allowed { host, machine, what, .. }: &Allowed,
+) -> Result<BastionHost, ArmError> {
     let (snapshot, who) = (app.access.snapshot(), app.access.acting(caller));
     if !snapshot.decide(&who, provider::READ, host).is_allowed() {
         return Err(no_host());
@@ -232,7 +264,13 @@ async fn may(
             ),
         ));
     }
-    if !settings.tunnels() {
+    if let What::Login { login, .. } = what {
+        let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
+        if login.administrator && !administrator {
+            return Err(not_administrator(caller, machine, &login.account));
+        }
+    }
+    if matches!(what, What::Port(_)) && !settings.tunnels() {
         let text = "This bastion host does not serve native clients: set enableTunneling, with SKU Standard or Premium.";
         return Err(ArmError::bad("BastionTunnelingDisabled", text));
     }
@@ -245,7 +283,17 @@ async fn may(
                     host's virtual network or in none.";
         return Err(ArmError::bad("BastionTargetNotReachable", text));
     }
-    Ok(())
+    Ok(settings)
+}
+
+fn not_administrator(caller: &Caller, machine: &Scope, account: &Account) -> ArmError {
+    let own = Account::of_person(&caller.name).map(|own| format!(" as '{own}'")).unwrap_or_default();
+    let text = format!(
+        "The client '{}' may log in to '{machine}'{own} only: '{account}' needs the data action '{}', as in the role \
+         'Virtual Machine Administrator Login'.",
+        caller.name, LOGIN_RIGHTS[1]
+    );
+    ArmError::new(403, "AuthorizationFailed", text)
 }
 
 /// `DELETE …/api/tokens/{token}`: what `az` does at its end. A session that uses it ends with its connection.
@@ -271,37 +319,65 @@ async fn enter(
         return refusal(ArmError::new(401, "InvalidToken", "The token is not good, or not any more."));
     };
     let (headers, upgrade) = (request.headers().clone(), hyper::upgrade::on(&mut request));
-    match begin(&app, &allowed, &headers).await {
-        Ok(session) => {
-            tokio::spawn(live::carry(app, allowed, headers, session, upgrade));
-            Response::builder()
-                .status(StatusCode::SWITCHING_PROTOCOLS)
-                .header(header::CONNECTION, "upgrade")
-                .header(header::UPGRADE, "websocket")
-                .header("sec-websocket-accept", key)
-                .body(Body::empty())
-                .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    let begun = async {
+        conditional_access::admit(&app, &allowed.caller, &headers, Ask::Anything)?;
+        let stream = open(&app, Uuid::new_v4(), &allowed).await?;
+        let begun = live::Begun::keep(&app, stream.id, &allowed).await?;
+        Ok((begun, stream.stream))
+    };
+    match begun.await {
+        Ok(begun) => {
+            tokio::spawn(live::carry(app, allowed, headers, begun, upgrade));
+            switching(&key, None)
         }
         Err(error) => refusal(error),
     }
 }
 
+/// The answer by which a connection becomes a WebSocket.
+fn switching(key: &str, protocol: Option<&'static str>) -> Response {
+    let mut answer = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, key);
+    if let Some(protocol) = protocol {
+        answer = answer.header(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    answer.body(Body::empty()).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// A stream that a machine has opened.
+struct Opened {
+    id: Uuid,
+    stream: tunnels::Stream,
+    host: BastionHost,
+}
+
 /// Everything that must hold is looked at again, and then the machine is asked.
-async fn begin(app: &Arc<App>, allowed: &Allowed, headers: &HeaderMap) -> Result<live::Begun, ArmError> {
-    let Allowed { caller, host, machine, port } = allowed;
-    conditional_access::admit(app, caller, headers, Ask::Anything)?;
-    may(app, &mut app.store.read().await?, caller, host, machine).await?;
+async fn open(app: &Arc<App>, id: Uuid, allowed: &Allowed) -> Result<Opened, ArmError> {
+    let Allowed { caller, host, machine, what } = allowed;
+    let settings = may(app, &mut app.store.read().await?, caller, allowed).await?;
+    let (target, about) = match what {
+        What::Port(port) => (Target::Port(*port), json!({ "port": port })),
+        What::Login { login, recording } => {
+            let about = json!({ "account": login.account, "recording": recording });
+            (Target::Ssh(login.clone()), about)
+        }
+    };
+    let mut about = about;
+    about["bastionHost"] = json!(host);
+    about["address"] = json!(caller.address);
     let wish = Wish {
-        id: Uuid::new_v4(),
+        id,
         machine: machine.clone(),
-        target: sekisho_link::ticket::Target::Port(*port),
+        target,
         seconds: live::LONGEST,
         caller: caller.reference(),
-        about: json!({ "bastionHost": host, "port": port, "address": caller.address }),
+        about,
     };
-    let id = wish.id;
     match app.bastion.tunnels.open(&app.agents, wish).await {
-        Ok(stream) => live::Begun::keep(app, id, allowed, stream).await,
+        Ok(stream) => Ok(Opened { id, stream, host: settings }),
         Err(error) => {
             live::not_begun(app, id, allowed, Outcome::Failed, &error.code).await?;
             Err(error)

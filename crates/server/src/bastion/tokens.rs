@@ -9,39 +9,29 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use sekisho_arm::{ArmError, Scope};
+use sekisho_arm::ArmError;
 use sekisho_identity::Secret;
 use uuid::Uuid;
-
-use crate::authn::Caller;
 
 /// How long a secret is good.
 const GOOD: Duration = Duration::from_secs(60);
 /// Secrets that wait to be used at once; more are refused.
 const MOST: usize = 10_000;
 
-/// What was allowed.
-#[derive(Debug, Clone)]
-pub(crate) struct Allowed {
-    /// To whom.
-    pub(crate) caller: Caller,
-    /// Through which host.
-    pub(crate) host: Scope,
-    /// To which machine.
-    pub(crate) machine: Scope,
-    /// To which port of it.
-    pub(crate) port: u16,
-}
-
-struct Kept {
-    allowed: Allowed,
+struct Kept<T> {
+    allowed: T,
     handle: Uuid,
     until: Instant,
 }
 
-/// The secrets that wait to be used, by their hashes.
-#[derive(Default)]
-pub(crate) struct Tokens(Mutex<HashMap<[u8; 32], Kept>>);
+/// The secrets that wait to be used, by their hashes, and what each of them allows.
+pub(crate) struct Tokens<T>(Mutex<HashMap<[u8; 32], Kept<T>>>);
+
+impl<T> Default for Tokens<T> {
+    fn default() -> Tokens<T> {
+        Tokens(Mutex::default())
+    }
+}
 
 fn hash(secret: &str) -> [u8; 32] {
     let mut out = [0; 32];
@@ -49,12 +39,12 @@ fn hash(secret: &str) -> [u8; 32] {
     out
 }
 
-impl Tokens {
+impl<T> Tokens<T> {
     /// Makes a secret, and a handle by which it can be taken back.
     ///
     /// # Errors
     /// 429 when too many wait; 500 without randomness.
-    pub(crate) fn give(&self, allowed: Allowed) -> Result<(Secret, Uuid), ArmError> {
+    pub(crate) fn give(&self, allowed: T) -> Result<(Secret, Uuid), ArmError> {
         let mut random = [0; 32];
         SystemRandom::new().fill(&mut random).map_err(|_| ArmError::internal())?;
         let secret = URL_SAFE_NO_PAD.encode(random);
@@ -70,7 +60,7 @@ impl Tokens {
     }
 
     /// Uses a secret up.
-    pub(crate) fn take(&self, secret: &str) -> Option<Allowed> {
+    pub(crate) fn take(&self, secret: &str) -> Option<T> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.remove(&hash(secret)).filter(|k| k.until > Instant::now()).map(|k| k.allowed)
     }

@@ -2,6 +2,7 @@
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use sekisho_audit::note::{Signer, Use};
+use sekisho_bastion_ssh::authority;
 use sekisho_identity::ring::{Algorithm, Key, Label, Purpose};
 use sekisho_identity::token;
 use sekisho_link::SigningKey;
@@ -66,6 +67,10 @@ impl Maker<'_> {
             }
             // It is for the names of a server, which are nothing to the ring.
             Purpose::ServerTls => return Err(failed(&"it comes with a certificate")),
+            Purpose::SshUserCa | Purpose::SshHostCa => {
+                let seed = authority::seed().map_err(|e| failed(&e))?;
+                (String::new(), Zeroizing::new(seed.to_vec()))
+            }
             Purpose::Sealing | Purpose::Throttle => {
                 let mut bytes = Zeroizing::new(vec![0; 32]);
                 let filled = SystemRandom::new().fill(&mut bytes);
@@ -87,6 +92,9 @@ impl Maker<'_> {
             Purpose::CommandSigning => (Algorithm::Ed25519, command(secret)?.public().to_string()),
             Purpose::LogSigning => {
                 (Algorithm::Ed25519, log_signer(self.tenant, secret)?.verifier().to_string())
+            }
+            Purpose::SshUserCa | Purpose::SshHostCa => {
+                (Algorithm::Ed25519, ssh_authority(purpose, secret)?.line())
             }
             Purpose::Throttle => (Algorithm::HmacSha256, public),
             Purpose::Sealing => (Algorithm::XChaCha20Poly1305, public),
@@ -130,6 +138,15 @@ pub(super) fn authority(row: &Key, secret: &[u8]) -> Result<Authority, KeyError>
     let pem = std::str::from_utf8(secret).map_err(|_| unusable())?;
     let identity = Identity { certificate: row.public.clone(), key: Zeroizing::new(pem.to_owned()) };
     Authority::load(&identity).map_err(|_| unusable())
+}
+
+/// An authority of SSH.
+///
+/// # Errors
+/// [`KeyError::Unusable`].
+pub(super) fn ssh_authority(purpose: Purpose, secret: &[u8]) -> Result<authority::Authority, KeyError> {
+    let seed = secret.try_into().map_err(|_| KeyError::Unusable(purpose))?;
+    Ok(authority::Authority::new(seed))
 }
 
 /// A key that signs commands.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use sekisho_arm::{CallerRef, Outcome, PrincipalKind, Read, StoreError, Write};
 use sekisho_audit::Succession;
 use sekisho_audit::note::{Signer, Verifier};
+use sekisho_bastion_ssh::authority as ssh;
 use sekisho_identity::ring::{Key, KeyRing, Label, MOST, OpenError, Purpose, RootKey};
 use sekisho_identity::seal::{SealingKey, SealingKeys};
 use sekisho_identity::throttle::Keyed;
@@ -59,6 +60,10 @@ pub(crate) struct Keys {
     pub(crate) sealing: SealingKeys,
     /// Key the counters of failed sign-ins.
     pub(crate) throttle: Keyed,
+    /// Certifies people to SSH servers.
+    pub(crate) ssh_users: ssh::Authority,
+    /// Certifies SSH servers to people.
+    pub(crate) ssh_hosts: ssh::Authority,
 }
 
 /// All keys of the ring that live, opened.
@@ -211,6 +216,8 @@ fn open(
         successions,
         sealing,
         throttle,
+        ssh_users: ssh_authority(roots, &ring(Purpose::SshUserCa), now)?,
+        ssh_hosts: ssh_authority(roots, &ring(Purpose::SshHostCa), now)?,
     };
     Ok(Opened { keys, tokens, log })
 }
@@ -267,6 +274,11 @@ fn authorities(roots: &Roots, ring: &KeyRing, now: OffsetDateTime) -> Result<Aut
     let active = ring.active(now).ok_or(KeyError::Incomplete)?;
     let signing = make::authority(active, &roots.open(active)?)?;
     Ok(Authorities::new(signing, ring.living().map(|key| key.public.clone()).collect()))
+}
+
+fn ssh_authority(roots: &Roots, ring: &KeyRing, now: OffsetDateTime) -> Result<ssh::Authority, KeyError> {
+    let active = ring.active(now).ok_or(KeyError::Incomplete)?;
+    make::ssh_authority(active.purpose, &roots.open(active)?)
 }
 
 /// Makes the ring complete.

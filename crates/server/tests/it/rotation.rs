@@ -101,7 +101,7 @@ async fn every_key_is_replaced_while_a_machine_is_connected_and_it_obeys_before_
     obeys(&world, &renewed, &mut link, generation, "renewed").await;
     // All of it is in the log, with what took the place of what.
     let entries = rotations(&world.server.data).await;
-    assert_eq!(entries.len(), 12);
+    assert_eq!(entries.len(), 16);
     for purpose in PINNED {
         let own: Vec<&Value> = entries.iter().filter(|e| e["purpose"] == purpose.word()).collect();
         assert_eq!(own[1]["follows"], own[0]["keyId"], "{purpose}");

@@ -1,0 +1,233 @@
+//! Sessions over SSH on a machine that lets nothing in, whose OpenSSH server listens on loopback only and is left as the
+//! distribution has it.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+use super::bastion::{Bastion, Socket, host};
+use super::{SOON, World, skipped, unable};
+
+const ADMIN_LOGIN: &str = "1c0163c0-47e6-4577-8991-ea5c82e286e4";
+const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// A bastion host before `db`, where an OpenSSH server runs.
+struct Ssh {
+    bastion: Bastion,
+    server: Child,
+}
+
+impl Drop for Ssh {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A terminal, and what of it was seen.
+struct Terminal {
+    socket: Socket,
+    session: String,
+    seen: Vec<u8>,
+    /// The number of the next byte.
+    at: u64,
+    told: Vec<Value>,
+}
+
+impl Ssh {
+    fn new(prefix: &str) -> Option<Ssh> {
+        if unable().is_some() {
+            return None;
+        }
+        if !Path::new(SSHD).exists() {
+            skipped("there is no OpenSSH server (sshd)");
+            return None;
+        }
+        let world = World::new(prefix);
+        let machine = world.site.machine("db").unwrap();
+        let etc = machine.host.own_files().unwrap().join("etc/ssh");
+        std::fs::write(etc.join("sshd_config.d/50-lab.conf"), "ListenAddress 127.0.0.1\n").unwrap();
+        let log = world.site.log("sshd").unwrap();
+        let server = machine
+            .host
+            .command(SSHD)
+            .args(["-D", "-e"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Some(Ssh { bastion: Bastion::before(world), server })
+    }
+
+    fn begin(&self, account: &str) -> Result<Value, String> {
+        let (_, place) = self.bastion.address.split_once('/').unwrap();
+        let body =
+            json!({"resourceId": self.bastion.machine("db"), "account": account, "columns": 100, "rows": 30});
+        self.bastion.world.api.post(&format!("/{place}/api/sessions"), &body).map_err(|e| e.to_string())
+    }
+
+    /// Waits until the machine's SSH server trusts the bastion, and logs in.
+    fn log_in(&self, account: &str) -> Terminal {
+        let began = Instant::now();
+        let begun = loop {
+            match self.begin(account) {
+                Ok(begun) => break begun,
+                Err(why) => assert!(began.elapsed() < Duration::from_secs(60), "{why}"),
+            }
+        };
+        self.enter(&begun, 0)
+    }
+
+    fn enter(&self, begun: &Value, have: u64) -> Terminal {
+        let secret = begun["secret"].as_str().unwrap();
+        let url = format!("wss://{}/terminal/{secret}?have={have}", self.bastion.address);
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "sekisho.terminal.v1".parse().unwrap());
+        let socket = self.bastion.connect(request).unwrap();
+        let session = begun["sessionId"].as_str().unwrap().to_owned();
+        Terminal { socket, session, seen: Vec::new(), at: have, told: Vec::new() }
+    }
+
+    fn resume(&self, session: &str) -> Result<Value, String> {
+        let (_, place) = self.bastion.address.split_once('/').unwrap();
+        let path = format!("/{place}/api/sessions/{session}/resume");
+        self.bastion.world.api.post(&path, &json!({})).map_err(|e| e.to_string())
+    }
+
+    fn type_in(&self, terminal: &mut Terminal, text: &str) {
+        let frame = [b"\0", text.as_bytes()].concat();
+        self.bastion.runtime.block_on(terminal.socket.send(Message::Binary(frame.into()))).unwrap();
+    }
+
+    fn say(&self, terminal: &mut Terminal, what: &Value) {
+        let frame = [b"\x01", what.to_string().as_bytes()].concat();
+        self.bastion.runtime.block_on(terminal.socket.send(Message::Binary(frame.into()))).unwrap();
+    }
+
+    /// Takes the next frame; false when the other side has closed.
+    fn next(&self, terminal: &mut Terminal) -> bool {
+        let next = async { timeout(SOON, terminal.socket.next()).await.unwrap() };
+        match self.bastion.runtime.block_on(next) {
+            Some(Ok(Message::Binary(frame))) => {
+                match frame.split_first().unwrap() {
+                    (0, rest) => {
+                        let from = u64::from_be_bytes(rest[..8].try_into().unwrap());
+                        assert_eq!(from, terminal.at, "a byte is missing or came twice");
+                        terminal.seen.extend_from_slice(&rest[8..]);
+                        terminal.at += rest.len() as u64 - 8;
+                    }
+                    (_, rest) => terminal.told.push(serde_json::from_slice(rest).unwrap()),
+                }
+                true
+            }
+            Some(Ok(Message::Close(_))) | None | Some(Err(_)) => false,
+            Some(Ok(_)) => true,
+        }
+    }
+
+    fn until(&self, terminal: &mut Terminal, text: &str) {
+        let began = Instant::now();
+        while !String::from_utf8_lossy(&terminal.seen).contains(text) {
+            let seen = String::from_utf8_lossy(&terminal.seen).into_owned();
+            assert!(began.elapsed() < SOON && self.next(terminal), "{text} is not in {seen:?}");
+        }
+    }
+
+    /// How the session ends, and how long that takes.
+    fn end(&self, terminal: &mut Terminal) -> (String, Duration) {
+        let began = Instant::now();
+        while self.next(terminal) {}
+        let last = terminal.told.iter().rev().find(|t| t["kind"] == "ended").cloned().unwrap_or_default();
+        (last["reason"].as_str().unwrap_or_default().to_owned(), began.elapsed())
+    }
+}
+
+#[test]
+fn a_terminal_on_a_machine_without_an_open_port_goes_on_over_a_lost_network_and_ends_with_the_role() {
+    let Some(ssh) = Ssh::new("fbs") else { return };
+    let refused = ssh.begin("root").unwrap_err();
+    assert!(refused.contains("Virtual Machine User Login"), "{refused}");
+    ssh.bastion.give("db", USER_LOGIN);
+    let refused = ssh.begin("root").unwrap_err();
+    assert!(refused.contains("Virtual Machine Administrator Login"), "{refused}");
+    ssh.bastion.give("db", ADMIN_LOGIN);
+
+    let mut terminal = ssh.log_in("root");
+    ssh.type_in(&mut terminal, "echo $((6*7))-関所; stty size\r");
+    ssh.until(&mut terminal, "42-関所\r\n30 100");
+    assert_eq!((&terminal.told[0]["kind"], &terminal.told[0]["account"]), (&json!("ready"), &json!("root")));
+    ssh.say(&mut terminal, &json!({"kind": "size", "columns": 90, "rows": 20}));
+    ssh.type_in(&mut terminal, "stty size\r");
+    ssh.until(&mut terminal, "20 90");
+    let open = ssh.bastion.sessions();
+    assert_eq!((open.len(), &open[0]["protocol"]), (1, &json!("ssh")));
+    assert!(!ssh.bastion.world.passes("web", "db", 22), "the port is open");
+
+    // The network is gone; the shell is not.
+    ssh.type_in(&mut terminal, "echo before; X=kept\r");
+    ssh.until(&mut terminal, "before\r\n");
+    let (at, session) = (terminal.at, terminal.session.clone());
+    drop(terminal);
+    let mut terminal = ssh.enter(&ssh.resume(&session).unwrap(), at);
+    ssh.type_in(&mut terminal, "echo $X-again\r");
+    ssh.until(&mut terminal, "kept-again");
+
+    // What the viewer does not acknowledge is not asked of the machine.
+    ssh.type_in(&mut terminal, "yes 0123456789 | head -c 4000000; echo DONE$((1+1))\r");
+    while terminal.at < at + (400 << 10) {
+        assert!(ssh.next(&mut terminal));
+    }
+    let quiet = async {
+        timeout(Duration::from_secs(2), async { while terminal.socket.next().await.is_some() {} }).await
+    };
+    assert!(ssh.bastion.runtime.block_on(quiet).is_err());
+    drop(terminal);
+    let mut terminal = ssh.enter(&ssh.resume(&session).unwrap(), u64::MAX >> 1);
+    terminal.at = 0;
+    drop(terminal);
+
+    ssh.bastion.take_away("db", ADMIN_LOGIN);
+    let gone = Instant::now();
+    while !ssh.bastion.sessions().is_empty() {
+        assert!(gone.elapsed() < Duration::from_secs(2), "the session outlives the role");
+    }
+    assert!(ssh.resume(&session).unwrap_err().contains("over"));
+}
+
+#[test]
+fn the_exit_status_is_told_and_nothing_is_left_on_the_machine_when_the_bastion_is_gone() {
+    let Some(ssh) = Ssh::new("fbt") else { return };
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    let mut terminal = ssh.log_in("root");
+    ssh.type_in(&mut terminal, "exit 7\r");
+    assert_eq!(ssh.end(&mut terminal).0, "Closed");
+    assert!(
+        terminal.told.contains(&json!({"kind": "exit", "status": 7, "signal": null})),
+        "{:?}",
+        terminal.told
+    );
+    // An account that is not there, and a name that is none.
+    let refused = ssh.begin("nobody-here").unwrap_err();
+    assert!(refused.contains("no account 'nobody-here'"), "{refused}");
+    assert!(ssh.begin("-oProxyCommand").unwrap_err().contains("account"));
+
+    let files = ssh.bastion.world.site.machine("db").unwrap().host.own_files().unwrap().to_owned();
+    let drop_in = files.join("etc/ssh/sshd_config.d/00-sekisho.conf");
+    let text = std::fs::read_to_string(&drop_in).unwrap();
+    assert!(text.contains("HostCertificate"), "{text}");
+    ssh.bastion.world.api.delete(&host(&ssh.bastion.world, "")).unwrap();
+    let began = Instant::now();
+    while drop_in.exists()
+        || std::fs::read_dir(files.join("etc/ssh/sekisho")).is_ok_and(|mut d| d.next().is_some())
+    {
+        assert!(began.elapsed() < SOON, "the machine still trusts the bastion");
+    }
+}

@@ -1,0 +1,199 @@
+//! Sessions in a browser: how the portal's page begins one, comes back to it, and looks at it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Extension, Path, Request, State};
+use axum::response::Response;
+use http::{HeaderMap, Method, StatusCode, header};
+use schemars::JsonSchema;
+use sekisho_arm::{ArmError, Scope};
+use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
+use sekisho_bastion_ssh::terminal::{Size, wire};
+use sekisho_identity::conditional_access::application;
+use sekisho_link::account::Account;
+use sekisho_link::machine::vm_type;
+use sekisho_link::ticket::Login;
+use serde::{Deserialize, Serialize};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use uuid::Uuid;
+
+use super::terminals::{self, Entry, Open};
+use super::{Allowed, What, may, no_host, refusal, socket, switching};
+use crate::app::App;
+use crate::authn::{self, Caller};
+use crate::conditional_access::{self, Ask};
+use crate::http::{self as web, Peer};
+use crate::routes::{Operation, Routes};
+
+const SESSIONS: &str = "/bastions/{host}/api/sessions";
+const RESUME: &str = "/bastions/{host}/api/sessions/{session}/resume";
+const TERMINAL: &str = "/bastions/{host}/terminal/{secret}";
+
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .on(
+            Operation::post(
+                SESSIONS,
+                "Logs somebody in to a machine, and gives them a secret that opens a terminal",
+            )
+            .takes::<SessionRequest>()
+            .answers::<SessionAnswer>(200),
+            ask,
+        )
+        .on(
+            Operation::post(RESUME, "Gives whoever has a session another secret that opens its terminal")
+                .answers::<SessionAnswer>(200),
+            resume,
+        )
+        .on(
+            Operation::get(TERMINAL, "Opens a WebSocket that shows a terminal")
+                .anybody()
+                .query("have")
+                .ends(101)
+                .refuses::<super::Refusal>(),
+            enter,
+        )
+}
+
+/// Who wants to log in, and where.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct SessionRequest {
+    /// The machine's id.
+    resource_id: String,
+    /// The account on it. Without one, the caller's own.
+    #[serde(default)]
+    account: Option<String>,
+    /// Columns of the terminal.
+    #[serde(default = "columns")]
+    columns: u32,
+    /// Its rows.
+    #[serde(default = "rows")]
+    rows: u32,
+}
+
+fn columns() -> u32 {
+    80
+}
+
+fn rows() -> u32 {
+    24
+}
+
+/// A session that has begun.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SessionAnswer {
+    /// Its id.
+    session_id: String,
+    /// Opens its terminal, once and within a minute.
+    secret: String,
+}
+
+/// Who asks, let in as far as policies go.
+async fn caller(app: &Arc<App>, headers: &HeaderMap, peer: Peer) -> Result<Caller, ArmError> {
+    let mut caller = authn::caller(app, &Method::POST, headers, peer).await?;
+    caller.through.applications.push(application::BASTION);
+    conditional_access::admit(app, &caller, headers, Ask::Anything)?;
+    Ok(caller)
+}
+
+fn answer(app: &App, terminal: Arc<Open>) -> Result<Response, ArmError> {
+    let session_id = terminal.id.to_string();
+    let (secret, _) = app.bastion.terminals.secrets.give(Entry { terminal })?;
+    let secret = secret.expose().to_owned();
+    Ok(web::json(StatusCode::OK, &SessionAnswer { session_id, secret }))
+}
+
+/// `POST …/api/sessions`.
+async fn ask(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Path(host): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<SessionRequest>, JsonRejection>,
+) -> Response {
+    let begun = async {
+        let caller = caller(&app, &headers, peer).await?;
+        let Json(wanted) = body.map_err(|e| ArmError::bad("InvalidRequestContent", e.body_text()))?;
+        let host = Uuid::try_parse(&host).map_err(|_| no_host())?;
+        let size = Size::new(wanted.columns, wanted.rows);
+        let allowed = allowed(&app, caller, host, wanted).await?;
+        let open = terminals::begin(&app, allowed, headers.clone(), size).await?;
+        answer(&app, open)
+    };
+    begun.await.unwrap_or_else(|error| web::arm_error(&error))
+}
+
+/// What somebody is allowed who wants to log in.
+async fn allowed(app: &App, caller: Caller, host: Uuid, wanted: SessionRequest) -> Result<Allowed, ArmError> {
+    let machine = Scope::parse(&wanted.resource_id).ok().filter(|id| id.type_name() == vm_type());
+    let machine = machine.ok_or_else(|| {
+        ArmError::bad("InvalidParameter", "'resourceId' is not the id of a virtual machine.")
+            .target("resourceId")
+    })?;
+    let own = Account::of_person(&caller.name).ok();
+    let account = match wanted.account {
+        Some(text) => Some(text.parse::<Account>().map_err(|error| {
+            ArmError::bad("InvalidParameter", format!("'account': {error}.")).target("account")
+        })?),
+        None => own.clone(),
+    };
+    let account = account.ok_or_else(|| {
+        let text = "Your name says nothing of an account: name one in 'account'.";
+        ArmError::bad("InvalidParameter", text).target("account")
+    })?;
+    let mut read = app.store.read().await?;
+    let host = provider::at(&mut read, host).await?.ok_or_else(no_host)?;
+    let recording = sekisho_bastion::host::BastionHost::of(&host)?.recording();
+    // Whoever may log in as an administrator does, also with an account of their own, which may be one.
+    let (snapshot, who) = (app.access.snapshot(), app.access.acting(&caller));
+    let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], &machine).is_allowed();
+    let login = Login { administrator: administrator || own.as_ref() != Some(&account), account };
+    let allowed = Allowed { caller, host: host.id, machine, what: What::Login { login, recording } };
+    may(app, &mut read, &allowed.caller, &allowed).await?;
+    Ok(allowed)
+}
+
+/// `POST …/api/sessions/{session}/resume`.
+async fn resume(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Path((_, session)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let resumed = async {
+        let caller = caller(&app, &headers, peer).await?;
+        let id = Uuid::try_parse(&session).ok();
+        let open = id.and_then(|id| app.bastion.terminals.of(id, caller.principal)).ok_or_else(|| {
+            ArmError::new(410, "SessionOver", "The session is over, or it is not one of yours.")
+        })?;
+        answer(&app, open)
+    };
+    resumed.await.unwrap_or_else(|error| web::arm_error(&error))
+}
+
+/// `GET …/terminal/{secret}`.
+async fn enter(
+    State(app): State<Arc<App>>,
+    Path((_, secret)): Path<(String, String)>,
+    mut request: Request,
+) -> Response {
+    let headers = request.headers();
+    let offered = web::header(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).map(|k| derive_accept_key(k.as_bytes()));
+    let Some(key) = key.filter(|_| offered.split(',').any(|p| p.trim() == wire::PROTOCOL)) else {
+        let text = "A WebSocket with the subprotocol 'sekisho.terminal.v1' is expected here.";
+        return refusal(ArmError::bad("UpgradeRequired", text));
+    };
+    let query = request.uri().query().unwrap_or_default();
+    let have = query.split('&').find_map(|pair| pair.strip_prefix("have=")?.parse().ok()).unwrap_or(0);
+    let Some(entry) = app.bastion.terminals.secrets.take(&secret) else {
+        return refusal(ArmError::new(401, "InvalidToken", "The secret is not good, or not any more."));
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(socket::show(entry.terminal, have, upgrade));
+    switching(&key, Some(wire::PROTOCOL))
+}

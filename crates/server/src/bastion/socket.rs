@@ -1,0 +1,173 @@
+//! A browser's WebSocket on a terminal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use sekisho_arm::resource::instant;
+use sekisho_bastion_ssh::terminal::wire::{self, FromClient, Mode, ToClient};
+use sekisho_bastion_ssh::terminal::{Exit, Next, Size, View};
+use time::OffsetDateTime;
+use tokio::time::{Instant, interval, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+
+use super::What;
+use super::terminals::{Open, WARNING};
+
+/// How long a client has to finish its upgrade, and to take what it is sent.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a client is asked whether it is there. A network that is gone is noticed by then.
+const PING: Duration = Duration::from_secs(15);
+
+type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+
+/// Counts a view while it is there.
+struct Viewed<'o>(&'o Open);
+
+impl<'o> Viewed<'o> {
+    fn new(open: &'o Open) -> Viewed<'o> {
+        open.views.send_modify(|views| *views += 1);
+        Viewed(open)
+    }
+}
+
+impl Drop for Viewed<'_> {
+    fn drop(&mut self) {
+        self.0.views.send_modify(|views| *views -= 1);
+    }
+}
+
+/// Shows a terminal to its owner until either has enough.
+pub(super) async fn show(open: Arc<Open>, have: u64, upgrade: OnUpgrade) {
+    let Ok(Ok(upgraded)) = timeout(PATIENCE, upgrade).await else { return };
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(wire::MAX_FRAME + 1))
+        .max_frame_size(Some(wire::MAX_FRAME + 1));
+    let mut socket =
+        WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let _viewed = Viewed::new(&open);
+    if let Some(reason) = exchange(&open, have, &mut socket).await {
+        let ended = wire::control(&ToClient::Ended { reason: reason.to_owned() });
+        let _ = send(&mut socket, ended).await;
+    }
+    let _ = timeout(PATIENCE, socket.close(None)).await;
+}
+
+async fn send(socket: &mut Socket, frame: Vec<u8>) -> Result<(), ()> {
+    match timeout(PATIENCE, socket.send(Message::Binary(frame.into()))).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(()),
+    }
+}
+
+fn ready(open: &Open) -> ToClient {
+    let (upload, download) = open.host.files();
+    let recording = match &open.allowed.what {
+        What::Login { recording, .. } => *recording,
+        What::Port(_) => Default::default(),
+    };
+    ToClient::Ready {
+        session_id: open.id.to_string(),
+        account: open.account().to_owned(),
+        machine: open.allowed.machine.to_string(),
+        mode: Mode::Own,
+        copy: open.host.copies(),
+        paste: open.host.copies(),
+        upload,
+        download,
+        max_file_bytes: open.host.limits().maximum_file_bytes,
+        recorded: recording.word(),
+        until: instant(open.until),
+        idle_seconds: open.idle().map(|idle| idle.as_secs()),
+    }
+}
+
+/// What a viewer is told of what happens.
+fn told(next: Next) -> Vec<Vec<u8>> {
+    match next {
+        Next::Output(from, bytes) => vec![wire::output(from, &bytes)],
+        Next::Screen(from, screen) => {
+            // The numbers go on behind the screen, whose own bytes are none of the terminal's.
+            vec![wire::control(&ToClient::Gap { from }), wire::output(from, screen.as_bytes())]
+        }
+        Next::Size(Size { columns, rows }) => vec![wire::control(&ToClient::Size { columns, rows })],
+        Next::Exit(exit) => {
+            let (status, signal) = match exit {
+                Exit::Status(status) => (Some(status), None),
+                Exit::Signal(signal) => (None, Some(signal)),
+                Exit::Unknown => (None, None),
+            };
+            vec![wire::control(&ToClient::Exit { status, signal })]
+        }
+    }
+}
+
+/// Until the session ends, whose reason is returned, or the client goes.
+async fn exchange(open: &Open, have: u64, socket: &mut Socket) -> Option<&'static str> {
+    send(socket, wire::control(&ready(open))).await.ok()?;
+    let mut view = open.terminal.view(have, true);
+    let mut ended = open.ended.subscribe();
+    let (mut ping, mut warned) = (interval(PING), None);
+    let mut over = false;
+    loop {
+        if let Some(reason) = *ended.borrow_and_update()
+            && (over || reason != "Closed")
+        {
+            return Some(reason);
+        }
+        tokio::select! {
+            next = view.next(), if !over => {
+                over = matches!(next, Next::Exit(_));
+                for frame in told(next) {
+                    send(socket, frame).await.ok()?;
+                }
+            }
+            message = socket.next() => match message {
+                Some(Ok(Message::Binary(frame))) => hear(&mut view, &frame).await?,
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            },
+            changed = ended.changed() => changed.ok()?,
+            _ = ping.tick() => {
+                timeout(PATIENCE, socket.send(Message::Ping(Default::default()))).await.ok()?.ok()?;
+                if let Some(warning) = warning(open, &mut warned) {
+                    send(socket, wire::control(&warning)).await.ok()?;
+                }
+            }
+        }
+    }
+}
+
+/// Does what a client says. `None`: it says what nobody says.
+async fn hear(view: &mut View, frame: &[u8]) -> Option<()> {
+    match wire::read(frame).ok()? {
+        FromClient::Input(bytes) => view.type_in(bytes.to_vec()).await,
+        FromClient::Size(size) => view.resize(size).await,
+        FromClient::Acknowledged(upto) => view.acknowledge(upto),
+        FromClient::Unknown => {}
+    }
+    Some(())
+}
+
+/// What is to be said of an end that comes, once for each.
+fn warning(open: &Open, warned: &mut Option<Instant>) -> Option<ToClient> {
+    let now = Instant::now();
+    let left = (open.until - OffsetDateTime::now_utc()).unsigned_abs();
+    let over = now + left;
+    let idle = open.idle_end();
+    let (end, reason) = match idle {
+        Some(idle) if idle < over => (idle, "Idle"),
+        _ => (over, "TimeOver"),
+    };
+    let left = end.saturating_duration_since(now);
+    // The same end is told once; instants that were made of a clock differ a little.
+    let told = warned.is_some_and(|told| told.max(end) - told.min(end) < Duration::from_secs(1));
+    if left > WARNING || told {
+        return None;
+    }
+    *warned = Some(end);
+    Some(ToClient::Warning { reason, seconds: left.as_secs() })
+}

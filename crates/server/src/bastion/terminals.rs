@@ -1,0 +1,243 @@
+//! Terminals that are open in this process: each goes on while nobody looks at it, for a while, so that whoever lost the
+//! network finds it as it was.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use sekisho_arm::{ArmError, Outcome};
+use sekisho_bastion::host::BastionHost;
+use sekisho_bastion::machine as servers;
+use sekisho_bastion_ssh::certificate::{Pass, Permits, Person};
+use sekisho_bastion_ssh::machine::{LoginError, Machine};
+use sekisho_bastion_ssh::terminal::{self, Broken, Event, Exit, NotRecorded, Pump, Record, Size, Terminal};
+use sekisho_link::ticket::Login;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::tokens::Tokens;
+use super::{Allowed, Opened, What, live, open};
+use crate::app::App;
+
+/// How long a terminal goes on that nobody looks at.
+const ALONE: Duration = Duration::from_secs(300);
+/// How long before its end people are warned.
+pub(super) const WARNING: Duration = Duration::from_secs(60);
+
+/// The terminals of this process, and the secrets by which browsers look at them.
+#[derive(Default)]
+pub(super) struct Terminals {
+    open: Mutex<HashMap<Uuid, Arc<Open>>>,
+    pub(super) secrets: Tokens<Entry>,
+}
+
+/// What a secret lets somebody do.
+pub(super) struct Entry {
+    /// Look at this.
+    pub(super) terminal: Arc<Open>,
+}
+
+/// A terminal that is open.
+pub(super) struct Open {
+    pub(super) id: Uuid,
+    pub(super) allowed: Allowed,
+    pub(super) host: BastionHost,
+    pub(super) terminal: Terminal,
+    /// Until when it may last.
+    pub(super) until: OffsetDateTime,
+    /// How many of its owner's views there are.
+    pub(super) views: watch::Sender<usize>,
+    /// Why it has ended, once it has.
+    pub(super) ended: watch::Sender<Option<&'static str>>,
+}
+
+impl Open {
+    /// Its account on the machine.
+    pub(super) fn account(&self) -> &str {
+        match &self.allowed.what {
+            What::Login { login, .. } => login.account.as_str(),
+            What::Port(_) => "",
+        }
+    }
+
+    /// After how long without typing it ends.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        self.host.limits().idle_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
+    }
+
+    /// When it ends unless somebody types, if it does.
+    pub(super) fn idle_end(&self) -> Option<Instant> {
+        self.idle().map(|idle| Instant::from_std(self.terminal.typed()) + idle)
+    }
+}
+
+impl Terminals {
+    /// One that is open and somebody's.
+    pub(super) fn of(&self, id: Uuid, owner: Uuid) -> Option<Arc<Open>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(&id).filter(|open| open.allowed.caller.principal == owner).cloned()
+    }
+
+    /// How many somebody has.
+    fn count(&self, owner: Uuid) -> usize {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().filter(|open| open.allowed.caller.principal == owner).count()
+    }
+
+    fn enter(&self, open: Arc<Open>) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(open.id, open);
+    }
+
+    fn leave(&self, id: Uuid) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+fn refused(error: &LoginError) -> ArmError {
+    let code = match error {
+        LoginError::HostKey => "HostKeyUnknown",
+        LoginError::Refused => "LoginRefused",
+        LoginError::Slow | LoginError::Protocol(_) => "TargetNotReachable",
+    };
+    ArmError::new(502, code, format!("Not logged in: {error}."))
+}
+
+/// Logs in through a stream.
+async fn log_in(
+    app: &App,
+    id: Uuid,
+    allowed: &Allowed,
+    stream: Opened,
+) -> Result<(Machine, BastionHost), ArmError> {
+    let What::Login { login: Login { account, .. }, .. } = &allowed.what else {
+        return Err(ArmError::internal());
+    };
+    let known = servers::of(&mut app.store.read().await?, &allowed.machine).await?.unwrap_or_default();
+    let named = format!("sekisho:{id}:{}", allowed.caller.name);
+    let principal = format!("sekisho-{id}");
+    let permits = Permits { terminal: true, ..Permits::default() };
+    let person = Person { named: &named, principal: &principal, permits };
+    let pass = Pass::issue(&app.keys.get().ssh_users, &person).map_err(|error| {
+        tracing::error!(%error, "a session's certificate could not be made");
+        ArmError::internal()
+    })?;
+    let Opened { stream, host, .. } = stream;
+    let machine = Machine::log_in(stream, account.as_str(), pass, &known.host_keys).await;
+    Ok((machine.map_err(|error| refused(&error))?, host))
+}
+
+/// Begins a session that goes on from now on, whether anybody looks at it or not.
+///
+/// # Errors
+/// Those of who may, and of the machine.
+pub(super) async fn begin(
+    app: &Arc<App>,
+    allowed: Allowed,
+    headers: HeaderMap,
+    size: Size,
+) -> Result<Arc<Open>, ArmError> {
+    let id = Uuid::new_v4();
+    let stream = open(app, id, &allowed).await?;
+    let most = stream.host.limits().sessions_per_person;
+    let begun = async {
+        if most.is_some_and(|most| app.bastion.terminals.count(allowed.caller.principal) >= most as usize) {
+            let text = "You have as many sessions as this bastion host lets one person have. End one first.";
+            return Err(ArmError::new(429, "TooManySessions", text));
+        }
+        let (machine, host) = log_in(app, id, &allowed, stream).await?;
+        let started = terminal::start(machine, size, None).await;
+        let (terminal, pump) = started.map_err(|error| refused(&LoginError::Protocol(error)))?;
+        Ok((host, terminal, pump))
+    };
+    let (host, terminal, pump) = match begun.await {
+        Ok(begun) => begun,
+        Err(error) => {
+            live::not_begun(app, id, &allowed, Outcome::Failed, &error.code).await?;
+            return Err(error);
+        }
+    };
+    let begun = live::Begun::keep(app, id, &allowed).await?;
+    let minutes = host.limits().maximum_minutes.unwrap_or(sekisho_bastion::host::LONGEST_MINUTES);
+    let until = OffsetDateTime::now_utc() + time::Duration::minutes(minutes.into());
+    let (views, ended) = (watch::Sender::new(0), watch::Sender::new(None));
+    let open = Arc::new(Open { id, allowed, host, terminal, until, views, ended });
+    app.bastion.terminals.enter(open.clone());
+    tokio::spawn(carry(app.clone(), open.clone(), headers, begun, pump));
+    Ok(open)
+}
+
+/// Carries a terminal to its end.
+async fn carry(app: Arc<App>, open: Arc<Open>, headers: HeaderMap, begun: live::Begun, pump: Pump) {
+    let bytes = Arc::new(live::Bytes::default());
+    let record = Counted { bytes: bytes.clone() };
+    let work = async {
+        tokio::select! {
+            ended = pump.run(record) => match ended {
+                Ok(Exit::Status(_) | Exit::Signal(_) | Exit::Unknown) => "Closed",
+                Err(Broken::Record(error)) => {
+                    tracing::error!(%error, session = %open.id, "a session ends that cannot be recorded");
+                    "RecordingFailed"
+                }
+                Err(Broken::Lost) => "Lost",
+            },
+            () = until_alone(&open) => "Lost",
+            () = until_idle(&open) => "Idle",
+            () = until_over(&open) => "TimeOver",
+        }
+    };
+    let why = live::hold(app.clone(), &open.allowed, headers, begun, bytes, work).await;
+    app.bastion.terminals.leave(open.id);
+    open.ended.send_replace(Some(why));
+}
+
+/// Until nobody has looked at it for too long.
+async fn until_alone(open: &Open) {
+    let mut views = open.views.subscribe();
+    loop {
+        let alone = *views.borrow_and_update() == 0;
+        let changed = views.changed();
+        if !alone {
+            if changed.await.is_err() {
+                return;
+            }
+        } else if tokio::time::timeout(ALONE, changed).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Until nobody has typed for too long.
+async fn until_idle(open: &Open) {
+    loop {
+        let Some(end) = open.idle_end() else { return std::future::pending().await };
+        if end <= Instant::now() {
+            return;
+        }
+        sleep_until(end).await;
+    }
+}
+
+async fn until_over(open: &Open) {
+    let left = SystemTime::from(open.until).duration_since(SystemTime::now()).unwrap_or_default();
+    tokio::time::sleep(left).await;
+}
+
+/// Counts what goes through.
+struct Counted {
+    bytes: Arc<live::Bytes>,
+}
+
+impl Record for Counted {
+    async fn note(&mut self, event: Event<'_>, _: &(dyn Fn() -> String + Sync)) -> Result<(), NotRecorded> {
+        match event {
+            Event::Output(text) => drop(self.bytes.from.fetch_add(text.len() as u64, Relaxed)),
+            Event::Input(text) => drop(self.bytes.to.fetch_add(text.len() as u64, Relaxed)),
+            Event::Size(_) => {}
+        }
+        Ok(())
+    }
+}
