@@ -13,7 +13,7 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// What of `portal/` the bundle depends on.
 const INPUTS: &[&str] =
-    &["src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json"];
+    &["src", "public", "index.html", "session.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json"];
 
 fn main() -> Fallible<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
