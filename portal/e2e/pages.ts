@@ -10,6 +10,8 @@ export const pages: PageUnderTest[] = [
   { name: 'machines', path: '/machines', en: 'Machines', ja: 'マシン' },
   { name: 'enrolment', path: '/enrolment', en: 'Enrolment tokens', ja: '登録トークン' },
   { name: 'nsg', path: '/nsg', en: 'Network security groups', ja: 'ネットワーク セキュリティ グループ' },
+  { name: 'service-tags', path: '/nsg?tab=tags', en: 'Service tags', ja: 'サービス タグ' },
+  { name: 'network-managers', path: '/nsg?tab=managers', en: 'Network managers', ja: 'ネットワーク マネージャー' },
   { name: 'jit', path: '/jit', en: 'Just-in-time access', ja: 'Just-In-Time アクセス' },
   { name: 'bastion', path: '/bastion', en: 'Bastion hosts', ja: 'Bastion ホスト' },
   { name: 'rbac', path: '/rbac', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },

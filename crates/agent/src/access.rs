@@ -52,6 +52,7 @@ pub(crate) fn with_guards(mut part: NsgPart, access: &JitPart) -> anyhow::Result
             outbound,
             guarded: guards,
             existing_flows,
+            platform: BTreeSet::new(),
             logged,
         });
     }

@@ -11,7 +11,7 @@ use sekisho_nsg::flow::collector::Collector;
 use sekisho_nsg::flow::part::{FlowPart, LoggedNic, with_logs};
 use sekisho_nsg::flow::record::State;
 use sekisho_nsg::policy::{
-    Access, Addresses, Association, InterfaceName, NicPolicy, NsgPart, PortRange, Ports, Protocol, Rule,
+    Addresses, Association, InterfaceName, NicPolicy, NsgPart, PortRange, Ports, Protocol, Rule, RuleAction,
     Stage,
 };
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn rule(priority: u16) -> Rule {
     Rule {
         name: format!("r{priority}"),
         priority,
-        access: if last { Access::Allow } else { Access::Deny },
+        access: if last { RuleAction::Allow } else { RuleAction::Deny },
         protocol: if last { Protocol::Any } else { Protocol::Tcp },
         source: Addresses::Any,
         destination: Addresses::Any,
@@ -66,6 +66,7 @@ pub(crate) fn run(seconds: u64) -> anyhow::Result<Value> {
         rules: (100..100 + RULES).map(rule).collect(),
     };
     let nic = NicPolicy {
+        platform: Default::default(),
         existing_flows: Default::default(),
         mac: None,
         interface: interface.clone(),

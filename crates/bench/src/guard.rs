@@ -61,6 +61,7 @@ fn part() -> anyhow::Result<NsgPart> {
         inbound: vec![],
         outbound: vec![],
         guarded,
+        platform: Default::default(),
         existing_flows: Default::default(),
         logged: false,
     };

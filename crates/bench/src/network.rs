@@ -110,6 +110,7 @@ fn part(list: Vec<Rule>) -> NsgPart {
             inbound: vec![stage(list)],
             outbound: vec![],
             guarded: vec![],
+            platform: Default::default(),
             existing_flows: Default::default(),
             logged: false,
         }],

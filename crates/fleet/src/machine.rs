@@ -327,6 +327,7 @@ impl Machine {
         let services = sockets.iter().filter_map(|s| s.process.as_ref()).map(|p| service(&p.name)).collect();
         let nftables = Capability { tier: "full".to_owned(), detail: "simulated".to_owned() };
         Facts {
+            platform: String::new(),
             os: self.os(),
             kernel: Kernel {
                 release: self.kernel().to_owned(),

@@ -15,6 +15,7 @@ mod join;
 mod listing;
 mod segment;
 mod spool;
+mod tags;
 mod token;
 
 pub use assertion::assertion;
@@ -27,13 +28,14 @@ pub use join::join;
 pub use listing::listing;
 pub use segment::segment;
 pub use spool::spool;
+pub use tags::tags;
 pub use token::token;
 
 /// A body.
 pub type Body = fn(&[u8]);
 
 /// All of them, by the names of their targets and of their folders of seeds.
-pub const ALL: [(&str, Body); 11] = [
+pub const ALL: [(&str, Body); 12] = [
     ("assertion", assertion),
     ("configuration", configuration),
     ("filter", filter),
@@ -44,6 +46,7 @@ pub const ALL: [(&str, Body); 11] = [
     ("listing", listing),
     ("segment", segment),
     ("spool", spool),
+    ("tags", tags),
     ("token", token),
 ];
 

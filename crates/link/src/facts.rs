@@ -28,6 +28,9 @@ pub struct Facts {
     pub boot_id: String,
     /// When it booted, RFC 3339.
     pub booted_at: String,
+    /// What it runs in, where its firmware says so: `Azure`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub platform: String,
     /// Block devices.
     pub disks: Vec<Disk>,
     /// Mounted file systems that hold data.

@@ -2,12 +2,11 @@
 //! the NIC alive. Neighbour discovery, which passes whatever the rules say, is left out: it is known by the type of an
 //! ICMPv6 message, which is no field of a diagram.
 
-use crate::compile::action;
 use crate::diagram::{
-    ALLOW, Budget, DENY, Family, Manager, NodeId, ORDERS, Product, Terminal, TooLarge, build, keep_alive,
-    products,
+    ALLOW, Budget, DENY, Family, Manager, NodeId, ORDERS, Product, Terminal, TooLarge, build, products,
+    unasked,
 };
-use crate::policy::{Direction, NicPolicy};
+use crate::policy::{Direction, NicPolicy, RuleAction, Stage};
 
 /// A budget for questions that a person waits for: a second or two.
 pub const BUDGET: Budget = Budget { edges: 1_000_000, work: 200_000_000 };
@@ -23,21 +22,39 @@ pub fn allowed(
     budget: Budget,
 ) -> Result<NodeId, TooLarge> {
     let mut all = NodeId::from(ALLOW);
-    for stage in policy.stages(direction).iter().filter(|stage| !stage.audit) {
-        let of = |family| -> Vec<(Terminal, Product)> {
-            let products = products(&stage.rules, family);
-            products.into_iter().map(|(at, product)| (action(stage.rules[at].access), product)).collect()
-        };
-        let stage = build(manager, of, DENY, budget)?;
-        all = manager.and(all, stage);
+    // From the last: what a stage lets go on is what those behind it let through.
+    for stage in policy.stages(direction).iter().rev() {
+        if !stage.audit {
+            let goes_on = matched(manager, stage, &|action| action != RuleAction::Deny, budget)?;
+            all = manager.and(goes_on, all);
+        }
+        if stage.rules.iter().any(|rule| rule.access == RuleAction::AlwaysAllow) {
+            let always = matched(manager, stage, &|action| action == RuleAction::AlwaysAllow, budget)?;
+            all = manager.or(all, always);
+        }
     }
     for family in Family::ALL {
-        for product in keep_alive(direction, family) {
+        for product in unasked(&policy.platform, direction, family) {
             let alive = manager.set(family, &product);
             all = manager.or(all, alive);
         }
     }
     Ok(all)
+}
+
+/// The packets with which a stage does one of some things.
+pub(crate) fn matched(
+    manager: &mut Manager,
+    stage: &Stage,
+    wanted: &dyn Fn(RuleAction) -> bool,
+    budget: Budget,
+) -> Result<NodeId, TooLarge> {
+    let is = |action| if wanted(action) { ALLOW } else { DENY };
+    let of = |family| -> Vec<(Terminal, Product)> {
+        let products = products(&stage.rules, family);
+        products.into_iter().map(|(at, product)| (is(stage.rules[at].access), product)).collect()
+    };
+    build(manager, of, is(stage.otherwise()), budget)
 }
 
 /// Does work in the order of fields in which it takes the fewest edges.

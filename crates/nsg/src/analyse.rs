@@ -11,7 +11,7 @@ use crate::compile::action;
 use crate::diagram::{
     Budget, DENY, Family, Manager, NO_RULE, NodeId, Product, Terminal, TooLarge, build, products, smallest,
 };
-use crate::policy::{Access, Rule};
+use crate::policy::{Rule, RuleAction};
 use crate::shown::{ShownBox, ShownPacket};
 
 /// How much of everything is found.
@@ -40,7 +40,7 @@ pub struct RuleFinding {
     /// Its priority.
     pub priority: u16,
     /// What it does.
-    pub access: Access,
+    pub access: RuleAction,
     /// What became of it.
     pub state: RuleState,
     /// Rules that decide about packets of this one, in the order of the list. When the rule is redundant: rules that
@@ -88,31 +88,63 @@ pub struct Conflict {
 /// # Errors
 /// [`TooLarge`] when the rules do not fit into the limits' budget.
 pub fn analyse(rules: &[Rule], limits: &Limits) -> Result<Vec<RuleFinding>, TooLarge> {
+    analyse_below(&[], rules, limits)
+}
+
+/// The same of rules that stand below those of network managers: what these deny or always allow never comes to the rules.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn analyse_below(above: &[Rule], rules: &[Rule], limits: &Limits) -> Result<Vec<RuleFinding>, TooLarge> {
     let of = |family| -> Vec<(Terminal, Product)> {
         products(rules, family).into_iter().map(|(at, product)| (Terminal::of(at), product)).collect()
     };
-    let (manager, root) = smallest(of, NO_RULE, limits.budget)?;
+    let (mut manager, mut root) = smallest(of, NO_RULE, limits.budget)?;
+    if !above.is_empty() {
+        // What goes on to the rules, and after it the rules that let nothing go on.
+        let goes_on = Terminal::of(rules.len());
+        let terminal = |at: usize| match above[at].access {
+            RuleAction::Allow => goes_on,
+            RuleAction::AlwaysAllow | RuleAction::Deny => Terminal::of(rules.len() + 1 + at),
+        };
+        let of = |family| -> Vec<(Terminal, Product)> {
+            products(above, family).into_iter().map(|(at, product)| (terminal(at), product)).collect()
+        };
+        let first = build(&mut manager, of, goes_on, limits.budget)?;
+        root = manager.combine(first, root, &|first, then| match first.terminal() {
+            Some(terminal) if terminal == goes_on => Some(then),
+            Some(_) => Some(first),
+            None => None,
+        });
+    }
     let mut own: Vec<Vec<(Family, Product)>> = vec![Vec::new(); rules.len()];
     for family in Family::ALL {
         for (at, product) in products(rules, family) {
             own[at].push((family, product));
         }
     }
-    let mut analyser = Analyser { rules, own, manager, root, limits };
+    let mut analyser = Analyser { above, rules, own, manager, root, limits };
     (0..rules.len()).map(|at| analyser.rule(at)).collect()
 }
 
 struct Analyser<'a> {
+    above: &'a [Rule],
     rules: &'a [Rule],
     /// What each rule matches.
     own: Vec<Vec<(Family, Product)>>,
     manager: Manager,
-    /// The diagram whose terminals are indexes of rules.
+    /// The diagram whose terminals are indexes of rules, and behind them of those above.
     root: NodeId,
     limits: &'a Limits,
 }
 
 impl Analyser<'_> {
+    fn name(&self, terminal: Terminal) -> String {
+        let at = terminal.index();
+        let found = self.rules.get(at).or_else(|| self.above.get(at.checked_sub(self.rules.len() + 1)?));
+        found.map(|rule| rule.name.clone()).unwrap_or_default()
+    }
+
     fn rule(&mut self, at: usize) -> Result<RuleFinding, TooLarge> {
         let rule = &self.rules[at];
         let mut finding = RuleFinding {
@@ -138,7 +170,7 @@ impl Analyser<'_> {
         let decided = self.manager.restrict(self.root, matched);
         let terminals = self.manager.terminals(decided);
         let others = terminals.iter().filter(|t| **t != own && **t != NO_RULE);
-        finding.by = others.take(self.limits.rules).map(|t| self.rules[t.index()].name.clone()).collect();
+        finding.by = others.take(self.limits.rules).map(|t| self.name(*t)).collect();
         let is_lost = |terminal: Terminal| terminal != own && terminal != NO_RULE;
         finding.state = if !terminals.contains(&own) {
             RuleState::Shadowed
@@ -198,7 +230,7 @@ impl Analyser<'_> {
 
     fn conflicts(&self, at: usize) -> Vec<Conflict> {
         let rule = &self.rules[at];
-        let opposite = (0..at).filter(|k| self.rules[*k].access != rule.access);
+        let opposite = (0..at).filter(|k| self.rules[*k].access.access() != rule.access.access());
         let common = opposite.filter_map(|k| {
             let pairs = self.own[at].iter().flat_map(|own| self.own[k].iter().map(move |other| (own, other)));
             let mut both = pairs

@@ -12,7 +12,8 @@
 //! g7_n0_in                    established -> accept; jump g7_alive_in; invalid -> drop; unreadable ports -> drop;
 //!                             jump g7_n0_in_s0_12; jump g7_n0_in_s1_3
 //! g7_n0_in_s0_12              one node of the stage's diagram: th dport vmap { 0-21 : goto ..., 22 : goto ... }; drop
-//! g7_n0_in_s0_r3              the third rule has decided: counter; allow = return to g7_n0_in, deny = drop
+//! g7_n0_in_s0_r3              the third rule has decided: counter; allow = return to g7_n0_in, deny = drop,
+//!                             always allow = accept
 //! ```
 //! Every chain but the two that packets enter carries a prefix, so that two generations exist side by side while one
 //! transaction changes over ([`crate::swap`]). Reaching the end of `g7_n0_in` is to be allowed by every stage. A
@@ -31,12 +32,13 @@ use ring::digest::{Context, SHA256};
 use serde::Serialize;
 
 use crate::diagram::{
-    self, ALLOW, Budget, DENY, Family, Field, Interval, IntervalSet, Manager, NO_RULE, NodeId, Product,
-    Terminal,
+    self, ALLOW, ALWAYS, Budget, DENY, Family, Field, Interval, IntervalSet, Manager, NO_RULE, NodeId,
+    Product, Terminal,
 };
 use crate::frame::word;
 use crate::guard::{self, Guard};
-use crate::policy::{Access, Association, Direction, NicPolicy, NsgPart, Rule as SecurityRule, Stage};
+use crate::platform::PlatformService;
+use crate::policy::{Association, Direction, NicPolicy, NsgPart, Rule as SecurityRule, RuleAction, Stage};
 use crate::ruleset::{Chain, Key, Name, Rule, Verdict, When, denied, network_protocol};
 
 /// A diagram whose ends are rules goes into the kernel up to this size. A group of Azure's greatest size, 1,000 rules,
@@ -90,26 +92,49 @@ pub(crate) enum Decision {
     Linear(Vec<Rule>),
 }
 
-/// How a stage ends for a packet: counted or not, returned or dropped.
+/// How a stage ends for a packet, counted or not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct End {
     pub(crate) counter: Option<Name>,
-    pub(crate) allow: bool,
-    /// Whether a packet that is dropped is told of.
-    pub(crate) logged: bool,
+    pub(crate) fate: Fate,
+}
+
+/// What becomes of a packet at the end of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Fate {
+    /// The next stage is asked.
+    Next,
+    /// It passes.
+    Pass,
+    /// It is lost.
+    Lost,
+    /// It is lost, and told of.
+    Told,
+}
+
+impl Fate {
+    fn of(action: RuleAction, logged: bool) -> Fate {
+        match action {
+            RuleAction::Allow => Fate::Next,
+            RuleAction::AlwaysAllow => Fate::Pass,
+            RuleAction::Deny if logged => Fate::Told,
+            RuleAction::Deny => Fate::Lost,
+        }
+    }
 }
 
 impl End {
     /// Dropped, not counted and not told of.
-    pub(crate) const DROP: End = End { counter: None, allow: false, logged: false };
+    pub(crate) const DROP: End = End { counter: None, fate: Fate::Lost };
     /// Allowed and not counted.
-    pub(crate) const RETURN: End = End { counter: None, allow: true, logged: false };
+    pub(crate) const RETURN: End = End { counter: None, fate: Fate::Next };
 
     pub(crate) fn verdict(&self) -> Verdict {
-        match (self.allow, self.logged) {
-            (true, _) => Verdict::Return,
-            (false, true) => Verdict::Goto(denied().name),
-            (false, false) => Verdict::Drop,
+        match self.fate {
+            Fate::Next => Verdict::Return,
+            Fate::Pass => Verdict::Accept,
+            Fate::Told => Verdict::Goto(denied().name),
+            Fate::Lost => Verdict::Drop,
         }
     }
 }
@@ -133,6 +158,8 @@ pub(crate) struct CompiledDirection {
     /// Whether flows may have been told to end.
     pub(crate) ends_flows: bool,
     pub(crate) logged: bool,
+    /// What of the platform is reached.
+    pub(crate) platform: BTreeSet<PlatformService>,
     pub(crate) stages: Vec<CompiledStage>,
 }
 
@@ -167,6 +194,10 @@ pub fn compile_within(part: &NsgPart, generation: u64, rules: Budget, actions: B
                     guards: policy.guarded.clone(),
                     ends_flows: !policy.existing_flows.is_keep(),
                     logged: policy.logged,
+                    platform: match direction {
+                        Direction::Inbound => BTreeSet::new(),
+                        Direction::Outbound => policy.platform.clone(),
+                    },
                     stages,
                 });
             }
@@ -237,28 +268,26 @@ fn compile_stage(
         .zip(&stage.rules)
         .map(|(terminal, rule)| {
             let counter = Some(counter_name(nic, direction, stage, rule));
-            let allow = stage.audit || rule.access == Access::Allow;
-            (terminal, End { counter, allow, logged: nic.logged && !allow })
+            (terminal, End { counter, fate: Fate::of(stage.action(Some(rule)), nic.logged) })
         })
         .collect();
     // Rules that end alike are one end: a counter is read back by its name.
     let mut first: BTreeMap<&End, Terminal> = BTreeMap::new();
     let same: Vec<Terminal> = ends.iter().map(|(at, end)| *first.entry(end).or_insert(*at)).collect();
     let by_rule = |family| terminals(stage, family, |at| same[at]);
-    let by_action = |family| {
-        terminals(stage, family, |at| if stage.audit { ALLOW } else { action(stage.rules[at].access) })
-    };
-    // What no rule matches is denied, which is only counted where rules are.
-    let none = if stage.audit { Terminal::of(stage.rules.len()) } else { NO_RULE };
-    if stage.audit {
+    let by_action = |family| terminals(stage, family, |at| action(stage.action(Some(&stage.rules[at]))));
+    // What no rule matches is denied by a group that does not only count.
+    let goes_on = stage.action(None) == RuleAction::Allow;
+    let none = if goes_on { Terminal::of(stage.rules.len()) } else { NO_RULE };
+    if goes_on {
         ends.insert(none, End::RETURN);
     }
     let (form, decision) = if let Ok((manager, root)) = diagram::smallest(by_rule, none, rules) {
         (Form::Rules, Decision::Diagram { manager, root, ends: Ends(ends) })
-    } else if let Ok((manager, root)) =
-        diagram::smallest(by_action, if stage.audit { ALLOW } else { DENY }, actions)
-    {
-        let ends = [(ALLOW, End::RETURN), (DENY, End { logged: nic.logged, ..End::DROP })];
+    } else if let Ok((manager, root)) = diagram::smallest(by_action, action(stage.action(None)), actions) {
+        let end = |action| End { counter: None, fate: Fate::of(action, nic.logged) };
+        let all = [RuleAction::Allow, RuleAction::AlwaysAllow, RuleAction::Deny];
+        let ends = all.map(|each| (action(each), end(each)));
         (Form::Actions, Decision::Diagram { manager, root, ends: Ends(ends.into()) })
     } else {
         (Form::Linear, Decision::Linear(linear(&stage.rules, none, &Ends(ends))))
@@ -283,8 +312,12 @@ fn terminals(stage: &Stage, family: Family, of: impl Fn(usize) -> Terminal) -> V
 }
 
 /// The terminal of an action.
-pub(crate) fn action(access: Access) -> Terminal {
-    if access == Access::Allow { ALLOW } else { DENY }
+pub(crate) fn action(action: RuleAction) -> Terminal {
+    match action {
+        RuleAction::Allow => ALLOW,
+        RuleAction::AlwaysAllow => ALWAYS,
+        RuleAction::Deny => DENY,
+    }
 }
 
 /// One rule for each security rule and family, or one for both where they are the same.
@@ -419,6 +452,7 @@ pub fn counter_name(nic: &NicPolicy, direction: Direction, stage: &Stage, rule: 
     let (kind, place) = match &stage.association {
         Association::Subnet(id) => ("subnet", id),
         Association::Nic(id) => ("nic", id),
+        Association::Manager(id) => ("manager", id),
     };
     let mut context = Context::new(&SHA256);
     // Names in ARM differ by more than their case.

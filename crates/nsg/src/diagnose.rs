@@ -6,7 +6,7 @@
 use ipnet::IpNet;
 
 use crate::policy::{
-    Access, Addresses, Direction, NicPolicy, PORT_PROTOCOLS, PortRange, Ports, Protocol, Rule, Stage,
+    Addresses, Direction, NicPolicy, PORT_PROTOCOLS, PortRange, Ports, Protocol, Rule, RuleAction, Stage,
 };
 
 /// The traffic that a question is about: everything that is in all five.
@@ -46,7 +46,7 @@ pub struct Matched<'a> {
 pub struct Asked<'a> {
     /// The group, at its place.
     pub stage: &'a Stage,
-    /// The rule that decides; `None` when none does, which denies.
+    /// The rule that decides; `None` when none does ([`Stage::otherwise`]).
     pub decides: Option<&'a Rule>,
     /// Every rule that was asked, in order.
     pub rules: Vec<Matched<'a>>,
@@ -62,7 +62,7 @@ pub struct Divided {
     pub nsg: String,
 }
 
-/// What every group says of some traffic, in the order they are asked, up to the first that denies it.
+/// What every group says of some traffic, in the order they are asked, up to the first that denies or always allows it.
 ///
 /// # Errors
 /// [`Divided`].
@@ -86,9 +86,9 @@ pub fn diagnose<'a>(
                 Share::None => {}
             }
         }
-        let denied = asked.decides.is_none_or(|rule| rule.access == Access::Deny);
+        let action = stage.action(asked.decides);
         out.push(asked);
-        if denied && !stage.audit {
+        if action != RuleAction::Allow {
             break;
         }
     }

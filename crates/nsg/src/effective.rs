@@ -5,16 +5,17 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::policy::{Access, Addresses, Association, Direction, PortRange, Ports, Protocol};
-use crate::resolve::{Inputs, NicInput, NicResolver, ResolveError, listed};
-use crate::resources::{AddressSpec, Side};
+use crate::policy::{Addresses, Association, Direction, PortRange, Ports, Protocol, RuleAction};
+use crate::resolve::{AdminRules, Inputs, NicInput, NicResolver, ResolveError, listed};
+use crate::resources::{AddressSpec, AdminAddress, AdminRuleSpec, Side};
 
 /// One NSG in force at a NIC.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectiveGroup {
-    /// The NSG.
-    pub network_security_group: Ref,
+    /// The NSG; nothing for the rules of network managers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_security_group: Option<Ref>,
     /// What it is attached to.
     pub association: EffectiveAssociation,
     /// Its rules, lowest priority number first in each direction.
@@ -28,7 +29,7 @@ pub struct Ref {
     pub id: String,
 }
 
-/// What an NSG is attached to: one of the two.
+/// What an NSG is attached to, or the network manager whose rules stand above: one of the three.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectiveAssociation {
@@ -38,13 +39,16 @@ pub struct EffectiveAssociation {
     /// A NIC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_interface: Option<Ref>,
+    /// A network manager.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_manager: Option<Ref>,
 }
 
 /// A rule with its names resolved.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectiveRule {
-    /// `securityRules/{name}` or `defaultSecurityRules/{name}`.
+    /// `securityRules/{name}`, `defaultSecurityRules/{name}` or `securityAdminRules/{name}`.
     pub name: String,
     /// `All` for every protocol, else as in the rule.
     pub protocol: &'static str,
@@ -81,7 +85,7 @@ pub struct EffectiveRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expanded_destination_address_prefix: Option<Vec<String>>,
     /// What happens to a flow that matches.
-    pub access: Access,
+    pub access: RuleAction,
     /// 100 to 4096, or 65000 and above for the defaults.
     pub priority: u16,
     /// The direction of the flow's first packet.
@@ -94,7 +98,10 @@ pub struct EffectiveRule {
 /// As [`crate::resolve::resolve`].
 pub fn effective(inputs: &Inputs, nic: &NicInput) -> Result<Vec<EffectiveGroup>, ResolveError> {
     let resolver = NicResolver { inputs, nic };
-    let mut value = Vec::new();
+    let mut value: Vec<EffectiveGroup> = Vec::new();
+    if let Some(admin) = &nic.admin {
+        value.push(admin_rules(&resolver, admin)?);
+    }
     for (association, nsg) in resolver.attached() {
         let mut rules = Vec::new();
         for rule in listed(nsg)? {
@@ -103,37 +110,79 @@ pub fn effective(inputs: &Inputs, nic: &NicInput) -> Result<Vec<EffectiveGroup>,
             let (source, destination) =
                 (ShownSide::of(&spec.source, &source), ShownSide::of(&spec.destination, &destination));
             let kind = if rule.default { "defaultSecurityRules" } else { "securityRules" };
-            rules.push(EffectiveRule {
-                name: format!("{kind}/{}", spec.name),
-                protocol: if spec.protocol == Protocol::Any { "All" } else { spec.protocol.as_str() },
-                source_port_range: source.port_range,
-                source_port_ranges: source.port_ranges,
-                source_address_prefix: source.prefix,
-                source_address_prefixes: source.prefixes,
-                source_application_security_groups: source.groups,
-                expanded_source_address_prefix: source.expanded,
-                destination_port_range: destination.port_range,
-                destination_port_ranges: destination.port_ranges,
-                destination_address_prefix: destination.prefix,
-                destination_address_prefixes: destination.prefixes,
-                destination_application_security_groups: destination.groups,
-                expanded_destination_address_prefix: destination.expanded,
-                access: spec.access,
-                priority: spec.priority,
-                direction: spec.direction,
-            });
+            let name = format!("{kind}/{}", spec.name);
+            let head = (name, spec.protocol, spec.access.into(), spec.priority, spec.direction);
+            rules.push(EffectiveRule::of(head, source, destination));
         }
         let (subnet, nic) = match association {
             Association::Subnet(id) => (Some(Ref { id }), None),
-            Association::Nic(id) => (None, Some(Ref { id })),
+            Association::Nic(id) | Association::Manager(id) => (None, Some(Ref { id })),
         };
         value.push(EffectiveGroup {
-            network_security_group: Ref { id: nsg.id.to_string() },
-            association: EffectiveAssociation { subnet, network_interface: nic },
+            network_security_group: Some(Ref { id: nsg.id.to_string() }),
+            association: EffectiveAssociation { subnet, network_interface: nic, network_manager: None },
             effective_security_rules: rules,
         });
     }
     Ok(value)
+}
+
+/// The rules of network managers, in the same words.
+fn admin_rules(resolver: &NicResolver<'_>, admin: &AdminRules) -> Result<EffectiveGroup, ResolveError> {
+    let manager = admin.manager.to_string();
+    let rule = |spec: &AdminRuleSpec| {
+        let side = |addresses: &[AdminAddress], ports: &Ports| {
+            let resolved = resolver.admin_addresses(&manager, spec, addresses)?;
+            let addresses = match addresses {
+                [AdminAddress::Tag(tag)] => AddressSpec::Tag(tag.clone()),
+                [AdminAddress::Any] => AddressSpec::Any,
+                _ => AddressSpec::Prefixes(Vec::new()),
+            };
+            Ok(ShownSide::of(&Side { addresses, ports: ports.clone() }, &resolved))
+        };
+        let source = side(&spec.sources, &spec.source_ports)?;
+        let destination = side(&spec.destinations, &spec.destination_ports)?;
+        let name = format!("securityAdminRules/{}", spec.name);
+        let head = (name, spec.protocol, spec.access, spec.priority, spec.direction);
+        Ok(EffectiveRule::of(head, source, destination))
+    };
+    Ok(EffectiveGroup {
+        network_security_group: None,
+        association: EffectiveAssociation {
+            subnet: None,
+            network_interface: None,
+            network_manager: Some(Ref { id: manager.clone() }),
+        },
+        effective_security_rules: admin.rules.iter().map(rule).collect::<Result<_, ResolveError>>()?,
+    })
+}
+
+impl EffectiveRule {
+    fn of(
+        (name, protocol, access, priority, direction): (String, Protocol, RuleAction, u16, Direction),
+        source: ShownSide,
+        destination: ShownSide,
+    ) -> EffectiveRule {
+        EffectiveRule {
+            name,
+            protocol: if protocol == Protocol::Any { "All" } else { protocol.as_str() },
+            source_port_range: source.port_range,
+            source_port_ranges: source.port_ranges,
+            source_address_prefix: source.prefix,
+            source_address_prefixes: source.prefixes,
+            source_application_security_groups: source.groups,
+            expanded_source_address_prefix: source.expanded,
+            destination_port_range: destination.port_range,
+            destination_port_ranges: destination.port_ranges,
+            destination_address_prefix: destination.prefix,
+            destination_address_prefixes: destination.prefixes,
+            destination_application_security_groups: destination.groups,
+            expanded_destination_address_prefix: destination.expanded,
+            access,
+            priority,
+            direction,
+        }
+    }
 }
 
 /// One side of a rule as it is shown.

@@ -4,14 +4,10 @@
 //! Only the first packet of a flow is judged; what follows, in both directions, belongs to the flow.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::policy::{Access, Direction, NicPolicy, PORT_PROTOCOLS, Ports, Protocol, Rule};
-
-/// The platform's addresses, which a machine may always reach, as in Azure: 168.63.129.16 (DNS, DHCP, agent) and
-/// 169.254.169.254 (metadata). Only outbound: what comes back belongs to the flow, and outside Azure anybody on the
-/// link could put these into the source field. Health probes from 168.63.129.16 have a default rule of their own.
-pub const PLATFORM: [Ipv4Addr; 2] = [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(169, 254, 169, 254)];
+use crate::platform::PlatformService;
+use crate::policy::{Direction, NicPolicy, PORT_PROTOCOLS, Ports, Protocol, Rule, RuleAction};
 
 /// ICMPv6 types without which an IPv6 interface is dead, allowed both ways: multicast listener query, report, done
 /// (130 to 132) and report v2 (143), router solicitation and advertisement, neighbour solicitation and advertisement
@@ -59,7 +55,7 @@ impl fmt::Display for Packet {
 pub struct Verdict<'a> {
     /// Whether the flow may begin.
     pub allow: bool,
-    /// Index of the stage that decided: the one that denied, or the last. `None` when no rule was asked, because the
+    /// Index of the stage that decided: the one that denied or always allows, or the last. `None` when no rule was asked, because the
     /// direction is not filtered, the packet keeps the NIC alive, or its ports cannot be read.
     pub stage: Option<usize>,
     /// The rule that decided there; `None` also when no rule of the stage matched.
@@ -73,7 +69,7 @@ pub struct Verdict<'a> {
 pub fn evaluate<'a>(policy: &'a NicPolicy, direction: Direction, packet: &Packet) -> Verdict<'a> {
     let stages = policy.stages(direction);
     let mut verdict = Verdict { allow: true, stage: None, rule: None, trail: Vec::new() };
-    if stages.is_empty() || keeps_alive(direction, packet) {
+    if stages.is_empty() || passes_unasked(policy, direction, packet) {
         return verdict;
     }
     if is_unreadable(packet) {
@@ -85,9 +81,13 @@ pub fn evaluate<'a>(policy: &'a NicPolicy, direction: Direction, packet: &Packet
         verdict.stage = Some(s);
         verdict.rule = matched.map(|r| &stage.rules[r]);
         verdict.trail.extend(matched.map(|r| (s, r)));
-        if !stage.audit && verdict.rule.is_none_or(|rule| rule.access == Access::Deny) {
-            verdict.allow = false;
-            return verdict;
+        match stage.action(verdict.rule) {
+            RuleAction::Allow => {}
+            RuleAction::AlwaysAllow => return verdict,
+            RuleAction::Deny => {
+                verdict.allow = false;
+                return verdict;
+            }
         }
     }
     verdict
@@ -127,8 +127,23 @@ fn is_empty(ports: &Ports) -> bool {
     matches!(ports, Ports::Only(ranges) if ranges.is_empty())
 }
 
-/// Traffic that no NSG can deny, because a NIC without it is dead: neighbour discovery, the DHCP client's side, and
-/// the way to the platform.
+/// Whether no rule is asked about a packet at a NIC: without it the NIC is dead, or it goes to a service of the platform.
+pub fn passes_unasked(policy: &NicPolicy, direction: Direction, packet: &Packet) -> bool {
+    keeps_alive(direction, packet) || reaches_platform(policy, direction, packet).is_some()
+}
+
+/// The service of the platform that a packet goes to and is let through to whatever the rules say.
+pub fn reaches_platform(
+    policy: &NicPolicy,
+    direction: Direction,
+    packet: &Packet,
+) -> Option<PlatformService> {
+    let reached =
+        |service: &&PlatformService| direction == Direction::Outbound && service.is_reached_by(packet);
+    policy.platform.iter().find(reached).copied()
+}
+
+/// Traffic that no NSG can deny, because a NIC without it is dead: neighbour discovery and the DHCP client's side.
 pub fn keeps_alive(direction: Direction, packet: &Packet) -> bool {
     let v4 = packet.source.is_ipv4();
     let udp = |source, destination| packet.protocol == 17 && packet.ports == Some((source, destination));
@@ -136,11 +151,7 @@ pub fn keeps_alive(direction: Direction, packet: &Packet) -> bool {
     icmpv6
         || match direction {
             Direction::Inbound => (v4 && udp(67, 68)) || (is_link_local(packet.source) && udp(547, 546)),
-            Direction::Outbound => {
-                (v4 && udp(68, 67))
-                    || (!v4 && udp(546, 547))
-                    || PLATFORM.iter().any(|p| packet.destination == IpAddr::V4(*p))
-            }
+            Direction::Outbound => (v4 && udp(68, 67)) || (!v4 && udp(546, 547)),
         }
 }
 

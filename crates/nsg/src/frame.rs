@@ -1,12 +1,13 @@
 //! The chains around the stages: where packets enter, what passes whatever the rules say, and what no rule is asked about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile::{Compiled, CompiledDirection};
-use crate::diagram::{Family, Interval, IntervalSet};
-use crate::evaluate::{ALIVE_ICMPV6, PLATFORM};
+use crate::diagram::{Family, Field, Interval, IntervalSet};
+use crate::evaluate::ALIVE_ICMPV6;
 use crate::existing::CUT;
 use crate::guard::{self, Guard};
+use crate::platform::PlatformService;
 use crate::policy::{Direction, PORT_PROTOCOLS};
 use crate::ruleset::{
     Chain, ESTABLISHED, Hook, INVALID, Key, Name, RELATED, Rule, Verdict, When, network_protocol,
@@ -21,12 +22,9 @@ impl Compiled {
     /// The chains around the stages; the two hooks come last.
     pub(crate) fn frame(&self, prefix: &str) -> Vec<Chain> {
         let filters = |d: &CompiledDirection| !d.stages.is_empty();
-        let used = |direction| self.directions.iter().any(|d| d.direction == direction && filters(d));
-        let mut chains: Vec<Chain> = [Direction::Inbound, Direction::Outbound]
-            .into_iter()
-            .filter(|direction| used(*direction))
-            .map(|direction| alive(prefix, direction))
-            .collect();
+        let alike: BTreeMap<String, &CompiledDirection> =
+            self.directions.iter().filter(|d| filters(d)).map(|d| (d.alive_name(), d)).collect();
+        let mut chains: Vec<Chain> = alike.values().map(|direction| direction.alive(prefix)).collect();
         if self.directions.iter().any(filters) {
             chains.push(ports(prefix));
         }
@@ -61,40 +59,6 @@ fn hook_chain(direction: Direction) -> Chain {
     Chain { hook: Some(hook), ..Chain::new(Name::made(&format_args!("{name}")), Vec::new()) }
 }
 
-/// See [`crate::evaluate::keeps_alive`], which says the same.
-fn alive(prefix: &str, direction: Direction) -> Chain {
-    let accept = || When::always(Verdict::Accept);
-    let udp = |source: u16, destination: u16| {
-        accept()
-            .and(Key::Protocol, IntervalSet::of([17]))
-            .and(Key::SourcePort, IntervalSet::of([source.into()]))
-            .and(Key::DestinationPort, IntervalSet::of([destination.into()]))
-    };
-    let of = |family, rule: When| rule.and(Key::NetworkProtocol, IntervalSet::of([network_protocol(family)]));
-    let icmpv6 = accept().and(Key::Icmpv6Type, IntervalSet::of(ALIVE_ICMPV6.iter().map(|t| u128::from(*t))));
-    let rules = match direction {
-        Direction::Inbound => {
-            let link_local = Interval { first: 0xfe80 << 112, last: (0xfec0 << 112) - 1 };
-            vec![
-                icmpv6,
-                of(Family::V4, udp(67, 68)),
-                udp(547, 546).and(Key::Source(Family::V6), IntervalSet::new([link_local])),
-            ]
-        }
-        Direction::Outbound => {
-            let platform = IntervalSet::of(PLATFORM.iter().map(|p| p.to_bits().into()));
-            vec![
-                icmpv6,
-                of(Family::V4, udp(68, 67)),
-                of(Family::V6, udp(546, 547)),
-                accept().and(Key::Destination(Family::V4), platform),
-            ]
-        }
-    };
-    let name = Name::made(&format_args!("{prefix}alive_{}", word(direction)));
-    Chain::new(name, rules.into_iter().map(Rule::When).collect())
-}
-
 /// Drops packets whose ports cannot be read; see [`crate::evaluate::evaluate`]. The halves are what is left when every
 /// value is asked for: nft leaves out a condition that always holds.
 fn ports(prefix: &str) -> Chain {
@@ -117,6 +81,62 @@ fn ended(direction: Direction) -> Vec<When> {
 }
 
 impl CompiledDirection {
+    /// What no rule is asked about; NICs that reach the same of the platform share it.
+    fn alive_name(&self) -> String {
+        let reached = |service: &PlatformService| match service {
+            PlatformService::Dns => 'd',
+            PlatformService::Metadata => 'm',
+            PlatformService::Licensing => 'l',
+            PlatformService::Host => 'h',
+        };
+        let letters: String = self.platform.iter().map(reached).collect();
+        let mark = if letters.is_empty() { "" } else { "_" };
+        format!("alive_{}{mark}{letters}", word(self.direction))
+    }
+
+    /// See [`crate::evaluate::passes_unasked`], which says the same.
+    fn alive(&self, prefix: &str) -> Chain {
+        let accept = || When::always(Verdict::Accept);
+        let udp = |source: u16, destination: u16| {
+            accept()
+                .and(Key::Protocol, IntervalSet::of([17]))
+                .and(Key::SourcePort, IntervalSet::of([source.into()]))
+                .and(Key::DestinationPort, IntervalSet::of([destination.into()]))
+        };
+        let of =
+            |family, rule: When| rule.and(Key::NetworkProtocol, IntervalSet::of([network_protocol(family)]));
+        let icmpv6 =
+            accept().and(Key::Icmpv6Type, IntervalSet::of(ALIVE_ICMPV6.iter().map(|t| u128::from(*t))));
+        let rules = match self.direction {
+            Direction::Inbound => {
+                let link_local = Interval { first: 0xfe80 << 112, last: (0xfec0 << 112) - 1 };
+                vec![
+                    icmpv6,
+                    of(Family::V4, udp(67, 68)),
+                    udp(547, 546).and(Key::Source(Family::V6), IntervalSet::new([link_local])),
+                ]
+            }
+            Direction::Outbound => {
+                let mut rules = vec![icmpv6, of(Family::V4, udp(68, 67)), of(Family::V6, udp(546, 547))];
+                let key = |field| match field {
+                    Field::Protocol => Key::Protocol,
+                    Field::Source => Key::Source(Family::V4),
+                    Field::Destination => Key::Destination(Family::V4),
+                    Field::SourcePort => Key::SourcePort,
+                    Field::DestinationPort => Key::DestinationPort,
+                    Field::Family => Key::NetworkProtocol,
+                };
+                let services = self.platform.iter().flat_map(|service| service.packets());
+                rules.extend(services.map(|fields| {
+                    fields.into_iter().fold(accept(), |rule, (field, values)| rule.and(key(field), values))
+                }));
+                rules
+            }
+        };
+        let name = Name::made(&format_args!("{prefix}{}", self.alive_name()));
+        Chain::new(name, rules.into_iter().map(Rule::When).collect())
+    }
+
     fn chain(&self, prefix: &str) -> Chain {
         let own = |name: &str| Name::made(&format_args!("{prefix}{name}"));
         let jump = |name| When::always(Verdict::Jump(name));
@@ -131,7 +151,7 @@ impl CompiledDirection {
         let mut rules = if self.ends_flows { ended(self.direction) } else { Vec::new() };
         rules.extend([
             When::always(Verdict::Accept).and(Key::ConnectionState, IntervalSet::of([ESTABLISHED, RELATED])),
-            jump(own(&format!("alive_{}", word(self.direction)))),
+            jump(own(&self.alive_name())),
             When::always(Verdict::Drop)
                 .and(Key::ConnectionState, IntervalSet::of([INVALID]))
                 .counted(invalid),

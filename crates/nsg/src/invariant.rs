@@ -1,7 +1,7 @@
 //! What must always be so, whatever the rules are: "the internet never reaches 3389 of these machines". Decided about all
 //! packets; what breaks it is named.
 //!
-//! Packets that no rule is asked about ([`crate::evaluate::keeps_alive`]) are no part of any statement: no rule could
+//! Packets that no rule is asked about ([`crate::evaluate::passes_unasked`]) are no part of any statement: no rule could
 //! make it true of them.
 
 use std::net::IpAddr;
@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use crate::allowed::{allowed, in_first_order};
 use crate::diagram::{
-    ALLOW, Budget, DENY, Family, Field, IntervalSet, Manager, NodeId, Product, TooLarge, keep_alive, product,
+    ALLOW, Budget, DENY, Family, Field, IntervalSet, Manager, NodeId, Product, TooLarge, product, unasked,
 };
 use crate::evaluate::{Packet, evaluate};
-use crate::policy::{Access, Addresses, Direction, NicPolicy, Ports, Protocol, Rule};
+use crate::policy::{Access, Addresses, Direction, NicPolicy, Ports, Protocol, Rule, RuleAction};
 use crate::shown::{ShownBox, ShownPacket};
 
 /// A statement about packets from, to, or between machines.
@@ -120,15 +120,8 @@ fn broken(manager: &mut Manager, statements: &[Statement], budget: Budget) -> Re
         for (direction, machines) in statement.sides() {
             let through = through(manager, machines, direction, budget)?;
             passes = manager.and(passes, through);
-            let own: Vec<IpNet> = machines.iter().flat_map(|m| &m.own).map(|a| IpNet::from(*a)).collect();
-            let own = at(manager, direction, &own);
+            let own = asked(manager, machines, direction);
             about = manager.and(about, own);
-            for family in Family::ALL {
-                for product in keep_alive(direction, family) {
-                    let alive = manager.set(family, &product);
-                    about = manager.without(about, alive);
-                }
-            }
         }
         let broken = match statement.must {
             Access::Deny => manager.and(about, passes),
@@ -137,6 +130,23 @@ fn broken(manager: &mut Manager, statements: &[Statement], budget: Budget) -> Re
         all = manager.or(all, broken);
     }
     Ok(all)
+}
+
+/// The packets of machines that rules are asked about.
+fn asked(manager: &mut Manager, machines: &[Alike], direction: Direction) -> NodeId {
+    let mut all = NodeId::from(DENY);
+    for alike in machines {
+        let own: Vec<IpNet> = alike.own.iter().map(|a| IpNet::from(*a)).collect();
+        let mut own = at(manager, direction, &own);
+        for family in Family::ALL {
+            for product in unasked(&alike.policy.platform, direction, family) {
+                let passes = manager.set(family, &product);
+                own = manager.without(own, passes);
+            }
+        }
+        all = manager.or(all, own);
+    }
+    all
 }
 
 /// What machines let through of packets that are their own.
@@ -173,7 +183,7 @@ fn at(manager: &mut Manager, direction: Direction, nets: &[IpNet]) -> NodeId {
 
 fn described(manager: &mut Manager, packets: &Traffic) -> NodeId {
     let Traffic { protocol, source, destination, source_ports, destination_ports } = packets.clone();
-    let (name, priority, access) = (String::new(), 0, Access::Allow);
+    let (name, priority, access) = (String::new(), 0, RuleAction::Allow);
     let rule =
         Rule { name, priority, access, protocol, source, destination, source_ports, destination_ports };
     let mut all = NodeId::from(DENY);

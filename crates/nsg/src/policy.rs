@@ -4,6 +4,7 @@
 //! The types make the dangerous mistakes impossible to write: "any" is [`Addresses::Any`] and nothing else, an empty
 //! list matches nothing, a port range is never backwards, an interface name holds no nftables syntax.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::existing::ExistingFlows;
 use crate::guard::Guard;
+use crate::platform::PlatformService;
 
 /// The packet filter of one machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +33,9 @@ pub struct NicPolicy {
     pub mac: Option<MacAddress>,
     /// The name of the interface on the machine.
     pub interface: InterfaceName,
-    /// Subnet's NSG, then the NIC's. Empty: inbound traffic is not filtered.
+    /// Rules of network managers, the subnet's NSG, the NIC's. Empty: inbound traffic is not filtered.
     pub inbound: Vec<Stage>,
-    /// The NIC's NSG, then the subnet's. Empty: outbound traffic is not filtered.
+    /// Rules of network managers, the NIC's NSG, the subnet's. Empty: outbound traffic is not filtered.
     pub outbound: Vec<Stage>,
     /// Ports that are closed to everybody but those for whom something is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -41,6 +43,9 @@ pub struct NicPolicy {
     /// What becomes of flows that exist when the rules change.
     #[serde(default, skip_serializing_if = "ExistingFlows::is_keep")]
     pub existing_flows: ExistingFlows,
+    /// Services of Azure's platform that are reached whatever the rules say.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub platform: BTreeSet<PlatformService>,
     /// Whether the kernel tells of what it denies here ([`crate::flow`]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub logged: bool,
@@ -56,11 +61,12 @@ impl NicPolicy {
     }
 }
 
-/// One NSG at one place. The first rule that matches decides; a flow that no rule matches is denied.
+/// One NSG at one place, or the rules of network managers, which stand above all. The first rule that matches decides; a flow
+/// that no rule matches is denied by an NSG, and goes on from the rules of network managers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stage {
-    /// The id of the NSG.
+    /// The id of the NSG or of the network manager.
     pub nsg: String,
     /// What the NSG is attached to.
     pub association: Association,
@@ -71,6 +77,24 @@ pub struct Stage {
     pub rules: Vec<Rule>,
 }
 
+impl Stage {
+    /// What happens to a flow that no rule matches.
+    pub fn otherwise(&self) -> RuleAction {
+        match self.association {
+            Association::Subnet(_) | Association::Nic(_) => RuleAction::Deny,
+            Association::Manager(_) => RuleAction::Allow,
+        }
+    }
+
+    /// What it does with a flow: what the rule that matches says, or what happens without one.
+    pub fn action(&self, matched: Option<&Rule>) -> RuleAction {
+        match matched.map_or(self.otherwise(), |rule| rule.access) {
+            RuleAction::Deny if self.audit => RuleAction::Allow,
+            action => action,
+        }
+    }
+}
+
 /// What an NSG is attached to, with that resource's id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,6 +103,16 @@ pub enum Association {
     Subnet(String),
     /// A network interface.
     Nic(String),
+    /// The network that the rules of network managers hold in.
+    Manager(String),
+}
+
+impl Association {
+    /// The id.
+    pub fn id(&self) -> &str {
+        let (Self::Subnet(id) | Self::Nic(id) | Self::Manager(id)) = self;
+        id
+    }
 }
 
 /// A rule whose names have become addresses.
@@ -87,10 +121,10 @@ pub enum Association {
 pub struct Rule {
     /// The rule's name in its NSG.
     pub name: String,
-    /// 100 to 4096, or 65000 and above for the defaults; lower is asked first.
+    /// 100 to 4096 (1 to 4096 of a network manager), or 65000 and above for the defaults; lower is asked first.
     pub priority: u16,
     /// What happens to a flow that matches.
-    pub access: Access,
+    pub access: RuleAction,
     /// The protocol that must match.
     pub protocol: Protocol,
     /// Source addresses that match.
@@ -148,6 +182,50 @@ impl Access {
     /// Reads the value in any case, as Azure does.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Allow, Self::Deny].into_iter().find(|a| a.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+/// What a rule of a stage does. A rule of an NSG is no [`RuleAction::AlwaysAllow`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SecurityConfigurationRuleAccess")]
+pub enum RuleAction {
+    /// Go on to the next stage, or pass after the last.
+    Allow,
+    /// Pass, whatever the stages that follow say.
+    AlwaysAllow,
+    /// Drop.
+    Deny,
+}
+
+impl RuleAction {
+    /// Azure's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::AlwaysAllow => "AlwaysAllow",
+            Self::Deny => "Deny",
+        }
+    }
+
+    /// Reads the value in any case, as Azure does.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Allow, Self::AlwaysAllow, Self::Deny]
+            .into_iter()
+            .find(|a| a.as_str().eq_ignore_ascii_case(text))
+    }
+
+    /// Whether it lets through or not.
+    pub fn access(self) -> Access {
+        if self == Self::Deny { Access::Deny } else { Access::Allow }
+    }
+}
+
+impl From<Access> for RuleAction {
+    fn from(access: Access) -> Self {
+        match access {
+            Access::Allow => Self::Allow,
+            Access::Deny => Self::Deny,
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::compile::{Compiled, CompiledStage, Decision, End, Ends};
+use crate::compile::{Compiled, CompiledStage, Decision, End, Ends, Fate};
 use crate::diagram::{ALLOW, DENY, Family, Field, Interval, Manager, NO_RULE, NodeId, Terminal};
 use crate::evaluate::Packet;
 use crate::listing::Listing;
@@ -166,16 +166,31 @@ impl Walk<'_> {
     }
 }
 
+const PASS: End = End { counter: None, fate: Fate::Pass };
+const TOLD: End = End { counter: None, fate: Fate::Told };
+
+/// Whether a fate is one of some.
+type Is = fn(Fate) -> bool;
+/// What a packet does and should do: of those that do too much, and of those that do too little.
+type Words = [(&'static str, &'static str); 2];
+
 /// Names a packet that two diagrams treat differently.
 fn unlike(manager: &mut Manager, want: NodeId, have: NodeId, ends: &Ends) -> Difference {
-    let allows = |terminal| if ends.get(terminal).allow { ALLOW } else { DENY };
-    let (want, have) = (manager.map(want, &allows), manager.map(have, &allows));
-    let (more, less) = (manager.without(have, want), manager.without(want, have));
-    for (set, is, should) in [(more, "passes", "dropped"), (less, "is dropped", "let through")] {
-        if let Some(point) = manager.witness(set, &|t| t == ALLOW) {
-            let packet = point.packet();
-            let what = format!("a packet {is} that should be {should}: {packet}");
-            return Difference { place: String::new(), what, witness: Some(packet) };
+    let passes = |fate| matches!(fate, Fate::Next | Fate::Pass);
+    let fates: [(Is, Words); 2] = [
+        (passes, [("passes", "dropped"), ("is dropped", "let through")]),
+        (|fate| fate == Fate::Pass, [("passes", "judged further"), ("is judged further", "let through")]),
+    ];
+    for (is_meant, words) in fates {
+        let is = |terminal| if is_meant(ends.get(terminal).fate) { ALLOW } else { DENY };
+        let (want, have) = (manager.map(want, &is), manager.map(have, &is));
+        let sets = [manager.without(have, want), manager.without(want, have)];
+        for (set, (is, should)) in sets.into_iter().zip(words) {
+            if let Some(point) = manager.witness(set, &|t| t == ALLOW) {
+                let packet = point.packet();
+                let what = format!("a packet {is} that should be {should}: {packet}");
+                return Difference { place: String::new(), what, witness: Some(packet) };
+            }
         }
     }
     differs("", "rules are counted wrongly")
@@ -218,8 +233,9 @@ impl<'a> Decoder<'a> {
             [Rule::When(end)] => {
                 let met = match &end.verdict {
                     Verdict::Return => End::RETURN,
+                    Verdict::Accept => PASS,
                     Verdict::Drop => End::DROP,
-                    Verdict::Goto(to) if to.as_str() == DENIED => End { logged: true, ..End::DROP },
+                    Verdict::Goto(to) if to.as_str() == DENIED => TOLD,
                     _ => return Err(strange()),
                 };
                 if end.interface.is_some() || !end.matches.is_empty() {
@@ -287,13 +303,12 @@ impl<'a> Decoder<'a> {
 
     fn verdict(&mut self, verdict: &Verdict, level: usize, family: Option<Family>) -> Result<NodeId, String> {
         match verdict {
-            Verdict::Goto(to) if to.as_str() == DENIED => Ok(self.end(End { logged: true, ..End::DROP })),
+            Verdict::Goto(to) if to.as_str() == DENIED => Ok(self.end(TOLD)),
             Verdict::Goto(chain) => self.chain(chain, level, family),
             Verdict::Return => Ok(self.end(End::RETURN)),
+            Verdict::Accept => Ok(self.end(PASS)),
             Verdict::Drop => Ok(self.end(End::DROP)),
-            Verdict::Accept | Verdict::Jump(_) | Verdict::Reset => {
-                Err(format!("a branch leads to {verdict}"))
-            }
+            Verdict::Jump(_) | Verdict::Reset => Err(format!("a branch leads to {verdict}")),
         }
     }
 

@@ -4,20 +4,22 @@
 //! empty or a full set, because a `Deny Storage` that silently matches nothing, or an `Allow` that matches everything,
 //! is worse than keeping yesterday's policy.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sekisho_arm::{ArmError, Scope};
 
 use crate::existing::ExistingFlows;
+use crate::platform::{PlatformExceptions, PlatformService};
 use crate::policy::{
     Addresses, Association, Direction, InterfaceName, MacAddress, NicPolicy, NsgPart, Rule, Stage,
 };
-use crate::resources::{AddressSpec, RuleSpec, SecurityRule, default_rules};
+use crate::resources::{AddressSpec, AdminAddress, AdminRuleSpec, RuleSpec, SecurityRule, default_rules};
 
 /// The address that health probes and the platform's services come from.
-const LOAD_BALANCER: Ipv4Addr = crate::evaluate::PLATFORM[0];
+const LOAD_BALANCER: Ipv4Addr = crate::platform::HOST;
 
 /// Everything that decides what one machine enforces.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +28,7 @@ pub struct Inputs {
     pub nics: Vec<NicInput>,
     /// Of every application security group that exists, the addresses of its member NICs (on all machines).
     pub groups: HashMap<Scope, Vec<IpAddr>>,
-    /// The tags that users defined.
+    /// The tags that rules name, but those with a meaning of their own.
     pub tags: Tags,
 }
 
@@ -49,6 +51,10 @@ pub struct NicInput {
     pub subnet_nsg: Option<(Scope, AttachedNsg)>,
     /// The application security groups that the NIC is a member of.
     pub groups: HashSet<Scope>,
+    /// Whether the machine runs in Azure.
+    pub in_azure: bool,
+    /// What stands above its groups.
+    pub admin: Option<AdminRules>,
 }
 
 impl NicInput {
@@ -70,21 +76,35 @@ pub struct AttachedNsg {
     pub audit: bool,
     /// What becomes of flows that exist when they change; of several groups at a NIC the strictest counts.
     pub existing_flows: ExistingFlows,
+    /// What it says of the platform's services; of several groups at a NIC the strictest counts.
+    pub platform: PlatformExceptions,
 }
 
-/// Tags that users defined; names compare without case.
+/// Rules of network managers that stand above the groups of a NIC, in the order in which they are asked.
+#[derive(Debug, Clone)]
+pub struct AdminRules {
+    /// The first of the managers.
+    pub manager: Scope,
+    /// The network or the subnet by which the NIC is concerned.
+    pub network: Scope,
+    /// The rules.
+    pub rules: Vec<AdminRuleSpec>,
+}
+
+/// Tags that stand for lists of prefixes, Azure's and users'; names compare without case. Lists may be long, and a clone
+/// shares them.
 #[derive(Debug, Clone, Default)]
-pub struct Tags(BTreeMap<String, Vec<IpNet>>);
+pub struct Tags(BTreeMap<String, Arc<[IpNet]>>);
 
 impl Tags {
     /// Defines a tag. An empty list is a tag that matches nothing.
     pub fn insert(&mut self, name: &str, prefixes: Vec<IpNet>) {
-        self.0.insert(name.to_ascii_lowercase(), prefixes);
+        self.0.insert(name.to_ascii_lowercase(), prefixes.into());
     }
 
     /// The prefixes of a tag.
     pub fn get(&self, name: &str) -> Option<&[IpNet]> {
-        self.0.get(&name.to_ascii_lowercase()).map(Vec::as_slice)
+        self.0.get(&name.to_ascii_lowercase()).map(AsRef::as_ref)
     }
 }
 
@@ -169,18 +189,24 @@ impl NicResolver<'_> {
     fn policy(&self) -> Result<NicPolicy, ResolveError> {
         let mut inbound = Vec::new();
         let mut outbound = Vec::new();
+        if let Some(admin) = &self.nic.admin {
+            inbound.extend(self.admin_stage(admin, Direction::Inbound)?);
+            outbound.extend(self.admin_stage(admin, Direction::Outbound)?);
+        }
+        let above = outbound.len();
         for (association, nsg) in self.attached() {
             let rules = listed(nsg)?;
             inbound.push(self.stage(nsg, association.clone(), &rules, Direction::Inbound)?);
             outbound.push(self.stage(nsg, association, &rules, Direction::Outbound)?);
         }
-        outbound.reverse();
+        outbound[above..].reverse();
         Ok(NicPolicy {
             mac: self.nic.mac,
             interface: self.nic.interface.clone(),
             inbound,
             outbound,
             guarded: Vec::new(),
+            platform: self.platform(),
             existing_flows: self.attached().map(|(_, nsg)| nsg.existing_flows).max().unwrap_or_default(),
             logged: false,
         })
@@ -191,6 +217,60 @@ impl NicResolver<'_> {
         let subnet = self.nic.subnet_nsg.iter().map(|(id, nsg)| (Association::Subnet(id.to_string()), nsg));
         let own = self.nic.nic_nsg.iter().map(|nsg| (Association::Nic(self.nic.id.to_string()), nsg));
         subnet.chain(own)
+    }
+
+    /// The services of the platform that are reached whatever the rules say.
+    pub(crate) fn platform(&self) -> BTreeSet<PlatformService> {
+        let said = self.attached().map(|(_, nsg)| nsg.platform).max().unwrap_or_default();
+        let rules = self.attached().flat_map(|(_, nsg)| &nsg.rules);
+        let outbound = rules.filter(|rule| {
+            rule.properties.direction.as_deref().and_then(Direction::parse) != Some(Direction::Inbound)
+        });
+        said.reached(self.nic.in_azure, outbound.flat_map(|rule| rule.properties.named_tags()))
+    }
+
+    /// The rules of network managers for a direction; `None` when there is none.
+    fn admin_stage(&self, admin: &AdminRules, direction: Direction) -> Result<Option<Stage>, ResolveError> {
+        let nsg = admin.manager.to_string();
+        let mut rules = Vec::new();
+        for spec in admin.rules.iter().filter(|rule| rule.direction == direction) {
+            rules.push(Rule {
+                name: spec.name.clone(),
+                priority: spec.priority,
+                access: spec.access,
+                protocol: spec.protocol,
+                source: self.admin_addresses(&nsg, spec, &spec.sources)?,
+                destination: self.admin_addresses(&nsg, spec, &spec.destinations)?,
+                source_ports: spec.source_ports.clone(),
+                destination_ports: spec.destination_ports.clone(),
+            });
+        }
+        let association = Association::Manager(admin.network.to_string());
+        Ok((!rules.is_empty()).then_some(Stage { nsg, association, audit: false, rules }))
+    }
+
+    /// What the addresses of an admin rule mean at this NIC: all that its prefixes and tags hold together.
+    pub(crate) fn admin_addresses(
+        &self,
+        nsg: &str,
+        spec: &AdminRuleSpec,
+        addresses: &[AdminAddress],
+    ) -> Result<Addresses, ResolveError> {
+        let mut nets = Vec::new();
+        for address in addresses {
+            match address {
+                AdminAddress::Any => return Ok(Addresses::Any),
+                AdminAddress::Prefix(net) => nets.push(*net),
+                AdminAddress::Tag(tag) => {
+                    nets.extend(self.tag(tag).ok_or_else(|| ResolveError::UnknownTag {
+                        nsg: nsg.to_owned(),
+                        rule: spec.name.clone(),
+                        tag: tag.clone(),
+                    })?)
+                }
+            }
+        }
+        Ok(Addresses::Only(nets))
     }
 
     fn stage(
@@ -205,7 +285,7 @@ impl NicResolver<'_> {
             Ok(Rule {
                 name: spec.name.clone(),
                 priority: spec.priority,
-                access: spec.access,
+                access: spec.access.into(),
                 protocol: spec.protocol,
                 source,
                 destination,
@@ -286,6 +366,8 @@ impl NicResolver<'_> {
             Some(complement(&self.virtual_network()))
         } else if is("AzureLoadBalancer") {
             Some(vec![IpNet::from(IpAddr::V4(LOAD_BALANCER))])
+        } else if let Some(service) = PlatformService::of_tag(name) {
+            Some(service.addresses())
         } else {
             self.inputs.tags.get(name).map(<[IpNet]>::to_vec)
         }

@@ -214,7 +214,7 @@ async fn arm_route(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match read_body(body, arm::MAX_BODY_BYTES).await {
+    let body = match read_body(body, arm::max_body(parts.uri.path())).await {
         Ok(body) => body,
         Err(error) => return arm_error(&error),
     };

@@ -68,6 +68,7 @@ const writes: Record<string, Write> = {
   endBastionSession: bastion.endBastionSession(openSession),
   messageBastionSession: bastion.messageBastionSession(openSession, 'hello'),
   createBastionHost: bastion.createBastionHost(group, 'bh', {} as BastionHost),
+  importServiceTags: network.importServiceTags({ changeNumber: 63, cloud: 'Public', values: [] }),
   initiate: jit.initiate({ policy, machine, ports: [22], minutes: 60, reason: 'because', ticket: '', source: '' }),
   extend: jit.extend(policy, { sekisho: { id: 'r' } } as JitRequest, { minutes: 60, reason: 'because', ticket: '' }),
   decide: jit.decide(policy, { sekisho: { id: 'r' } } as JitRequest, 'approve', 'because'),

@@ -160,6 +160,22 @@ export type InvariantProperties = Narrowed<
 export type Invariant = { id: string; name: string; etag?: string; properties: InvariantProperties }
 export type Simulation = Schema<'Simulation'>
 export type InvariantCheck = Schema<'InvariantCheck'>
+export type ServiceTag = Schema<'ServiceTagDetail'>
+export type NetworkManager = { id: string; name: string }
+/** A security-admin rule in force, as Azure shows one: the specification leaves its shape to the kind. */
+export type ActiveAdminRule = {
+  id: string
+  name: string
+  region: string
+  ruleCollectionAppliesToGroups: { networkGroupId: string }[]
+  properties: Narrowed<
+    Schema<'AdminPropertiesFormat'>,
+    { protocol: string; access: Access | 'AlwaysAllow'; direction: Direction; priority: number }
+  >
+}
+/** Which version of Azure's service tags is in force, and what it changed. */
+export type ServiceTagSet = Schema<'ServiceTagSet'> & { id: string; etag?: string }
+export type ServiceTagSetChange = Schema<'ServiceTagSetChange'>
 /** What the log keeps of a write that changed what machines let through; it stands there as a text. */
 export type PolicyChange = {
   traffic: (Pick<TrafficEffect, 'direction' | 'difference'> & { interfaces: number })[]
@@ -213,6 +229,8 @@ export type VirtualNetwork = Narrowed<
 export type ApplicationSecurityGroup = Schema<'Microsoft.Network.applicationSecurityGroups'>
 export type EffectiveRule = Schema<'EffectiveRule'>
 export type EffectiveGroup = Schema<'EffectiveGroup'>
+/** What is in force at an interface, and what of Azure's platform is reached whatever that says. */
+export type EffectiveGroups = { value: EffectiveGroup[]; platformExceptions: Schema<'PlatformService'>[] }
 export type RuleEffect = Schema<'RuleEffect'>
 export type WhatIf = Schema<'WhatIf'>
 

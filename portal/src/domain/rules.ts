@@ -21,7 +21,14 @@ export type RuleDraft = {
 export const isAuditOnly = ({ properties }: Pick<SecurityGroup, 'properties'>) =>
   properties.sekisho?.mode?.toLowerCase() === 'audit'
 
-export const serviceTags = ['VirtualNetwork', 'Internet', 'AzureLoadBalancer'] as const
+export const serviceTags = [
+  'VirtualNetwork',
+  'Internet',
+  'AzureLoadBalancer',
+  'AzurePlatformDNS',
+  'AzurePlatformIMDS',
+  'AzurePlatformLKM',
+] as const
 export const protocols = ['*', 'Tcp', 'Udp', 'Icmp', 'Esp', 'Ah'] as const
 
 export const anyPeer: Peer = { kind: 'any', addresses: '', tag: 'VirtualNetwork', asgs: [], machineTags: '' }

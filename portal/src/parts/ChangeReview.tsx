@@ -1,6 +1,6 @@
 import { ArrowRight, CircleCheck, EyeOff, Minus, Plus, WifiOff } from 'lucide-react'
 import { useState } from 'react'
-import type { RuleEffect } from '../api/types.ts'
+import type { RuleEffect, ServiceTagSetChange } from '../api/types.ts'
 import type { Preview, ResourceChange, Write } from '../api/writes.ts'
 import { num, plural } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
@@ -12,6 +12,7 @@ import { Button } from '../ui/Button.tsx'
 import { cx } from '../ui/cx.ts'
 import { AccessEffects } from './AccessEffects.tsx'
 import { RightsEffects } from './RightsEffects.tsx'
+import { TagSetChange } from './TagSetChange.tsx'
 import { Traffic } from './Traffic.tsx'
 import { anyText, directionText, protocolText } from './ruleText.ts'
 import { accessText, accessTone } from './status.ts'
@@ -55,6 +56,7 @@ const m = messages({
   assignment: { en: 'Role assignment', ja: 'ロールの割り当て' },
   subnet: { en: 'subnet', ja: 'サブネット' },
   nic: { en: 'interface', ja: 'NIC' },
+  manager: { en: 'network manager', ja: 'ネットワーク マネージャー' },
   auditOnly: { en: 'only counted', ja: '監査のみ' },
 })
 
@@ -62,7 +64,11 @@ const shownMachines = 12
 const shownLines = 10
 
 /** What machines enforce depends on these. */
-const concernsMachines = ({ operation }: Write) => /^microsoft\.(network|compute)\//.test(operation)
+const concernsMachines = ({ operation }: Write) => /^(microsoft\.(network|compute)|sekisho\.network)\//i.test(operation)
+
+const isTagSet = ({ resourceId }: ResourceChange) => /\/serviceTagSets\/[^/]+$/i.test(resourceId)
+const tagSetChange = ({ after }: ResourceChange) =>
+  (after as { properties?: { change?: ServiceTagSetChange } } | null)?.properties?.change
 
 type Props = { preview: Preview; writes: readonly Write[]; follows: string[] }
 
@@ -177,7 +183,11 @@ function EffectLine({ effect }: { effect: RuleEffect }) {
 }
 
 function ResourceDiff({ change, nameId }: { change: ResourceChange; nameId: (text: string) => string }) {
-  const lines = difference(change.before, change.after)
+  const tags = isTagSet(change) ? tagSetChange(change) : undefined
+  // What a version of service tags changes has a table of its own.
+  const lines = difference(change.before, change.after).filter(
+    ({ path }) => !tags || !path.startsWith('properties.change.'),
+  )
   const [all, setAll] = useState(false)
   return (
     <div className="overflow-hidden rounded-lg border border-line">
@@ -211,6 +221,7 @@ function ResourceDiff({ change, nameId }: { change: ResourceChange; nameId: (tex
           </Button>
         </div>
       )}
+      {tags && <TagSetChange change={tags} />}
     </div>
   )
 }

@@ -18,6 +18,15 @@ const m = messages({
   direction: { en: 'Direction', ja: '方向' },
   viaSubnet: { en: (name: string) => `through subnet ${name}`, ja: (name: string) => `サブネット ${name} 経由` },
   viaNic: { en: 'on the interface', ja: 'NIC に関連付け' },
+  viaManager: { en: 'network manager, above all groups', ja: 'ネットワーク マネージャー（すべてのグループより優先）' },
+  platform: {
+    en: (services: string) => `Whatever the rules say, the machine reaches services of Azure’s platform: ${services}.`,
+    ja: (services: string) => `規則にかかわらず、Azure プラットフォームの次のサービスには到達できます: ${services}。`,
+  },
+  dns: { en: 'name resolution', ja: '名前解決' },
+  metadata: { en: 'instance metadata', ja: 'インスタンス メタデータ' },
+  licensing: { en: 'licences', ja: 'ライセンス認証' },
+  host: { en: 'the host', ja: 'ホスト' },
   none: {
     en: 'No security group guards this interface: everything is let through.',
     ja: 'この NIC を保護するセキュリティ グループがないため、すべての通信が許可されます。',
@@ -95,33 +104,39 @@ export function EffectiveRules({ nicId }: { nicId: string }) {
         />
       </div>
       <Section query={query}>
-        {(groups) =>
-          groups.length === 0 ? (
-            <p className="px-4 pb-4 text-sm text-ink-2">{m.none}</p>
-          ) : (
-            groups.map((group) => (
+        {({ value: groups, platformExceptions }) => (
+          <>
+            {groups.length === 0 && <p className="px-4 pb-4 text-sm text-ink-2">{m.none}</p>}
+            {groups.length > 0 && platformExceptions.length > 0 && (
+              <p className="px-4 pb-2 text-xs text-ink-2">
+                {m.platform(platformExceptions.map((service) => m[service]).join(', '))}
+              </p>
+            )}
+            {groups.map((group) => (
               <EffectiveGroupTable key={JSON.stringify(group.association)} group={group} direction={direction} />
-            ))
-          )
-        }
+            ))}
+          </>
+        )}
       </Section>
     </div>
   )
 }
 
 function EffectiveGroupTable({ group, direction }: { group: EffectiveGroup; direction: Direction }) {
-  const { subnet } = group.association
+  const { subnet, networkManager } = group.association
+  const owner = group.networkSecurityGroup ?? networkManager
+  const place = networkManager ? m.viaManager : subnet ? m.viaSubnet(nameOf(subnet.id)) : m.viaNic
   const rules = group.effectiveSecurityRules
     .filter((rule) => rule.direction === direction)
     .toSorted((a, b) => a.priority - b.priority)
   return (
     <div className="border-t border-line/60">
       <p className="px-4 py-2 text-sm">
-        <ResourceLink id={group.networkSecurityGroup.id} />
-        <span className="ml-2 text-xs text-ink-2">{subnet ? m.viaSubnet(nameOf(subnet.id)) : m.viaNic}</span>
+        {owner && <ResourceLink id={owner.id} />}
+        <span className="ml-2 text-xs text-ink-2">{place}</span>
       </p>
       <Table
-        label={`${m.title} ${nameOf(group.networkSecurityGroup.id)}`}
+        label={`${m.title} ${nameOf(owner?.id ?? '')}`}
         rows={rules}
         columns={columns()}
         rowId={(rule) => rule.name}

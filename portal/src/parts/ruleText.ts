@@ -1,3 +1,4 @@
+import { num } from '../app/format.ts'
 import { messages } from '../app/i18n.ts'
 
 export const directionText = messages({
@@ -17,6 +18,7 @@ export const ruleText = messages({
   action: { en: 'Action', ja: 'アクション' },
   description: { en: 'Description', ja: '説明' },
   any: { en: 'Any', ja: '任意' },
+  more: { en: (count: number) => `and ${num(count)} more`, ja: (count: number) => `ほか ${num(count)} 件` },
   inboundRules: { en: 'Inbound security rules', ja: '受信セキュリティ規則' },
   outboundRules: { en: 'Outbound security rules', ja: '送信セキュリティ規則' },
 })
@@ -24,5 +26,11 @@ export const ruleText = messages({
 export const protocolText = (protocol: string) =>
   protocol === '*' || protocol === 'All' ? ruleText.any : protocol.toUpperCase()
 
-export const anyText = (values: string[]) =>
-  values.length === 0 || values.includes('*') ? ruleText.any : values.join(', ')
+/** A service tag stands for thousands. */
+const shown = 24
+
+export const anyText = (values: string[]) => {
+  if (values.length === 0 || values.includes('*')) return ruleText.any
+  const rest = values.length - shown
+  return rest > 0 ? `${values.slice(0, shown).join(', ')} ${ruleText.more(rest)}` : values.join(', ')
+}

@@ -32,6 +32,10 @@ export const networkTone: Record<NetworkState, Tone> = {
   none: 'low',
 }
 
-export const accessText = messages({ Allow: { en: 'Allow', ja: '許可' }, Deny: { en: 'Deny', ja: '拒否' } })
+export const accessText = messages({
+  Allow: { en: 'Allow', ja: '許可' },
+  AlwaysAllow: { en: 'Always allow', ja: '常に許可' },
+  Deny: { en: 'Deny', ja: '拒否' },
+})
 
-export const accessTone: Record<Access, Tone> = { Allow: 'ok', Deny: 'crit' }
+export const accessTone: Record<Access | 'AlwaysAllow', Tone> = { Allow: 'ok', AlwaysAllow: 'ok', Deny: 'crit' }

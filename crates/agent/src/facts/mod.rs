@@ -30,6 +30,7 @@ pub(crate) async fn collect(clock: Option<Clock>, ssh: Option<Ssh>) -> Value {
         cpu: system::cpu(),
         memory: system::memory(),
         hostname: hostname(),
+        platform: system::platform().to_owned(),
         boot_id: boot_id(),
         booted_at: system::booted_at(),
         disks: system::disks(),

@@ -17,6 +17,15 @@ fn rounded(bytes: u64) -> u64 {
     bytes / STEP * STEP
 }
 
+/// The tag that the firmware of every machine in Azure has; `cloud-init` and `systemd` know it by that, too.
+const AZURE_CHASSIS: &str = "7783-7084-3265-9085-8269-3286-77";
+
+/// What the machine runs in, where its firmware says so.
+pub(crate) fn platform() -> &'static str {
+    let tag = std::fs::read_to_string("/sys/class/dmi/id/chassis_asset_tag").unwrap_or_default();
+    if tag.trim() == AZURE_CHASSIS { "Azure" } else { "" }
+}
+
 /// The host name.
 pub(crate) fn hostname() -> String {
     nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()

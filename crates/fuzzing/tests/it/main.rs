@@ -139,5 +139,6 @@ holds! {
     what_is_read_of_a_listing_leads_to_the_policy_by_whole_lines: "listing", 500;
     a_segment_is_what_the_manifest_promises_or_an_error: "segment", 500;
     a_spool_sends_without_holes_whatever_its_files_hold: "spool", 500;
+    a_file_of_service_tags_changes_nothing_about_itself: "tags", 2000;
     only_the_key_makes_tokens: "token", 500;
 }

@@ -10,7 +10,7 @@
 //! statements about all packets are decided instead of sampled ([`crate::analyse`]).
 //!
 //! Terminals are numbers whose meaning is the caller's. Two meanings are in use: the index of the rule that decides, and
-//! [`DENY`] or [`ALLOW`].
+//! [`DENY`], [`ALLOW`] or [`ALWAYS`]. Sets of packets have the first two only.
 //!
 //! Ports are tested only where there are ports: every order tests the protocol first, and [`Product`] says of a
 //! protocol without ports that its ports are anything, so that no node about ports is reached by it.
@@ -26,11 +26,13 @@ pub(crate) use field::number;
 pub use field::{Family, Field, Interval, IntervalSet};
 pub use manager::{Manager, NodeId, Order, Terminal};
 pub use paths::{PacketBox, Point};
-pub use product::{Product, keep_alive, product, products};
+pub use product::{Product, product, products, unasked};
 
 /// The terminal of packets that are denied, or are not in a set.
 pub const DENY: Terminal = Terminal::new(0);
 /// The terminal of packets that are allowed, or are in a set.
 pub const ALLOW: Terminal = Terminal::new(1);
+/// The terminal of packets that are allowed whatever the next list says.
+pub const ALWAYS: Terminal = Terminal::new(2);
 /// The terminal of packets that no rule of a list matches.
 pub const NO_RULE: Terminal = Terminal::MAX;

@@ -53,7 +53,7 @@ impl Point {
         }
     }
 
-    fn value(&self, field: Field) -> u128 {
+    pub(crate) fn value(&self, field: Field) -> u128 {
         match field {
             Field::Family => self.family.value(),
             Field::Protocol => self.protocol.into(),

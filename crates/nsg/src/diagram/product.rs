@@ -1,7 +1,9 @@
 //! What a rule matches as a product of sets, one for each field.
 
+use std::collections::BTreeSet;
+
 use super::field::{Family, Field, IntervalSet};
-use crate::evaluate::PLATFORM;
+use crate::platform::PlatformService;
 use crate::policy::{Addresses, Direction, PORT_PROTOCOLS, Ports, Protocol, Rule};
 
 /// The packets of one family whose every field lies in a set.
@@ -96,9 +98,9 @@ pub fn products(rules: &[Rule], family: Family) -> Vec<(usize, Product)> {
     rules.iter().enumerate().filter_map(|(i, rule)| Some((i, product(rule, family)?))).collect()
 }
 
-/// The packets of [`crate::evaluate::keeps_alive`] that fields can tell: all but neighbour discovery, which is known by
+/// The packets of [`crate::evaluate::passes_unasked`] that fields can tell: all but neighbour discovery, which is known by
 /// the type of an ICMPv6 message.
-pub fn keep_alive(direction: Direction, family: Family) -> Vec<Product> {
+pub fn unasked(platform: &BTreeSet<PlatformService>, direction: Direction, family: Family) -> Vec<Product> {
     let udp = |source: u16, destination: u16| {
         Product::everything(family)
             .with(Field::Protocol, IntervalSet::of([17]))
@@ -112,8 +114,8 @@ pub fn keep_alive(direction: Direction, family: Family) -> Vec<Product> {
             vec![udp(547, 546).with(Field::Source, IntervalSet::new([link_local]))]
         }
         (Direction::Outbound, Family::V4) => {
-            let platform = IntervalSet::of(PLATFORM.iter().map(|p| p.to_bits().into()));
-            vec![udp(68, 67), Product::everything(family).with(Field::Destination, platform)]
+            let services = platform.iter().flat_map(|service| service.products());
+            std::iter::once(udp(68, 67)).chain(services).collect()
         }
         (Direction::Outbound, Family::V6) => vec![udp(546, 547)],
     }

@@ -37,7 +37,7 @@ fn deciding(stage: &Stage, rule: &Rule) -> DecidingRule {
         nsg: stage.nsg.clone(),
         name: rule.name.clone(),
         is_default: rule.priority >= DEFAULTS,
-        access: rule.access,
+        access: rule.access.access(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the database to each machine's part: gathers what [`resolve`](crate::resolve) asks for, once for all machines.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use async_trait::async_trait;
@@ -12,18 +12,22 @@ use sekisho_link::machine::{Desired, PartCompiler, kind};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{lookup, tags, traffic, type_name};
+use super::managers::Governed;
+use super::{lookup, tag_sets, tags, traffic, type_name};
 use crate::effective::{EffectiveGroup, effective};
+use crate::platform::PlatformService;
 use crate::policy::{
-    Access, Addresses, Association, Direction, InterfaceName, MacAddress, NicPolicy, NsgPart, Ports,
-    Protocol, Rule, Stage,
+    Addresses, Association, Direction, InterfaceName, MacAddress, NicPolicy, NsgPart, Ports, Protocol, Rule,
+    RuleAction, Stage,
 };
-use crate::resolve::{AttachedNsg, Inputs, NicInput, Tags, resolve};
+use crate::resolve::{AttachedNsg, Inputs, NicInput, NicResolver, Tags, resolve};
 use crate::resources::VirtualNetwork;
 
 /// Makes the `nsg` part of desired documents.
 pub struct Compiler;
 
+/// What an interface's machine runs in.
+const AZURE: &str = "Azure";
 /// The part's name.
 const PART: &str = "nsg";
 
@@ -35,6 +39,8 @@ impl PartCompiler for Compiler {
 
     fn watches(&self, kind: &str) -> bool {
         kind == tags::type_name().key()
+            || kind == tag_sets::type_name().key()
+            || super::managers::watches(kind)
             || matches!(
                 kind,
                 "microsoft.network/networksecuritygroups"
@@ -103,16 +109,18 @@ async fn kept_part(read: &mut dyn Read, machine: &str) -> Result<Option<Value>, 
     Ok(document.and_then(|d| d["parts"].get(PART).cloned()))
 }
 
-/// `effectiveNetworkSecurityGroups` of one interface.
+/// `effectiveNetworkSecurityGroups` of one interface, and what passes whatever they say.
 pub(super) async fn effective_at(
     read: &mut dyn Read,
     nic: &Resource,
-) -> Result<Vec<EffectiveGroup>, ArmError> {
+) -> Result<(Vec<EffectiveGroup>, BTreeSet<PlatformService>), ArmError> {
     let around = nic.id.subscription_scope().unwrap_or(Scope::Tenant);
     let world = World::load(read, &around).await?;
     let input = world.input(nic)?;
     let inputs = world.inputs(vec![input.clone()], Some(&around));
-    effective(&inputs, &input).map_err(|e| ArmError::new(409, "EffectiveRulesUnavailable", format!("{e}.")))
+    let groups = effective(&inputs, &input)
+        .map_err(|e| ArmError::new(409, "EffectiveRulesUnavailable", format!("{e}.")))?;
+    Ok((groups, NicResolver { inputs: &inputs, nic: &input }.platform()))
 }
 
 /// The policy of one interface, as its machine is told.
@@ -131,6 +139,8 @@ pub(super) struct View {
     pub(super) interfaces: usize,
     pub(super) inbound: Stage,
     pub(super) outbound: Stage,
+    /// What stands above it there, inbound and outbound.
+    pub(super) above: (Vec<Rule>, Vec<Rule>),
 }
 
 /// What the rules of a group mean where it is attached; where it is attached nowhere, at an interface in no network.
@@ -156,6 +166,8 @@ pub(super) async fn views(read: &mut dyn Read, group: &Scope) -> Result<Vec<View
             nic_nsg: Some(world.attached(group)?),
             subnet_nsg: None,
             groups: HashSet::new(),
+            in_azure: false,
+            admin: None,
         });
     }
     let part = resolve(&world.inputs(inputs, Some(&around)))
@@ -163,12 +175,19 @@ pub(super) async fn views(read: &mut dyn Read, group: &Scope) -> Result<Vec<View
     let name = group.to_string();
     let mut views: Vec<View> = Vec::new();
     for nic in part.nics {
+        let managers = |stages: &[Stage]| -> Vec<Rule> {
+            let of = stages.iter().filter(|s| matches!(s.association, Association::Manager(_)));
+            of.flat_map(|s| s.rules.clone()).collect()
+        };
+        let above = (managers(&nic.inbound), managers(&nic.outbound));
         let stage = |stages: Vec<Stage>| stages.into_iter().find(|s| s.nsg.eq_ignore_ascii_case(&name));
         let (Some(inbound), Some(outbound)) = (stage(nic.inbound), stage(nic.outbound)) else { continue };
-        let same = |v: &&mut View| v.inbound.rules == inbound.rules && v.outbound.rules == outbound.rules;
+        let same = |v: &&mut View| {
+            v.inbound.rules == inbound.rules && v.outbound.rules == outbound.rules && v.above == above
+        };
         match views.iter_mut().find(same) {
             Some(view) => view.interfaces += 1,
-            None => views.push(View { interfaces: usize::from(attached), inbound, outbound }),
+            None => views.push(View { interfaces: usize::from(attached), inbound, outbound, above }),
         }
     }
     Ok(views)
@@ -182,10 +201,22 @@ pub(super) struct World {
     networks: HashMap<Scope, Result<VirtualNetwork, ArmError>>,
     members: HashMap<Scope, Vec<IpAddr>>,
     tags: HashMap<Scope, Tags>,
+    /// Those of Azure's list that are named.
+    imported: Tags,
+    admin: Governed,
 }
 
 impl World {
     pub(super) async fn load(read: &mut dyn Read, scope: &Scope) -> Result<World, ArmError> {
+        Self::load_with(read, scope, BTreeSet::new()).await
+    }
+
+    /// The same, with the meaning of further tags, names in lower case.
+    pub(super) async fn load_with(
+        read: &mut dyn Read,
+        scope: &Scope,
+        mut tags: BTreeSet<String>,
+    ) -> Result<World, ArmError> {
         let list =
             async |read: &mut dyn Read, path: &str| read.list(&Listing::of(scope, &type_name(path))).await;
         let nics = list(read, "networkInterfaces").await?;
@@ -193,6 +224,14 @@ impl World {
         let networks = list(read, "virtualNetworks").await?;
         let asgs = list(read, "applicationSecurityGroups").await?;
         let mut members: HashMap<Scope, Vec<IpAddr>> = asgs.into_iter().map(|a| (a.id, Vec::new())).collect();
+        let named = |group: &Resource| -> Vec<String> {
+            let rules = lookup::rules(group).unwrap_or_default();
+            rules.iter().flat_map(|r| r.properties.named_tags().map(str::to_ascii_lowercase)).collect()
+        };
+        tags.extend(groups.iter().flat_map(named));
+        let admin = Governed::load(read).await?;
+        tags.extend(admin.named_tags());
+        let imported = tags::imported(read, &tags).await?;
         let mut tags_by_subscription = HashMap::new();
         for nic in &nics {
             let typed = lookup::nic(nic)?;
@@ -205,7 +244,8 @@ impl World {
             if let Some(subscription) = nic.id.subscription_scope()
                 && !tags_by_subscription.contains_key(&subscription)
             {
-                let known = tags::all(read, &subscription).await?;
+                let mut known = imported.clone();
+                tags::add_defined(read, &subscription, &mut known).await?;
                 tags_by_subscription.insert(subscription, known);
             }
         }
@@ -219,11 +259,13 @@ impl World {
                 group.id.clone(),
                 typed.and_then(|typed| {
                     let (existing_flows, audit) = (typed.existing_flows()?, typed.is_audit()?);
+                    let platform = typed.platform_exceptions()?;
                     Ok(AttachedNsg {
                         id: group.id,
                         rules: typed.properties.security_rules.unwrap_or_default(),
                         audit,
                         existing_flows,
+                        platform,
                     })
                 }),
             )
@@ -233,12 +275,14 @@ impl World {
             networks: networks.into_iter().map(|n| (n.id.clone(), lookup::network(&n))).collect(),
             nics,
             members,
+            imported,
+            admin,
             tags: tags_by_subscription,
         })
     }
 
     pub(super) fn inputs(&self, nics: Vec<NicInput>, subscription: Option<&Scope>) -> Inputs {
-        let tags = subscription.and_then(|s| self.tags.get(s)).cloned().unwrap_or_default();
+        let tags = subscription.and_then(|s| self.tags.get(s)).unwrap_or(&self.imported).clone();
         Inputs { nics, groups: self.members.clone(), tags }
     }
 
@@ -254,7 +298,8 @@ impl World {
             InterfaceName::new(interface).map_err(|e| ArmError::bad("InvalidInterface", e.to_string()))?;
         let mac = typed.properties.mac_address.as_deref().and_then(|m| MacAddress::parse(m).ok());
         let subnet = lookup::subnets_of(&typed).into_iter().next();
-        let network = subnet.as_ref().and_then(Scope::parent).and_then(|id| self.networks.get(&id));
+        let network_id = subnet.as_ref().and_then(Scope::parent);
+        let network = network_id.as_ref().and_then(|id| self.networks.get(id));
         let network = network.map(|n| n.as_ref().map_err(Clone::clone)).transpose()?;
         let space: Option<Vec<IpNet>> = network.map(VirtualNetwork::prefixes).transpose()?;
         let subnet_nsg = match (&subnet, network) {
@@ -297,6 +342,8 @@ impl World {
             nic_nsg,
             subnet_nsg,
             groups: lookup::groups_of(&typed),
+            in_azure: typed.properties.sekisho.as_ref().is_some_and(|s| s.platform.as_deref() == Some(AZURE)),
+            admin: self.admin.above(network_id.as_ref(), subnet.as_ref()),
         })
     }
 }
@@ -334,6 +381,8 @@ pub enum EffectStage {
     Subnet,
     /// The NIC's.
     Nic,
+    /// Of a network manager, above all groups.
+    Manager,
 }
 
 /// A rule as a person reviews it; `*` is everything.
@@ -345,7 +394,7 @@ pub struct EffectRule {
     /// Lower is asked first.
     pub priority: u16,
     /// What it does.
-    pub access: Access,
+    pub access: RuleAction,
     /// The protocol.
     pub protocol: Protocol,
     /// Whether it denies nothing, because its group only counts what it would deny.
@@ -379,6 +428,7 @@ fn places(part: &NsgPart) -> Vec<Place<'_>> {
                 let place = match stage.association {
                     Association::Subnet(_) => EffectStage::Subnet,
                     Association::Nic(_) => EffectStage::Nic,
+                    Association::Manager(_) => EffectStage::Manager,
                 };
                 let interface = nic.interface.as_str();
                 let audit = stage.audit;

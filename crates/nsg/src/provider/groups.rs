@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{JOIN_ASG_RULE, compiler, hits, invariants, lookup, spec, tags};
-use crate::analyse::{Limits, RuleFinding, analyse};
+use crate::analyse::{Limits, RuleFinding, analyse_below};
 use crate::diagram::Budget;
 use crate::effective::Ref;
 use crate::resources::{
@@ -124,8 +124,8 @@ impl ResourceType for SecurityGroups {
         views.truncate(VIEWS);
         let views = views.into_iter().map(|view| RuleView {
             interfaces: view.interfaces,
-            inbound: analyse(&view.inbound.rules, &limits).ok(),
-            outbound: analyse(&view.outbound.rules, &limits).ok(),
+            inbound: analyse_below(&view.above.0, &view.inbound.rules, &limits).ok(),
+            outbound: analyse_below(&view.above.1, &view.outbound.rules, &limits).ok(),
         });
         shown(&Analysis { views: views.collect(), is_all: shown_views })
     }

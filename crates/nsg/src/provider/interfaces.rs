@@ -1,6 +1,7 @@
 //! `networkInterfaces`: one for each interface that a machine reports. The server keeps what the machine says
 //! (addresses, hardware address, machine); the user attaches groups.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 use super::watchers::hop_type;
 use super::{JOIN_ASG_NIC, JOIN_GROUP, JOIN_SUBNET, compiler, lookup, simulate, spec, type_name};
 use crate::effective::EffectiveGroup;
+use crate::platform::PlatformService;
 use crate::resources::{NetworkInterface, NetworkInterfaceProperties, SubResource, validate_name};
 
 pub(super) struct NetworkInterfaces;
@@ -29,7 +31,7 @@ static SPEC: TypeSpec = TypeSpec {
             reads: true,
             title: "Shows the rules that are in force at an interface",
             takes: any_schema,
-            answers: |g: &mut SchemaGenerator| g.subschema_for::<Effective<EffectiveGroup>>(),
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<EffectiveGroups>(),
         },
         Action {
             verb: "effectiveRouteTable",
@@ -169,7 +171,10 @@ impl ResourceType for NetworkInterfaces {
         match verb {
             "effectiveRouteTable" => routes(tx.as_read(), target).await,
             "sekisho.simulate" => simulate::simulate(tx.as_read(), target, &body).await,
-            _ => shown(&Effective { value: compiler::effective_at(tx.as_read(), target).await? }),
+            _ => {
+                let (value, platform_exceptions) = compiler::effective_at(tx.as_read(), target).await?;
+                shown(&EffectiveGroups { value, platform_exceptions })
+            }
         }
     }
 }
@@ -224,7 +229,17 @@ fn keep_addresses(draft: &mut Resource, old: &Resource) {
     draft.properties_mut().insert("ipConfigurations".into(), merged.into());
 }
 
-/// The answer of the two questions about what is in force.
+/// The rules in force.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+struct EffectiveGroups {
+    value: Vec<EffectiveGroup>,
+    /// Services of Azure's platform that are reached whatever these say.
+    platform_exceptions: BTreeSet<PlatformService>,
+}
+
+/// The routes in force.
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct Effective<T> {
@@ -314,7 +329,7 @@ impl FactsObserver for Interfaces {
                 properties.get("macAddress").and_then(Value::as_str) == Some(mac.as_str())
                     || properties.get("sekisho").is_some_and(|s| s["interface"] == nic.name.as_str())
             });
-            let fresh = made(vm, nic, &mac, index == 0, old, &networks)?;
+            let fresh = made((vm, &facts.platform), nic, &mac, index == 0, old, &networks)?;
             kept.push(fresh.id.clone());
             if old.is_none_or(|o| o.rest != fresh.rest) {
                 tx.put(fresh).await?;
@@ -347,7 +362,7 @@ fn azure_mac(mac: &str) -> String {
 
 /// The resource for an interface: the old one's attachments with the new addresses.
 fn made(
-    machine: &Resource,
+    (machine, platform): (&Resource, &str),
     nic: &Nic,
     mac: &str,
     primary: bool,
@@ -403,7 +418,11 @@ fn made(
     properties.insert("macAddress".into(), mac.into());
     properties.insert("primary".into(), primary.into());
     properties.insert("virtualMachine".into(), json!({"id": machine.id}));
-    properties.insert("sekisho".into(), json!({"interface": nic.name}));
+    let mut own = json!({"interface": nic.name});
+    if !platform.is_empty() {
+        own["platform"] = platform.into();
+    }
+    properties.insert("sekisho".into(), own);
     if old.is_none_or(|o| o.rest != fresh.rest) {
         fresh.etag = String::new();
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use sekisho_arm::{ArmError, Read, Scope};
+use sekisho_arm::{ArmError, Listing, Read, Scope, TypeName};
 use serde::Serialize;
 
 use super::invariants;
@@ -33,17 +33,27 @@ const MOST: usize = 8 << 10;
 const GROUPS: &str = "microsoft.network/networksecuritygroups";
 /// The types, with their children, that decide what machines let through. An application security group is none: who its
 /// members are stands in their interfaces, and it cannot go while it is named.
-const FILTER: [&str; 5] = [
+const FILTER: [&str; 7] = [
     GROUPS,
     "microsoft.network/networkinterfaces",
     "microsoft.network/virtualnetworks",
     "sekisho.network/servicetags",
     "sekisho.network/invariants",
+    EVERYWHERE[0],
+    EVERYWHERE[1],
 ];
+
+/// What decides what machines of more than its own subscription let through.
+const EVERYWHERE: [&str; 2] = ["sekisho.network/servicetagsets", "microsoft.network/networkmanagers"];
 
 /// The state before a write.
 pub struct Judge {
     target: Scope,
+    subscriptions: Vec<Judged>,
+}
+
+/// The same in one subscription.
+struct Judged {
     around: Scope,
     /// The group that alone can change anything.
     behind: Option<Scope>,
@@ -161,20 +171,12 @@ impl Judge {
     /// # Errors
     /// Those of the database; an invariant that does not parse.
     pub async fn enter(read: &mut dyn Read, target: &Scope) -> Result<Option<Judge>, ArmError> {
-        let Some(around) = target.subscription_scope().filter(|_| concerns(target)) else { return Ok(None) };
-        let known = match invariants_of(read, &around).await {
-            Ok(known) => known,
-            // One that does not parse holds up everything but its own repair.
-            Err(_) if target.type_name() == invariants::type_name() => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        if known.is_empty() && !is_of_the_filter(target) {
-            return Ok(None);
+        let mut subscriptions = Vec::new();
+        for around in concerned(read, target).await? {
+            subscriptions.extend(Judged::enter(read, target, around).await?);
         }
-        // An invariant can be about anything; without one only what changes is looked at.
-        let behind = group_of(target).filter(|_| known.is_empty());
-        let before = Standing::of(read, &around, known, behind.as_ref()).await?;
-        Ok(Some(Judge { target: target.clone(), around, behind, before }))
+        let judge = Judge { target: target.clone(), subscriptions };
+        Ok((!judge.subscriptions.is_empty()).then_some(judge))
     }
 
     /// Looks at the state after it, and says what the log keeps; `None` when nothing changed for any packet.
@@ -182,29 +184,62 @@ impl Judge {
     /// # Errors
     /// [`Refused`].
     pub async fn leave(self, read: &mut dyn Read) -> Result<Option<PolicyChange>, Refused> {
-        let known = match invariants_of(read, &self.around).await {
-            Ok(known) => known,
-            Err(_) if self.target.type_name() == invariants::type_name() => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        let after = Standing::of(read, &self.around, known, self.behind.as_ref()).await?;
-        let (mut broken, mut reported) = (Vec::new(), Vec::new());
-        for kept in &after.invariants {
-            if let Some(violation) = self.newly_broken(kept, &after) {
-                match kept.enforcement {
-                    Enforcement::Enforce => broken.push(violation),
-                    Enforcement::Report => reported.push(kept.id.to_string()),
+        let (mut broken, mut reported, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        let mut states = Vec::new();
+        for judged in self.subscriptions {
+            let known = known(read, &self.target, &judged.around).await?;
+            let after = Standing::of(read, &judged.around, known, judged.behind.as_ref()).await?;
+            for kept in &after.invariants {
+                if let Some(violation) = judged.newly_broken(kept, &after) {
+                    match kept.enforcement {
+                        Enforcement::Enforce => broken.push(violation),
+                        Enforcement::Report => reported.push(kept.id.to_string()),
+                    }
                 }
             }
+            states.push((judged.before, after));
         }
         if !broken.is_empty() {
             return Err(Refused::Broken(broken));
         }
-        let mut change = traffic(self.before.interfaces(), after.interfaces());
+        for (before, after) in &states {
+            changed(before.interfaces(), after.interfaces(), &mut pairs);
+        }
+        let mut change = traffic(pairs);
         reported.truncate(DIFFERENCES);
         change.broken_invariants = reported;
         let nothing = change.traffic.is_empty() && change.broken_invariants.is_empty();
         Ok((!nothing).then(|| bounded(change)))
+    }
+}
+
+/// The subscriptions whose machines a write can matter to.
+async fn concerned(read: &mut dyn Read, target: &Scope) -> Result<Vec<Scope>, ArmError> {
+    if !EVERYWHERE.iter().any(|known| is_in(target, known)) {
+        return Ok(target.subscription_scope().filter(|_| concerns(target)).into_iter().collect());
+    }
+    let all = TypeName::new("Microsoft.Resources", "subscriptions");
+    Ok(read.list(&Listing::of(&Scope::Tenant, &all)).await?.into_iter().map(|s| s.id).collect())
+}
+
+/// The invariants of a subscription. One that does not parse holds up everything but its own repair.
+async fn known(read: &mut dyn Read, target: &Scope, around: &Scope) -> Result<Vec<Kept>, ArmError> {
+    match invariants_of(read, around).await {
+        Err(_) if target.type_name() == invariants::type_name() => Ok(Vec::new()),
+        known => known,
+    }
+}
+
+impl Judged {
+    async fn enter(read: &mut dyn Read, target: &Scope, around: Scope) -> Result<Option<Judged>, ArmError> {
+        let known = known(read, target, &around).await?;
+        if known.is_empty() && !is_of_the_filter(target) {
+            return Ok(None);
+        }
+        // An invariant can be about anything; without one only what changes is looked at.
+        let behind = group_of(target).filter(|_| known.is_empty());
+        let before = Standing::of(read, &around, known, behind.as_ref()).await?;
+        Ok(Some(Judged { around, behind, before }))
     }
 
     /// What a write makes of an invariant. It is to blame for the packets that it breaks, and for no others; all are of
@@ -253,9 +288,11 @@ pub(super) fn violation(
     }
 }
 
-/// What becomes of packets, at interfaces that are there before and after.
-fn traffic(before: &[Interface], after: &[Interface]) -> PolicyChange {
-    let mut pairs: Vec<(usize, Direction, &NicPolicy, &NicPolicy)> = Vec::new();
+/// Interfaces at which the same changes: how many, and the rules of one of them before and after.
+type Pair<'a> = (usize, Direction, &'a NicPolicy, &'a NicPolicy);
+
+/// Adds the interfaces that are there before and after, and have other rules after.
+fn changed<'a>(before: &'a [Interface], after: &'a [Interface], pairs: &mut Vec<Pair<'a>>) {
     let known: HashMap<&Scope, &NicPolicy> =
         before.iter().filter_map(|old| Some((&old.id, old.policy.as_ref()?))).collect();
     for new in after {
@@ -264,7 +301,7 @@ fn traffic(before: &[Interface], after: &[Interface]) -> PolicyChange {
             if same_rules(old, new, direction) {
                 continue;
             }
-            let same = |(_, d, a, b): &&mut (usize, Direction, &NicPolicy, &NicPolicy)| {
+            let same = |(_, d, a, b): &&mut Pair<'_>| {
                 *d == direction && same_rules(a, old, direction) && same_rules(b, new, direction)
             };
             match pairs.iter_mut().find(same) {
@@ -273,6 +310,10 @@ fn traffic(before: &[Interface], after: &[Interface]) -> PolicyChange {
             }
         }
     }
+}
+
+/// What becomes of packets at them.
+fn traffic(mut pairs: Vec<Pair<'_>>) -> PolicyChange {
     let is_all = pairs.len() <= DIFFERENCES;
     // Those of the most interfaces say the most.
     pairs.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));

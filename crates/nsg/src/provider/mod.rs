@@ -12,9 +12,13 @@ mod interfaces;
 mod invariants;
 mod judge;
 mod lookup;
+mod manager_types;
+mod managers;
 mod networks;
 mod simulate;
 mod standing;
+mod tag_lists;
+mod tag_sets;
 mod tags;
 mod traffic;
 mod watchers;
@@ -58,7 +62,16 @@ pub fn register(registry: &mut Registry) {
         .add(networks::PublicAddresses)
         .add(interfaces::NetworkInterfaces)
         .add(tags::ServiceTags)
+        .add(tag_sets::ServiceTagSets)
+        .add(tag_lists::ServiceTagLists)
+        .add(tag_lists::ServiceTagDetails)
         .add(invariants::Invariants)
+        .add(manager_types::NetworkManagers)
+        .add(manager_types::NetworkGroups)
+        .add(manager_types::StaticMembers)
+        .add(manager_types::AdminConfigurations)
+        .add(manager_types::AdminRuleCollections)
+        .add(manager_types::AdminRules)
         .add(watchers::NetworkWatchers)
         .add(flow_logs::FlowLogs);
 }

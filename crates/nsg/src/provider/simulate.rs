@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::compiler;
 use super::watchers::{address, direction, invalid, number};
-use crate::evaluate::{Packet, evaluate, is_unreadable, keeps_alive};
-use crate::policy::{Access, Association, PORT_PROTOCOLS};
+use crate::evaluate::{Packet, evaluate, is_unreadable, keeps_alive, reaches_platform};
+use crate::policy::{Access, PORT_PROTOCOLS, RuleAction};
 
 /// The first packet of a flow.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -40,7 +40,7 @@ pub(super) struct Asked {
 pub(super) struct Simulation {
     access: Access,
     reason: Reason,
-    /// Every group that is asked, in order; the one that denies is the last.
+    /// Every group that is asked, in order, the network managers' rules first; what denies or always allows is the last.
     groups: Vec<AskedGroup>,
 }
 
@@ -55,6 +55,8 @@ enum Reason {
     NotFiltered,
     /// An interface without such packets is dead: no rule is asked.
     KeepsAlive,
+    /// It goes to a service of Azure's platform: no rule is asked.
+    Platform,
 }
 
 /// What one group says.
@@ -63,13 +65,13 @@ enum Reason {
 #[schemars(rename = "SimulatedGroup")]
 struct AskedGroup {
     network_security_group: String,
-    /// The subnet or interface that it is attached to.
+    /// The subnet or interface that it is attached to, or the network whose manager it is.
     applied_to: String,
-    access: Access,
+    access: RuleAction,
     /// Whether it only counts what it would deny.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     audit_only: bool,
-    /// The rule that matches; nothing when none does, which denies.
+    /// The rule that matches; nothing when none does, which denies, but in the rules of network managers.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,16 +108,16 @@ pub(super) async fn simulate(read: &mut dyn Read, nic: &Resource, body: &Value) 
     let reason = match stages {
         [] => Reason::NotFiltered,
         _ if keeps_alive(direction, &packet) => Reason::KeepsAlive,
+        _ if reaches_platform(&policy, direction, &packet).is_some() => Reason::Platform,
         _ => Reason::Rules,
     };
     let reached = verdict.stage.map_or(0, |last| last + 1);
     let group = |(at, stage): (usize, &crate::policy::Stage)| {
         let rule = verdict.trail.iter().find(|(s, _)| *s == at).and_then(|(_, r)| stage.rules.get(*r));
-        let (Association::Subnet(applied_to) | Association::Nic(applied_to)) = stage.association.clone();
         AskedGroup {
             network_security_group: stage.nsg.clone(),
-            applied_to,
-            access: rule.map_or(Access::Deny, |r| r.access),
+            applied_to: stage.association.id().to_owned(),
+            access: rule.map_or(stage.otherwise(), |r| r.access),
             audit_only: stage.audit,
             rule: rule.map(|r| r.name.clone()),
             priority: rule.map(|r| r.priority),

@@ -74,7 +74,9 @@ impl Standing {
         invariants: Vec<Kept>,
         behind: Option<&Scope>,
     ) -> Result<Standing, ArmError> {
-        let world = World::load(read, around).await?;
+        let named =
+            invariants.iter().flat_map(|kept| kept.spec.tags().map(|(_, tag)| tag.to_ascii_lowercase()));
+        let world = World::load_with(read, around, named.collect()).await?;
         let mut interfaces = Vec::new();
         let mut known = Vec::new();
         for nic in &world.nics {
@@ -229,7 +231,9 @@ fn alike(machines: &[Selected<'_>], direction: Direction) -> Vec<Alike> {
 
 /// Whether two policies ask the same rules.
 pub(super) fn same_rules(a: &NicPolicy, b: &NicPolicy, direction: Direction) -> bool {
+    let platform = direction == Direction::Inbound || a.platform == b.platform;
     let (a, b) = (a.stages(direction), b.stages(direction));
-    a.len() == b.len()
+    platform
+        && a.len() == b.len()
         && a.iter().zip(b).all(|(a, b)| a.nsg == b.nsg && a.audit == b.audit && a.rules == b.rules)
 }

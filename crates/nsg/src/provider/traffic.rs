@@ -34,7 +34,8 @@ pub(super) fn effects(pairs: &[(NsgPart, NsgPart)]) -> Vec<Vec<Value>> {
     let mut known: HashMap<String, Option<PolicyDifference>> = HashMap::new();
     let mut compare = |direction: Direction, before: &NicPolicy, after: &NicPolicy| {
         let stages = (before.stages(direction), after.stages(direction));
-        let key = serde_json::to_string(&(direction, stages)).unwrap_or_default();
+        let platform = (&before.platform, &after.platform);
+        let key = serde_json::to_string(&(direction, stages, platform)).unwrap_or_default();
         let room = known.len() < DIFFERENT;
         known
             .entry(key)
@@ -47,7 +48,8 @@ pub(super) fn effects(pairs: &[(NsgPart, NsgPart)]) -> Vec<Vec<Value>> {
         let mut rows = Vec::new();
         for (old, new) in interfaces(before, after) {
             for direction in [Direction::Inbound, Direction::Outbound] {
-                if old.stages(direction) == new.stages(direction) {
+                let same_platform = direction == Direction::Inbound || old.platform == new.platform;
+                if same_platform && old.stages(direction) == new.stages(direction) {
                     continue;
                 }
                 let interface = new.interface.to_string();

@@ -18,7 +18,9 @@ use uuid::Uuid;
 use super::{compiler, lookup, spec, type_name};
 use crate::diagnose::{Matched, Traffic, diagnose};
 use crate::evaluate::{Packet, evaluate};
-use crate::policy::{Access, Addresses, Association, Direction, NicPolicy, PortRange, Ports, Protocol, Rule};
+use crate::policy::{
+    Access, Addresses, Association, Direction, NicPolicy, PortRange, Ports, Protocol, Rule, RuleAction, Stage,
+};
 use crate::resources::network_watcher::*;
 use crate::resources::{default_rules, validate_name};
 
@@ -193,9 +195,13 @@ async fn interface(
     }
 }
 
-/// `UserRule_` or `DefaultRule_` and the name, as Network Watcher says.
-fn rule_name(rule: &Rule) -> String {
-    let kind = if rule.priority >= DEFAULTS { "DefaultRule" } else { "UserRule" };
+/// `UserRule_` or `DefaultRule_` and the name, as Network Watcher says; of a network manager `SecurityAdminRule_`.
+fn rule_name(stage: &Stage, rule: &Rule) -> String {
+    let kind = match stage.association {
+        Association::Manager(_) => "SecurityAdminRule",
+        _ if rule.priority >= DEFAULTS => "DefaultRule",
+        _ => "UserRule",
+    };
     format!("{kind}_{}", rule.name)
 }
 
@@ -240,9 +246,10 @@ async fn verify(read: &mut dyn Read, asked: VerificationIPFlowParameters) -> Res
         interface(read, &asked.target_resource_id, asked.target_nic_resource_id.as_deref(), local).await?;
     let policy = compiler::policy_at(read, &nic).await?;
     let verdict = evaluate(&policy, direction, &packet);
+    let stage = verdict.stage.and_then(|at| policy.stages(direction).get(at));
     shown(&VerificationIPFlowResult {
         access: if verdict.allow { Access::Allow } else { Access::Deny },
-        rule_name: verdict.rule.map(rule_name).unwrap_or_default(),
+        rule_name: stage.zip(verdict.rule).map(|(s, r)| rule_name(s, r)).unwrap_or_default(),
     })
 }
 
@@ -283,8 +290,12 @@ async fn view(read: &mut dyn Read, asked: SecurityGroupViewParameters) -> Result
     let mut out = Vec::new();
     for nic in interfaces(read, &asked.target_resource_id).await? {
         let mut rules = SecurityRuleAssociations::default();
-        for group in compiler::effective_at(read, &nic).await? {
-            let id = scope("networkSecurityGroup", &group.network_security_group.id)?;
+        for group in compiler::effective_at(read, &nic).await?.0 {
+            let Some(own) = &group.network_security_group else {
+                rules.effective_security_rules.extend(group.effective_security_rules);
+                continue;
+            };
+            let id = scope("networkSecurityGroup", &own.id)?;
             let kept = read.get(&id).await?.ok_or_else(|| ArmError::not_found(&id))?;
             let security_rules = lookup::rules(&kept)?;
             rules.default_security_rules = default_rules(&id.to_string());
@@ -340,11 +351,10 @@ fn result(
 ) -> Result<NetworkConfigurationDiagnosticResult, ArmError> {
     let asked = diagnose(policy, direction(&profile.direction)?, &traffic(&profile)?)
         .map_err(|e| ArmError::bad("TrafficNotUniform", format!("{e}.")))?;
-    let denied = |decides: Option<&Rule>| decides.is_none_or(|rule| rule.access == Access::Deny);
-    let stops = asked.last().is_some_and(|a| !a.stage.audit && denied(a.decides));
+    let stops = asked.last().is_some_and(|a| a.stage.action(a.decides) == RuleAction::Deny);
     let access = if stops { Access::Deny } else { Access::Allow };
-    let row = |m: &Matched<'_>| NetworkSecurityRulesEvaluationResult {
-        name: rule_name(m.rule),
+    let row = |stage, m: &Matched<'_>| NetworkSecurityRulesEvaluationResult {
+        name: rule_name(stage, m.rule),
         protocol_matched: m.protocol,
         source_matched: m.source,
         source_port_matched: m.source_port,
@@ -353,13 +363,11 @@ fn result(
     };
     let groups = asked.iter().map(|asked| EvaluatedNetworkSecurityGroup {
         network_security_group_id: asked.stage.nsg.clone(),
-        applied_to: match &asked.stage.association {
-            Association::Subnet(id) | Association::Nic(id) => id.clone(),
-        },
+        applied_to: asked.stage.association.id().to_owned(),
         matched_rule: asked
             .decides
-            .map(|rule| MatchedRule { rule_name: rule_name(rule), action: rule.access }),
-        rules_evaluation_result: asked.rules.iter().map(row).collect(),
+            .map(|rule| MatchedRule { rule_name: rule_name(asked.stage, rule), action: rule.access }),
+        rules_evaluation_result: asked.rules.iter().map(|m| row(asked.stage, m)).collect(),
     });
     Ok(NetworkConfigurationDiagnosticResult {
         network_security_group_result: NetworkSecurityGroupResult {

@@ -6,6 +6,7 @@
 //! `validate` functions are strict, name the field in `target`, and use Azure's codes and words where they are known.
 //! They see one body only: whether a named tag, group or subnet exists is for the caller to look up.
 
+mod admin_rule;
 pub mod flow_log;
 mod invariant;
 mod network_interface;
@@ -13,6 +14,7 @@ pub mod network_watcher;
 mod security_group;
 mod security_rule;
 mod service_tag;
+mod service_tag_file;
 mod virtual_network;
 
 use ipnet::IpNet;
@@ -22,6 +24,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use admin_rule::{
+    ADMIN_PRIORITIES, AddressPrefixItem, AdminAddress, AdminRule, AdminRuleCollection, AdminRuleProperties,
+    AdminRuleSpec, NetworkGroup, NetworkManager, StaticMember,
+};
 pub use invariant::{
     Enforcement, Invariant, InvariantProperties, InvariantSpec, MAX_MACHINE_TAGS, Peer, Selection,
 };
@@ -38,6 +44,10 @@ pub use security_rule::{
     SecurityRulePropertiesFormat, Side, is_tag_name,
 };
 pub use service_tag::{RESERVED_TAGS, ServiceTag, ServiceTagProperties, validate_tag_name};
+pub use service_tag_file::{
+    ChangeNumber, FileTag, FileTagProperties, MAX_FILE_PREFIXES, MAX_FILE_TAGS, ServiceTagChange,
+    ServiceTagFile, TagChange, tag_changes,
+};
 pub use virtual_network::{
     AddressSpace, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkProperties, parse_cidr,
 };

@@ -58,6 +58,9 @@ pub struct NicSekisho {
     /// The name of the interface on the machine, such as `eth0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// What the machine runs in, where that is known: `Azure`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
     /// Fields not named here.
     #[serde(flatten)]
     pub other: Map<String, Value>,

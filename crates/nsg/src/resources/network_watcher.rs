@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SecurityRule;
 use crate::effective::EffectiveRule;
-use crate::policy::Access;
+use crate::policy::{Access, RuleAction};
 
 /// `ipFlowVerify`: whether one packet passes.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -203,7 +203,7 @@ pub struct MatchedRule {
     /// `UserRule_{name}` or `DefaultRule_{name}`.
     pub rule_name: String,
     /// What it does.
-    pub action: Access,
+    pub action: RuleAction,
 }
 
 /// How a rule stands to the traffic.

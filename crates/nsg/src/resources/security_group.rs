@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{SecurityRule, SecurityRulePropertiesFormat, refuse_duplicates};
 use crate::existing::ExistingFlows;
+use crate::platform::PlatformExceptions;
 use crate::policy::{Access, Direction};
 
 /// User rules in one NSG (Azure's limit).
@@ -56,6 +57,10 @@ pub struct GroupSekisho {
     /// `enforce`, or `audit`: the group lets everything through, and what it would have denied is counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
+    /// Whether services of Azure's platform (name resolution, metadata, licences, the host) are reached whatever the rules
+    /// say: `auto` (in Azure they are), `azure`, or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform_exceptions: Option<String>,
     /// Fields not named here.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -74,6 +79,23 @@ impl NetworkSecurityGroup {
             Some(word) => Err(ArmError::bad("InvalidMode", format!("'{word}' is not 'enforce' or 'audit'."))
                 .target("properties.sekisho.mode")),
         }
+    }
+
+    /// What it says of the platform's services.
+    ///
+    /// # Errors
+    /// For another word than the three.
+    pub fn platform_exceptions(&self) -> Result<PlatformExceptions, ArmError> {
+        let said = self.properties.sekisho.as_ref().and_then(|s| s.platform_exceptions.as_deref());
+        said.map_or(Ok(PlatformExceptions::default()), |word| {
+            PlatformExceptions::parse(word).ok_or_else(|| {
+                ArmError::bad(
+                    "InvalidPlatformExceptions",
+                    format!("'{word}' is not 'auto', 'azure' or 'none'."),
+                )
+                .target("properties.sekisho.platformExceptions")
+            })
+        })
     }
 
     /// What becomes of existing flows.
@@ -104,6 +126,7 @@ impl NetworkSecurityGroup {
     pub fn validate(&self, name: &str) -> Result<(), ArmError> {
         self.existing_flows()?;
         self.is_audit()?;
+        self.platform_exceptions()?;
         let rules = self.properties.security_rules.as_deref().unwrap_or_default();
         if rules.len() > MAX_RULES {
             return Err(ArmError::bad(

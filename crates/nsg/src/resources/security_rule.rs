@@ -166,6 +166,13 @@ impl SecurityRulePropertiesFormat {
         set(&mut self.direction, direction.and_then(|d| Direction::parse(&d)).map(Direction::as_str));
     }
 
+    /// The service tags that it names, also when the rest of it cannot be read.
+    pub fn named_tags(&self) -> impl Iterator<Item = &str> {
+        let sides = [&self.source_address_prefix, &self.destination_address_prefix];
+        let texts = sides.into_iter().filter_map(|side| side.as_deref());
+        texts.filter(|text| is_tag_name(text) && parse_prefix(text).is_none())
+    }
+
     /// Parses the rule. Default rules parse too: the range of user priorities is checked by
     /// [`SecurityRule::validate`] only.
     ///

@@ -239,6 +239,7 @@ fn confirm(list: &[Rule], at: usize, finding: &RuleFinding) {
 fn nic(inbound: Vec<Vec<Rule>>) -> NicPolicy {
     NicPolicy {
         guarded: Vec::new(),
+        platform: Default::default(),
         existing_flows: Default::default(),
         logged: false,
         mac: None,
@@ -254,7 +255,7 @@ fn one(protocol: Protocol, source: &str, port: &str, access: Access) -> Rule {
     Rule {
         name: format!("{access:?}-{port}"),
         priority: 100,
-        access,
+        access: access.into(),
         protocol,
         source,
         destination: Addresses::Any,

@@ -101,7 +101,7 @@ fn rule(kind: Kind, at: usize, roots: &[u32], random: &mut Random) -> Rule {
     Rule {
         name: format!("r{at}"),
         priority,
-        access,
+        access: access.into(),
         protocol,
         source,
         destination,

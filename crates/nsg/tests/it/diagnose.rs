@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use sekisho_nsg::diagnose::{Traffic, diagnose};
 use sekisho_nsg::evaluate::{Packet, evaluate, keeps_alive, matches};
 use sekisho_nsg::policy::{
-    Access, Addresses, Direction, InterfaceName, NicPolicy, PortRange, Ports, Protocol, Rule,
+    Addresses, Direction, InterfaceName, NicPolicy, PortRange, Ports, Protocol, RuleAction,
 };
 
 use crate::random::{packets, stage};
@@ -41,6 +41,7 @@ proptest! {
     ) {
         let policy = NicPolicy {
             guarded: Vec::new(),
+            platform: Default::default(),
             existing_flows: Default::default(),
             logged: false,
             mac: None,
@@ -53,8 +54,7 @@ proptest! {
             // A packet without ports is asked about as if it had every one.
             let asked = diagnose(&policy, Direction::Inbound, &traffic).unwrap();
             let verdict = evaluate(&policy, Direction::Inbound, packet);
-            let allows = |rule: &Rule| rule.access == Access::Allow;
-            let passes = asked.iter().all(|a| a.stage.audit || a.decides.is_some_and(allows));
+            let passes = asked.iter().all(|a| a.stage.action(a.decides) != RuleAction::Deny);
             prop_assert_eq!(passes, verdict.allow, "{:?}", packet);
             prop_assert_eq!(asked.last().and_then(|a| a.decides), verdict.rule);
             for row in asked.iter().flat_map(|a| &a.rules) {

@@ -22,7 +22,7 @@ fn by_rule(rules: &[Rule], budget: Budget) -> (Manager, NodeId) {
 }
 
 fn action(rule: &Rule) -> Terminal {
-    if rule.access == Access::Allow { ALLOW } else { DENY }
+    if rule.access.access() == Access::Allow { ALLOW } else { DENY }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! and then loses them, so that no answer and no connection tracking entry makes one packet change the fate of the next.
 //! The rules' counters say which rules matched, an observer behind the filter says how many packets passed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
@@ -18,16 +18,17 @@ use sekisho_lab::Host;
 use sekisho_nsg::agent::{enforce, hits, load as nft_load};
 use sekisho_nsg::compile::Form;
 use sekisho_nsg::evaluate::{Packet, evaluate};
+use sekisho_nsg::platform::PlatformService;
 use sekisho_nsg::policy::{
-    Access, Addresses, Association, Direction, InterfaceName, NicPolicy, NsgPart, PortRange, Ports, Protocol,
-    Rule, Stage,
+    Addresses, Association, Direction, InterfaceName, NicPolicy, NsgPart, PortRange, Ports, Protocol, Rule,
+    RuleAction, Stage,
 };
 
 use crate::support::{compile_as, lab, load, run, sh};
 
 /// Marks our packets for the observer: no other packet has this TTL.
 const TTL: u8 = 77;
-const PORTS: [u16; 14] = [1, 21, 22, 23, 67, 68, 80, 81, 443, 546, 547, 1024, 65534, 65535];
+const PORTS: [u16; 16] = [1, 21, 22, 23, 53, 67, 68, 80, 81, 443, 546, 547, 1024, 1688, 65534, 65535];
 const NETS: [&str; 16] = [
     "10.77.0.0/24",
     "10.77.0.0/25",
@@ -46,7 +47,7 @@ const NETS: [&str; 16] = [
     "::/0",
     "8000::/1",
 ];
-const ADDRESSES4: [&str; 11] = [
+const ADDRESSES4: [&str; 12] = [
     "10.77.0.1",
     "10.77.0.127",
     "10.77.0.128",
@@ -58,6 +59,7 @@ const ADDRESSES4: [&str; 11] = [
     "200.1.1.1",
     "168.63.129.16",
     "169.254.169.254",
+    "20.118.99.224",
 ];
 const ADDRESSES6: [&str; 6] =
     ["fd77::1", "fd77:0:0:1::1", "fd78::1", "2001:db8::1", "2001:db8::2", "2600::1"];
@@ -81,23 +83,30 @@ fn ports() -> impl Strategy<Value = Ports> {
 }
 
 pub(crate) fn stage() -> impl Strategy<Value = Stage> {
-    let access = prop_oneof![3 => Just(Access::Allow), 1 => Just(Access::Deny)];
+    let access = prop_oneof![
+        3 => Just(RuleAction::Allow), 1 => Just(RuleAction::AlwaysAllow), 1 => Just(RuleAction::Deny)
+    ];
     let protocol = prop_oneof![
         3 => Just(Protocol::Any), 2 => Just(Protocol::Tcp), 2 => Just(Protocol::Udp), 1 => Just(Protocol::Icmp),
         1 => Just(Protocol::Esp), 1 => Just(Protocol::Ah),
     ];
     let rule = (access, protocol, addresses(), addresses(), ports(), ports());
-    (prop::collection::vec(rule, 0..10), prop::bool::weighted(0.2)).prop_map(|(rules, audit)| Stage {
+    let kind = prop_oneof![5 => Just((false, false)), 2 => Just((true, false)), 3 => Just((false, true))];
+    (prop::collection::vec(rule, 0..10), kind).prop_map(|(rules, (audit, is_manager))| Stage {
         audit,
         nsg: "nsg".to_owned(),
-        association: Association::Nic("nic".to_owned()),
+        association: match is_manager {
+            true => Association::Manager("net".to_owned()),
+            false => Association::Nic("nic".to_owned()),
+        },
         rules: (100..)
             .zip(rules)
             .map(|(priority, (access, protocol, source, destination, source_ports, destination_ports))| {
                 Rule {
                     name: format!("r{priority}"),
                     priority,
-                    access,
+                    // Only network managers have the third.
+                    access: if is_manager { access } else { access.access().into() },
                     protocol,
                     source,
                     destination,
@@ -107,6 +116,11 @@ pub(crate) fn stage() -> impl Strategy<Value = Stage> {
             })
             .collect(),
     })
+}
+
+/// Services of the platform that are reached.
+pub(crate) fn platform() -> impl Strategy<Value = BTreeSet<PlatformService>> {
+    prop::sample::subsequence(PlatformService::ALL.to_vec(), 0..=4).prop_map(|s| s.into_iter().collect())
 }
 
 pub(crate) fn packets() -> impl Strategy<Value = Vec<Packet>> {
@@ -180,8 +194,8 @@ fn agree(direction: Direction, filtered: &Host, sender: &Host, hook: &str, prior
         ..Config::default()
     });
     let forms = prop::sample::select(vec![Form::Rules, Form::Rules, Form::Actions, Form::Linear]);
-    let policies = (prop::collection::vec(stage(), 1..3), packets(), forms);
-    let result = runner.run(&policies, |(mut stages, packets, form)| {
+    let policies = (prop::collection::vec(stage(), 1..4), packets(), forms, platform());
+    let result = runner.run(&policies, |(mut stages, packets, form, platform)| {
         // A NIC never has the same group twice in one place.
         stages.iter_mut().enumerate().for_each(|(at, stage)| stage.nsg = format!("nsg{at}"));
         let mut seen = seen.borrow_mut();
@@ -196,6 +210,7 @@ fn agree(direction: Direction, filtered: &Host, sender: &Host, hook: &str, prior
         let packets: Vec<Packet> = packets.into_iter().filter(|p| fresh(p)).collect();
         let nic = NicPolicy {
             guarded: Vec::new(),
+            platform,
             existing_flows: Default::default(),
             logged: false,
             mac: None,
@@ -376,6 +391,7 @@ fn tcp_and_udp_get_through_exactly_where_linear_evaluation_says() {
     let result = runner.run(&(stages, prop::collection::vec(flow, 30)), |(stages, flows)| {
         let nic = NicPolicy {
             guarded: Vec::new(),
+            platform: Default::default(),
             existing_flows: Default::default(),
             logged: false,
             mac: None,

@@ -5,10 +5,19 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use proptest::prelude::*;
-use sekisho_nsg::policy::{Addresses, Association, Direction};
-use sekisho_nsg::resolve::{Inputs, NicInput, ResolveError, Tags, complement, resolve};
+use sekisho_nsg::allowed::{BUDGET, allowed};
+use sekisho_nsg::analyse::{Limits, RuleState, analyse_below};
+use sekisho_nsg::diagram::{ALLOW, Manager, ORDERS, Point};
+use sekisho_nsg::evaluate::{ALIVE_ICMPV6, evaluate};
+use sekisho_nsg::platform::PlatformExceptions;
+use sekisho_nsg::policy::{Addresses, Association, Direction, NicPolicy};
+use sekisho_nsg::resolve::{
+    AdminRules, AttachedNsg, Inputs, NicInput, ResolveError, Tags, complement, resolve,
+};
+use sekisho_nsg::resources::AdminRule;
 use serde_json::{Value, json};
 
+use crate::random::{packets, platform, stage};
 use crate::support::{asg, id, inbound, nic, nic_with, nsg, outbound, packet, policy, rule};
 
 fn inputs(nic: NicInput) -> Inputs {
@@ -59,6 +68,119 @@ fn the_six_defaults_do_what_azures_do() {
     assert_eq!(inbound(&policy, &packet(47, "192.0.2.1", "10.77.0.4")), (false, by("DenyAllInBound")));
     // From an address that is not the network's to one that is: neither default allows it.
     assert_eq!(outbound(&policy, &packet(6, "192.0.2.4:1", "10.77.0.9:22")), (false, by("DenyAllOutBound")));
+}
+
+#[test]
+fn elsewhere_than_in_azure_and_where_a_group_says_so_rules_decide_about_the_platforms_addresses() {
+    let all = || json!([rule("Outbound", 200, "Deny", json!({}))]);
+    let dns = packet(17, "10.77.0.4:1", "168.63.129.16:53");
+    let agent = packet(6, "10.77.0.4:1", "168.63.129.16:80");
+    let metadata = packet(6, "10.77.0.4:1", "169.254.169.254:80");
+    let passes = |nic: NicInput| [&dns, &agent, &metadata].map(|p| outbound(&policy(nic.clone()), p).0);
+    assert_eq!(passes(nic_with(all())), [true; 3]);
+    assert_eq!(passes(NicInput { in_azure: false, ..nic_with(all()) }), [false; 3]);
+    let said = |platform, in_azure| {
+        let nsg = AttachedNsg { platform, ..nsg("own", all()) };
+        NicInput { nic_nsg: Some(nsg), in_azure, ..nic() }
+    };
+    assert_eq!(passes(said(PlatformExceptions::Azure, false)), [true; 3]);
+    assert_eq!(passes(said(PlatformExceptions::None, true)), [false; 3]);
+    // Of two groups the strictest counts.
+    let subnet = AttachedNsg { platform: PlatformExceptions::None, ..nsg("subnet", json!([])) };
+    let both = NicInput {
+        subnet_nsg: Some((id("virtualNetworks/n"), subnet)),
+        ..said(PlatformExceptions::Azure, true)
+    };
+    assert_eq!(passes(both), [false; 3]);
+    // A rule that names a tag of the platform takes charge of that service, and of no other.
+    for (tag, expected) in [
+        ("AzurePlatformDNS", [false, true, true]),
+        ("azureplatformimds", [true, true, false]),
+        ("AzurePlatformLKM", [true, true, true]),
+    ] {
+        let named = rule("Outbound", 100, "Deny", json!({"destinationAddressPrefix": tag}));
+        assert_eq!(passes(nic_with(json!([named]))), expected, "{tag}");
+    }
+    let inbound = rule("Inbound", 100, "Deny", json!({"sourceAddressPrefix": "AzurePlatformDNS"}));
+    assert_eq!(passes(nic_with(json!([inbound]))), [true; 3], "what comes in is not concerned");
+}
+
+fn admin(rules: Value) -> AdminRules {
+    let parse = |rule: &Value| {
+        let typed: AdminRule = serde_json::from_value(rule.clone()).unwrap();
+        typed.parse(rule["name"].as_str().unwrap()).unwrap()
+    };
+    AdminRules {
+        manager: id("networkManagers/m"),
+        network: id("virtualNetworks/n"),
+        rules: rules.as_array().unwrap().iter().map(parse).collect(),
+    }
+}
+
+fn admin_rule(name: &str, access: &str, port: &str) -> Value {
+    json!({"name": name, "kind": "Custom", "properties": {"protocol": "Tcp", "access": access, "direction": "Inbound",
+        "priority": 1, "sources": [{"addressPrefix": "Internet", "addressPrefixType": "ServiceTag"}],
+        "destinationPortRanges": [port]}})
+}
+
+#[test]
+fn admin_rules_stand_above_the_groups_and_end_it_unless_they_only_allow() {
+    let rules = json!([
+        admin_rule("always", "AlwaysAllow", "22"),
+        admin_rule("never", "Deny", "23"),
+        admin_rule("may", "Allow", "80")
+    ]);
+    let open = json!([rule("Inbound", 100, "Allow", json!({"destinationPortRange": "23"}))]);
+    let governed = |group: Option<Value>| {
+        let nic = group.map_or_else(nic, nic_with);
+        policy(NicInput { admin: Some(admin(rules.clone())), ..nic })
+    };
+    let by = |name: &str| Some(name.to_owned());
+    let says = |policy: &NicPolicy, port: u16| {
+        inbound(policy, &packet(6, "192.0.2.1:1", &format!("10.77.0.4:{port}")))
+    };
+    let filtered = governed(Some(open));
+    assert_eq!(says(&filtered, 22), (true, by("always")), "the group's default would deny it");
+    assert_eq!(says(&filtered, 23), (false, by("never")), "the group would let it in");
+    assert_eq!(says(&filtered, 80), (false, by("DenyAllInBound")), "it goes on to the group");
+    assert_eq!(says(&filtered, 81), (false, by("DenyAllInBound")));
+    // What they decide never comes to the group.
+    let found =
+        analyse_below(&filtered.inbound[0].rules, &filtered.inbound[1].rules, &Limits::default()).unwrap();
+    assert_eq!((found[0].rule.as_str(), found[0].state), ("r100", RuleState::PartlyShadowed));
+    assert_eq!(found[0].by, ["never"], "{found:?}");
+    // Where no group is, what is not denied passes.
+    let alone = governed(None);
+    assert_eq!((says(&alone, 22).0, says(&alone, 23).0, says(&alone, 81).0), (true, false, true));
+    assert!(alone.outbound.is_empty(), "no rule is about what goes out");
+    let shown = sekisho_nsg::effective::effective(
+        &inputs(nic()),
+        &NicInput { admin: Some(admin(rules.clone())), ..nic() },
+    );
+    let shown = serde_json::to_value(shown.unwrap()).unwrap();
+    assert_eq!(shown[0]["association"]["networkManager"]["id"], id("networkManagers/m").to_string());
+    assert_eq!(shown[0]["effectiveSecurityRules"][0]["name"], "securityAdminRules/always");
+    assert_eq!(shown[0]["effectiveSecurityRules"][0]["access"], "AlwaysAllow");
+    assert_eq!(shown[0]["effectiveSecurityRules"][0]["sourceAddressPrefix"], "Internet");
+}
+
+proptest! {
+    /// What a NIC lets through as a set is what its rules say one by one, managers' rules and the platform included.
+    #[test]
+    fn what_passes_as_a_set_is_what_rules_say_one_by_one(
+        stages in prop::collection::vec(stage(), 0..4), packets in packets(), platform in platform(),
+    ) {
+        let nic = NicPolicy { outbound: stages, platform, ..policy(nic()) };
+        for order in ORDERS {
+            let mut manager = Manager::new(order);
+            let set = allowed(&mut manager, &nic, Direction::Outbound, BUDGET).unwrap();
+            for packet in packets.iter().filter(|p| p.icmp_type.is_none_or(|t| !ALIVE_ICMPV6.contains(&t))) {
+                let Some(point) = Point::of(packet) else { continue };
+                let expected = evaluate(&nic, Direction::Outbound, packet).allow;
+                prop_assert_eq!(manager.lookup(set, &point) == ALLOW, expected, "{} {:#?}", packet, nic);
+            }
+        }
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub(crate) fn nsg(name: &str, rules: Value) -> AttachedNsg {
         rules: serde_json::from_value(rules).unwrap(),
         audit: false,
         existing_flows: Default::default(),
+        platform: Default::default(),
     }
 }
 
@@ -54,6 +55,8 @@ pub(crate) fn nic() -> NicInput {
         nic_nsg: None,
         subnet_nsg: None,
         groups: HashSet::new(),
+        in_azure: true,
+        admin: None,
     }
 }
 

@@ -41,8 +41,16 @@ use explanation::Activatable;
 
 /// Largest request body, in bytes (ARM: 4 MiB).
 pub const MAX_BODY_BYTES: usize = 4 << 20;
+/// Largest body of the one thing that is larger than ARM allows: Azure's file of service tags, which has about 5 MB.
+const MAX_TAG_SET_BYTES: usize = 16 << 20;
 /// Most items of a page when the client does not say.
 const PAGE: usize = 1000;
+
+/// The largest body that a path takes, in bytes.
+pub fn max_body(path: &str) -> usize {
+    const TAG_SETS: &str = "/providers/sekisho.network/servicetagsets/";
+    if path.to_ascii_lowercase().starts_with(TAG_SETS) { MAX_TAG_SET_BYTES } else { MAX_BODY_BYTES }
+}
 
 /// A request, taken apart.
 pub struct Request {
@@ -612,7 +620,8 @@ impl Asker<'_> {
             }
             _ => scope.located().unwrap_or(&scope),
         };
-        if !here && !reach.touches(about) {
+        // One thing is shown whole or not at all.
+        if !here && (kind.is_singleton() || !reach.touches(about)) {
             // Recorded like any refusal, and answered as if nothing were there.
             self.require(&read, &read, &scope, &Attributes::none()).await?;
         }

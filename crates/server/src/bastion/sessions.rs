@@ -188,9 +188,8 @@ async fn enter(
         let text = "A WebSocket with the subprotocol 'sekisho.terminal.v1' is expected here.";
         return refusal(ArmError::bad("UpgradeRequired", text));
     };
-    if !authn::is_own_page(&app, headers) {
-        let text = "Another site's page cannot open a terminal.";
-        return refusal(ArmError::new(403, "CrossOriginRequest", text));
+    if authn::sender(headers, &web::base_url(headers, &app.config)) == authn::Sender::Elsewhere {
+        return refusal(authn::cross_site());
     }
     let query = request.uri().query().unwrap_or_default();
     let have = query.split('&').find_map(|pair| pair.strip_prefix("have=")?.parse().ok()).unwrap_or(0);

@@ -387,10 +387,22 @@ impl Kind {
                 json!({"networkSecurityGroup": {"id": scope(sub, ScopeKind::Resource)}, "ipConfigurations": []})
             }
             "serviceTags" => json!({"addressPrefixes": ["192.0.2.0/24"]}),
+            "serviceTagSets" => json!({"changeNumber": 1, "cloud": "Public", "values": [
+                {"name": "Storage", "id": "Storage", "properties": {"addressPrefixes": ["198.51.100.0/24"]}}]}),
             "invariants" => json!({
                 "must": "Deny", "protocol": "Tcp", "sourceAddressPrefix": "Internet",
                 "destinationMachineTags": {}, "destinationPortRange": "3389", "enforcement": "report",
             }),
+            "networkManagers" => json!({"networkManagerScopes": {"subscriptions": [sub]}}),
+            "networkManagers/networkGroups/staticMembers" => {
+                json!({"resourceId": format!("{sub}/resourceGroups/rg1/providers/Microsoft.Network/virtualNetworks/net1")})
+            }
+            "networkManagers/securityAdminConfigurations/ruleCollections" => json!({"appliesToGroups": [
+                {"networkGroupId": format!("{sub}/resourceGroups/rg1/providers/Microsoft.Network/networkManagers/x1/networkGroups/x1")}]}),
+            "networkManagers/securityAdminConfigurations/ruleCollections/rules" => {
+                json!({"protocol": "Tcp", "access": "Deny", "priority": 1, "direction": "Outbound",
+                    "destinationPortRanges": ["25"]})
+            }
             "roleDefinitions" => json!({
                 "roleName": format!("World {at:?}"), "description": "", "assignableScopes": [here],
                 "permissions": [{"actions": ["*/read"], "notActions": []}],
@@ -411,7 +423,11 @@ impl Kind {
             }),
             _ => json!({}),
         };
-        json!({"location": "home", "properties": properties})
+        let mut body = json!({"location": "home", "properties": properties});
+        if self.path.ends_with("ruleCollections/rules") {
+            body["kind"] = "Custom".into();
+        }
+        body
     }
 }
 
@@ -430,6 +446,8 @@ fn name(kind: &str, at: ScopeKind) -> String {
         "Microsoft.Compute/virtualMachines" | "Sekisho.Fleet/machines" => "vm1",
         "Sekisho.Fleet/enrolmentTokens" => "tok1",
         "Sekisho.Network/serviceTags" => "Office",
+        "Sekisho.Network/serviceTagSets" => "azure",
+        "Microsoft.Network/locations/serviceTagDetails" => "Office",
         "Sekisho.Network/invariants" => "NoRdp",
         "Microsoft.Insights/eventtypes" => "management",
         "Microsoft.Security/locations" => "home",

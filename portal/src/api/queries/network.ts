@@ -1,19 +1,23 @@
 import { queryOptions } from '@tanstack/react-query'
 import { armUrl, resourceUrl } from '../arm.ts'
 import { call, get, listAll } from '../client.ts'
+import { ApiError } from '../errors.ts'
 import { types } from '../keys.ts'
 import type {
+  ActiveAdminRule,
   ApplicationSecurityGroup,
   Direction,
-  EffectiveGroup,
+  EffectiveGroups,
   GroupHits,
   Invariant,
   InvariantCheck,
-  List,
   NetworkInterface,
+  NetworkManager,
   ResourceGroup,
   RuleAnalysis,
   SecurityGroup,
+  ServiceTag,
+  ServiceTagSet,
   Simulation,
   VirtualNetwork,
 } from '../types.ts'
@@ -84,15 +88,56 @@ export const networkQueries = {
         call<InvariantCheck>('POST', armUrl(`${id}/check`, 'sekisho.network'), { body: {}, signal }),
       retry: false,
     }),
+  /** The service tags that rules can name, without their prefixes. */
+  serviceTags: (subscription: string) =>
+    queryOptions({
+      queryKey: [types.serviceTagSet, types.serviceTag, subscription],
+      queryFn: ({ signal }) => {
+        const path = `${subscription}/providers/Microsoft.Network/locations/home/serviceTagDetails`
+        return listAll<ServiceTag>(armUrl(path, 'microsoft.network', { noAddressPrefixes: 'true' }), signal)
+      },
+    }),
+  networkManagers: (subscription: string) =>
+    queryOptions({
+      queryKey: [types.networkManager, subscription],
+      queryFn: ({ signal }) => list<NetworkManager>(subscription, 'networkManagers', signal),
+    }),
+  /** The security-admin rules that a manager has in force. */
+  activeAdminRules: (managerId: string) =>
+    queryOptions({
+      queryKey: [types.networkManager, managerId.toLowerCase(), 'active'],
+      queryFn: async ({ signal }) => {
+        const url = armUrl(`${managerId}/listActiveSecurityAdminRules`, 'microsoft.network')
+        return (await call<{ value: ActiveAdminRule[] }>('POST', url, { body: {}, signal })).value
+      },
+    }),
+  /** The version of Azure's list that is in force; null where none is, or none that may be seen. */
+  serviceTagSet: () =>
+    queryOptions({
+      queryKey: [types.serviceTagSet],
+      queryFn: async ({ signal }) => {
+        try {
+          return await get<ServiceTagSet>(resourceUrl(serviceTagSetId), signal)
+        } catch (error) {
+          if (error instanceof ApiError && (error.status === 404 || error.status === 403)) return null
+          throw error
+        }
+      },
+    }),
   effectiveRules: (nicId: string) =>
     queryOptions({
       queryKey: [types.effectiveRules, nicId.toLowerCase()],
-      queryFn: async ({ signal }) => {
+      queryFn: ({ signal }) => {
         const url = armUrl(`${nicId}/effectiveNetworkSecurityGroups`, 'microsoft.network')
-        return (await call<List<EffectiveGroup>>('POST', url, { body: {}, signal })).value
+        return call<EffectiveGroups>('POST', url, { body: {}, signal })
       },
     }),
 }
+
+const serviceTagSetId = '/providers/Sekisho.Network/serviceTagSets/azure'
+
+/** Azure's own file, as it is published. */
+export const importServiceTags = (file: unknown) => resourceWrite<ServiceTagSet>('PUT', serviceTagSetId, { body: file })
 
 export const createNsg = (group: ResourceGroup, name: string) =>
   resourceWrite<SecurityGroup>('PUT', `${group.id}/providers/Microsoft.Network/networkSecurityGroups/${name}`, {

@@ -31,6 +31,10 @@ const m = messages({
     en: 'The interface needs such packets: no rule is asked.',
     ja: 'NIC の動作に必要なパケットのため、規則は評価されません。',
   },
+  platform: {
+    en: 'It goes to a service of Azure’s platform: no rule is asked.',
+    ja: 'Azure プラットフォームのサービス宛てのため、規則は評価されません。',
+  },
   noRule: { en: 'no rule matches', ja: '一致する規則なし' },
 })
 

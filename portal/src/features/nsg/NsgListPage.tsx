@@ -24,17 +24,23 @@ import { SearchField } from '../../ui/SearchField.tsx'
 import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { CreateNsgPanel } from './CreateNsgPanel.tsx'
 import { InvariantsPage } from './InvariantsPage.tsx'
+import { ManagersPage } from './ManagersPage.tsx'
 import { m } from './messages.ts'
+import { TagsPage } from './TagsPage.tsx'
 
 const route = getRouteApi('/shell/nsg')
 
 export default function NsgListPage() {
   const { tab } = route.useSearch()
-  return tab === 'invariants' ? <InvariantsPage tabs={<Tabs current="invariants" />} /> : <Groups />
+  if (tab === 'invariants') return <InvariantsPage tabs={<Tabs current="invariants" />} />
+  if (tab === 'managers') return <ManagersPage tabs={<Tabs current="managers" />} />
+  return tab === 'tags' ? <TagsPage tabs={<Tabs current="tags" />} /> : <Groups />
 }
 
-function Tabs({ current }: { current: 'groups' | 'invariants' }) {
-  const link = (id: 'groups' | 'invariants', tab?: string) => (
+type Tab = 'groups' | 'invariants' | 'tags' | 'managers'
+
+function Tabs({ current }: { current: Tab }) {
+  const link = (id: Tab, tab?: string) => (
     <Link
       to="/nsg"
       search={{ tab }}
@@ -48,6 +54,8 @@ function Tabs({ current }: { current: 'groups' | 'invariants' }) {
     <LinkTabs>
       {link('groups')}
       {link('invariants', 'invariants')}
+      {link('tags', 'tags')}
+      {link('managers', 'managers')}
     </LinkTabs>
   )
 }

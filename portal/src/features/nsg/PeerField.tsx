@@ -4,8 +4,8 @@ import { useScope } from '../../app/scope.ts'
 import { sameId } from '../../domain/armId.ts'
 import { type Peer, type PeerKind, serviceTags } from '../../domain/rules.ts'
 import { Checkbox } from '../../ui/Checkbox.tsx'
+import { ComboBox } from '../../ui/ComboBox.tsx'
 import { Segments } from '../../ui/Segments.tsx'
-import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
 
@@ -26,8 +26,6 @@ export function PeerField({ side, peer, onChange, error, withMachines = false }:
     { id: 'asg', label: m.kindAsg },
     ...(withMachines ? [{ id: 'machines' as const, label: m.kindMachines }] : []),
   ]
-  // A tag the list does not know (set by another client) stays selectable instead of being lost.
-  const tags = [...new Set([...serviceTags, peer.tag])].map((tag) => ({ id: tag, label: tag }))
   return (
     <div className="flex flex-col gap-2">
       <Segments
@@ -47,11 +45,10 @@ export function PeerField({ side, peer, onChange, error, withMachines = false }:
         />
       )}
       {peer.kind === 'tag' && (
-        <Select
+        <TagField
           label={side === 'source' ? m.sourceTag : m.destinationTag}
-          value={peer.tag}
+          tag={peer.tag}
           onChange={(tag) => onChange({ ...peer, tag })}
-          options={tags}
         />
       )}
       {peer.kind === 'machines' && (
@@ -67,6 +64,17 @@ export function PeerField({ side, peer, onChange, error, withMachines = false }:
       )}
       {peer.kind === 'asg' && <AsgList side={side} peer={peer} onChange={onChange} error={error} />}
     </div>
+  )
+}
+
+function TagField({ label, tag, onChange }: { label: string; tag: string; onChange: (tag: string) => void }) {
+  const { subscriptionId } = useScope()
+  const { data: known = [], isPending } = useQuery(networkQueries.serviceTags(subscriptionId))
+  // A tag the list does not know (set by another client) stays selectable instead of being lost.
+  const tags = [...new Set([...serviceTags, ...known.map(({ name }) => name), tag])].filter(Boolean)
+  const options = tags.map((id) => ({ id, label: id }))
+  return (
+    <ComboBox key={String(isPending)} label={label} value={tag} onChange={onChange} options={options} empty={m.noTag} />
   )
 }
 

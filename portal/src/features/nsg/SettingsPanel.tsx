@@ -20,18 +20,30 @@ function flowsOf({ properties: { sekisho, flushConnection } }: SecurityGroup): F
   return flows.find((word) => word === said) ?? (flushConnection ? 'reevaluate' : 'keep')
 }
 
+const exceptions = ['auto', 'azure', 'none'] as const
+type Exceptions = (typeof exceptions)[number]
+
+function exceptionsOf({ properties: { sekisho } }: SecurityGroup): Exceptions {
+  const said = sekisho?.platformExceptions?.toLowerCase()
+  return exceptions.find((word) => word === said) ?? 'auto'
+}
+
 /** What a group does beside its rules. */
 export function SettingsPanel({ group, onClose }: { group: SecurityGroup; onClose: () => void }) {
   const [mode, setMode] = useState<'enforce' | 'audit'>(isAuditOnly(group) ? 'audit' : 'enforce')
   const [existingFlows, setFlows] = useState<Flows>(flowsOf(group))
   const [review, setReview] = useState(false)
-  const isSame = (mode === 'audit') === isAuditOnly(group) && existingFlows === flowsOf(group)
+  const [platformExceptions, setExceptions] = useState<Exceptions>(exceptionsOf(group))
+  const isSame =
+    (mode === 'audit') === isAuditOnly(group) &&
+    existingFlows === flowsOf(group) &&
+    platformExceptions === exceptionsOf(group)
   const close = useUnsaved(!isSame, onClose)
   const properties = {
     ...group.properties,
     // Azure's word says the same of two of the three.
     flushConnection: existingFlows !== 'keep',
-    sekisho: { ...group.properties.sekisho, mode, existingFlows },
+    sekisho: { ...group.properties.sekisho, mode, existingFlows, platformExceptions },
   }
   return (
     <SidePanel
@@ -67,6 +79,19 @@ export function SettingsPanel({ group, onClose }: { group: SecurityGroup; onClos
             { id: 'drop', label: m.flowsDrop },
           ]}
         />
+        <div className="flex flex-col gap-1">
+          <Segments
+            label={m.platformExceptions}
+            value={platformExceptions}
+            onChange={setExceptions}
+            options={[
+              { id: 'auto', label: m.platformAuto },
+              { id: 'azure', label: m.platformAzure },
+              { id: 'none', label: m.platformNone },
+            ]}
+          />
+          <p className="text-xs text-ink-2">{m.platformWhy}</p>
+        </div>
       </div>
       {review && (
         <ReviewDialog
