@@ -155,7 +155,8 @@ pub fn registry(
         .add(resources::log::Logs { store: store.clone(), log: log.clone() })
         .add(resources::log::Proofs { store: store.clone(), log: log.clone() })
         .add(resources::events::Events { lake: lake.clone() })
-        .add(resources::recordings::Recordings { files: files.clone() });
+        .add(resources::recordings::Recordings { files: files.clone() })
+        .add(resources::recordings::Sessions);
     resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
     resources::pim::register(&mut registry, &late_universe);
@@ -190,6 +191,7 @@ pub fn universe(registry: &Registry) -> Universe {
             "Microsoft.Resources/tags/delete",
         ],
         resources::tag_names::RIGHTS.as_slice(),
+        bastion::SESSION_RIGHTS.as_slice(),
         &[metrics::READ],
     ] {
         all.extend(extra.iter().map(|o| ((*o).to_owned(), false)));

@@ -41,6 +41,7 @@ use crate::routes::{Operation, Routes};
 
 pub(crate) use live::keep;
 pub(crate) use recorder::{KIND as RECORDING, Kept, State as RecordingState, path as recording_path};
+pub(crate) use sessions::RIGHTS as SESSION_RIGHTS;
 pub(crate) use trust::{Compiler as Trust, keep as keep_trust};
 pub(crate) use tunnels::Wish;
 

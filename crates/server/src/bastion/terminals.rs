@@ -12,10 +12,11 @@ use sekisho_bastion::machine as servers;
 use sekisho_bastion_recording::container::Key;
 use sekisho_bastion_ssh::certificate::{Pass, Permits, Person};
 use sekisho_bastion_ssh::machine::{LoginError, Machine};
+use sekisho_bastion_ssh::terminal::wire::{Mode, Watcher};
 use sekisho_bastion_ssh::terminal::{self, Broken, NotRecorded, Pump, Size, Terminal};
 use sekisho_link::ticket::Login;
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -23,9 +24,12 @@ use super::recorder::Recorder;
 use super::tokens::Tokens;
 use super::{Allowed, Opened, What, live, open};
 use crate::app::App;
+use crate::authn::Caller;
 
 /// How long a terminal goes on that nobody looks at.
 const ALONE: Duration = Duration::from_secs(300);
+/// Messages that wait for a viewer who is slow.
+const MESSAGES: usize = 16;
 /// How long before its end people are warned.
 pub(super) const WARNING: Duration = Duration::from_secs(60);
 
@@ -40,6 +44,16 @@ pub(super) struct Terminals {
 pub(super) struct Entry {
     /// Look at this.
     pub(super) terminal: Arc<Open>,
+    /// As whom.
+    pub(super) viewer: Viewer,
+}
+
+/// Who looks at a terminal.
+pub(super) enum Viewer {
+    /// Whose it is.
+    Owner,
+    /// Somebody else, who may for as long as they would be let in again.
+    Other { caller: Box<Caller>, headers: HeaderMap, mode: Mode },
 }
 
 /// A terminal that is open.
@@ -52,6 +66,10 @@ pub(super) struct Open {
     pub(super) until: OffsetDateTime,
     /// How many of its owner's views there are.
     pub(super) views: watch::Sender<usize>,
+    /// Who else looks.
+    pub(super) watchers: watch::Sender<Vec<Watcher>>,
+    /// What is said to everybody who looks.
+    pub(super) said: broadcast::Sender<(String, String)>,
     /// Why it has ended, once it has.
     pub(super) ended: watch::Sender<Option<&'static str>>,
 }
@@ -77,10 +95,14 @@ impl Open {
 }
 
 impl Terminals {
+    /// One that is open.
+    pub(super) fn get(&self, id: Uuid) -> Option<Arc<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
     /// One that is open and somebody's.
     pub(super) fn of(&self, id: Uuid, owner: Uuid) -> Option<Arc<Open>> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get(&id).filter(|open| open.allowed.caller.principal == owner).cloned()
+        self.get(id).filter(|open| open.allowed.caller.principal == owner)
     }
 
     /// How many somebody has.
@@ -178,7 +200,8 @@ pub(super) async fn begin(
     let minutes = host.limits().maximum_minutes.unwrap_or(sekisho_bastion::host::LONGEST_MINUTES);
     let until = OffsetDateTime::now_utc() + time::Duration::minutes(minutes.into());
     let (views, ended) = (watch::Sender::new(0), watch::Sender::new(None));
-    let open = Arc::new(Open { id, allowed, host, terminal, until, views, ended });
+    let (watchers, said) = (watch::Sender::new(Vec::new()), broadcast::Sender::new(MESSAGES));
+    let open = Arc::new(Open { id, allowed, host, terminal, until, views, watchers, said, ended });
     app.bastion.terminals.enter(open.clone());
     tokio::spawn(carry(app.clone(), open.clone(), headers, begun, pump, (recorder, bytes)));
     Ok(open)

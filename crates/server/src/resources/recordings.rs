@@ -1,4 +1,4 @@
-//! `Sekisho.Bastion/recordings`: what was recorded of sessions on a machine, or on all machines in a scope, and what is to
+//! `Sekisho.Bastion/sessions` and `Sekisho.Bastion/recordings`: what is open on a machine, what was recorded of sessions on a machine, or on all machines in a scope, and what is to
 //! be seen of one.
 
 use std::path::PathBuf;
@@ -9,6 +9,8 @@ use sekisho_arm::registry::{Action, ActionStyle, PutStyle, ScopeAction, Storage}
 use sekisho_arm::resource::{instant, shown, typed};
 use sekisho_arm::traits::{read_document, read_documents};
 use sekisho_arm::{ArmError, Call, Read, ResourceType, Scope, ScopeKind, TypeSpec};
+use sekisho_bastion::host::place;
+use sekisho_bastion::session::{KIND as SESSION, Session};
 use sekisho_bastion_recording::container::{Lane, Line};
 use sekisho_bastion_recording::export::{asciicast, text};
 use sekisho_bastion_recording::verify::{Recording, read};
@@ -219,6 +221,96 @@ impl ResourceType for Recordings {
             }
         }
         Ok(json!({ "value": value }))
+    }
+}
+
+/// Sessions that are open.
+pub(crate) struct Sessions;
+
+static SESSIONS: TypeSpec = TypeSpec {
+    path: "sessions",
+    schema: |g: &mut SchemaGenerator| g.subschema_for::<SessionShown>(),
+    ..SPEC
+};
+
+/// A session that is open.
+#[derive(Serialize, JsonSchema)]
+struct SessionShown {
+    /// Its id.
+    id: String,
+    /// The session's id.
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    properties: SessionProperties,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct SessionProperties {
+    /// The bastion host.
+    host: String,
+    /// What the host is called in addresses.
+    place: String,
+    /// The machine.
+    machine: String,
+    /// The account on it, of a session that logs in.
+    account: Option<String>,
+    /// `ssh` or `tcptunnel`.
+    protocol: String,
+    /// Whose it is.
+    user_name: String,
+    /// The client's address.
+    address: String,
+    /// When it began, RFC 3339.
+    since: String,
+    /// `off`, `metadata` or `full`.
+    recorded: String,
+}
+
+fn session_shown(s: &Session) -> Result<Value, ArmError> {
+    let place = Scope::parse(&s.host).map(|host| place(&host).to_string()).unwrap_or_default();
+    shown(&SessionShown {
+        id: format!("{}/providers/{NAMESPACE}/sessions/{}", s.machine, s.id),
+        name: s.id.to_string(),
+        kind: format!("{NAMESPACE}/sessions"),
+        properties: SessionProperties {
+            host: s.host.clone(),
+            place,
+            machine: s.machine.clone(),
+            account: s.account.clone(),
+            protocol: s.protocol.clone(),
+            user_name: s.caller.name.clone(),
+            address: s.address.clone(),
+            since: instant(s.since),
+            recorded: s.recording.word().to_owned(),
+        },
+    })
+}
+
+#[async_trait]
+impl ResourceType for Sessions {
+    fn spec(&self) -> &TypeSpec {
+        &SESSIONS
+    }
+
+    async fn computed(
+        &self,
+        db: &mut dyn Read,
+        _: &Call,
+        scope: &Scope,
+        name: Option<&str>,
+    ) -> Result<Value, ArmError> {
+        let all: Vec<(String, Session)> = read_documents(db, SESSION).await?;
+        let own = all.into_iter().map(|(_, session)| session).filter(|s| within(&s.machine, scope));
+        if let Some(name) = name {
+            let found = own.into_iter().find(|s| s.id.to_string() == name);
+            let missing = || ArmError::new(404, "ResourceNotFound", "There is no such session here.");
+            return session_shown(&found.ok_or_else(missing)?);
+        }
+        let mut own: Vec<Session> = own.collect();
+        own.sort_by_key(|s| std::cmp::Reverse(s.since));
+        Ok(json!({ "value": own.iter().map(session_shown).collect::<Result<Vec<_>, _>>()? }))
     }
 }
 
