@@ -12,8 +12,16 @@ use ring::digest::{SHA256, digest};
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// What of `portal/` the bundle depends on.
-const INPUTS: &[&str] =
-    &["src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json"];
+const INPUTS: &[&str] = &[
+    "src",
+    "public",
+    "index.html",
+    "session.html",
+    "package.json",
+    "package-lock.json",
+    "vite.config.ts",
+    "tsconfig.json",
+];
 
 fn main() -> Fallible<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);

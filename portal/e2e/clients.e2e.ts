@@ -70,7 +70,7 @@ for (const language of ['en', 'ja'] as const) {
     })
     expect(given).toHaveProperty('refresh_token')
 
-    await portal.goto(`${ready.url}/sessions`)
+    await portal.goto(`${ready.url}/sign-ins`)
     await portal.getByRole('button', { name: w.end }).first().click()
     const review = portal.getByRole('dialog')
     await expectAccessible(portal)
@@ -128,7 +128,7 @@ for (const language of ['en', 'ja'] as const) {
         code_verifier: verifier,
       })
       expect(given).toHaveProperty('id_token')
-      await portal.goto(`${ready.url}/sessions`)
+      await portal.goto(`${ready.url}/sign-ins`)
       await portal.getByRole('button', { name: w.end }).first().click()
       await portal.getByRole('dialog').getByRole('button', { name: w.confirm }).click()
       await expect(portal.getByText(w.none)).toBeVisible()

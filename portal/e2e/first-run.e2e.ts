@@ -11,7 +11,7 @@ test('the owner signs out and in again with the passkey of the first run', async
   await signInPage
   await answerSignIn(portal)
 
-  await portal.goto(`${ready.url}/sessions`)
+  await portal.goto(`${ready.url}/sign-ins`)
   await expect(portal.getByRole('table', { name: 'Sessions' }).getByText('this session')).toBeVisible()
   await expect(portal.getByRole('table', { name: 'Ways to sign in' }).getByText('10 left')).toBeVisible()
 })

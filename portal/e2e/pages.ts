@@ -13,6 +13,7 @@ export const pages: PageUnderTest[] = [
   { name: 'service-tags', path: '/nsg?tab=tags', en: 'Service tags', ja: 'サービス タグ' },
   { name: 'network-managers', path: '/nsg?tab=managers', en: 'Network managers', ja: 'ネットワーク マネージャー' },
   { name: 'jit', path: '/jit', en: 'Just-in-time access', ja: 'Just-In-Time アクセス' },
+  { name: 'bastion', path: '/bastion', en: 'Bastion hosts', ja: 'Bastion ホスト' },
   { name: 'rbac', path: '/rbac', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
   { name: 'eligible', path: '/rbac?tab=eligible', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
   { name: 'roles', path: '/rbac?tab=roles', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
@@ -26,10 +27,10 @@ export const pages: PageUnderTest[] = [
   { name: 'sign-ins', path: '/conditional-access?tab=signIns', en: 'Conditional access', ja: '条件付きアクセス' },
   { name: 'audit', path: '/audit', en: 'Activity log', ja: 'アクティビティ ログ' },
   { name: 'my-roles', path: '/my-roles', en: 'My roles', ja: '自分のロール' },
-  { name: 'sessions', path: '/sessions', en: 'My sign-ins', ja: '自分のサインイン' },
+  { name: 'sessions', path: '/sign-ins', en: 'My sign-ins', ja: '自分のサインイン' },
   { name: 'everyone', path: '/everyone', en: 'Sign-ins of everyone', ja: '全員のサインイン' },
   ...(machine
-    ? ['', '/network', '/traffic', '/facts', '/timeline', '/activity', '/json'].map((tab) => ({
+    ? ['', '/connect', '/network', '/traffic', '/facts', '/timeline', '/activity', '/json'].map((tab) => ({
         name: `machine${tab.replace('/', '-')}`,
         path: `/r${machine.id}${tab}`,
         en: machine.name,

@@ -137,14 +137,15 @@ pub enum ServerError {
 }
 
 /// All types and scope actions, and all operations over them. `store` is where the activity log is read from, beside the
-/// read transaction of the request.
+/// read transaction of the request, `data_dir` where recordings are.
 pub fn registry(
     tenant: Uuid,
     (store, log): (&Store, &Arc<Log>),
-    lake: &Lake,
+    (lake, data_dir): (&Lake, &std::path::Path),
     point: JoinPoint,
 ) -> (Registry, Arc<Universe>) {
     let (late_registry, late_universe) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+    let files = resources::recordings::Files(data_dir.to_owned());
     let mut registry = Registry::default();
     registry
         .add(resources::core::Subscriptions { tenant: tenant.to_string() })
@@ -153,7 +154,9 @@ pub fn registry(
         .add(resources::activity::Categories)
         .add(resources::log::Logs { store: store.clone(), log: log.clone() })
         .add(resources::log::Proofs { store: store.clone(), log: log.clone() })
-        .add(resources::events::Events { lake: lake.clone() });
+        .add(resources::events::Events { lake: lake.clone() })
+        .add(resources::recordings::Recordings { files: files.clone() })
+        .add(resources::recordings::Sessions);
     resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
     resources::pim::register(&mut registry, &late_universe);
@@ -166,6 +169,7 @@ pub fn registry(
     sekisho_nsg::provider::register(&mut registry);
     sekisho_bastion::provider::register(&mut registry);
     registry.add_scope_action(resources::traffic::Traffic { lake: lake.clone() });
+    registry.add_scope_action(resources::recordings::Play { files });
     registry.add(resources::locks::Locks);
     let universe = Arc::new(universe(&registry));
     // Set once, here: both are empty until now.
@@ -187,6 +191,7 @@ pub fn universe(registry: &Registry) -> Universe {
             "Microsoft.Resources/tags/delete",
         ],
         resources::tag_names::RIGHTS.as_slice(),
+        bastion::SESSION_RIGHTS.as_slice(),
         &[metrics::READ],
     ] {
         all.extend(extra.iter().map(|o| ((*o).to_owned(), false)));
@@ -236,7 +241,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     let beside = store.with_own_readers()?;
     let lake = Lake::on(beside.clone(), config.lake.open(tenant, &config.lake_options()?)?);
     let log = Arc::new(Log::new(tenant, log));
-    let (registry, universe) = registry(tenant, (&beside, &log), &lake, point);
+    let (registry, universe) = registry(tenant, (&beside, &log), (&lake, &config.data_dir), point);
     first_subscription(&store, subscription, &config).await?;
     resources::management::first_groups(&store, tenant).await?;
     let tls = certificates.tls().map_err(|e| key(&e))?;
@@ -407,7 +412,7 @@ mod tests {
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
         let log = Signer::new("sekisho/none", Use::Note, &Signer::generate().unwrap()).unwrap();
         let log = Arc::new(Log::new(Uuid::nil(), log::LogKeys::new(log, Vec::new())));
-        let (registry, _) = registry(Uuid::nil(), (&store, &log), &lake, point);
+        let (registry, _) = registry(Uuid::nil(), (&store, &log), (&lake, std::path::Path::new("")), point);
         let document =
             serde_json::to_string_pretty(&openapi::describe(&registry, &http::routes().operations)).unwrap()
                 + "\n";

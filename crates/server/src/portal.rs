@@ -13,6 +13,16 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
 connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
 require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// The policy of a session on a machine: the portal's, without any form, since the document has none that a browser sends.
+/// The terminal's styles are constructed sheets (`portal/src/session/adopt.ts`), so that nothing inline is needed.
+const SESSION_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
+connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// The document of sessions on machines, under each address that it has.
+const SESSION: &str = "session.html";
+const SESSION_PATHS: [&str; 2] = ["session/ssh", "session/replay"];
+
 fn content_type(path: &str) -> &'static str {
     match path.rsplit('.').next().unwrap_or_default() {
         "html" => "text/html; charset=utf-8",
@@ -27,8 +37,11 @@ fn content_type(path: &str) -> &'static str {
     }
 }
 
-/// The policy of a page. The one that lets a client in may also post to where the client waits.
-fn policy(uri: &Uri) -> String {
+/// The policy of a document. The page that lets a client in may also post to where the client waits.
+fn policy(name: &str, uri: &Uri) -> String {
+    if name == SESSION {
+        return SESSION_POLICY.to_owned();
+    }
     match signin::form_policy(uri) {
         Some(origin) => POLICY.replace("form-action 'self'", &format!("form-action 'self' {origin}")),
         None => POLICY.to_owned(),
@@ -37,7 +50,8 @@ fn policy(uri: &Uri) -> String {
 
 /// Answers a GET. A missing asset is 404, never the start page: a stale tab must notice.
 pub fn serve(uri: &Uri, headers: &HeaderMap) -> Response {
-    let name = uri.path().trim_start_matches('/');
+    let path = uri.path().trim_start_matches('/');
+    let name = if SESSION_PATHS.contains(&path) { SESSION } else { path };
     let asset = name.starts_with("assets/");
     let file = match find(name) {
         Some(file) => file,
@@ -60,7 +74,7 @@ pub fn serve(uri: &Uri, headers: &HeaderMap) -> Response {
         .header(header::CACHE_CONTROL, cache)
         .header(header::ETAG, file.etag)
         .header(header::VARY, "accept-encoding")
-        .header(header::CONTENT_SECURITY_POLICY, policy(uri))
+        .header(header::CONTENT_SECURITY_POLICY, policy(name, uri))
         .header("cross-origin-opener-policy", "same-origin")
         .header("permissions-policy", "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)");
     if let Some(encoding) = encoding {
@@ -81,4 +95,27 @@ fn plain(status: StatusCode) -> Response {
     let mut response = Response::new(Body::from(status.canonical_reason().unwrap_or_default()));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy_at(path: &'static str) -> String {
+        let answer = serve(&Uri::from_static(path), &HeaderMap::new());
+        answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn sessions_on_machines_are_a_document_with_a_policy_of_its_own_and_nothing_inline_in_any() {
+        for path in ["/session/ssh?machine=x", "/session/replay", "/session.html"] {
+            assert_eq!(policy_at(path), SESSION_POLICY);
+        }
+        for path in ["/", "/machines", "/session", "/session/other", "/sessions"] {
+            assert_eq!(policy_at(path), POLICY);
+        }
+        for policy in [POLICY, SESSION_POLICY] {
+            assert!(!policy.contains("unsafe") && policy.contains("trusted-types 'none'"));
+        }
+    }
 }

@@ -234,6 +234,12 @@ export type EffectiveGroups = { value: EffectiveGroup[]; platformExceptions: Sch
 export type RuleEffect = Schema<'RuleEffect'>
 export type WhatIf = Schema<'WhatIf'>
 
+type AnyBastionHost = Schema<'Microsoft.Network.bastionHosts'>
+export type BastionHost = Narrowed<
+  AnyBastionHost,
+  { sku?: { name?: 'Developer' | 'Basic' | 'Standard' | 'Premium' | null } | null }
+>
+
 // === authorization ===
 
 export type PrincipalType = Exclude<Schema<'WhoCan'>['principalType'], 'Unknown'>

@@ -7,6 +7,7 @@ import { PagePending } from './PagePending.tsx'
 
 const MachinePage = lazy(() => import('../features/machine/MachinePage.tsx'))
 const NsgPage = lazy(() => import('../features/nsg/NsgPage.tsx'))
+const HostPage = lazy(() => import('../features/bastion/HostPage.tsx'))
 const AnyResourcePage = lazy(() => import('../features/resource/AnyResourcePage.tsx'))
 
 const route = getRouteApi('/shell/r/$')
@@ -22,6 +23,8 @@ export default function ResourceRoute() {
         <MachinePage key={id} id={id} tab={tab} />
       ) : parsed.type === types.nsg ? (
         <NsgPage key={id} id={id} tab={tab} />
+      ) : parsed.type === types.bastionHost ? (
+        <HostPage key={id} id={id} tab={tab} />
       ) : parsed.type === `${types.nsg}/securityrules` && parsed.parent ? (
         <NsgPage key={id} id={parsed.parent} tab={tab} rule={parsed.name} />
       ) : (

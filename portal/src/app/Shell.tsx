@@ -32,7 +32,7 @@ const mustStay = async () => !(await mayLeave())
 const m = messages({ skip: { en: 'Skip to content', ja: '本文へ移動' } })
 
 /** Pages that have something to show to whoever may not see a single subscription. */
-const alone = ['/sessions', '/everyone', '/my-roles']
+const alone = ['/sign-ins', '/everyone', '/my-roles']
 
 export function Shell() {
   const client = useQueryClient()

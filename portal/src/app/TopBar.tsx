@@ -72,13 +72,13 @@ export function TopBar({ onSearch, onHelp }: { onSearch: () => void; onHelp: () 
         actions={[
           {
             id: 'sessions',
-            text: navText.sessions,
+            text: navText.signIns,
             label: (
               <>
-                <Laptop size={14} aria-hidden /> {navText.sessions}
+                <Laptop size={14} aria-hidden /> {navText.signIns}
               </>
             ),
-            onAction: () => void navigate({ to: '/sessions' }),
+            onAction: () => void navigate({ to: '/sign-ins' }),
           },
           {
             id: 'shortcuts',

@@ -9,10 +9,12 @@ import {
   Server,
   Shield,
   ShieldCheck,
+  SquareTerminal,
   Ticket,
   UserCog,
   UserRoundCheck,
   Users,
+  Waypoints,
 } from 'lucide-react'
 import { messages } from './i18n.ts'
 
@@ -33,7 +35,9 @@ export const navText = messages({
   everyone: { en: 'Sign-ins of everyone', ja: '全員のサインイン' },
   record: { en: 'Record', ja: '記録' },
   audit: { en: 'Activity log', ja: 'アクティビティ ログ' },
-  sessions: { en: 'My sign-ins', ja: '自分のサインイン' },
+  signIns: { en: 'My sign-ins', ja: '自分のサインイン' },
+  bastion: { en: 'Bastion hosts', ja: 'Bastion ホスト' },
+  sessions: { en: 'Sessions', ja: 'セッション' },
 })
 
 export type NavPath =
@@ -49,6 +53,8 @@ export type NavPath =
   | '/everyone'
   | '/audit'
   | '/sessions'
+  | '/sign-ins'
+  | '/bastion'
   | '/my-roles'
 export type NavItem = {
   to: NavPath
@@ -101,6 +107,20 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
         text: 'jit',
         icon: DoorOpen,
         aliases: 'jit just in time access port ssh rdp じっと jitto ぽーと pooto 一時 いちじ ichiji アクセス要求',
+      },
+      {
+        to: '/bastion',
+        key: 'b',
+        text: 'bastion',
+        icon: Waypoints,
+        aliases: 'bastion host ばすちおん basuchion 踏み台 ふみだい fumidai',
+      },
+      {
+        to: '/sessions',
+        key: 'h',
+        text: 'sessions',
+        icon: SquareTerminal,
+        aliases: 'sessions shell ssh terminal recording replay せっしょん sesshon ろくが rokuga 録画 記録 端末',
       },
     ],
   },
@@ -162,11 +182,11 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
         aliases: 'audit activity log かんさ kansa 監査 ろぐ rogu',
       },
       {
-        to: '/sessions',
+        to: '/sign-ins',
         key: 'i',
-        text: 'sessions',
+        text: 'signIns',
         icon: Laptop,
-        aliases: 'session passkey credential せっしょん sesshon ぱすきー pasukii パスキー',
+        aliases: 'sign in session passkey credential さいんいん sainin ぱすきー pasukii パスキー',
       },
     ],
   },

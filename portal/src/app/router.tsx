@@ -139,10 +139,24 @@ const conditionalAccess = createRoute({
   component: lazyRouteComponent(() => import('../features/conditionalaccess/ConditionalAccessPage.tsx')),
 })
 
+const signIns = createRoute({
+  getParentRoute: () => shell,
+  path: '/sign-ins',
+  component: lazyRouteComponent(() => import('../features/sessions/SessionsPage.tsx')),
+})
+
+const bastion = createRoute({
+  getParentRoute: () => shell,
+  path: '/bastion',
+  validateSearch: params({ create: flag }),
+  component: lazyRouteComponent(() => import('../features/bastion/HostsPage.tsx')),
+})
+
 const sessions = createRoute({
   getParentRoute: () => shell,
   path: '/sessions',
-  component: lazyRouteComponent(() => import('../features/sessions/SessionsPage.tsx')),
+  validateSearch: params({ tab: text, q: text }),
+  component: lazyRouteComponent(() => import('../features/bastion/BastionSessionsPage.tsx')),
 })
 
 const myRoles = createRoute({
@@ -189,7 +203,9 @@ export const router = createRouter({
       people,
       servicePrincipals,
       conditionalAccess,
+      bastion,
       sessions,
+      signIns,
       myRoles,
       everyone,
       audit,

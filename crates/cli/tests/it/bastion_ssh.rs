@@ -203,6 +203,68 @@ fn a_terminal_on_a_machine_without_an_open_port_goes_on_over_a_lost_network_and_
 }
 
 #[test]
+fn what_was_on_the_screen_is_recorded_sealed_and_found_and_a_session_that_cannot_be_recorded_ends() {
+    let Some(ssh) = Ssh::new("fbr") else { return };
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    let world = &ssh.bastion.world;
+    let body = json!({"location": "home", "sku": {"name": "Premium"},
+        "properties": {"enableTunneling": true, "enableSessionRecording": true}});
+    world.api.put(&host(world, ""), &body).unwrap();
+    let mut terminal = ssh.log_in("root");
+    assert_eq!(terminal.told.first().map_or(&Value::Null, |t| &t["recorded"]), &Value::Null);
+    ssh.type_in(&mut terminal, "echo needle-$((40+2)) 関所; exit 3\r");
+    ssh.until(&mut terminal, "needle-42 関所");
+    assert_eq!(terminal.told[0]["recorded"], "full");
+    assert_eq!(ssh.end(&mut terminal).0, "Closed");
+    let list =
+        format!("{}/providers/Sekisho.Bastion/recordings?api-version=2026-09-01", ssh.bastion.machine("db"));
+    let began = Instant::now();
+    let recording = loop {
+        let all = world.api.get(&format!("{list}&search=NEEDLE-42")).unwrap();
+        match all["value"].as_array().unwrap().as_slice() {
+            [one] if one["properties"]["state"] == "closed" => break one.clone(),
+            other => assert!(began.elapsed() < SOON, "{other:?}"),
+        }
+    };
+    assert!(!recording["properties"]["matches"].as_array().unwrap().is_empty(), "{recording}");
+    assert!(
+        world.api.get(&format!("{list}&search=nowhere")).unwrap()["value"].as_array().unwrap().is_empty()
+    );
+    let play = format!(
+        "{}/providers/Sekisho.Bastion/playRecording?api-version=2026-09-01",
+        ssh.bastion.machine("db")
+    );
+    let name = &recording["name"];
+    let played = world.api.post(&play, &json!({"id": name})).unwrap();
+    let frames = played["frames"].as_array().unwrap();
+    let output: String = frames.iter().filter(|f| f[1] == "o").map(|f| f[2].as_str().unwrap()).collect();
+    assert!(output.contains("needle-42 関所"), "{output}");
+    assert_eq!(
+        (&played["closed"], &frames.last().unwrap()[1], &frames.last().unwrap()[2]),
+        (&json!(true), &json!("x"), &json!("3"))
+    );
+    let cast = world.api.post(&play, &json!({"id": name, "format": "asciicast"})).unwrap();
+    assert!(cast["content"].as_str().unwrap().starts_with("{\"version\":3"));
+
+    // The key stood in the log before the first byte, and a changed byte is found.
+    let file = world.dir.path().join(format!("server/recordings/{}.skr", name.as_str().unwrap()));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let broken = world.api.post(&play, &json!({"id": name})).unwrap_err().to_string();
+    assert!(broken.contains("not what was recorded"), "{broken}");
+
+    // Nowhere to write: nothing begins.
+    let directory = world.dir.path().join("server/recordings");
+    std::fs::remove_dir_all(&directory).unwrap();
+    std::fs::write(&directory, "no directory").unwrap();
+    let refused = ssh.begin("root").unwrap_err();
+    assert!(refused.contains("cannot be recorded"), "{refused}");
+    assert!(ssh.bastion.sessions().is_empty());
+}
+
+#[test]
 fn the_exit_status_is_told_and_nothing_is_left_on_the_machine_when_the_bastion_is_gone() {
     let Some(ssh) = Ssh::new("fbt") else { return };
     ssh.bastion.give("db", ADMIN_LOGIN);

@@ -115,6 +115,17 @@ impl Begun {
         }
         Ok(Begun { session, end })
     }
+
+    /// Takes note that nothing came of it.
+    pub(super) async fn give_up(self, app: &App, why: &'static str) -> Result<(), StoreError> {
+        app.bastion.live.leave(self.session.id);
+        let session = self.session;
+        app.store
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { session::over(tx, &session, Outcome::Failed, why, (0, 0)).await })
+            })
+            .await
+    }
 }
 
 /// Takes note of a session that came to nothing.
@@ -307,7 +318,10 @@ pub(crate) async fn keep(app: Arc<App>) {
             _ = look.tick() => {
                 let swept = app
                     .store
-                    .write::<_, StoreError, _>(|tx| Box::pin(async move { session::sweep(tx).await }));
+                    .write::<_, StoreError, _>(|tx| Box::pin(async move {
+                        session::sweep(tx).await?;
+                        super::recorder::sweep(tx).await
+                    }));
                 if let Err(error) = swept.await {
                     tracing::warn!(%error, "sessions that nobody carries could not be looked for");
                 }

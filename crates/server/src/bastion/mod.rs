@@ -5,6 +5,7 @@
 //! as everything holds that let them begin ([`live`]).
 
 mod live;
+mod recorder;
 mod sessions;
 mod socket;
 mod terminals;
@@ -39,6 +40,8 @@ use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
 pub(crate) use live::keep;
+pub(crate) use recorder::{KIND as RECORDING, Kept, State as RecordingState, path as recording_path};
+pub(crate) use sessions::RIGHTS as SESSION_RIGHTS;
 pub(crate) use trust::{Compiler as Trust, keep as keep_trust};
 pub(crate) use tunnels::Wish;
 
@@ -321,7 +324,7 @@ async fn enter(
     let (headers, upgrade) = (request.headers().clone(), hyper::upgrade::on(&mut request));
     let begun = async {
         conditional_access::admit(&app, &allowed.caller, &headers, Ask::Anything)?;
-        let stream = open(&app, Uuid::new_v4(), &allowed).await?;
+        let stream = open(&app, Uuid::new_v4(), &allowed, None).await?;
         let begun = live::Begun::keep(&app, stream.id, &allowed).await?;
         Ok((begun, stream.stream))
     };
@@ -354,8 +357,14 @@ struct Opened {
     host: BastionHost,
 }
 
-/// Everything that must hold is looked at again, and then the machine is asked.
-async fn open(app: &Arc<App>, id: Uuid, allowed: &Allowed) -> Result<Opened, ArmError> {
+/// Everything that must hold is looked at again, and then the machine is asked. The key that a recording will be sealed
+/// with is in the log before there is anything to record.
+async fn open(
+    app: &Arc<App>,
+    id: Uuid,
+    allowed: &Allowed,
+    recording_key: Option<&str>,
+) -> Result<Opened, ArmError> {
     let Allowed { caller, host, machine, what } = allowed;
     let settings = may(app, &mut app.store.read().await?, caller, allowed).await?;
     let (target, about) = match what {
@@ -366,6 +375,9 @@ async fn open(app: &Arc<App>, id: Uuid, allowed: &Allowed) -> Result<Opened, Arm
         }
     };
     let mut about = about;
+    if let Some(key) = recording_key {
+        about["recordingKey"] = json!(key);
+    }
     about["bastionHost"] = json!(host);
     about["address"] = json!(caller.address);
     let wish = Wish {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, Path, Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, Method, StatusCode, header};
 use schemars::JsonSchema;
-use sekisho_arm::{ArmError, Scope};
+use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, Scope, StoreError};
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
+use sekisho_bastion_ssh::terminal::wire::Mode;
 use sekisho_bastion_ssh::terminal::{Size, wire};
 use sekisho_identity::conditional_access::application;
 use sekisho_link::account::Account;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use uuid::Uuid;
 
-use super::terminals::{self, Entry, Open};
+use super::terminals::{self, Entry, Open, Viewer};
 use super::{Allowed, What, may, no_host, refusal, socket, switching};
 use crate::app::App;
 use crate::authn::{self, Caller};
@@ -29,7 +30,18 @@ use crate::routes::{Operation, Routes};
 
 const SESSIONS: &str = "/bastions/{host}/api/sessions";
 const RESUME: &str = "/bastions/{host}/api/sessions/{session}/resume";
+const LOOK: &str = "/bastions/{host}/api/sessions/{session}/watch";
+const SAY: &str = "/bastions/{host}/api/sessions/{session}/message";
 const TERMINAL: &str = "/bastions/{host}/terminal/{secret}";
+
+/// The rights over the sessions of others: to look, to type, and to say something.
+pub(super) const WATCH: &str = "Sekisho.Bastion/sessions/watch/action";
+pub(super) const JOIN: &str = "Sekisho.Bastion/sessions/join/action";
+const MESSAGE: &str = "Sekisho.Bastion/sessions/message/action";
+/// All of them.
+pub(crate) const RIGHTS: [&str; 3] = [WATCH, JOIN, MESSAGE];
+/// The longest message, in characters.
+const LONGEST: usize = 500;
 
 pub(super) fn routes() -> Routes {
     Routes::default()
@@ -46,6 +58,18 @@ pub(super) fn routes() -> Routes {
             Operation::post(RESUME, "Gives whoever has a session another secret that opens its terminal")
                 .answers::<SessionAnswer>(200),
             resume,
+        )
+        .on(
+            Operation::post(LOOK, "Gives whoever may watch sessions a secret that opens another's terminal")
+                .takes::<LookRequest>()
+                .answers::<SessionAnswer>(200),
+            look,
+        )
+        .on(
+            Operation::post(SAY, "Says something to everybody who looks at a session")
+                .takes::<SayRequest>()
+                .ends(204),
+            say,
         )
         .on(
             Operation::get(TERMINAL, "Opens a WebSocket that shows a terminal")
@@ -92,6 +116,31 @@ pub(crate) struct SessionAnswer {
     secret: String,
 }
 
+/// Who wants to look at a session.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct LookRequest {
+    /// `readOnly` or `interactive`.
+    mode: LookMode,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum LookMode {
+    /// To look.
+    ReadOnly,
+    /// To type, too.
+    Interactive,
+}
+
+/// What is to be said.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct SayRequest {
+    /// At most 500 characters.
+    text: String,
+}
+
 /// Who asks, let in as far as policies go.
 async fn caller(app: &Arc<App>, headers: &HeaderMap, peer: Peer) -> Result<Caller, ArmError> {
     let mut caller = authn::caller(app, &Method::POST, headers, peer).await?;
@@ -100,9 +149,9 @@ async fn caller(app: &Arc<App>, headers: &HeaderMap, peer: Peer) -> Result<Calle
     Ok(caller)
 }
 
-fn answer(app: &App, terminal: Arc<Open>) -> Result<Response, ArmError> {
+fn answer(app: &App, terminal: Arc<Open>, viewer: Viewer) -> Result<Response, ArmError> {
     let session_id = terminal.id.to_string();
-    let (secret, _) = app.bastion.terminals.secrets.give(Entry { terminal })?;
+    let (secret, _) = app.bastion.terminals.secrets.give(Entry { terminal, viewer })?;
     let secret = secret.expose().to_owned();
     Ok(web::json(StatusCode::OK, &SessionAnswer { session_id, secret }))
 }
@@ -122,7 +171,7 @@ async fn ask(
         let size = Size::new(wanted.columns, wanted.rows);
         let allowed = allowed(&app, caller, host, wanted).await?;
         let open = terminals::begin(&app, allowed, headers.clone(), size).await?;
-        answer(&app, open)
+        answer(&app, open, Viewer::Owner)
     };
     begun.await.unwrap_or_else(|error| web::arm_error(&error))
 }
@@ -170,9 +219,92 @@ async fn resume(
         let open = id.and_then(|id| app.bastion.terminals.of(id, caller.principal)).ok_or_else(|| {
             ArmError::new(410, "SessionOver", "The session is over, or it is not one of yours.")
         })?;
-        answer(&app, open)
+        answer(&app, open, Viewer::Owner)
     };
     resumed.await.unwrap_or_else(|error| web::arm_error(&error))
+}
+
+/// A session of somebody else's, for whoever has a right over it.
+fn of_another(app: &App, caller: &Caller, session: &str, right: &str) -> Result<Arc<Open>, ArmError> {
+    let open = Uuid::try_parse(session).ok().and_then(|id| app.bastion.terminals.get(id));
+    let open =
+        open.ok_or_else(|| ArmError::new(410, "SessionOver", "There is no such session, or it is over."))?;
+    let (snapshot, who) = (app.access.snapshot(), app.access.acting(caller));
+    if !snapshot.decide(&who, right, &open.allowed.machine).is_allowed() {
+        let text = format!(
+            "The client '{}' has no right to do that with sessions on '{}': it needs the action '{right}'.",
+            caller.name, open.allowed.machine
+        );
+        return Err(ArmError::new(403, "AuthorizationFailed", text));
+    }
+    Ok(open)
+}
+
+/// Has it in the log, before it is done.
+async fn noted(app: &App, caller: &Caller, open: &Open, right: &str) -> Result<(), ArmError> {
+    let entry = AuditEntry {
+        operation: right.to_owned(),
+        resource_id: open.allowed.machine.to_string(),
+        caller: caller.reference(),
+        outcome: Outcome::Succeeded,
+        detail: String::new(),
+        correlation_id: open.id.to_string(),
+        authorization: None,
+        http: None,
+        phase: Some(Phase::Result),
+        properties: None,
+    };
+    let written = app
+        .store
+        .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(entry).await.map(drop) }));
+    Ok(written.await?)
+}
+
+/// `POST …/api/sessions/{session}/watch`.
+async fn look(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Path((_, session)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Json<LookRequest>, JsonRejection>,
+) -> Response {
+    let looked = async {
+        let caller = caller(&app, &headers, peer).await?;
+        let Json(wanted) = body.map_err(|e| ArmError::bad("InvalidRequestContent", e.body_text()))?;
+        let (mode, right) = match wanted.mode {
+            LookMode::ReadOnly => (Mode::ReadOnly, WATCH),
+            LookMode::Interactive => (Mode::Interactive, JOIN),
+        };
+        let open = of_another(&app, &caller, &session, right)?;
+        noted(&app, &caller, &open, right).await?;
+        answer(&app, open, Viewer::Other { caller: Box::new(caller), headers: headers.clone(), mode })
+    };
+    looked.await.unwrap_or_else(|error| web::arm_error(&error))
+}
+
+/// `POST …/api/sessions/{session}/message`.
+async fn say(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Path((_, session)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Json<SayRequest>, JsonRejection>,
+) -> Response {
+    let said = async {
+        let caller = caller(&app, &headers, peer).await?;
+        let Json(SayRequest { text }) =
+            body.map_err(|e| ArmError::bad("InvalidRequestContent", e.body_text()))?;
+        if text.trim().is_empty() || text.chars().count() > LONGEST {
+            let why = format!("A message has 1 to {LONGEST} characters.");
+            return Err(ArmError::bad("InvalidParameter", why).target("text"));
+        }
+        let open = of_another(&app, &caller, &session, MESSAGE)?;
+        noted(&app, &caller, &open, MESSAGE).await?;
+        // Nobody may be looking.
+        let _ = open.said.send((caller.name, text));
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    said.await.unwrap_or_else(|error: ArmError| web::arm_error(&error))
 }
 
 /// `GET …/terminal/{secret}`.
@@ -188,12 +320,15 @@ async fn enter(
         let text = "A WebSocket with the subprotocol 'sekisho.terminal.v1' is expected here.";
         return refusal(ArmError::bad("UpgradeRequired", text));
     };
+    if authn::sender(headers, &web::base_url(headers, &app.config)) == authn::Sender::Elsewhere {
+        return refusal(authn::cross_site());
+    }
     let query = request.uri().query().unwrap_or_default();
     let have = query.split('&').find_map(|pair| pair.strip_prefix("have=")?.parse().ok()).unwrap_or(0);
     let Some(entry) = app.bastion.terminals.secrets.take(&secret) else {
         return refusal(ArmError::new(401, "InvalidToken", "The secret is not good, or not any more."));
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(socket::show(entry.terminal, have, upgrade));
+    tokio::spawn(socket::show(app, entry, have, upgrade));
     switching(&key, Some(wire::PROTOCOL))
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use sekisho_arm::Scope;
 use sekisho_arm::resource::instant;
-use sekisho_bastion_ssh::terminal::wire::{self, FromClient, Mode, ToClient};
+use sekisho_bastion_ssh::terminal::wire::{self, FromClient, Mode, ToClient, Watcher};
 use sekisho_bastion_ssh::terminal::{Exit, Next, Size, View};
 use time::OffsetDateTime;
 use tokio::time::{Instant, interval, timeout};
@@ -15,7 +16,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
 use super::What;
-use super::terminals::{Open, WARNING};
+use super::sessions::{JOIN, WATCH};
+use super::terminals::{Entry, Open, Viewer, WARNING};
+use crate::admitted::Admitted;
+use crate::app::App;
+use crate::authn::Caller;
 
 /// How long a client has to finish its upgrade, and to take what it is sent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,32 +29,88 @@ const PING: Duration = Duration::from_secs(15);
 
 type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
-/// Counts a view while it is there.
-struct Viewed<'o>(&'o Open);
+/// Counts a view while it is there, and names who else looks.
+struct Viewed<'o> {
+    open: &'o Open,
+    other: Option<Watcher>,
+}
 
 impl<'o> Viewed<'o> {
-    fn new(open: &'o Open) -> Viewed<'o> {
-        open.views.send_modify(|views| *views += 1);
-        Viewed(open)
+    fn new(open: &'o Open, viewer: &Viewer) -> Viewed<'o> {
+        let other = match viewer {
+            Viewer::Owner => {
+                open.views.send_modify(|views| *views += 1);
+                None
+            }
+            Viewer::Other { caller, mode, .. } => {
+                let watcher = Watcher { name: caller.name.clone(), mode: *mode };
+                open.watchers.send_modify(|all| all.push(watcher.clone()));
+                Some(watcher)
+            }
+        };
+        Viewed { open, other }
     }
 }
 
 impl Drop for Viewed<'_> {
     fn drop(&mut self) {
-        self.0.views.send_modify(|views| *views -= 1);
+        match &self.other {
+            None => self.open.views.send_modify(|views| *views -= 1),
+            Some(watcher) => self.open.watchers.send_modify(|all| {
+                if let Some(at) = all.iter().position(|w| w == watcher) {
+                    all.remove(at);
+                }
+            }),
+        }
     }
 }
 
-/// Shows a terminal to its owner until either has enough.
-pub(super) async fn show(open: Arc<Open>, have: u64, upgrade: OnUpgrade) {
+/// Until somebody who looks at what is not theirs may not any more.
+async fn until_not_allowed(app: &Arc<App>, open: &Open, viewer: &Viewer) -> Option<&'static str> {
+    let Viewer::Other { caller, headers, mode } = viewer else { return std::future::pending().await };
+    let mut admitted = Admitted::new(app.clone(), (**caller).clone(), headers.clone());
+    loop {
+        if !admitted.holds() {
+            return Some("ConditionalAccess");
+        }
+        if !may_look(app, admitted.caller(), *mode, &open.allowed.machine) {
+            return Some("NotAllowedAnyMore");
+        }
+        if admitted.next().await.is_none() {
+            return Some("SignInEnded");
+        }
+    }
+}
+
+/// Whether somebody may look at sessions on a machine.
+pub(super) fn may_look(app: &App, caller: &Caller, mode: Mode, machine: &Scope) -> bool {
+    let right = match mode {
+        Mode::Interactive => JOIN,
+        Mode::ReadOnly | Mode::Own => WATCH,
+    };
+    app.access.snapshot().decide(&app.access.acting(caller), right, machine).is_allowed()
+}
+
+/// Shows a terminal until either side has enough.
+pub(super) async fn show(
+    app: Arc<App>,
+    Entry { terminal: open, viewer }: Entry,
+    have: u64,
+    upgrade: OnUpgrade,
+) {
     let Ok(Ok(upgraded)) = timeout(PATIENCE, upgrade).await else { return };
     let config = WebSocketConfig::default()
         .max_message_size(Some(wire::MAX_FRAME + 1))
         .max_frame_size(Some(wire::MAX_FRAME + 1));
     let mut socket =
         WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    let _viewed = Viewed::new(&open);
-    if let Some(reason) = exchange(&open, have, &mut socket).await {
+    let viewed = Viewed::new(&open, &viewer);
+    let ended = tokio::select! {
+        ended = exchange(&open, &viewer, have, &mut socket) => ended,
+        ended = until_not_allowed(&app, &open, &viewer) => ended,
+    };
+    drop(viewed);
+    if let Some(reason) = ended {
         let ended = wire::control(&ToClient::Ended { reason: reason.to_owned() });
         let _ = send(&mut socket, ended).await;
     }
@@ -63,8 +124,7 @@ async fn send(socket: &mut Socket, frame: Vec<u8>) -> Result<(), ()> {
     }
 }
 
-fn ready(open: &Open) -> ToClient {
-    let (upload, download) = open.host.files();
+fn ready(open: &Open, mode: Mode) -> ToClient {
     let recording = match &open.allowed.what {
         What::Login { recording, .. } => *recording,
         What::Port(_) => Default::default(),
@@ -73,15 +133,17 @@ fn ready(open: &Open) -> ToClient {
         session_id: open.id.to_string(),
         account: open.account().to_owned(),
         machine: open.allowed.machine.to_string(),
-        mode: Mode::Own,
+        mode,
         copy: open.host.copies(),
         paste: open.host.copies(),
-        upload,
-        download,
-        max_file_bytes: open.host.limits().maximum_file_bytes,
+        // Files have no way yet.
+        upload: false,
+        download: false,
+        max_file_bytes: None,
         recorded: recording.word(),
         until: instant(open.until),
         idle_seconds: open.idle().map(|idle| idle.as_secs()),
+        up_to: open.terminal.end(),
     }
 }
 
@@ -106,10 +168,18 @@ fn told(next: Next) -> Vec<Vec<u8>> {
 }
 
 /// Until the session ends, whose reason is returned, or the client goes.
-async fn exchange(open: &Open, have: u64, socket: &mut Socket) -> Option<&'static str> {
-    send(socket, wire::control(&ready(open))).await.ok()?;
-    let mut view = open.terminal.view(have, true);
+async fn exchange(open: &Open, viewer: &Viewer, have: u64, socket: &mut Socket) -> Option<&'static str> {
+    let mode = match viewer {
+        Viewer::Owner => Mode::Own,
+        Viewer::Other { mode, .. } => *mode,
+    };
+    send(socket, wire::control(&ready(open, mode))).await.ok()?;
+    let mut view = open.terminal.view(have, mode == Mode::Own);
     let mut ended = open.ended.subscribe();
+    let (mut watchers, mut said) = (open.watchers.subscribe(), open.said.subscribe());
+    if !watchers.borrow().is_empty() {
+        watchers.mark_changed();
+    }
     let (mut ping, mut warned) = (interval(PING), None);
     let mut over = false;
     loop {
@@ -126,13 +196,23 @@ async fn exchange(open: &Open, have: u64, socket: &mut Socket) -> Option<&'stati
                 }
             }
             message = socket.next() => match message {
-                Some(Ok(Message::Binary(frame))) => hear(&mut view, &frame).await?,
+                Some(Ok(Message::Binary(frame))) => hear(&mut view, mode, &frame).await?,
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
             },
             changed = ended.changed() => changed.ok()?,
+            changed = watchers.changed() => {
+                changed.ok()?;
+                let people = watchers.borrow_and_update().clone();
+                send(socket, wire::control(&ToClient::Watchers { people })).await.ok()?;
+            }
+            message = said.recv() => if let Ok((from, text)) = message {
+                send(socket, wire::control(&ToClient::Message { from, text })).await.ok()?;
+            },
             _ = ping.tick() => {
+                // Pages cannot see a ping.
                 timeout(PATIENCE, socket.send(Message::Ping(Default::default()))).await.ok()?.ok()?;
+                send(socket, wire::control(&ToClient::Alive)).await.ok()?;
                 if let Some(warning) = warning(open, &mut warned) {
                     send(socket, wire::control(&warning)).await.ok()?;
                 }
@@ -141,11 +221,13 @@ async fn exchange(open: &Open, have: u64, socket: &mut Socket) -> Option<&'stati
     }
 }
 
-/// Does what a client says. `None`: it says what nobody says.
-async fn hear(view: &mut View, frame: &[u8]) -> Option<()> {
+/// Does what a client says, as far as it may. `None`: it says what nobody says.
+async fn hear(view: &mut View, mode: Mode, frame: &[u8]) -> Option<()> {
     match wire::read(frame).ok()? {
-        FromClient::Input(bytes) => view.type_in(bytes.to_vec()).await,
-        FromClient::Size(size) => view.resize(size).await,
+        FromClient::Input(bytes) if mode != Mode::ReadOnly => view.type_in(bytes.to_vec()).await,
+        // The window is its owner's.
+        FromClient::Size(size) if mode == Mode::Own => view.resize(size).await,
+        FromClient::Input(_) | FromClient::Size(_) => {}
         FromClient::Acknowledged(upto) => view.acknowledge(upto),
         FromClient::Unknown => {}
     }

@@ -2,29 +2,34 @@
 //! network finds it as it was.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use sekisho_arm::{ArmError, Outcome};
-use sekisho_bastion::host::BastionHost;
+use sekisho_bastion::host::{BastionHost, Recording};
 use sekisho_bastion::machine as servers;
+use sekisho_bastion_recording::container::Key;
 use sekisho_bastion_ssh::certificate::{Pass, Permits, Person};
 use sekisho_bastion_ssh::machine::{LoginError, Machine};
-use sekisho_bastion_ssh::terminal::{self, Broken, Event, Exit, NotRecorded, Pump, Record, Size, Terminal};
+use sekisho_bastion_ssh::terminal::wire::{Mode, Watcher};
+use sekisho_bastion_ssh::terminal::{self, Broken, NotRecorded, Pump, Size, Terminal};
 use sekisho_link::ticket::Login;
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use super::recorder::Recorder;
 use super::tokens::Tokens;
 use super::{Allowed, Opened, What, live, open};
 use crate::app::App;
+use crate::authn::Caller;
 
 /// How long a terminal goes on that nobody looks at.
 const ALONE: Duration = Duration::from_secs(300);
+/// Messages that wait for a viewer who is slow.
+const MESSAGES: usize = 16;
 /// How long before its end people are warned.
 pub(super) const WARNING: Duration = Duration::from_secs(60);
 
@@ -39,6 +44,16 @@ pub(super) struct Terminals {
 pub(super) struct Entry {
     /// Look at this.
     pub(super) terminal: Arc<Open>,
+    /// As whom.
+    pub(super) viewer: Viewer,
+}
+
+/// Who looks at a terminal.
+pub(super) enum Viewer {
+    /// Whose it is.
+    Owner,
+    /// Somebody else, who may for as long as they would be let in again.
+    Other { caller: Box<Caller>, headers: HeaderMap, mode: Mode },
 }
 
 /// A terminal that is open.
@@ -51,6 +66,10 @@ pub(super) struct Open {
     pub(super) until: OffsetDateTime,
     /// How many of its owner's views there are.
     pub(super) views: watch::Sender<usize>,
+    /// Who else looks.
+    pub(super) watchers: watch::Sender<Vec<Watcher>>,
+    /// What is said to everybody who looks.
+    pub(super) said: broadcast::Sender<(String, String)>,
     /// Why it has ended, once it has.
     pub(super) ended: watch::Sender<Option<&'static str>>,
 }
@@ -76,10 +95,14 @@ impl Open {
 }
 
 impl Terminals {
+    /// One that is open.
+    pub(super) fn get(&self, id: Uuid) -> Option<Arc<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
     /// One that is open and somebody's.
     pub(super) fn of(&self, id: Uuid, owner: Uuid) -> Option<Arc<Open>> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get(&id).filter(|open| open.allowed.caller.principal == owner).cloned()
+        self.get(id).filter(|open| open.allowed.caller.principal == owner)
     }
 
     /// How many somebody has.
@@ -141,7 +164,9 @@ pub(super) async fn begin(
     size: Size,
 ) -> Result<Arc<Open>, ArmError> {
     let id = Uuid::new_v4();
-    let stream = open(app, id, &allowed).await?;
+    let is_recorded = matches!(&allowed.what, What::Login { recording, .. } if *recording != Recording::Off);
+    let key = is_recorded.then(Key::generate).transpose().map_err(|_| ArmError::internal())?;
+    let stream = open(app, id, &allowed, key.as_ref().map(Key::public).as_deref()).await?;
     let most = stream.host.limits().sessions_per_person;
     let begun = async {
         if most.is_some_and(|most| app.bastion.terminals.count(allowed.caller.principal) >= most as usize) {
@@ -161,29 +186,48 @@ pub(super) async fn begin(
         }
     };
     let begun = live::Begun::keep(app, id, &allowed).await?;
+    let bytes = Arc::new(live::Bytes::default());
+    let recorder = match Recorder::begin(app, &begun.session, size, key, bytes.clone()).await {
+        Ok(recorder) => recorder,
+        Err(error) => {
+            tracing::error!(%error, session = %id, "a session cannot be recorded and does not begin");
+            begun.give_up(app, "RecordingFailed").await?;
+            let text =
+                "The session cannot be recorded, as it must be; it did not begin. See the server's log.";
+            return Err(ArmError::new(503, "RecordingFailed", text));
+        }
+    };
     let minutes = host.limits().maximum_minutes.unwrap_or(sekisho_bastion::host::LONGEST_MINUTES);
     let until = OffsetDateTime::now_utc() + time::Duration::minutes(minutes.into());
     let (views, ended) = (watch::Sender::new(0), watch::Sender::new(None));
-    let open = Arc::new(Open { id, allowed, host, terminal, until, views, ended });
+    let (watchers, said) = (watch::Sender::new(Vec::new()), broadcast::Sender::new(MESSAGES));
+    let open = Arc::new(Open { id, allowed, host, terminal, until, views, watchers, said, ended });
     app.bastion.terminals.enter(open.clone());
-    tokio::spawn(carry(app.clone(), open.clone(), headers, begun, pump));
+    tokio::spawn(carry(app.clone(), open.clone(), headers, begun, pump, (recorder, bytes)));
     Ok(open)
 }
 
 /// Carries a terminal to its end.
-async fn carry(app: Arc<App>, open: Arc<Open>, headers: HeaderMap, begun: live::Begun, pump: Pump) {
-    let bytes = Arc::new(live::Bytes::default());
-    let record = Counted { bytes: bytes.clone() };
+async fn carry(
+    app: Arc<App>,
+    open: Arc<Open>,
+    headers: HeaderMap,
+    begun: live::Begun,
+    pump: Pump,
+    (recorder, bytes): (Recorder, Arc<live::Bytes>),
+) {
+    let not_recorded = |error: NotRecorded| {
+        tracing::error!(%error, session = %open.id, "a session ends that cannot be recorded");
+        "RecordingFailed"
+    };
     let work = async {
         tokio::select! {
-            ended = pump.run(record) => match ended {
-                Ok(Exit::Status(_) | Exit::Signal(_) | Exit::Unknown) => "Closed",
-                Err(Broken::Record(error)) => {
-                    tracing::error!(%error, session = %open.id, "a session ends that cannot be recorded");
-                    "RecordingFailed"
-                }
+            ended = pump.run(recorder.clone()) => match ended {
+                Ok(_) => "Closed",
+                Err(Broken::Record(error)) => not_recorded(error),
                 Err(Broken::Lost) => "Lost",
             },
+            error = recorder.flush() => not_recorded(error),
             () = until_alone(&open) => "Lost",
             () = until_idle(&open) => "Idle",
             () = until_over(&open) => "TimeOver",
@@ -191,6 +235,7 @@ async fn carry(app: Arc<App>, open: Arc<Open>, headers: HeaderMap, begun: live::
     };
     let why = live::hold(app.clone(), &open.allowed, headers, begun, bytes, work).await;
     app.bastion.terminals.leave(open.id);
+    recorder.close(&app, open.id, open.terminal.exit()).await;
     open.ended.send_replace(Some(why));
 }
 
@@ -224,20 +269,4 @@ async fn until_idle(open: &Open) {
 async fn until_over(open: &Open) {
     let left = SystemTime::from(open.until).duration_since(SystemTime::now()).unwrap_or_default();
     tokio::time::sleep(left).await;
-}
-
-/// Counts what goes through.
-struct Counted {
-    bytes: Arc<live::Bytes>,
-}
-
-impl Record for Counted {
-    async fn note(&mut self, event: Event<'_>, _: &(dyn Fn() -> String + Sync)) -> Result<(), NotRecorded> {
-        match event {
-            Event::Output(text) => drop(self.bytes.from.fetch_add(text.len() as u64, Relaxed)),
-            Event::Input(text) => drop(self.bytes.to.fetch_add(text.len() as u64, Relaxed)),
-            Event::Size(_) => {}
-        }
-        Ok(())
-    }
 }

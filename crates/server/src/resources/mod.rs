@@ -14,6 +14,7 @@ pub mod management;
 pub mod pim;
 mod provider_operations;
 mod questions;
+pub(crate) mod recordings;
 pub mod tag_names;
 pub mod tags;
 pub(crate) mod traffic;

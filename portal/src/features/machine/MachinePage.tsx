@@ -25,9 +25,10 @@ import { RekeyDialog } from './RekeyDialog.tsx'
 import { RetireDialog } from './RetireDialog.tsx'
 import { TimelineTab } from './TimelineTab.tsx'
 
+const ConnectTab = lazy(() => import('../bastion/ConnectTab.tsx'))
 const TrafficTab = lazy(() => import('../traffic/TrafficTab.tsx'))
 
-const tabIds = ['overview', 'network', 'traffic', 'facts', 'timeline', 'activity', 'json'] as const
+const tabIds = ['overview', 'connect', 'network', 'traffic', 'facts', 'timeline', 'activity', 'json'] as const
 
 export default function MachinePage({ id, tab = 'overview' }: { id: string; tab?: string }) {
   const machine = useQuery(fleetQueries.machine(id))
@@ -70,6 +71,11 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
       tabs={<ResourceTabs id={id} current={tab} tabs={tabIds.map((item) => ({ id: item, label: m[item] }))} />}
     >
       {state?.duplicate && <DuplicateCard duplicate={state.duplicate} />}
+      {tab === 'connect' && (
+        <Suspense fallback={<Skeleton className="h-40" />}>
+          <ConnectTab machineId={id} />
+        </Suspense>
+      )}
       {tab === 'network' && <NetworkTab machine={machine} />}
       {tab === 'traffic' && (
         <Suspense fallback={<Skeleton className="h-40" />}>
@@ -84,7 +90,7 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
         </Card>
       )}
       {tab === 'json' && <JsonCard value={machine} />}
-      {!['network', 'traffic', 'facts', 'timeline', 'activity', 'json'].includes(tab) && (
+      {!['connect', 'network', 'traffic', 'facts', 'timeline', 'activity', 'json'].includes(tab) && (
         <MachineOverview machine={machine} />
       )}
       {rekey && <RekeyDialog id={id} name={name} onClose={() => setRekey(false)} />}

@@ -2,6 +2,7 @@ import { num } from '../../app/format.ts'
 import { messages } from '../../app/i18n.ts'
 
 export const m = messages({
+  connect: { en: 'Connect', ja: '接続' },
   kind: { en: 'Machine', ja: 'マシン' },
   overview: { en: 'Overview', ja: '概要' },
   network: { en: 'Networking', ja: 'ネットワーク' },

@@ -177,6 +177,11 @@ impl Terminal {
         View::new(self.0.clone(), have, is_owner)
     }
 
+    /// The number of the next byte of output.
+    pub fn end(&self) -> u64 {
+        self.0.lock().backlog.end()
+    }
+
     /// When somebody typed last.
     pub fn typed(&self) -> Instant {
         self.0.lock().typed

@@ -109,7 +109,11 @@ pub enum ToClient {
         until: String,
         /// After how many seconds without typing it ends; null: never.
         idle_seconds: Option<u64>,
+        /// Output before this number was there before this connection, and what it asked of a terminal was answered.
+        up_to: u64,
     },
+    /// The server is there.
+    Alive,
     /// Output before this number is lost; the screen is to be cleared.
     Gap {
         /// The number of the byte that comes next.

@@ -1,0 +1,236 @@
+//! The container: five bytes that say what it is, then blocks, each one byte that says its kind, its length in 4 bytes, big
+//! endian, and its content. A header (JSON) comes first, then chunks (zstd of lines of JSON), with seals (JSON) after some
+//! of them, of which one that closes is the last.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{Context, SHA256};
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use serde::{Deserialize, Serialize};
+
+/// What a container begins with.
+pub const MAGIC: &[u8; 5] = b"SKR1\n";
+/// Largest block, in bytes.
+pub const MAX_BLOCK: usize = 4 << 20;
+const LEVEL: i32 = 3;
+/// Prefixed to what is hashed first and what is signed, so that neither means anything elsewhere.
+const CONTEXT: &[u8] = b"sekisho-recording-1\0";
+
+/// The kind of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What is recorded.
+    Header,
+    /// What happened.
+    Chunk,
+    /// A proof of all before it.
+    Seal,
+}
+
+impl Kind {
+    pub(crate) fn byte(self) -> u8 {
+        match self {
+            Kind::Header => 1,
+            Kind::Chunk => 2,
+            Kind::Seal => 3,
+        }
+    }
+
+    pub(crate) fn of(byte: u8) -> Option<Kind> {
+        [Kind::Header, Kind::Chunk, Kind::Seal].into_iter().find(|kind| kind.byte() == byte)
+    }
+}
+
+/// What is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Header {
+    /// The session.
+    pub session: String,
+    /// The machine.
+    pub machine: String,
+    /// The account on it.
+    pub account: String,
+    /// Whose session it is.
+    pub person: String,
+    /// When it began, RFC 3339.
+    pub since: String,
+    /// Columns at the beginning.
+    pub columns: u32,
+    /// Rows at the beginning.
+    pub rows: u32,
+    /// The key that seals it, base64 of 32 bytes.
+    pub key: String,
+}
+
+/// What happened: milliseconds since the beginning, the lane, and text.
+///
+/// Lanes: `k` makes an empty screen what it was, `o` is output, `i` input, `r` another size (`80x24`), `x` the exit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line(pub u64, pub Lane, pub String);
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lane {
+    /// The whole screen.
+    #[serde(rename = "k")]
+    Screen,
+    /// Output.
+    #[serde(rename = "o")]
+    Output,
+    /// Input.
+    #[serde(rename = "i")]
+    Input,
+    /// Another size.
+    #[serde(rename = "r")]
+    Size,
+    /// The exit.
+    #[serde(rename = "x")]
+    Exit,
+}
+
+/// A proof of everything before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seal {
+    /// How many chunks there are before it.
+    pub chunks: u64,
+    /// The hash over all of them, base64.
+    pub head: String,
+    /// Whether it is the last block.
+    pub closes: bool,
+    /// The signature, base64.
+    pub signature: String,
+}
+
+pub(crate) type Hash = [u8; 32];
+
+pub(crate) fn first(header: &[u8]) -> Hash {
+    hash(&[CONTEXT, header])
+}
+
+pub(crate) fn next(head: &Hash, chunk: &[u8]) -> Hash {
+    hash(&[head, &[Kind::Chunk.byte()], chunk])
+}
+
+fn hash(parts: &[&[u8]]) -> Hash {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = Hash::default();
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+pub(crate) fn sealed(chunks: u64, head: &Hash, closes: bool) -> Vec<u8> {
+    [CONTEXT, b"seal", &chunks.to_be_bytes(), head, &[u8::from(closes)]].concat()
+}
+
+fn block(kind: Kind, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(5 + content.len());
+    out.push(kind.byte());
+    // Content is never larger than MAX_BLOCK.
+    out.extend_from_slice(&u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(content);
+    out
+}
+
+/// A recording could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The system gives no randomness.
+    #[error("the system gives no randomness")]
+    NoEntropy,
+    /// More happened at once than a chunk holds.
+    #[error("a chunk is too large")]
+    TooLarge,
+    /// It cannot be put into the container.
+    #[error("a chunk cannot be written")]
+    Encoding,
+}
+
+/// The key of one recording.
+pub struct Key(Ed25519KeyPair);
+
+impl Key {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// [`WriteError::NoEntropy`].
+    pub fn generate() -> Result<Key, WriteError> {
+        let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| WriteError::NoEntropy)?;
+        Ed25519KeyPair::from_pkcs8(made.as_ref()).map(Key).map_err(|_| WriteError::NoEntropy)
+    }
+
+    /// Its public half, base64.
+    pub fn public(&self) -> String {
+        STANDARD.encode(self.0.public_key().as_ref())
+    }
+}
+
+/// Makes the blocks of a recording, one after the other.
+pub struct Writer {
+    key: Key,
+    head: Hash,
+    chunks: u64,
+}
+
+impl Writer {
+    /// Begins one. Returns what the container begins with. The header's key is `key`'s.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn begin(key: Key, header: &Header) -> Result<(Writer, Vec<u8>), WriteError> {
+        let header = serde_json::to_vec(header).map_err(|_| WriteError::Encoding)?;
+        let head = first(&header);
+        let bytes = [MAGIC.as_slice(), &block(Kind::Header, &header)].concat();
+        Ok((Writer { key, head, chunks: 0 }, bytes))
+    }
+
+    /// The block of what happened next, sealed.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the recording is as it was before.
+    pub fn chunk(&mut self, lines: &[Line]) -> Result<Vec<u8>, WriteError> {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line).map_err(|_| WriteError::Encoding)?;
+            text.push(b'\n');
+        }
+        if text.len() > MAX_BLOCK {
+            return Err(WriteError::TooLarge);
+        }
+        let content = zstd::bulk::compress(&text, LEVEL).map_err(|_| WriteError::Encoding)?;
+        self.head = next(&self.head, &content);
+        self.chunks += 1;
+        let mut out = block(Kind::Chunk, &content);
+        out.extend(self.seal(false)?);
+        Ok(out)
+    }
+
+    /// The last block; nothing must come after it.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn end(&self) -> Result<Vec<u8>, WriteError> {
+        self.seal(true)
+    }
+
+    /// The hash over everything so far, base64.
+    pub fn head(&self) -> String {
+        STANDARD.encode(self.head)
+    }
+
+    fn seal(&self, closes: bool) -> Result<Vec<u8>, WriteError> {
+        let signature = self.key.0.sign(&sealed(self.chunks, &self.head, closes));
+        let seal = Seal {
+            chunks: self.chunks,
+            head: self.head(),
+            closes,
+            signature: STANDARD.encode(signature.as_ref()),
+        };
+        Ok(block(Kind::Seal, &serde_json::to_vec(&seal).map_err(|_| WriteError::Encoding)?))
+    }
+}

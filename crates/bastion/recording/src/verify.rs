@@ -1,0 +1,214 @@
+//! Reading a recording, and whether it is what was recorded.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{ED25519, UnparsedPublicKey};
+
+use crate::container::{Hash, Header, Kind, Line, MAGIC, MAX_BLOCK, Seal, first, next, sealed};
+
+/// A recording that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// What was recorded.
+    pub header: Header,
+    /// What happened, as far as it is proved.
+    pub lines: Vec<Line>,
+    /// How it ends.
+    pub end: End,
+}
+
+/// How a recording ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With the session.
+    Closed,
+    /// In the middle: the server died, or somebody has cut it there. The activity log tells which.
+    Open,
+}
+
+/// A recording is not what was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// It is none, or begins otherwise.
+    #[error("this is not a recording")]
+    NotOne,
+    /// The header names another key than the log does.
+    #[error("the recording is sealed with another key than the activity log names")]
+    OtherKey,
+    /// A block cannot be read.
+    #[error("block {0} cannot be read")]
+    Unreadable(usize),
+    /// A seal does not fit.
+    #[error("block {0} is not what was recorded: its seal does not fit")]
+    Seal(usize),
+    /// Something comes after the end.
+    #[error("something was added after the end")]
+    Added,
+}
+
+/// Reads a recording and checks all of it. `key` is the key that the activity log names; without it, the recording's own
+/// word for its key is taken, which proves nothing of who made it.
+///
+/// A block at the end that was written in part, and a chunk without its seal, are left out: that is how a server dies.
+///
+/// # Errors
+/// [`Broken`].
+pub fn read(bytes: &[u8], key: Option<&str>) -> Result<Recording, Broken> {
+    let mut rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Broken::NotOne)?;
+    let Some((Kind::Header, content)) = block(&mut rest).map_err(|()| Broken::NotOne)? else {
+        return Err(Broken::NotOne);
+    };
+    let header: Header = serde_json::from_slice(content).map_err(|_| Broken::NotOne)?;
+    if key.is_some_and(|key| key != header.key) {
+        return Err(Broken::OtherKey);
+    }
+    let public = STANDARD.decode(&header.key).map_err(|_| Broken::NotOne)?;
+    let public = UnparsedPublicKey::new(&ED25519, public);
+    let (mut head, mut chunks): (Hash, u64) = (first(content), 0);
+    let (mut lines, mut waiting, mut end) = (Vec::new(), Vec::new(), End::Open);
+    let mut at = 0;
+    while let Some((kind, content)) = block(&mut rest).map_err(|()| Broken::Unreadable(at + 1))? {
+        at += 1;
+        if end == End::Closed {
+            return Err(Broken::Added);
+        }
+        match kind {
+            Kind::Header => return Err(Broken::Unreadable(at)),
+            Kind::Chunk => {
+                head = next(&head, content);
+                chunks += 1;
+                waiting.extend(read_lines(content).ok_or(Broken::Unreadable(at))?);
+            }
+            Kind::Seal => {
+                let seal: Seal = serde_json::from_slice(content).map_err(|_| Broken::Unreadable(at))?;
+                let signature = STANDARD.decode(&seal.signature).map_err(|_| Broken::Unreadable(at))?;
+                let fits = seal.chunks == chunks
+                    && seal.head == STANDARD.encode(head)
+                    && public.verify(&sealed(chunks, &head, seal.closes), &signature).is_ok();
+                if !fits {
+                    return Err(Broken::Seal(at));
+                }
+                lines.append(&mut waiting);
+                if seal.closes {
+                    end = End::Closed;
+                }
+            }
+        }
+    }
+    if end == End::Closed && !rest.is_empty() {
+        return Err(Broken::Added);
+    }
+    Ok(Recording { header, lines, end })
+}
+
+/// The next block; `None` at the end, also of one that was written in part.
+fn block<'b>(rest: &mut &'b [u8]) -> Result<Option<(Kind, &'b [u8])>, ()> {
+    let Some((start, after)) = rest.split_at_checked(5) else { return Ok(None) };
+    let kind = Kind::of(start[0]).ok_or(())?;
+    let length = u32::from_be_bytes([start[1], start[2], start[3], start[4]]) as usize;
+    if length > MAX_BLOCK {
+        return Err(());
+    }
+    let Some((content, after)) = after.split_at_checked(length) else { return Ok(None) };
+    *rest = after;
+    Ok(Some((kind, content)))
+}
+
+fn read_lines(content: &[u8]) -> Option<Vec<Line>> {
+    let text = zstd::bulk::decompress(content, MAX_BLOCK).ok()?;
+    let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::container::{Key, Lane, Writer};
+
+    fn lines(n: u64) -> Vec<Line> {
+        vec![
+            Line(n * 10, Lane::Screen, format!("screen {n}")),
+            Line(n * 10 + 1, Lane::Output, format!("関所 {n}\r\n")),
+        ]
+    }
+
+    /// A recording of three chunks with its key, and where its blocks begin.
+    fn recording() -> (Vec<u8>, String, Vec<usize>) {
+        let key = Key::generate().unwrap();
+        let public = key.public();
+        let header = Header {
+            session: "s".into(),
+            machine: "/m".into(),
+            account: "root".into(),
+            person: "jun".into(),
+            since: "2026-11-27T00:00:00Z".into(),
+            columns: 80,
+            rows: 24,
+            key: public.clone(),
+        };
+        let (mut writer, mut bytes) = Writer::begin(key, &header).unwrap();
+        let mut starts = Vec::new();
+        for n in 0..3 {
+            starts.push(bytes.len());
+            bytes.extend(writer.chunk(&lines(n)).unwrap());
+        }
+        starts.push(bytes.len());
+        bytes.extend(writer.end().unwrap());
+        (bytes, public, starts)
+    }
+
+    #[test]
+    fn what_was_recorded_is_read_and_nothing_else_is_taken_for_it() {
+        let (bytes, key, starts) = recording();
+        let whole = read(&bytes, Some(&key)).unwrap();
+        assert_eq!((whole.lines.len(), whole.end), (6, End::Closed));
+        assert_eq!(whole.lines[3], lines(1)[1]);
+        // Another one in its place, sealed as well as this one.
+        let (other, _, _) = recording();
+        assert_eq!(read(&other, Some(&key)), Err(Broken::OtherKey));
+        // Cut at any byte: what is left is proved, or nothing is.
+        for at in 0..bytes.len() {
+            match read(&bytes[..at], Some(&key)) {
+                Ok(cut) => {
+                    assert_eq!(cut.end, End::Open);
+                    assert_eq!(cut.lines, whole.lines[..cut.lines.len()]);
+                }
+                Err(why) => assert_eq!(why, Broken::NotOne),
+            }
+        }
+        // A chunk left out, or two exchanged.
+        let without = [&bytes[..starts[1]], &bytes[starts[2]..]].concat();
+        assert!(matches!(read(&without, Some(&key)), Err(Broken::Seal(_))));
+        let added = [&bytes[..], b"\x02"].concat();
+        assert_eq!(read(&added, Some(&key)), Err(Broken::Added));
+    }
+
+    #[test]
+    fn a_changed_byte_is_found_wherever_it_is() {
+        let (bytes, key, _) = recording();
+        let whole = read(&bytes, Some(&key)).unwrap();
+        for at in 0..bytes.len() {
+            for bit in [0, 3, 7] {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                // A length can be changed into one that goes beyond the end; then the recording is open, and no longer.
+                if let Ok(read) = read(&changed, Some(&key)) {
+                    assert!(
+                        read.end == End::Open && read.lines == whole.lines[..read.lines.len()],
+                        "byte {at}"
+                    );
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = read(&bytes, None);
+            let _ = read(&[MAGIC.as_slice(), &bytes].concat(), None);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Recordings of sessions while they are made: what happens is on the disk, sealed, within a second, and a session that
+//! cannot be recorded ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use sekisho_arm::StoreError;
+use sekisho_arm::resource::instant;
+use sekisho_arm::traits::{read_document, read_documents, write_document};
+use sekisho_bastion::host::Recording;
+use sekisho_bastion::session::{KIND as SESSION, Session};
+use sekisho_bastion_recording::container::{Header, Key, Lane, Line, Writer};
+use sekisho_bastion_ssh::terminal::{Event, Exit, NotRecorded, Record, Size};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use tokio::fs::{File, OpenOptions, create_dir_all};
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::live::Bytes;
+use crate::app::App;
+
+/// The kind of the documents, by session.
+pub(crate) const KIND: &str = "recording";
+/// The directory of recordings in the data directory.
+const DIRECTORY: &str = "recordings";
+/// How long what happened may be in memory only.
+const LATEST: Duration = Duration::from_secs(1);
+/// Bytes of text in a chunk; with more it is written at once.
+const CHUNK: usize = 256 << 10;
+
+/// What is known of a recording without reading it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Kept {
+    pub(crate) session: Session,
+    pub(crate) columns: u32,
+    pub(crate) rows: u32,
+    /// The key that seals it.
+    pub(crate) key: String,
+    pub(crate) state: State,
+    /// The hash over all of it, once it is closed.
+    pub(crate) head: Option<String>,
+    pub(crate) bytes: u64,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) until: Option<OffsetDateTime>,
+}
+
+/// How a recording is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum State {
+    /// It is being made.
+    Open,
+    /// It is whole.
+    Closed,
+    /// Its server died.
+    Interrupted,
+}
+
+/// The file of a recording.
+pub(crate) fn path(data_dir: &Path, session: uuid::Uuid) -> PathBuf {
+    data_dir.join(DIRECTORY).join(format!("{session}.skr"))
+}
+
+struct Inner {
+    file: File,
+    writer: Writer,
+    lines: Vec<Line>,
+    /// Bytes of text in them.
+    waiting: usize,
+    written: u64,
+    failed: Option<NotRecorded>,
+}
+
+/// A recording that is being made; without one, what goes through is counted only.
+#[derive(Clone)]
+pub(super) struct Recorder {
+    began: Instant,
+    bytes: Arc<Bytes>,
+    /// Whether what is on the screen is kept, and not only that something happens.
+    is_full: bool,
+    inner: Option<Arc<Mutex<Inner>>>,
+}
+
+fn failed(error: &dyn std::fmt::Display) -> NotRecorded {
+    NotRecorded(error.to_string())
+}
+
+impl Recorder {
+    /// Begins one, if there is a key for it.
+    ///
+    /// # Errors
+    /// When nothing can be written; nothing must begin then.
+    pub(super) async fn begin(
+        app: &App,
+        session: &Session,
+        size: Size,
+        key: Option<Key>,
+        bytes: Arc<Bytes>,
+    ) -> Result<Recorder, NotRecorded> {
+        let is_full = session.recording == Recording::Full;
+        let Some(key) = key else {
+            return Ok(Recorder { began: Instant::now(), bytes, is_full, inner: None });
+        };
+        let header = Header {
+            session: session.id.to_string(),
+            machine: session.machine.clone(),
+            account: session.account.clone().unwrap_or_default(),
+            person: session.caller.name.clone(),
+            since: instant(session.since),
+            columns: size.columns,
+            rows: size.rows,
+            key: key.public(),
+        };
+        let kept = Kept {
+            session: session.clone(),
+            columns: size.columns,
+            rows: size.rows,
+            key: key.public(),
+            state: State::Open,
+            head: None,
+            bytes: 0,
+            until: None,
+        };
+        let path = path(&app.config.data_dir, session.id);
+        let (writer, start) = Writer::begin(key, &header).map_err(|e| failed(&e))?;
+        let open = async {
+            if let Some(dir) = path.parent() {
+                create_dir_all(dir).await?;
+            }
+            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path).await?;
+            file.write_all(&start).await?;
+            file.sync_all().await?;
+            std::io::Result::Ok(file)
+        };
+        let file = open.await.map_err(|e| failed(&e))?;
+        keep(app, kept).await.map_err(|e| failed(&e))?;
+        let written = start.len() as u64;
+        let inner = Inner { file, writer, lines: Vec::new(), waiting: 0, written, failed: None };
+        let inner = Some(Arc::new(Mutex::new(inner)));
+        Ok(Recorder { began: Instant::now(), bytes, is_full, inner })
+    }
+
+    fn at(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Has what happened on the disk soon, for as long as that is possible.
+    pub(super) async fn flush(&self) -> NotRecorded {
+        let Some(inner) = &self.inner else { return std::future::pending().await };
+        let mut tick = interval(LATEST);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let Err(error) = inner.lock().await.flush().await {
+                return error;
+            }
+        }
+    }
+
+    /// Closes it.
+    pub(super) async fn close(self, app: &App, session: uuid::Uuid, exit: Option<Exit>) {
+        let Some(inner) = &self.inner else { return };
+        let mut inner = inner.lock().await;
+        if let Some(exit) = exit {
+            let said = match exit {
+                Exit::Status(status) => status.to_string(),
+                Exit::Signal(signal) => signal,
+                Exit::Unknown => String::new(),
+            };
+            inner.lines.push(Line(self.at(), Lane::Exit, said));
+        }
+        let closed = inner.close().await;
+        if let Err(error) = &closed {
+            tracing::error!(%error, %session, "a recording could not be closed");
+        }
+        let (bytes, head) = (inner.written, inner.writer.head());
+        let ended = app
+            .store
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move {
+                    let key = session.to_string();
+                    let Some(mut kept) = read_document::<Kept>(tx.as_read(), KIND, &key).await? else {
+                        return Ok(());
+                    };
+                    kept.state = if closed.is_ok() { State::Closed } else { State::Interrupted };
+                    (kept.head, kept.bytes, kept.until) = (Some(head), bytes, Some(tx.now()));
+                    write_document(tx, KIND, &key, &kept).await
+                })
+            })
+            .await;
+        if let Err(error) = ended {
+            tracing::error!(%error, %session, "the end of a recording could not be kept");
+        }
+    }
+}
+
+async fn keep(app: &App, kept: Kept) -> Result<(), StoreError> {
+    app.store
+        .write::<_, StoreError, _>(move |tx| {
+            Box::pin(async move { write_document(tx, KIND, &kept.session.id.to_string(), &kept).await })
+        })
+        .await
+}
+
+/// Takes note of recordings whose session nobody carries any more.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn sweep(tx: &mut (dyn sekisho_arm::Write + '_)) -> Result<(), StoreError> {
+    let all: Vec<(String, Kept)> = read_documents(tx.as_read(), KIND).await?;
+    for (key, mut kept) in all.into_iter().filter(|(_, kept)| kept.state == State::Open) {
+        if read_document::<Session>(tx.as_read(), SESSION, &key).await?.is_none()
+            && tx.now() - kept.session.since > time::Duration::minutes(5)
+        {
+            (kept.state, kept.until) = (State::Interrupted, Some(tx.now()));
+            write_document(tx, KIND, &key, &kept).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Inner {
+    async fn flush(&mut self) -> Result<(), NotRecorded> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let done = async {
+            let block = self.writer.chunk(&self.lines).map_err(|e| failed(&e))?;
+            self.append(&block).await
+        };
+        let done = done.await;
+        (self.lines, self.waiting) = (Vec::new(), 0);
+        // What is half written is no recording that could go on.
+        self.failed = done.as_ref().err().cloned();
+        done
+    }
+
+    async fn append(&mut self, block: &[u8]) -> Result<(), NotRecorded> {
+        self.file.write_all(block).await.map_err(|e| failed(&e))?;
+        self.file.sync_data().await.map_err(|e| failed(&e))?;
+        self.written += block.len() as u64;
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), NotRecorded> {
+        self.flush().await?;
+        let block = self.writer.end().map_err(|e| failed(&e))?;
+        self.append(&block).await
+    }
+}
+
+impl Record for Recorder {
+    async fn note(
+        &mut self,
+        event: Event<'_>,
+        screen: &(dyn Fn() -> String + Sync),
+    ) -> Result<(), NotRecorded> {
+        match event {
+            Event::Output(text) => drop(self.bytes.from.fetch_add(text.len() as u64, Relaxed)),
+            Event::Input(text) => drop(self.bytes.to.fetch_add(text.len() as u64, Relaxed)),
+            Event::Size(_) => {}
+        }
+        let Some(inner) = &self.inner else { return Ok(()) };
+        let (lane, text) = match event {
+            Event::Output(text) if self.is_full => (Lane::Output, text.to_owned()),
+            Event::Size(size) => (Lane::Size, format!("{}x{}", size.columns, size.rows)),
+            // What is typed may be a password. What of it the program shows is in its output.
+            Event::Output(_) | Event::Input(_) => return Ok(()),
+        };
+        let at = self.at();
+        let mut inner = inner.lock().await;
+        if let Some(failed) = &inner.failed {
+            return Err(failed.clone());
+        }
+        inner.waiting += text.len();
+        let is_first = inner.lines.is_empty();
+        inner.lines.push(Line(at, lane, text));
+        if is_first && self.is_full {
+            inner.lines.push(Line(at, Lane::Screen, screen()));
+        }
+        if inner.waiting >= CHUNK { inner.flush().await } else { Ok(()) }
+    }
+}

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest'
+import type { BastionHost } from '../api/types.ts'
+import { draftOf, has, hostBody, newHost, sameDraft } from './bastionHost.ts'
+
+const host = (value: object) => ({ id: '/h', name: 'h', ...value }) as BastionHost
+
+test('what is read is what would be written again', () => {
+  const kept = host({
+    sku: { name: 'Premium' },
+    properties: {
+      provisioningState: 'Succeeded',
+      dnsName: 'b/bastions/x',
+      scaleUnits: 4,
+      enableSessionRecording: true,
+      disableCopyPaste: true,
+      networkAcls: { ipRules: [{ addressPrefix: '192.0.2.0/24' }, { addressPrefix: '2001:db8::/32' }] },
+      ipConfigurations: [{ name: 'mine', properties: { subnet: { id: '/subnet' } } }],
+    },
+  })
+  const draft = draftOf(kept)
+  expect(draft.networks).toBe('192.0.2.0/24\n2001:db8::/32')
+  const { sku, properties } = hostBody(draft, kept)
+  expect(sku).toEqual({ name: 'Premium' })
+  expect(properties).toMatchObject(kept.properties)
+  expect(sameDraft(draftOf(host({ sku, properties })), draft)).toBe(true)
+})
+
+test('a SKU is sent without what it does not have', () => {
+  const draft = { ...newHost, sku: 'Basic' as const, on: ['enableTunneling' as const] }
+  expect(has('Basic', 'enableTunneling')).toBe(false)
+  expect(hostBody(draft).properties.enableTunneling).toBe(false)
+  expect(has('Standard', 'enableSessionRecording')).toBe(false)
+  expect(has('Premium', 'enableSessionRecording')).toBe(true)
+})
+
+test('a host leaves its subnet when none is chosen', () => {
+  const kept = host({ properties: { ipConfigurations: [{ properties: { subnet: { id: '/subnet' } } }] } })
+  expect(hostBody({ ...draftOf(kept), subnet: '' }, kept).properties.ipConfigurations).toBeNull()
+})

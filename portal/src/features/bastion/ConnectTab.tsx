@@ -1,0 +1,120 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { SquareTerminal, Waypoints } from 'lucide-react'
+import { useState } from 'react'
+import { bastionQueries } from '../../api/queries/bastion.ts'
+import type { BastionHost } from '../../api/types.ts'
+import { useScope } from '../../app/scope.ts'
+import { nameOf, parseArmId } from '../../domain/armId.ts'
+import { isAccount, terminalAddress } from '../../domain/bastion.ts'
+import { Section } from '../../parts/Section.tsx'
+import { Card } from '../../ui/Card.tsx'
+import { CodeBlock } from '../../ui/CodeBlock.tsx'
+import { cx } from '../../ui/cx.ts'
+import { EmptyState } from '../../ui/EmptyState.tsx'
+import { Select } from '../../ui/Select.tsx'
+import { TextField } from '../../ui/TextField.tsx'
+import { m } from './messages.ts'
+
+const key = 'sekisho.account'
+
+function lastAccount() {
+  try {
+    return localStorage.getItem(key) ?? ''
+  } catch {
+    return ''
+  }
+}
+
+export default function ConnectTab({ machineId }: { machineId: string }) {
+  const { subscriptionId } = useScope()
+  const hosts = useQuery(bastionQueries.hosts(subscriptionId))
+  return (
+    <Section query={hosts}>
+      {(all) =>
+        all.length === 0 ? (
+          <Card>
+            <EmptyState
+              icon={<Waypoints size={20} aria-hidden />}
+              title={m.noHosts}
+              action={
+                <Link to="/bastion" search={{ create: true }} className="text-accent underline">
+                  {m.createTitle}
+                </Link>
+              }
+            >
+              {m.emptyWhy}
+            </EmptyState>
+          </Card>
+        ) : (
+          <Connect machineId={machineId} hosts={all} />
+        )
+      }
+    </Section>
+  )
+}
+
+function Connect({ machineId, hosts }: { machineId: string; hosts: BastionHost[] }) {
+  const [chosen, setChosen] = useState<string>()
+  const [account, setAccount] = useState(lastAccount)
+  const host = hosts.find(({ id }) => id === chosen) ?? hosts[0]
+  const bad = account !== '' && !isAccount(account)
+  const isReady = host !== undefined && account !== '' && !bad
+  const keep = () => {
+    try {
+      localStorage.setItem(key, account)
+    } catch {
+      // Private mode.
+    }
+  }
+  const tunnel =
+    host &&
+    `az network bastion tunnel --name ${host.name} --resource-group ${parseArmId(host.id)?.resourceGroup} --target-resource-id ${machineId} --resource-port 22 --port 2222`
+  return (
+    <>
+      <Card title={m.connect}>
+        <div className="flex max-w-xl flex-col gap-4">
+          <p className="text-sm text-ink-2">{m.connectWhy}</p>
+          <Select
+            label={m.host}
+            value={host?.id ?? ''}
+            onChange={setChosen}
+            options={hosts.map(({ id }) => ({ id, label: nameOf(id), detail: parseArmId(id)?.resourceGroup }))}
+          />
+          <TextField
+            label={m.account}
+            hint={m.accountHint}
+            value={account}
+            onChange={setAccount}
+            error={bad ? m.accountBad : undefined}
+            autoComplete="off"
+            mono
+          />
+          <a
+            // A tab of its own: with an opener it would begin with the sessions of another.
+            href={isReady ? terminalAddress({ machine: machineId, host: host.id, account }) : undefined}
+            target="_blank"
+            rel="noopener"
+            aria-disabled={!isReady}
+            onClick={keep}
+            className={cx(
+              'flex h-8 w-fit items-center gap-1.5 rounded-md bg-accent px-3 text-sm font-medium text-accent-ink',
+              !isReady && 'opacity-45',
+            )}
+          >
+            <SquareTerminal size={14} aria-hidden />
+            {m.open}
+          </a>
+        </div>
+      </Card>
+      {tunnel && host?.properties.enableTunneling === true && (
+        <Card title={m.native}>
+          <div className="flex flex-col gap-3">
+            <p className="text-sm text-ink-2">{m.nativeWhy}</p>
+            <CodeBlock label={m.native} copyLabel={m.copy} code={tunnel} />
+          </div>
+        </Card>
+      )}
+    </>
+  )
+}

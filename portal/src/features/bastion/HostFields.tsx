@@ -1,0 +1,61 @@
+import { useQuery } from '@tanstack/react-query'
+import { networkQueries } from '../../api/queries/network.ts'
+import { useScope } from '../../app/scope.ts'
+import { has, type HostDraft, skus, switches, switchIds } from '../../domain/bastionHost.ts'
+import { Checkbox } from '../../ui/Checkbox.tsx'
+import { Segments } from '../../ui/Segments.tsx'
+import { Select } from '../../ui/Select.tsx'
+import { TextField } from '../../ui/TextField.tsx'
+import { m } from './messages.ts'
+
+const nowhere = '-'
+
+/** What is said of a host, when it is made and later. */
+export function HostFields({ draft, onChange }: { draft: HostDraft; onChange: (draft: HostDraft) => void }) {
+  const { subscriptionId } = useScope()
+  const networks = useQuery(networkQueries.vnets(subscriptionId))
+  const subnets = (networks.data ?? []).flatMap((network) =>
+    (network.properties.subnets ?? []).map(({ id, name }) => ({ id, label: `${network.name} / ${name}` })),
+  )
+  const set = (change: Partial<HostDraft>) => onChange({ ...draft, ...change })
+  const known = subnets.find(({ id }) => id.toLowerCase() === draft.subnet.toLowerCase())?.id ?? draft.subnet
+  return (
+    <>
+      <Segments
+        label={m.sku}
+        value={draft.sku}
+        onChange={(sku) => set({ sku })}
+        options={skus.map((id) => ({ id, label: id }))}
+      />
+      <fieldset className="flex flex-col gap-2">
+        <legend className="mb-1 text-xs font-medium text-ink-2">{m.features}</legend>
+        {switchIds.map((id) => (
+          <Checkbox
+            key={id}
+            isDisabled={!has(draft.sku, id)}
+            isSelected={draft.on.includes(id) && has(draft.sku, id)}
+            onChange={(on) => set({ on: on ? [...draft.on, id] : draft.on.filter((other) => other !== id) })}
+          >
+            <span>
+              {m[id]} {!has(draft.sku, id) && <span className="text-xs text-ink-2">({m.needs(switches[id])})</span>}
+            </span>
+          </Checkbox>
+        ))}
+      </fieldset>
+      <Select
+        label={m.subnet}
+        value={known === '' ? nowhere : known}
+        onChange={(id) => set({ subnet: id === nowhere ? '' : id })}
+        options={[{ id: nowhere, label: m.noSubnet }, ...subnets]}
+      />
+      <TextField
+        label={m.networks}
+        hint={m.networksHint}
+        value={draft.networks}
+        onChange={(text) => set({ networks: text })}
+        rows={4}
+        mono
+      />
+    </>
+  )
+}

@@ -1,0 +1,31 @@
+import './adopt.ts'
+import '../index.css'
+import './session.css'
+import { QueryClientProvider } from '@tanstack/react-query'
+import { lazy, StrictMode, Suspense } from 'react'
+import { createRoot } from 'react-dom/client'
+import { LocaleBoundary } from '../app/LocaleBoundary.tsx'
+import { queryClient } from '../app/query.ts'
+import { SignedIn } from './SignedIn.tsx'
+
+const TerminalApp = lazy(() => import('./terminal/TerminalApp.tsx'))
+const ReplayApp = lazy(() => import('./replay/ReplayApp.tsx'))
+
+const root = document.getElementById('root')
+if (!root) throw new Error('session.html has no #root')
+
+createRoot(root).render(
+  <StrictMode>
+    <QueryClientProvider client={queryClient}>
+      <LocaleBoundary>
+        <SignedIn>
+          {(person) => (
+            <Suspense>
+              {location.pathname === '/session/replay' ? <ReplayApp /> : <TerminalApp personId={person.id} />}
+            </Suspense>
+          )}
+        </SignedIn>
+      </LocaleBoundary>
+    </QueryClientProvider>
+  </StrictMode>,
+)

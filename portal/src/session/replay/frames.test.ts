@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest'
+import { advance, clock, type Frame, parseFrames, parseSize, Track } from './frames.ts'
+
+const frame = (atMs: number, kind: Frame['kind'] = 'o'): Frame => ({ atMs, kind, text: `${kind}${atMs}` })
+
+test('a line that is no frame is left out', () => {
+  const text = [
+    '[0,"k","x"]',
+    '',
+    '[1,"o","日本"]',
+    '[2,"z","?"]',
+    '{',
+    'null',
+    '["3","o","?"]',
+    '[4,"r","80x24"]',
+  ].join('\n')
+  expect(parseFrames(text)).toEqual([
+    { atMs: 0, kind: 'k', text: 'x' },
+    { atMs: 1, kind: 'o', text: '日本' },
+    { atMs: 4, kind: 'r', text: '80x24' },
+  ])
+})
+
+test.each([
+  ['80x24', { columns: 80, rows: 24 }],
+  ['0x24', undefined],
+  ['99999x1', undefined],
+  ['80', undefined],
+  ['', undefined],
+])('%j is the size %j', (text, size) => {
+  expect(parseSize(text)).toEqual(size)
+})
+
+describe('a track', () => {
+  test('gives each frame out once, when its time has come', () => {
+    const track = new Track()
+    track.start([frame(900, 'k'), frame(950), frame(1_200)], 2_000)
+    expect(track.take(1_000).map(({ atMs }) => atMs)).toEqual([900, 950])
+    expect(track.take(1_100)).toEqual([])
+    expect(track.nextMs).toBe(1_200)
+    expect(track.take(5_000)).toHaveLength(1)
+    expect(track.nextMs).toBeUndefined()
+  })
+
+  test('shows nothing twice where two pieces of time meet', () => {
+    const track = new Track()
+    track.start([frame(0, 'k'), frame(10)], 1_000)
+    // The server begins at the last key frame, which may lie before what was asked for.
+    track.append([frame(0, 'k'), frame(10), frame(1_000), frame(1_500)], 2_000)
+    expect(track.take(9_999).map(({ kind, atMs }) => `${kind}${atMs}`)).toEqual(['k0', 'o10', 'o1000', 'o1500'])
+    expect(track.loadedMs).toBe(2_000)
+  })
+})
+
+describe('the clock', () => {
+  const at = { positionMs: 1_000, elapsedMs: 100, speed: 2, skipsIdle: true }
+  test('runs at its speed', () => {
+    expect(advance({ ...at, skipsIdle: false, nextMs: 1_000_000 })).toBe(1_200)
+    expect(advance({ ...at, nextMs: 1_100 })).toBe(1_200)
+  })
+  test('skips what nothing happens in, but never what is about to', () => {
+    expect(advance({ ...at, nextMs: 1_000_000 })).toBe(997_000)
+    expect(advance({ ...at, nextMs: 4_000 })).toBe(1_200)
+    expect(advance({ ...at, nextMs: undefined })).toBe(1_200)
+  })
+  test('is written as people write it', () => {
+    expect([0, 61_000, 3_723_999].map(clock)).toEqual(['0:00', '1:01', '1:02:03'])
+  })
+})

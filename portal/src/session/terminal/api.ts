@@ -1,0 +1,45 @@
+import { armUrl, resourceUrl } from '../../api/arm.ts'
+import { call, get } from '../../api/client.ts'
+import { placeOf, type SessionTarget, type WatchTarget } from '../../domain/bastion.ts'
+import type { Ticket } from './link.ts'
+import { subprotocol } from './protocol.ts'
+
+type Host = { properties: { dnsName?: string } }
+
+/** Where a host is spoken with. */
+export async function findPlace(host: string) {
+  const { properties } = await get<Host>(resourceUrl(host))
+  const place = placeOf(properties.dnsName)
+  if (!place) throw new Error(`${host} has no address`)
+  return place
+}
+
+const sessions = (place: string) => `/bastions/${encodeURIComponent(place)}/api/sessions`
+const post = (url: string, body: object) => call<Ticket>('POST', url, { body })
+
+type Size = { columns: number; rows: number }
+
+export const begin = (place: string, { machine, account }: SessionTarget, size: Size) =>
+  post(sessions(place), { resourceId: machine, account, ...size })
+
+export const resume = (place: string, sessionId: string) =>
+  post(`${sessions(place)}/${encodeURIComponent(sessionId)}/resume`, {})
+
+export const watch = (place: string, { session, mode }: WatchTarget) =>
+  post(`${sessions(place)}/${encodeURIComponent(session)}/watch`, { mode })
+
+/** For everybody who is in it. */
+export const endSession = (machine: string, sessionId: string) =>
+  call<void>(
+    'POST',
+    armUrl(`${machine}/providers/Sekisho.Bastion/sessions/${encodeURIComponent(sessionId)}/end`, 'sekisho.bastion'),
+    { body: {} },
+  )
+
+/** `secret` is good once and for seconds, so that it may stand in an address. */
+export function openSocket(place: string, { secret }: Ticket, have: number) {
+  const url = new URL(`/bastions/${encodeURIComponent(place)}/terminal/${encodeURIComponent(secret)}`, location.origin)
+  url.protocol = url.protocol === 'http:' ? 'ws:' : 'wss:'
+  url.searchParams.set('have', String(have))
+  return new WebSocket(url, subprotocol)
+}

@@ -1,0 +1,213 @@
+import { checkSession } from '../../api/client.ts'
+import { createStore } from '../../app/store.ts'
+import type { SessionTarget, WatchTarget } from '../../domain/bastion.ts'
+import * as api from './api.ts'
+import { type LinkState, TerminalLink } from './link.ts'
+import type { Exit, Ready, Watcher } from './protocol.ts'
+import { type Clipboard, Screen } from './screen.ts'
+
+export type Note = { id: number; text: string; from: string }
+export type Warning = { reason: 'Idle' | 'TimeOver'; endsAtMs: number }
+export type Question = { about: 'link'; address: string } | { about: 'paste'; text: string }
+export type Shown = {
+  link: LinkState
+  ready?: Ready
+  watchers: readonly Watcher[]
+  notes: readonly Note[]
+  warning?: Warning
+  /** Of the program that runs; safe to show. */
+  title: string
+  exit?: Exit
+  question?: Question
+  denied?: keyof Clipboard
+  isFinding: boolean
+}
+
+/** What a window keeps of a session over a reload: no secret, only what to ask for again. */
+export type Kept = { target: SessionTarget | WatchTarget; sessionId?: string }
+
+const deniedShownMs = 4_000
+
+export const isWatching = (target: SessionTarget | WatchTarget): target is WatchTarget => 'session' in target
+
+/** One tab: a session, what it looks like, and what there is to say about it. */
+export class TerminalSession {
+  readonly target: SessionTarget | WatchTarget
+  readonly key = crypto.randomUUID()
+  readonly screen: Screen
+  readonly #link: TerminalLink
+  readonly #shown = createStore<Shown>({
+    link: { is: 'connecting' },
+    watchers: [],
+    notes: [],
+    title: '',
+    isFinding: false,
+  })
+  #place: Promise<string> | undefined
+  #lastNote = 0
+  #denied: ReturnType<typeof setTimeout> | undefined
+  readonly #onLeave: () => void
+  readonly #onKept: () => void
+
+  constructor({ target, sessionId }: Kept, { onLeave, onKept }: { onLeave: () => void; onKept: () => void }) {
+    this.target = target
+    this.#onLeave = onLeave
+    this.#onKept = onKept
+    this.screen = new Screen({
+      onInput: (bytes) => this.#input(bytes),
+      onSize: (columns, rows) => this.#link.resize(columns, rows),
+      onTitle: (title) => this.#set({ title }),
+      onLink: (address) => this.#set({ question: { about: 'link', address } }),
+      onRiskyPaste: (text) => this.#set({ question: { about: 'paste', text } }),
+      onDenied: (what) => this.#deny(what),
+      onFind: () => this.#set({ isFinding: true }),
+      onLeave: () => this.#onLeave(),
+    })
+    this.#link = new TerminalLink(
+      {
+        ticket: (known) => this.#ticket(known),
+        socket: (ticket, have) => api.openSocket(this.#placeNow, ticket, have),
+      },
+      {
+        onState: (link) => this.#onState(link),
+        onOutput: (bytes, upTo) => this.screen.write(bytes, upTo, () => this.#link.written(upTo)),
+        onGap: () => this.screen.reset(),
+        onReady: (ready) => this.#onReady(ready),
+        onControl: (control) => {
+          switch (control.kind) {
+            case 'size':
+              if (!this.screen.fits) this.screen.resize(control.columns, control.rows)
+              break
+            case 'watchers':
+              this.#set({ watchers: control.people })
+              break
+            case 'message':
+              this.#lastNote += 1
+              this.#set({
+                notes: [...this.shown.notes, { id: this.#lastNote, from: control.from, text: control.text }],
+              })
+              break
+            case 'warning':
+              this.#set({ warning: { reason: control.reason, endsAtMs: Date.now() + control.seconds * 1_000 } })
+              break
+            case 'exit':
+              this.#set({ exit: control })
+          }
+        },
+      },
+      sessionId,
+    )
+  }
+
+  get shown() {
+    return this.#shown.get()
+  }
+
+  get kept(): Kept | undefined {
+    const { is } = this.shown.link
+    return is === 'ended' ? undefined : { target: this.target, sessionId: this.#link.sessionId }
+  }
+
+  get sessionId() {
+    return this.#link.sessionId
+  }
+
+  /** Where its files are, once it is open. */
+  get files() {
+    const { sessionId } = this.#link
+    return this.#placeNow && sessionId ? { place: this.#placeNow, sessionId } : undefined
+  }
+
+  readonly use = () => this.#shown.use()
+
+  connect = () => this.#link.connect()
+  networkGone = () => this.#link.networkGone()
+
+  /** Whoever only watches leaves; a session of one's own ends. */
+  async end() {
+    const { sessionId } = this.#link
+    if (isWatching(this.target) || sessionId === undefined) this.#link.close()
+    else await api.endSession(this.target.machine, sessionId)
+  }
+
+  dispose() {
+    clearTimeout(this.#denied)
+    this.#link.close()
+    this.screen.dispose()
+  }
+
+  answer(yes: boolean) {
+    const { question } = this.shown
+    this.#set({ question: undefined })
+    if (yes && question?.about === 'paste') this.screen.paste(question.text)
+    if (yes && question?.about === 'link') open(question.address, '_blank', 'noopener,noreferrer')
+    this.screen.focus()
+  }
+
+  read(note: Note) {
+    this.#set({ notes: this.shown.notes.filter((other) => other !== note) })
+  }
+
+  setFinding(isFinding: boolean) {
+    this.#set({ isFinding })
+    if (isFinding) return
+    this.screen.stopFinding()
+    this.screen.focus()
+  }
+
+  #placeNow = ''
+
+  async #ticket(known: string | undefined) {
+    this.#place ??= api.findPlace(this.target.host)
+    try {
+      this.#placeNow = await this.#place
+    } catch (error) {
+      this.#place = undefined
+      throw error
+    }
+    if (isWatching(this.target)) return api.watch(this.#placeNow, this.target)
+    if (known !== undefined) return api.resume(this.#placeNow, known)
+    const { columns, rows } = this.screen
+    return api.begin(this.#placeNow, this.target, { columns, rows })
+  }
+
+  #input(bytes: Uint8Array<ArrayBuffer>) {
+    if (this.shown.ready?.mode === 'readOnly') return
+    this.#link.send(bytes)
+    // Whoever types is not idle.
+    if (this.shown.warning?.reason === 'Idle') this.#set({ warning: undefined })
+  }
+
+  #onReady(ready: Ready) {
+    const { mode, columns, rows, copy, paste, upTo = 0 } = ready
+    this.screen.fits = mode === 'own'
+    // The terminal of whoever owns the session answers what programs ask.
+    this.screen.mutedUpTo = mode === 'own' ? upTo : Number.POSITIVE_INFINITY
+    this.screen.clipboard = { copy, paste: paste && mode !== 'readOnly' }
+    this.#set({ ready })
+    if (mode === 'own') {
+      this.screen.fit()
+      if (this.screen.columns !== columns || this.screen.rows !== rows)
+        this.#link.resize(this.screen.columns, this.screen.rows)
+    } else this.screen.resize(columns, rows)
+    this.#onKept()
+  }
+
+  #onState(link: LinkState) {
+    this.#set(link.is === 'ended' ? { link, warning: undefined, watchers: [], question: undefined } : { link })
+    if (link.is !== 'ended') return
+    this.#onKept()
+    // Whether it is the sign-in that is over, an ordinary request tells, and everything of the window hears it.
+    if (link.reason === 'SignInEnded') void checkSession().catch(() => undefined)
+  }
+
+  #deny(denied: keyof Clipboard) {
+    clearTimeout(this.#denied)
+    this.#set({ denied })
+    this.#denied = setTimeout(() => this.#set({ denied: undefined }), deniedShownMs)
+  }
+
+  #set(change: Partial<Shown>) {
+    this.#shown.set({ ...this.shown, ...change })
+  }
+}
