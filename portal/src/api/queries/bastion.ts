@@ -1,21 +1,24 @@
 import { queryOptions } from '@tanstack/react-query'
+import { nameOf } from '../../domain/armId.ts'
 import { armUrl, resourceUrl } from '../arm.ts'
 import { get, listAll } from '../client.ts'
 import { types } from '../keys.ts'
-import type { BastionHost, List, ResourceGroup } from '../types.ts'
+import type { BastionHost, ResourceGroup } from '../types.ts'
 import { resourceWrite, type Write } from '../writes.ts'
 
 /** A session on a machine that is open. */
 export type BastionSession = {
   sessionId: string
   host: string
+  /** What the host is called in addresses. */
+  place: string
   machine: string
+  /** Empty: it does not log in, such as a tunnel. */
   account: string
   protocol: string
   userName: string
   address: string
   since: string
-  watchers: number
   recorded: 'off' | 'metadata' | 'full'
 }
 export type Recording = {
@@ -31,7 +34,21 @@ export type Recording = {
   columns: number
   rows: number
   /** Where a text that was searched for was on the screen: milliseconds from the beginning. */
-  matches?: { at: number; text: string }[]
+  matches: { at: number; text: string }[]
+}
+type Row<Properties> = { name: string; properties: Properties }
+
+async function listSessions(scope: string, signal?: AbortSignal): Promise<BastionSession[]> {
+  const url = armUrl(`${scope}/providers/Sekisho.Bastion/sessions`, 'sekisho.bastion')
+  type Properties = Omit<BastionSession, 'sessionId' | 'account'> & { account: string | null }
+  const rows = await listAll<Row<Properties>>(url, signal)
+  return rows.map(({ name, properties }) => ({ ...properties, sessionId: name, account: properties.account ?? '' }))
+}
+
+export async function listRecordings(scope: string, search: string, signal?: AbortSignal): Promise<Recording[]> {
+  const url = armUrl(`${scope}/providers/Sekisho.Bastion/recordings`, 'sekisho.bastion', search ? { search } : {})
+  const rows = await listAll<Row<Omit<Recording, 'id'>>>(url, signal)
+  return rows.map(({ name, properties }) => ({ id: name, ...properties }))
 }
 
 export const bastionQueries = {
@@ -52,19 +69,14 @@ export const bastionQueries = {
   sessions: (scope: string) =>
     queryOptions({
       queryKey: [types.bastionSession, scope.toLowerCase()],
-      queryFn: ({ signal }) =>
-        listAll<BastionSession>(armUrl(`${scope}/providers/Sekisho.Bastion/sessions`, 'sekisho.bastion'), signal),
+      queryFn: ({ signal }) => listSessions(scope, signal),
       // Ends and beginnings are told; who watches is not.
       refetchInterval: 15_000,
     }),
   recordings: (scope: string, search: string) =>
     queryOptions({
       queryKey: [types.bastionRecording, scope.toLowerCase(), search],
-      queryFn: ({ signal }) =>
-        listAll<Recording>(
-          armUrl(`${scope}/providers/Sekisho.Bastion/recordings`, 'sekisho.bastion', search ? { search } : {}),
-          signal,
-        ),
+      queryFn: ({ signal }) => listRecordings(scope, search, signal),
     }),
 }
 
@@ -73,38 +85,37 @@ export const createBastionHost = (group: ResourceGroup, name: string, body: Pick
     body: { location: group.location, ...body },
   })
 
-const sessionAction = ({ machine, sessionId }: BastionSession, verb: 'end' | 'message') =>
-  armUrl(`${machine}/providers/Sekisho.Bastion/sessions/${encodeURIComponent(sessionId)}/${verb}`, 'sekisho.bastion')
+const disconnectUrl = (host: string) => armUrl(`${host}/disconnectActiveSessions`, 'microsoft.network')
 
 /** For everybody who is in it; what runs in it ends, too. */
-export const endBastionSession = (session: BastionSession): Write<void> => ({
+export const endBastionSession = ({ host, machine, sessionId, account }: BastionSession): Write<void> => ({
   method: 'POST',
-  url: sessionAction(session, 'end'),
-  body: {},
-  operation: 'Sekisho.Bastion/sessions/end/action',
-  target: { name: session.account, id: session.machine },
-  foresee: async () => {
-    const url = armUrl(`${session.machine}/providers/Sekisho.Bastion/sessions`, 'sekisho.bastion')
-    const { value } = await get<List<BastionSession>>(url)
-    return value
-      .filter(({ sessionId }) => sessionId === session.sessionId)
-      .map(({ sessionId, userName, account, since }) => ({
+  url: disconnectUrl(host),
+  body: { sessionIds: [sessionId] },
+  operation: 'Microsoft.Network/bastionHosts/disconnectActiveSessions/action',
+  target: { name: account || nameOf(machine), id: machine },
+  foresee: async () =>
+    (await listSessions(machine))
+      .filter((session) => session.sessionId === sessionId)
+      .map(({ userName, since }) => ({
         resourceId: sessionId,
         changeType: 'Delete',
         before: { displayName: userName, account, since },
         after: null,
-      }))
-  },
+      })),
 })
 
 /** Shown over the terminals of everybody who is in it. */
-export const messageBastionSession = (session: BastionSession, text: string): Write<void> => ({
+export const messageBastionSession = (
+  { place, sessionId, userName, machine }: BastionSession,
+  text: string,
+): Write<void> => ({
   method: 'POST',
-  url: sessionAction(session, 'message'),
+  url: `/bastions/${encodeURIComponent(place)}/api/sessions/${encodeURIComponent(sessionId)}/message`,
   body: { text },
   operation: 'Sekisho.Bastion/sessions/message/action',
-  target: { name: session.account, id: session.machine },
+  target: { name: userName, id: machine },
   foresee: async () => [
-    { resourceId: session.sessionId, changeType: 'Modify', before: {}, after: { displayName: session.userName, text } },
+    { resourceId: sessionId, changeType: 'Modify', before: {}, after: { displayName: userName, text } },
   ],
 })

@@ -71,7 +71,12 @@ function Host({ host, tab }: { host: BastionHost; tab: string }) {
               [m.features, draft.on.map((item) => m[item]).join(', ') || m.none],
               [m.networks, networksOf(draft).join(', ') || m.anywhere],
               [m.subnet, draft.subnet ? nameOf(draft.subnet) : m.noSubnet],
-              [m.address, <code key="dns" className="font-mono text-xs break-all">{properties.dnsName ?? m.none}</code>],
+              [
+                m.address,
+                <code key="dns" className="font-mono text-xs break-all">
+                  {properties.dnsName ?? m.none}
+                </code>,
+              ],
             ]}
           />
         </Card>

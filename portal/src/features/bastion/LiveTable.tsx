@@ -1,7 +1,6 @@
 import { Ellipsis } from 'lucide-react'
 import { Button } from 'react-aria-components'
 import type { BastionSession } from '../../api/queries/bastion.ts'
-import { num } from '../../app/format.ts'
 import { nameOf } from '../../domain/armId.ts'
 import { targetName, terminalAddress } from '../../domain/bastion.ts'
 import { ResourceLink } from '../../parts/ResourceLink.tsx'
@@ -24,10 +23,14 @@ export function LiveTable({ sessions, onDo }: { sessions: BastionSession[]; onDo
       danger,
       onAction,
     })
-    return [
+    // What does not log in has no terminal to look at.
+    const terminal = [
       action('watch', s.watch, () => look(session, 'readOnly')),
       action('join', s.join, () => look(session, 'interactive')),
       action('message', s.message, () => onDo({ what: 'message', session })),
+    ]
+    return [
+      ...(session.account === '' ? [] : terminal),
       action('end', s.end, () => onDo({ what: 'end', session }), true),
     ]
   }
@@ -51,7 +54,6 @@ export function LiveTable({ sessions, onDo }: { sessions: BastionSession[]; onDo
           cell: (session) => <span className="font-mono text-xs">{session.address}</span>,
         },
         { id: 'since', header: s.since, cell: (session) => <When iso={session.since} /> },
-        { id: 'watchers', header: s.watchers, align: 'right', cell: (session) => num(session.watchers) },
         {
           id: 'recorded',
           header: s.recorded,

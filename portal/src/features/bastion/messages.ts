@@ -95,7 +95,6 @@ export const s = messages({
   through: { en: 'Through', ja: '経由' },
   address: { en: 'From', ja: '接続元' },
   since: { en: 'Since', ja: '開始' },
-  watchers: { en: 'Watchers', ja: '閲覧者' },
   recorded: { en: 'Recorded', ja: '記録' },
   off: { en: 'No', ja: 'なし' },
   metadata: { en: 'Metadata', ja: 'メタデータ' },

@@ -1,6 +1,7 @@
 import { createStore } from '../../app/store.ts'
 import type { FileEntry, FilesAt, Stored } from './api.ts'
-import { join, savedName } from './paths.ts'
+import { saveBlob } from '../saveBlob.ts'
+import { join } from './paths.ts'
 import { download, nothing, type Progress, upload } from './transfer.ts'
 
 type State =
@@ -89,19 +90,8 @@ export function fetchFile(at: FilesAt, folder: string, { name, bytes }: FileEntr
     { direction: 'down', name, path, total: bytes },
     { is: isTooLarge ? 'tooLarge' : 'waiting' },
     async (_, onProgress, signal) => {
-      save(await download(at, path, received, onProgress, signal), name)
+      saveBlob(await download(at, path, received, onProgress, signal), name)
       return undefined
     },
   )
-}
-
-/** Hands a file over to the browser. It never becomes a document of ours, whatever is in it. */
-function save(blob: Blob, name: string) {
-  const url = URL.createObjectURL(blob.slice(0, blob.size, 'application/octet-stream'))
-  const link = document.createElement('a')
-  link.href = url
-  link.download = savedName(name)
-  link.click()
-  // Not before the browser has taken it.
-  setTimeout(() => URL.revokeObjectURL(url), 60_000)
 }

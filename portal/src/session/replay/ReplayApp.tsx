@@ -13,7 +13,8 @@ import { Mark } from '../../ui/Mark.tsx'
 import { SearchField } from '../../ui/SearchField.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { Refusal } from '../Refusal.tsx'
-import { exportUrl, findRecording, getFrames } from './api.ts'
+import { saveBlob } from '../saveBlob.ts'
+import { exportRecording, type ExportFormat, findRecording, getFrames } from './api.ts'
 import { clock } from './frames.ts'
 import { m } from './messages.ts'
 import { Player } from './player.ts'
@@ -42,7 +43,7 @@ export default function ReplayApp() {
 function Found({ target }: { target: RecordingTarget }) {
   const recording = useQuery({
     queryKey: ['recording', target.recording],
-    queryFn: ({ signal }) => findRecording(target.machine, target.recording, '', signal),
+    queryFn: ({ signal }) => findRecording(target, '', signal),
     retry: false,
     staleTime: Number.POSITIVE_INFINITY,
   })
@@ -86,18 +87,7 @@ function Replay({ target, recording }: { target: RecordingTarget; recording: Rec
             {plainText(userName)} · {dateTime(since)} · {nameOf(target.machine)}
           </p>
         </div>
-        {(['cast', 'text'] as const).map((as) => (
-          <a
-            key={as}
-            href={exportUrl(target, as)}
-            download
-            aria-label={m.download(m[as])}
-            className="flex items-center gap-1.5 text-xs text-accent hover:underline"
-          >
-            <Download size={13} aria-hidden />
-            {m[as]}
-          </a>
-        ))}
+        <Exports target={target} name={name} />
       </header>
       {state !== 'closed' && (
         <p
@@ -113,6 +103,37 @@ function Replay({ target, recording }: { target: RecordingTarget; recording: Rec
       </div>
       {player && <Controls player={player} />}
     </div>
+  )
+}
+
+const endings = { asciicast: 'cast', text: 'txt' }
+
+function Exports({ target, name }: { target: RecordingTarget; name: string }) {
+  const [error, setError] = useState<unknown>()
+  const save = async (format: ExportFormat) => {
+    setError(undefined)
+    try {
+      saveBlob(new Blob([await exportRecording(target, format)]), `${name}.${endings[format]}`)
+    } catch (why) {
+      setError(why)
+    }
+  }
+  return (
+    <>
+      {error !== undefined && <Refusal error={error} />}
+      {(['asciicast', 'text'] as const).map((format) => (
+        <Button
+          key={format}
+          size="sm"
+          variant="ghost"
+          aria-label={m.download(m[format])}
+          onPress={() => void save(format)}
+        >
+          <Download size={13} aria-hidden />
+          {m[format]}
+        </Button>
+      ))}
+    </>
   )
 }
 
@@ -164,8 +185,7 @@ function Matches({ target, player }: { target: RecordingTarget; player: Player }
   const needle = query.trim()
   const found = useQuery({
     queryKey: ['recording', target.recording, 'matches', needle],
-    queryFn: async ({ signal }) =>
-      (await findRecording(target.machine, target.recording, needle, signal))?.matches ?? [],
+    queryFn: async ({ signal }) => (await findRecording(target, needle, signal))?.matches ?? [],
     enabled: needle !== '',
     retry: false,
   })

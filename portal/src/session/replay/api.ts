@@ -1,33 +1,37 @@
 import { armUrl } from '../../api/arm.ts'
-import { get } from '../../api/client.ts'
+import { call } from '../../api/client.ts'
 import { ApiError } from '../../api/errors.ts'
-import type { Recording } from '../../api/queries/bastion.ts'
-import { parseFrames } from './frames.ts'
+import { listRecordings, type Recording } from '../../api/queries/bastion.ts'
+import type { RecordingTarget } from '../../domain/bastion.ts'
+import { type Frame, framesOf } from './frames.ts'
 
-const path = (machine: string, recording = '') =>
-  `${machine}/providers/Sekisho.Bastion/recordings${recording && `/${encodeURIComponent(recording)}`}`
-
-/** A recording, with the places where a text was on the screen. */
-export async function findRecording(machine: string, id: string, search = '', signal?: AbortSignal) {
-  const url = armUrl(path(machine), 'sekisho.bastion', search ? { search } : {})
-  const { value } = await get<{ value: Recording[] }>(url, signal)
-  const found = value.find((recording) => recording.id === id)
+/** A recording, with the places where a text was on the screen: none, when it was nowhere. */
+export async function findRecording({ machine, recording }: RecordingTarget, search: string, signal: AbortSignal) {
+  const all = await listRecordings(machine, search, signal)
+  const found = all.find(({ id }) => id === recording)
   if (!found && !search) throw new ApiError(404, { error: { code: 'ResourceNotFound', message: '' } })
-  return found
+  return found as Recording | undefined
 }
 
+type Played = { duration: number; closed: boolean; frames?: unknown[]; content?: string }
+
+const play = ({ machine, recording }: RecordingTarget, body: object, signal?: AbortSignal) =>
+  call<Played>('POST', armUrl(`${machine}/providers/Sekisho.Bastion/playRecording`, 'sekisho.bastion'), {
+    body: { id: recording, ...body },
+    signal,
+  })
+
 export async function getFrames(
-  { machine, recording }: { machine: string; recording: string },
+  target: RecordingTarget,
   fromMs: number,
   toMs: number,
   signal: AbortSignal,
-) {
-  const query = { from: String(Math.floor(fromMs)), to: String(Math.ceil(toMs)) }
-  const url = armUrl(`${path(machine, recording)}/frames`, 'sekisho.bastion', query)
-  const response = await fetch(url, { credentials: 'same-origin', signal })
-  if (!response.ok) throw new ApiError(response.status, await response.json().catch(() => undefined), response.headers)
-  return parseFrames(await response.text())
+): Promise<Frame[]> {
+  const { frames = [] } = await play(target, { from: Math.floor(fromMs), to: Math.ceil(toMs) }, signal)
+  return framesOf(frames)
 }
 
-export const exportUrl = ({ machine, recording }: { machine: string; recording: string }, as: 'cast' | 'text') =>
-  armUrl(`${path(machine, recording)}/${as}`, 'sekisho.bastion')
+export type ExportFormat = 'asciicast' | 'text'
+
+export const exportRecording = async (target: RecordingTarget, format: ExportFormat) =>
+  (await play(target, { format })).content ?? ''

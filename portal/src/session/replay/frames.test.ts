@@ -1,20 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { advance, clock, type Frame, parseFrames, parseSize, Track } from './frames.ts'
+import { advance, clock, type Frame, framesOf, parseSize, Track } from './frames.ts'
 
 const frame = (atMs: number, kind: Frame['kind'] = 'o'): Frame => ({ atMs, kind, text: `${kind}${atMs}` })
 
 test('a line that is no frame is left out', () => {
-  const text = [
-    '[0,"k","x"]',
-    '',
-    '[1,"o","日本"]',
-    '[2,"z","?"]',
-    '{',
-    'null',
-    '["3","o","?"]',
-    '[4,"r","80x24"]',
-  ].join('\n')
-  expect(parseFrames(text)).toEqual([
+  const lines = [[0, 'k', 'x'], [1, 'o', '日本'], [2, 'z', '?'], {}, null, ['3', 'o', '?'], [4, 'r', '80x24']]
+  expect(framesOf(lines)).toEqual([
     { atMs: 0, kind: 'k', text: 'x' },
     { atMs: 1, kind: 'o', text: '日本' },
     { atMs: 4, kind: 'r', text: '80x24' },

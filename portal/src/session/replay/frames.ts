@@ -6,17 +6,12 @@ export type Frame = { atMs: number; kind: FrameKind; text: string }
 
 const kinds = new Set<unknown>(['o', 'i', 'r', 'm', 'k'])
 
-/** One frame a line; a line that is none is left out, since the rest can still be shown. */
-export function parseFrames(ndjson: string): Frame[] {
-  return ndjson.split('\n').flatMap((line) => {
-    if (line === '') return []
-    try {
-      const [atMs, kind, text] = JSON.parse(line) as unknown[]
-      if (typeof atMs !== 'number' || !kinds.has(kind) || typeof text !== 'string') return []
-      return [{ atMs, kind: kind as FrameKind, text }]
-    } catch {
-      return []
-    }
+/** What is no frame is left out, since the rest can still be shown. */
+export function framesOf(lines: unknown[]): Frame[] {
+  return lines.flatMap((line) => {
+    const [atMs, kind, text] = Array.isArray(line) ? (line as unknown[]) : []
+    if (typeof atMs !== 'number' || !kinds.has(kind) || typeof text !== 'string') return []
+    return [{ atMs, kind: kind as FrameKind, text }]
   })
 }
 

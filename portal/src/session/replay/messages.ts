@@ -15,7 +15,7 @@ export const m = messages({
   find: { en: 'Find on the screen', ja: '画面の文字を検索' },
   found: { en: 'Found', ja: '検索結果' },
   notFound: { en: 'This was never on the screen.', ja: '一致する表示はありません。' },
-  cast: { en: 'asciicast', ja: 'asciicast' },
+  asciicast: { en: 'asciicast', ja: 'asciicast' },
   text: { en: 'Text', ja: 'テキスト' },
   download: { en: (as: string) => `Download as ${as}`, ja: (as: string) => `${as} でダウンロード` },
   open: {

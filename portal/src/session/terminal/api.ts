@@ -29,12 +29,10 @@ export const watch = (place: string, { session, mode }: WatchTarget) =>
   post(`${sessions(place)}/${encodeURIComponent(session)}/watch`, { mode })
 
 /** For everybody who is in it. */
-export const endSession = (machine: string, sessionId: string) =>
-  call<void>(
-    'POST',
-    armUrl(`${machine}/providers/Sekisho.Bastion/sessions/${encodeURIComponent(sessionId)}/end`, 'sekisho.bastion'),
-    { body: {} },
-  )
+export const endSession = (host: string, sessionId: string) =>
+  call<void>('POST', armUrl(`${host}/disconnectActiveSessions`, 'microsoft.network'), {
+    body: { sessionIds: [sessionId] },
+  })
 
 /** `secret` is good once and for seconds, so that it may stand in an address. */
 export function openSocket(place: string, { secret }: Ticket, have: number) {

@@ -209,14 +209,25 @@ describe('a session that ends', () => {
 })
 
 describe('output', () => {
-  test('that is lost clears the screen, whether the server says so or not', async () => {
+  test('that is lost clears the screen, which the server then restores without counting it', async () => {
     const { socket, screen } = begun()
     await soon()
     socket().say(ready)
     socket().output(0, 'old')
     socket().say({ kind: 'gap', from: 100 })
-    socket().output(100, 'new')
-    expect(screen()).toBe('new')
+    socket().output(100, 'a whole screen ')
+    socket().output(100, 'and more')
+    expect(screen()).toBe('a whole screen and more')
+    socket().drop()
+    await afterRetry()
+    expect(socket().have).toBe(108)
+  })
+
+  test('that is lost without a word clears the screen, too', async () => {
+    const { socket, screen } = begun()
+    await soon()
+    socket().say(ready)
+    socket().output(0, 'old')
     socket().output(200, 'newest')
     expect(screen()).toBe('newest')
   })

@@ -74,6 +74,8 @@ export class TerminalLink {
   #isOpening = false
   #sessionId: string | undefined
   #have = 0
+  /** The next output restores the screen as it is here, and is no output itself. */
+  #restoresAt: number | undefined
   #acked = 0
   #failures = 0
   #retry: ReturnType<typeof setTimeout> | undefined
@@ -171,8 +173,10 @@ export class TerminalLink {
       this.#failures = 0
       this.#say({ is: 'open' })
       this.#ears.onReady(control)
-    } else if (control.kind === 'gap') this.#gap(control.from)
-    else if (control.kind === 'ended') this.#end(control.reason)
+    } else if (control.kind === 'gap') {
+      this.#gap(control.from)
+      this.#restoresAt = control.from
+    } else if (control.kind === 'ended') this.#end(control.reason)
     else if (control.kind !== 'alive') this.#ears.onControl(control)
   }
 
@@ -184,6 +188,9 @@ export class TerminalLink {
   }
 
   #output(at: number, bytes: Uint8Array) {
+    const isScreen = this.#restoresAt === at
+    this.#restoresAt = undefined
+    if (isScreen) return this.#ears.onOutput(bytes, at)
     const end = at + bytes.length
     if (end <= this.#have) return
     if (at > this.#have) this.#gap(at)

@@ -16,8 +16,6 @@ export type Ready = {
   sessionId: string
   account: string
   machine: string
-  columns: number
-  rows: number
   mode: Mode
   copy: boolean
   paste: boolean

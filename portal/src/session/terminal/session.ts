@@ -127,7 +127,7 @@ export class TerminalSession {
   async end() {
     const { sessionId } = this.#link
     if (isWatching(this.target) || sessionId === undefined) this.#link.close()
-    else await api.endSession(this.target.machine, sessionId)
+    else await api.endSession(this.target.host, sessionId)
   }
 
   dispose() {
@@ -179,17 +179,17 @@ export class TerminalSession {
   }
 
   #onReady(ready: Ready) {
-    const { mode, columns, rows, copy, paste, upTo = 0 } = ready
+    const { mode, copy, paste, upTo = 0 } = ready
     this.screen.fits = mode === 'own'
     // The terminal of whoever owns the session answers what programs ask.
     this.screen.mutedUpTo = mode === 'own' ? upTo : Number.POSITIVE_INFINITY
     this.screen.clipboard = { copy, paste: paste && mode !== 'readOnly' }
     this.#set({ ready })
+    // Everybody else's terminal is as large as the owner's, which the server tells.
     if (mode === 'own') {
       this.screen.fit()
-      if (this.screen.columns !== columns || this.screen.rows !== rows)
-        this.#link.resize(this.screen.columns, this.screen.rows)
-    } else this.screen.resize(columns, rows)
+      this.#link.resize(this.screen.columns, this.screen.rows)
+    }
     this.#onKept()
   }
 
