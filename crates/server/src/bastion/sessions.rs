@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use schemars::JsonSchema;
 use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, Scope, StoreError};
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
+use sekisho_bastion::session;
 use sekisho_bastion_ssh::terminal::wire::Mode;
 use sekisho_bastion_ssh::terminal::{Size, wire};
 use sekisho_identity::conditional_access::application;
@@ -31,6 +32,7 @@ use crate::routes::{Operation, Routes};
 const SESSIONS: &str = "/bastions/{host}/api/sessions";
 const RESUME: &str = "/bastions/{host}/api/sessions/{session}/resume";
 const LOOK: &str = "/bastions/{host}/api/sessions/{session}/watch";
+const END: &str = "/bastions/{host}/api/sessions/{session}/end";
 const SAY: &str = "/bastions/{host}/api/sessions/{session}/message";
 const TERMINAL: &str = "/bastions/{host}/terminal/{secret}";
 
@@ -59,6 +61,7 @@ pub(super) fn routes() -> Routes {
                 .answers::<SessionAnswer>(200),
             resume,
         )
+        .on(Operation::post(END, "Ends a session of one's own").ends(204), end)
         .on(
             Operation::post(LOOK, "Gives whoever may watch sessions a secret that opens another's terminal")
                 .takes::<LookRequest>()
@@ -222,6 +225,31 @@ async fn resume(
         answer(&app, open, Viewer::Owner)
     };
     resumed.await.unwrap_or_else(|error| web::arm_error(&error))
+}
+
+/// `POST …/api/sessions/{session}/end`.
+async fn end(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Path((_, session)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let ended = async {
+        let caller = authn::caller(&app, &Method::POST, &headers, peer).await?;
+        let id = Uuid::try_parse(&session).ok();
+        let open = id.and_then(|id| app.bastion.terminals.of(id, caller.principal)).ok_or_else(|| {
+            ArmError::new(410, "SessionOver", "The session is over, or it is not one of yours.")
+        })?;
+        let written = app.store.write::<_, StoreError, _>(move |tx| {
+            Box::pin(async move {
+                let (host, id) = (&open.allowed.host, open.id.to_string());
+                session::end(tx, host, &id, &caller.name).await.map(drop)
+            })
+        });
+        written.await?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    ended.await.unwrap_or_else(|error: ArmError| web::arm_error(&error))
 }
 
 /// A session of somebody else's, for whoever has a right over it.

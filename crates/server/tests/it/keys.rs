@@ -145,9 +145,11 @@ async fn as_before(data: &Data) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// The keys without their ids, which an import gives anew.
+/// The keys that there were in files, without their ids, which an import gives anew.
 async fn bare(data: &Data) -> BTreeSet<(Purpose, Vec<u8>)> {
-    secrets(data).await.into_iter().map(|((purpose, _), secret)| (purpose, secret)).collect()
+    let later = [Purpose::SshUserCa, Purpose::SshHostCa];
+    let all = secrets(data).await.into_iter().map(|((purpose, _), secret)| (purpose, secret));
+    all.filter(|(purpose, _)| !later.contains(purpose)).collect()
 }
 
 async fn works(client: &Http) -> u16 {

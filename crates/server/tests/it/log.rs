@@ -189,7 +189,7 @@ async fn what_is_decided_for_a_machine_is_an_intent_in_the_log_and_its_end_a_res
     let agent = joined(&world, "web").await;
     let mut link = agent.connect(0).await;
     attach(&world, &agent, &mut link).await;
-    let (generation, _) = link.desired(&agent, 0, |parts| parts.to_string().contains("ssh")).await;
+    let (generation, _) = link.desired(&agent, 0, |parts| parts["nsg"].to_string().contains("ssh")).await;
     let own = async || {
         let all = events(&root, &sub, OPERATION).await;
         all.into_iter().filter(|e| e["resourceId"] == agent.machine.as_str()).collect::<Vec<_>>()
@@ -274,7 +274,7 @@ async fn a_machine_that_is_ahead_of_a_restored_server_is_shown_the_shorter_log_a
     let agent = joined(&world, "web").await;
     let mut link = agent.connect(0).await;
     attach(&world, &agent, &mut link).await;
-    let (generation, parts) = link.desired(&agent, 0, |parts| parts.to_string().contains("ssh")).await;
+    let (generation, parts) = link.desired(&agent, 0, |parts| parts["nsg"].to_string().contains("ssh")).await;
     // It has seen the log to be longer, and later generations than there are now.
     let ahead = generation + 5;
     let mut link = agent.open().await.unwrap();

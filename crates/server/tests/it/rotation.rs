@@ -50,7 +50,7 @@ async fn attach(world: &World, agent: &Agent, link: &mut Link) -> u64 {
     .await;
     body["properties"]["networkSecurityGroup"] = json!({ "id": world.network("networkSecurityGroups/nsg1") });
     root.put(&nic, body).await.expect(200);
-    let (generation, _) = link.desired(agent, 0, |parts| parts.to_string().contains("ssh")).await;
+    let (generation, _) = link.desired(agent, 0, |parts| parts["nsg"].to_string().contains("ssh")).await;
     link.say(&applied(generation)).await;
     generation
 }

@@ -1,4 +1,4 @@
-import { armUrl, resourceUrl } from '../../api/arm.ts'
+import { resourceUrl } from '../../api/arm.ts'
 import { call, get } from '../../api/client.ts'
 import { placeOf, type SessionTarget, type WatchTarget } from '../../domain/bastion.ts'
 import type { Ticket } from './link.ts'
@@ -28,11 +28,9 @@ export const resume = (place: string, sessionId: string) =>
 export const watch = (place: string, { session, mode }: WatchTarget) =>
   post(`${sessions(place)}/${encodeURIComponent(session)}/watch`, { mode })
 
-/** For everybody who is in it. */
-export const endSession = (host: string, sessionId: string) =>
-  call<void>('POST', armUrl(`${host}/disconnectActiveSessions`, 'microsoft.network'), {
-    body: { sessionIds: [sessionId] },
-  })
+/** One of one's own, for everybody who is in it. */
+export const endSession = (place: string, sessionId: string) =>
+  call<void>('POST', `${sessions(place)}/${encodeURIComponent(sessionId)}/end`, { body: {} })
 
 /** `secret` is good once and for seconds, so that it may stand in an address. */
 export function openSocket(place: string, { secret }: Ticket, have: number) {

@@ -127,7 +127,7 @@ export class TerminalSession {
   async end() {
     const { sessionId } = this.#link
     if (isWatching(this.target) || sessionId === undefined) this.#link.close()
-    else await api.endSession(this.target.host, sessionId)
+    else await api.endSession(this.#placeNow, sessionId)
   }
 
   dispose() {
