@@ -156,6 +156,7 @@ impl Demo {
                 }
             }
             ssh.push(serve_ssh(&site, &machine.host, dir)?);
+            ssh.extend(serve_openssh(&site, &machine.host)?);
         }
         let link = site.sekisho(&["setup-link"])?;
         let machines: Vec<Value> = site
@@ -256,6 +257,24 @@ fn serve_ssh(site: &Site, host: &Host, dir: &Path) -> anyhow::Result<Child> {
         .stderr(site.log(&format!("ssh-{}", host.name()))?)
         .spawn()
         .context("starting dropbear")
+}
+
+/// Starts the machine's own SSH server, which no other machine reaches, for sessions through a bastion, where OpenSSH is
+/// installed.
+fn serve_openssh(site: &Site, host: &Host) -> anyhow::Result<Option<Child>> {
+    let (sshd, Some(files)) = (Path::new("/usr/sbin/sshd"), host.own_files()) else { return Ok(None) };
+    if !sshd.exists() {
+        return Ok(None);
+    }
+    std::fs::write(files.join("etc/ssh/sshd_config.d/50-demo.conf"), "ListenAddress 127.0.0.1\n")?;
+    host.command("/usr/sbin/sshd")
+        .args(["-D", "-e"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(site.log(&format!("sshd-{}", host.name()))?)
+        .spawn()
+        .map(Some)
+        .context("starting sshd")
 }
 
 /// Answers every connection with the machine's name, for as long as the demo lives.

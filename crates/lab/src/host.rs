@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -57,7 +57,7 @@ shift 2
 exec "$@""#;
 
 fn done(command: &mut Command) -> io::Result<()> {
-    let status = command.status()?;
+    let status = command.stdout(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("{command:?}: {status}"))) }
 }
 
