@@ -117,9 +117,11 @@ export const networkQueries = {
       queryKey: [types.serviceTagSet],
       queryFn: async ({ signal }) => {
         try {
-          return await get<ServiceTagSet>(resourceUrl(serviceTagSetId), signal)
+          // Of the list, since before the first import there is none to be asked for.
+          const [set] = await listAll<ServiceTagSet>(armUrl(serviceTagSets, 'sekisho.network'), signal)
+          return set ?? null
         } catch (error) {
-          if (error instanceof ApiError && (error.status === 404 || error.status === 403)) return null
+          if (error instanceof ApiError && error.status === 403) return null
           throw error
         }
       },
@@ -134,7 +136,8 @@ export const networkQueries = {
     }),
 }
 
-const serviceTagSetId = '/providers/Sekisho.Network/serviceTagSets/azure'
+const serviceTagSets = '/providers/Sekisho.Network/serviceTagSets'
+const serviceTagSetId = `${serviceTagSets}/azure`
 
 /** Azure's own file, as it is published. */
 export const importServiceTags = (file: unknown) => resourceWrite<ServiceTagSet>('PUT', serviceTagSetId, { body: file })

@@ -176,7 +176,8 @@ export function TagsPage({ tabs }: { tabs: ReactNode }) {
             }
           </Section>
         </Card>
-        <Known />
+        {/* Below what would push it down. */}
+        {!set.isPending && <Known />}
       </div>
     </Page>
   )
