@@ -356,6 +356,13 @@ def seed(row, example, world, path):
         world.put(f"{world.group}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}", ROLES, {"properties": {
             "roleDefinitionId": f"{world.ready.subscription}/providers/Microsoft.Authorization/roleDefinitions/{READER}",
             "principalId": str(uuid.uuid4()), "principalType": "User"}})
+    elif operation == "ServiceTags_List":
+        # Microsoft's file, of which the example shows what was made.
+        told = copy.deepcopy(example["responses"]["200"]["body"])
+        for tag in told["values"]:
+            tag["properties"]["changeNumber"] = int(tag["properties"]["changeNumber"])
+        world.api.must("PUT", TAG_SET, "2026-11-01", {
+            "changeNumber": int(told["changeNumber"]), "cloud": told["cloud"], "values": told["values"]})
     elif kind.startswith("Microsoft.Network/"):
         if kind.endswith("/securityRules"):
             world.put(path.split("/securityRules")[0], NETWORK, {"location": "home"})
@@ -454,13 +461,19 @@ def unkept(sent, shown, ignored, path=""):
     return [] if sent == shown else [f"{path}: {sent!r} came back as {shown!r}"]
 
 
+TAG_SET = "/providers/Sekisho.Network/serviceTagSets/azure"
+
+
 def test_an_official_example_is_served(row, ready, api, group, world, request):
     require_shared(ARM / "index.json")
     example = json.loads((ARM / row["file"]).read_text())
     kind, action = type_of(row)
     operation = row["operationId"]
-    if operation.startswith("ManagementGroups_"):
+    if operation.startswith(("ManagementGroups_", "ServiceTags_")):
         request.getfixturevalue("owner_of_everything")
+    if operation == "ServiceTags_List":
+        # While that is still so.
+        request.addfinalizer(lambda: api.must("DELETE", TAG_SET, "2026-11-01"))
     given = parameters_of(row, example, world)
     if kind == "Microsoft.Resources/resourceGroups":
         given["resourceGroupName"] = f"{world.group.rsplit('/', 1)[1]}-x"
