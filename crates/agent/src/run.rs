@@ -262,10 +262,10 @@ impl Agent {
         Ok(report)
     }
 
-    /// Has the SSH server trust whom the policy in force says. Whether there is something new to tell of it.
-    async fn keep_ssh(&mut self) -> bool {
+    /// Has the SSH server trust whom the policy in force says.
+    async fn keep_ssh(&mut self) {
         let part = self.reconciler.confirmed().and_then(|confirmed| confirmed.ssh.as_ref());
-        self.ssh.keep(part).await
+        self.ssh.keep(part).await;
     }
 
     /// Has logged what is to be logged by the policy in force. That it cannot be is no reason not to enforce.

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use sekisho_agent::confirm;
 use sekisho_link::message::ToServer;
-use sekisho_link::ticket::{PROTOCOL, Target, Ticket};
+use sekisho_link::ticket::{PROTOCOL, Target, Ticket, principal};
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -120,7 +120,7 @@ async fn begin(
         Target::Ssh(login) => {
             let port = ssh.map_err(anyhow::Error::msg)?;
             ssh::permit(login).await?;
-            let admitted = principals.admit(&login.account, ticket.principal());
+            let admitted = principals.admit(&login.account, principal(ticket.id));
             (port, Some(admitted.context("nobody can be let in")?))
         }
     };

@@ -116,7 +116,7 @@ pub struct Limits {
     /// A session in which nobody types ends after so many minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_minutes: Option<u32>,
-    /// Sessions that one person may have at once.
+    /// Sessions on machines that one person may have at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions_per_person: Option<u32>,
     /// No files to machines.
@@ -274,6 +274,11 @@ impl BastionHost {
     /// What sessions in a browser may do and how long.
     pub fn limits(&self) -> Limits {
         self.properties.sekisho.clone().unwrap_or_default()
+    }
+
+    /// The longest session on a machine, in minutes.
+    pub fn longest(&self) -> u32 {
+        self.limits().maximum_minutes.unwrap_or(LONGEST_MINUTES)
     }
 
     /// What is kept of sessions.

@@ -4,6 +4,9 @@
 //! log in to a machine asks for a session ([`session`]) through one that reaches it. The stream itself is no business of
 //! this crate: the server asks the machine for it by a [ticket](sekisho_link::ticket), and the machine dials out.
 //!
+//! For logins, agents have the machine's SSH server trust the installation ([`part`], [`sshd`]), tell of its host keys, which
+//! are certified ([`machine`]), and look whether an account is one for administrators ([`privileged`]).
+//!
 //! What this crate must never do:
 //! - let a session begin that its bastion host, as it is kept at that moment, does not allow;
 //! - know another system, the store or the server.

@@ -137,11 +137,31 @@ pub async fn through(read: &mut (dyn Read + '_), host: &Scope) -> Result<Vec<Ses
     Ok(all.into_iter().map(|(_, session)| session).filter(same).collect())
 }
 
+/// Keeps a session that begins, unless whoever has it has `most` that log in through its host already.
+///
+/// # Errors
+/// Those of the database.
+pub async fn begin(
+    tx: &mut (dyn Write + '_),
+    session: &Session,
+    most: Option<u32>,
+) -> Result<bool, StoreError> {
+    if let (Some(most), Ok(host)) = (most, Scope::parse(&session.host)) {
+        let own = |s: &&Session| s.account.is_some() && s.caller.object_id == session.caller.object_id;
+        let open = through(tx.as_read(), &host).await?.iter().filter(own).count();
+        if open >= most as usize {
+            return Ok(false);
+        }
+    }
+    keep(tx, session).await?;
+    Ok(true)
+}
+
 /// Keeps a session.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn keep(tx: &mut (dyn Write + '_), session: &Session) -> Result<(), StoreError> {
+async fn keep(tx: &mut (dyn Write + '_), session: &Session) -> Result<(), StoreError> {
     write_document(tx, KIND, &session.id.to_string(), session).await
 }
 
@@ -189,15 +209,17 @@ pub async fn over(
     Ok(())
 }
 
-/// Ends what nobody carries any more, because its server died.
+/// Ends what nobody carries any more, because its server died, and says what that was.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn sweep(tx: &mut (dyn Write + '_)) -> Result<(), StoreError> {
+pub async fn sweep(tx: &mut (dyn Write + '_)) -> Result<Vec<Session>, StoreError> {
     let all: Vec<(String, Session)> = read_documents(tx.as_read(), KIND).await?;
     let now = tx.now();
-    for (_, session) in all.into_iter().filter(|(_, session)| now - session.seen > LOST) {
-        over(tx, &session, Outcome::Failed, "Lost", (0, 0)).await?;
+    let lost = all.into_iter().map(|(_, session)| session).filter(|session| now - session.seen > LOST);
+    let lost: Vec<Session> = lost.collect();
+    for session in &lost {
+        over(tx, session, Outcome::Failed, "Lost", (0, 0)).await?;
     }
-    Ok(())
+    Ok(lost)
 }

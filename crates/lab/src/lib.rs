@@ -5,9 +5,10 @@
 //! the test itself reaches in with [`Host::inside`], which runs a closure on a thread that has entered the namespace,
 //! so that a socket opened there belongs to the host while the test holds it.
 //!
-//! A [`Site`] is the product itself in a lab: a server and machines with agents, for the demo and for tests.
+//! A [`Site`] is the product itself in a lab: a server and machines with agents, for the demo and for tests. Its machines
+//! have `/etc`, `/run` and `/home` of their own ([`Host::with_own_files`]), as agents write there.
 //!
-//! What this crate must never do: touch an interface, address or firewall rule of the machine it runs on, or leave
+//! What this crate must never do: touch an interface, address, firewall rule or file of the machine it runs on, or leave
 //! anything behind. Everything a lab makes lies in namespaces named `{prefix}-...`; dropping it removes them, and what
 //! a killed owner left is removed by the next [`Lab::new`] of that prefix or by [`Lab::sweep`]. Labs of different
 //! prefixes know nothing of each other.

@@ -51,7 +51,7 @@ pub struct Ticket {
 pub enum Target {
     /// To a TCP port of the machine itself, on its loopback.
     Port(u16),
-    /// To the machine's SSH server, which lets somebody in by the [name](Ticket::principal) of this ticket and by no other.
+    /// To the machine's SSH server, which lets somebody in by the [name](principal) of this ticket and by no other.
     Ssh(Login),
 }
 
@@ -98,11 +98,6 @@ pub enum TicketError {
 }
 
 impl Ticket {
-    /// The name that a certificate for this session must have, and that the agent lets in for as long as a login takes.
-    pub fn principal(&self) -> String {
-        format!("sekisho-{}", self.id)
-    }
-
     /// The text that is signed.
     pub fn text(&self) -> String {
         json!(self).to_string()
@@ -125,6 +120,12 @@ impl Ticket {
             properties: Some(properties),
         }
     }
+}
+
+/// The name that a certificate for the session of a ticket must have, and that the agent lets in for as long as a login
+/// takes.
+pub fn principal(ticket: Uuid) -> String {
+    format!("sekisho-{ticket}")
 }
 
 fn particulars(text: &str) -> Value {

@@ -326,6 +326,14 @@ pub enum Ports {
 }
 
 impl Ports {
+    /// What some ranges come to.
+    pub fn of(ranges: &[PortRange]) -> Ports {
+        match PortRange::merge(ranges).as_slice() {
+            [all] if all.first == 0 && all.last == u16::MAX => Ports::Any,
+            merged => Ports::Only(merged.to_vec()),
+        }
+    }
+
     /// Whether the set holds the port.
     pub fn contains(&self, port: u16) -> bool {
         match self {
@@ -356,6 +364,11 @@ impl PortRange {
             Some((first, last)) => Self::new(port(first)?, port(last)?),
             None => port(text).and_then(|p| Self::new(p, p)),
         }
+    }
+
+    /// The same, or `*` for all ports.
+    pub fn parse_any(text: &str) -> Option<Self> {
+        if text == "*" { Self::new(0, u16::MAX) } else { Self::parse(text) }
     }
 
     /// The first port.

@@ -156,7 +156,7 @@ pub fn registry(
         .add(resources::log::Proofs { store: store.clone(), log: log.clone() })
         .add(resources::events::Events { lake: lake.clone() })
         .add(resources::recordings::Recordings { files: files.clone() })
-        .add(resources::recordings::Sessions);
+        .add(resources::bastion_sessions::Sessions);
     resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
     resources::pim::register(&mut registry, &late_universe);

@@ -23,17 +23,15 @@ pub(crate) struct Ssh {
 }
 
 impl Ssh {
-    /// Brings the SSH server to trust whom it is to trust, if it does not already. Whether there is something new to tell.
-    pub(crate) async fn keep(&mut self, part: Option<&SshPart>) -> bool {
+    /// Brings the SSH server to trust whom it is to trust, if it does not already.
+    pub(crate) async fn keep(&mut self, part: Option<&SshPart>) {
         let now = install::converge(part).await;
         if let Some(problem) = now.as_ref().and_then(|ssh| ssh.problem.as_ref())
             && self.told != now
         {
             tracing::warn!(problem, "nobody is let in who comes through a bastion over SSH");
         }
-        let news = self.told != now;
         self.told = now;
-        news
     }
 
     /// What the server is told.

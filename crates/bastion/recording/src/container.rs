@@ -66,7 +66,7 @@ pub struct Header {
 
 /// What happened: milliseconds since the beginning, the lane, and text.
 ///
-/// Lanes: `k` makes an empty screen what it was, `o` is output, `i` input, `r` another size (`80x24`), `x` the exit.
+/// Lanes: `k` makes an empty screen what it was, `o` is output, `r` another size (`80x24`), `x` the exit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line(pub u64, pub Lane, pub String);
 
@@ -79,9 +79,6 @@ pub enum Lane {
     /// Output.
     #[serde(rename = "o")]
     Output,
-    /// Input.
-    #[serde(rename = "i")]
-    Input,
     /// Another size.
     #[serde(rename = "r")]
     Size,

@@ -20,7 +20,6 @@ pub fn asciicast(recording: &Recording) -> String {
             // It is for whoever begins in the middle.
             Lane::Screen => continue,
             Lane::Output => "o",
-            Lane::Input => "i",
             Lane::Size => "r",
             Lane::Exit => "x",
         };

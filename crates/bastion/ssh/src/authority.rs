@@ -63,8 +63,3 @@ pub(crate) fn line(key: &PublicKey) -> String {
     bare.set_comment("");
     bare.to_openssh().unwrap_or_default()
 }
-
-/// Whether it is an Ed25519 key, as an authority's is.
-pub fn is_authority(line: &str) -> bool {
-    matches!(PublicKey::from_openssh(line).map(|k| k.algorithm()), Ok(russh::keys::Algorithm::Ed25519))
-}

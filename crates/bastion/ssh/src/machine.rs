@@ -38,9 +38,9 @@ pub enum LoginError {
     Protocol(#[from] russh::Error),
 }
 
-/// What is offered to machines and by the bastion: nothing that is broken, and of the ciphers those that processors are
+/// What is offered to machines: nothing that is broken, and of the ciphers those that processors are
 /// made for.
-pub(crate) fn preferred() -> Preferred {
+fn preferred() -> Preferred {
     const KEX: &[kex::Name] = &[
         kex::MLKEM768X25519_SHA256,
         kex::CURVE25519,

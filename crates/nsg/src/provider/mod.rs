@@ -12,7 +12,6 @@ mod interfaces;
 mod invariants;
 mod judge;
 mod lookup;
-mod manager_types;
 mod managers;
 mod networks;
 mod simulate;
@@ -65,15 +64,9 @@ pub fn register(registry: &mut Registry) {
         .add(tag_sets::ServiceTagSets)
         .add(tag_lists::ServiceTagLists)
         .add(tag_lists::ServiceTagDetails)
-        .add(invariants::Invariants)
-        .add(manager_types::NetworkManagers)
-        .add(manager_types::NetworkGroups)
-        .add(manager_types::StaticMembers)
-        .add(manager_types::AdminConfigurations)
-        .add(manager_types::AdminRuleCollections)
-        .add(manager_types::AdminRules)
-        .add(watchers::NetworkWatchers)
-        .add(flow_logs::FlowLogs);
+        .add(invariants::Invariants);
+    managers::register(registry);
+    registry.add(watchers::NetworkWatchers).add(flow_logs::FlowLogs);
 }
 
 /// The actions by which network resources are attached to each other, as Azure calls them.

@@ -16,14 +16,20 @@ use crate::resources::{ChangeNumber, FileTag, FileTagProperties};
 
 pub(super) struct ServiceTagLists;
 
+const fn told(path: &'static str) -> TypeSpec {
+    TypeSpec {
+        scopes: &[ScopeKind::Subscription],
+        put: PutStyle::Refused,
+        location: false,
+        shows_etag: false,
+        shows_state: false,
+        ..spec(path, Storage::Computed)
+    }
+}
+
 static LIST_SPEC: TypeSpec = TypeSpec {
-    scopes: &[ScopeKind::Subscription],
-    put: PutStyle::Refused,
-    location: false,
-    shows_etag: false,
-    shows_state: false,
     schema: |g: &mut SchemaGenerator| g.subschema_for::<ServiceTagsListResult>(),
-    ..spec("locations/serviceTags", Storage::Computed)
+    ..told("locations/serviceTags")
 };
 
 /// All service tags, as Azure answers.
@@ -94,13 +100,8 @@ impl ResourceType for ServiceTagLists {
 pub(super) struct ServiceTagDetails;
 
 static DETAILS_SPEC: TypeSpec = TypeSpec {
-    scopes: &[ScopeKind::Subscription],
-    put: PutStyle::Refused,
-    location: false,
-    shows_etag: false,
-    shows_state: false,
     schema: |g: &mut SchemaGenerator| g.subschema_for::<ServiceTagDetail>(),
-    ..spec("locations/serviceTagDetails", Storage::Computed)
+    ..told("locations/serviceTagDetails")
 };
 
 /// One of them, and which version says so.

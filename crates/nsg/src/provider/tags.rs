@@ -17,9 +17,6 @@ use super::{invariants, lookup, spec, standing, tag_sets, type_name as network_t
 use crate::resolve::Tags;
 use crate::resources::{AdminRule, RESERVED_TAGS, ServiceTag, from_body};
 
-/// The tags that need no definition.
-const BUILT_IN: [&str; 6] = RESERVED_TAGS;
-
 pub(super) struct ServiceTags;
 
 static SPEC: TypeSpec = TypeSpec {
@@ -40,12 +37,17 @@ async fn defined(read: &mut dyn Read, scope: &Scope) -> Result<Vec<Resource>, Ar
 }
 
 fn is_built_in(tag: &str) -> bool {
-    BUILT_IN.iter().any(|b| b.eq_ignore_ascii_case(tag))
+    RESERVED_TAGS.iter().any(|b| b.eq_ignore_ascii_case(tag))
+}
+
+/// Whether a tag means the same in every subscription: it needs no definition, or is of Azure's list.
+pub(super) async fn is_common(read: &mut dyn Read, tag: &str) -> Result<bool, ArmError> {
+    Ok(is_built_in(tag) || tag_sets::imported(read, tag).await?.is_some())
 }
 
 /// Whether a tag is known in the subscription of `scope`.
 pub(super) async fn exists(read: &mut dyn Read, scope: &Scope, tag: &str) -> Result<bool, ArmError> {
-    if is_built_in(tag) || tag_sets::imported(read, tag).await?.is_some() {
+    if is_common(read, tag).await? {
         return Ok(true);
     }
     Ok(defined(read, scope).await?.iter().any(|t| t.id.name().eq_ignore_ascii_case(tag)))
@@ -64,8 +66,8 @@ pub(super) async fn imported(read: &mut dyn Read, names: &BTreeSet<String>) -> R
 
 /// Adds the tags of a subscription. One that was there before Azure's list had its name keeps its meaning.
 pub(super) async fn add_defined(read: &mut dyn Read, scope: &Scope, tags: &mut Tags) -> Result<(), ArmError> {
-    for tag in defined(read, scope).await? {
-        tags.insert(tag.id.name(), prefixes(&tag)?);
+    for (name, prefixes) in of(read, scope).await? {
+        tags.insert(&name, prefixes);
     }
     Ok(())
 }

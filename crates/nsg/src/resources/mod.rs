@@ -10,6 +10,7 @@ mod admin_rule;
 pub mod flow_log;
 mod invariant;
 mod network_interface;
+mod network_manager;
 pub mod network_watcher;
 mod security_group;
 mod security_rule;
@@ -26,7 +27,7 @@ use serde_json::{Map, Value};
 
 pub use admin_rule::{
     ADMIN_PRIORITIES, AddressPrefixItem, AdminAddress, AdminRule, AdminRuleCollection, AdminRuleProperties,
-    AdminRuleSpec, NetworkGroup, NetworkManager, StaticMember,
+    AdminRuleSpec,
 };
 pub use invariant::{
     Enforcement, Invariant, InvariantProperties, InvariantSpec, MAX_MACHINE_TAGS, Peer, Selection,
@@ -35,6 +36,7 @@ pub use network_interface::{
     MAX_ASGS_PER_IP_CONFIGURATION, NetworkInterface, NetworkInterfaceIpConfiguration,
     NetworkInterfaceIpConfigurationProperties, NetworkInterfaceProperties, NicSekisho,
 };
+pub use network_manager::{NetworkGroup, NetworkManager, StaticMember};
 pub use security_group::{
     ApplicationSecurityGroup, ApplicationSecurityGroupProperties, GroupSekisho, MAX_RULES,
     NetworkSecurityGroup, NetworkSecurityGroupProperties, default_rules,

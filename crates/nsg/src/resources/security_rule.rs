@@ -377,7 +377,7 @@ fn ports(
     }
     let mut ranges = Vec::with_capacity(texts.len());
     for (target, text) in texts {
-        let range = if text == "*" { PortRange::new(0, u16::MAX) } else { PortRange::parse(text) };
+        let range = PortRange::parse_any(text);
         ranges.push(range.ok_or_else(|| {
             ArmError::bad(
                 "SecurityRuleInvalidPortRange",
@@ -390,10 +390,7 @@ fn ports(
         })?);
     }
     // Azure shows `*` as `0-65535`, so the two must mean the same.
-    Ok(match PortRange::merge(&ranges).as_slice() {
-        [all] if all.first() == 0 && all.last() == u16::MAX => Ports::Any,
-        merged => Ports::Only(merged.to_vec()),
-    })
+    Ok(Ports::of(&ranges))
 }
 
 fn capitalized(field: &str) -> String {

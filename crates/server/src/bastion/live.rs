@@ -12,7 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, Outcome, StoreError};
-use sekisho_bastion::host::Recording;
+use sekisho_bastion::host::{LONGEST_MINUTES, Recording};
 use sekisho_bastion::provider::host_type;
 use sekisho_bastion::session::{self, BEAT, KIND, Session};
 use sekisho_link::machine::{interface_type, vm_type};
@@ -25,12 +25,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use uuid::Uuid;
 
-use super::{Allowed, What, may, tunnels};
+use super::{Allowed, What, may, recorder, tunnels};
 use crate::admitted::Admitted;
 use crate::app::App;
 
-/// The longest session, in seconds: a working day.
-pub(super) const LONGEST: u32 = 12 * 60 * 60;
+/// The longest session: a working day.
+const LONGEST: Duration = Duration::from_secs(LONGEST_MINUTES as u64 * 60);
 /// Bytes that are read of a stream at once, and sent in a frame.
 const BUFFER: usize = 16 << 10;
 /// Largest message of a client.
@@ -60,7 +60,7 @@ impl Live {
 
 /// A session that is kept.
 pub(super) struct Begun {
-    pub(super) session: Session,
+    session: Session,
     end: Arc<Notify>,
 }
 
@@ -72,74 +72,101 @@ pub(super) struct Bytes {
 }
 
 impl Bytes {
-    fn both(&self) -> (u64, u64) {
+    pub(super) fn both(&self) -> (u64, u64) {
         (self.to.load(Relaxed), self.from.load(Relaxed))
     }
 }
 
-fn session_of(id: Uuid, allowed: &Allowed) -> Session {
-    let now = OffsetDateTime::now_utc();
-    let (protocol, port, account, recording) = match &allowed.what {
-        What::Port(port) => (super::PROTOCOL, *port, None, Recording::Off),
-        What::Login { login, recording } => ("ssh", 22, Some(login.account.to_string()), *recording),
-    };
-    Session {
-        id,
-        host: allowed.host.to_string(),
-        machine: allowed.machine.to_string(),
-        protocol: protocol.to_owned(),
-        port,
-        account,
-        recording,
-        caller: allowed.caller.reference(),
-        address: allowed.caller.address.to_string(),
-        since: now,
-        seen: now,
-        ended_by: None,
-    }
-}
-
 impl Begun {
-    /// Keeps it before a byte goes through.
-    pub(super) async fn keep(app: &App, id: Uuid, allowed: &Allowed) -> Result<Begun, ArmError> {
-        let session = session_of(id, allowed);
-        let end = app.bastion.live.enter(id);
+    /// Keeps it before the machine is asked.
+    ///
+    /// # Errors
+    /// 429 when whoever wants it has as many as they may, and those of the database.
+    pub(super) async fn keep(
+        app: &App,
+        allowed: &Allowed,
+        recording: Recording,
+        most: Option<u32>,
+    ) -> Result<Begun, ArmError> {
+        let now = OffsetDateTime::now_utc();
+        let (protocol, port, account) = match &allowed.what {
+            What::Port(port) => (super::PROTOCOL, *port, None),
+            What::Login(login) => ("ssh", 22, Some(login.account.to_string())),
+        };
+        let session = Session {
+            id: Uuid::new_v4(),
+            host: allowed.host.to_string(),
+            machine: allowed.machine.to_string(),
+            protocol: protocol.to_owned(),
+            port,
+            account,
+            recording,
+            caller: allowed.caller.reference(),
+            address: allowed.caller.address.to_string(),
+            since: now,
+            seen: now,
+            ended_by: None,
+        };
+        let end = app.bastion.live.enter(session.id);
         let kept = session.clone();
         let written = app
             .store
-            .write::<_, StoreError, _>(move |tx| Box::pin(async move { session::keep(tx, &kept).await }))
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { session::begin(tx, &kept, most).await })
+            })
             .await;
-        if let Err(error) = written {
-            app.bastion.live.leave(id);
-            return Err(error.into());
+        if !matches!(written, Ok(true)) {
+            app.bastion.live.leave(session.id);
+            let text = "You have as many sessions as this bastion host lets one person have. End one first.";
+            return Err(written.map_or_else(ArmError::from, |_| ArmError::new(429, "TooManySessions", text)));
         }
         Ok(Begun { session, end })
     }
 
+    /// What it is called.
+    pub(super) fn id(&self) -> Uuid {
+        self.session.id
+    }
+
+    /// What is kept of it.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Takes note that nothing came of it.
-    pub(super) async fn give_up(self, app: &App, why: &'static str) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(super) async fn give_up(self, app: &App, why: &str) -> Result<(), StoreError> {
+        self.over(app, why, (0, 0), None).await
+    }
+
+    /// Takes note of its end, and of that of its recording.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(super) async fn over(
+        self,
+        app: &App,
+        why: &str,
+        bytes: (u64, u64),
+        recorded: Option<recorder::Closed>,
+    ) -> Result<(), StoreError> {
         app.bastion.live.leave(self.session.id);
-        let session = self.session;
+        tracing::info!(session = %self.session.id, why, to = bytes.0, from = bytes.1, "a session ended");
+        let outcome = if why == "Closed" { Outcome::Succeeded } else { Outcome::Failed };
+        let (session, why) = (self.session, why.to_owned());
         app.store
             .write::<_, StoreError, _>(move |tx| {
-                Box::pin(async move { session::over(tx, &session, Outcome::Failed, why, (0, 0)).await })
+                Box::pin(async move {
+                    if let Some(closed) = recorded {
+                        recorder::ended(tx, session.id, Some(closed)).await?;
+                    }
+                    session::over(tx, &session, outcome, &why, bytes).await
+                })
             })
             .await
     }
-}
-
-/// Takes note of a session that came to nothing.
-pub(super) async fn not_begun(
-    app: &App,
-    id: Uuid,
-    allowed: &Allowed,
-    outcome: Outcome,
-    why: &str,
-) -> Result<(), StoreError> {
-    let entry = session_of(id, allowed).ended(outcome, why, (0, 0));
-    app.store
-        .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(entry).await.map(drop) }))
-        .await
 }
 
 /// Carries a tunnel to its end.
@@ -150,56 +177,45 @@ pub(super) async fn carry(
     (begun, stream): (Begun, tunnels::Stream),
     upgrade: OnUpgrade,
 ) {
-    let bytes = Arc::new(Bytes::default());
-    let counted = bytes.clone();
-    let work = async move {
-        match timeout(PATIENCE, upgrade).await {
-            Ok(Ok(upgraded)) => {
-                let config = WebSocketConfig::default()
-                    .max_message_size(Some(MAX_MESSAGE))
-                    .max_frame_size(Some(MAX_MESSAGE));
-                let io = TokioIo::new(upgraded);
-                let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-                exchange(socket, stream, &counted).await
-            }
-            _ => "NotUpgraded",
+    let bytes = Bytes::default();
+    let work = async {
+        match accept(upgrade, MAX_MESSAGE).await {
+            Some(socket) => exchange(socket, stream, &bytes).await,
+            None => "NotUpgraded",
         }
     };
-    hold(app, &allowed, headers, begun, bytes, work).await;
-}
-
-/// Has something done for as long as a session may last, and takes note of its end. Returns why it ended.
-pub(super) async fn hold(
-    app: Arc<App>,
-    allowed: &Allowed,
-    headers: HeaderMap,
-    Begun { session, end }: Begun,
-    bytes: Arc<Bytes>,
-    work: impl Future<Output = &'static str>,
-) -> &'static str {
-    let why = tokio::select! {
-        why = work => why,
-        why = until_not_allowed(&app, allowed, &headers) => why,
-        why = until_ended(&app, session.id, &end) => why,
-        () = tokio::time::sleep(Duration::from_secs(LONGEST.into())) => "TimeOver",
-    };
-    app.bastion.live.leave(session.id);
-    let bytes = bytes.both();
-    tracing::info!(session = %session.id, why, to = bytes.0, from = bytes.1, "a session ended");
-    let outcome = if why == "Closed" { Outcome::Succeeded } else { Outcome::Failed };
-    let kept = app
-        .store
-        .write::<_, StoreError, _>(move |tx| {
-            Box::pin(async move { session::over(tx, &session, outcome, why, bytes).await })
-        })
-        .await;
-    if let Err(error) = kept {
+    let why = hold(&app, &allowed, headers, &begun, LONGEST, work).await;
+    if let Err(error) = begun.over(&app, why, bytes.both(), None).await {
         tracing::error!(%error, "the end of a session could not be kept");
     }
-    why
 }
 
-type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+/// Has something done for as long as a session may last. Returns why it ended.
+pub(super) async fn hold(
+    app: &Arc<App>,
+    allowed: &Allowed,
+    headers: HeaderMap,
+    begun: &Begun,
+    lasts: Duration,
+    work: impl Future<Output = &'static str>,
+) -> &'static str {
+    tokio::select! {
+        why = work => why,
+        why = until_not_allowed(app, allowed, &headers) => why,
+        why = until_ended(app, begun.session.id, &begun.end) => why,
+        () = tokio::time::sleep(lasts) => "TimeOver",
+    }
+}
+
+/// A client's WebSocket; none when it does not come in time. `largest` is the most that it may say at once, in bytes.
+pub(super) async fn accept(upgrade: OnUpgrade, largest: usize) -> Option<Socket> {
+    let upgraded = timeout(PATIENCE, upgrade).await.ok()?.ok()?;
+    let config = WebSocketConfig::default().max_message_size(Some(largest)).max_frame_size(Some(largest));
+    Some(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await)
+}
+
+/// A client's end.
+pub(super) type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
 /// Until one side closes.
 async fn exchange(socket: Socket, stream: tunnels::Stream, bytes: &Bytes) -> &'static str {
@@ -246,7 +262,7 @@ async fn exchange(socket: Socket, stream: tunnels::Stream, bytes: &Bytes) -> &'s
 async fn until_not_allowed(app: &Arc<App>, allowed: &Allowed, headers: &HeaderMap) -> &'static str {
     let mut caller = allowed.caller.clone();
     // An access token's hour is not what a session stands on: the sign-in behind it is.
-    let longest = OffsetDateTime::now_utc() + time::Duration::seconds(LONGEST.into());
+    let longest = OffsetDateTime::now_utc() + LONGEST;
     caller.expires = caller.grant.as_ref().map_or(longest, |grant| grant.lapses().min(longest));
     let mut admitted = Admitted::new(app.clone(), caller, headers.clone());
     let [host, machine, interface] = [host_type(), vm_type(), interface_type()].map(|kind| kind.key());
@@ -319,8 +335,10 @@ pub(crate) async fn keep(app: Arc<App>) {
                 let swept = app
                     .store
                     .write::<_, StoreError, _>(|tx| Box::pin(async move {
-                        session::sweep(tx).await?;
-                        super::recorder::sweep(tx).await
+                        for lost in session::sweep(tx).await? {
+                            recorder::ended(tx, lost.id, None).await?;
+                        }
+                        Ok(())
                     }));
                 if let Err(error) = swept.await {
                     tracing::warn!(%error, "sessions that nobody carries could not be looked for");

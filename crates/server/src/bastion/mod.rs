@@ -1,8 +1,10 @@
-//! The bastion's end of the network: `az network bastion tunnel` and whoever speaks as it does.
+//! The bastion's end of the network: ways to machines, for whoever may log in to them, until they may not.
 //!
-//! A client shows its access token and names a machine and a port ([`ask`]); whoever may log in there gets a secret that
-//! opens one WebSocket ([`enter`]). The machine is asked for the stream ([`tunnels`]), and bytes go both ways for as long
-//! as everything holds that let them begin ([`live`]).
+//! A native client, such as `az network bastion tunnel`, shows its access token and names a machine and a port ([`ask`]); it
+//! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
+//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]). For both it is asked who
+//! may ([`may`]), the machine is asked for a stream ([`tunnels`]), and the session lasts for as long as everything holds that
+//! let it begin ([`live`]). What machines trust of all this is in [`trust`].
 
 mod live;
 mod recorder;
@@ -22,11 +24,13 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
-use sekisho_arm::{ArmError, Outcome, Read, Scope};
-use sekisho_bastion::host::{BastionHost, Recording};
+use sekisho_arm::{ArmError, Read, Scope};
+use sekisho_bastion::host::{BastionHost, LONGEST_MINUTES, Recording};
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
+use sekisho_bastion_recording::container::Key;
 use sekisho_identity::conditional_access::application;
 use sekisho_link::account::Account;
+use sekisho_link::machine::vm_type;
 use sekisho_link::ticket::{Login, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -76,7 +80,7 @@ enum What {
     /// A port.
     Port(u16),
     /// To log in.
-    Login { login: Login, recording: Recording },
+    Login(Login),
 }
 
 const TOKENS: &str = "/bastions/{host}/api/tokens";
@@ -213,15 +217,8 @@ async fn allowed(
         .map_err(|_| ArmError::new(401, "InvalidAuthenticationToken", "The access token cannot be read."))?;
     bearer.set_sensitive(true);
     headers.insert(header::AUTHORIZATION, bearer);
-    let mut caller = authn::caller(app, &Method::POST, &headers, peer).await?;
-    caller.through.applications.push(application::BASTION);
-    conditional_access::admit(app, &caller, &headers, Ask::Anything)?;
-    let machine = Scope::parse(&form.resource_id)
-        .ok()
-        .filter(|id| id.type_name() == sekisho_link::machine::vm_type())
-        .ok_or_else(|| {
-            ArmError::bad("InvalidParameter", "'resourceId' is not the id of a virtual machine.")
-        })?;
+    let caller = caller(app, &headers, peer).await?;
+    let machine = machine(&form.resource_id)?;
     let port = form.workload_host_port.parse().ok().filter(|port| *port != 0);
     let port = port.ok_or_else(|| ArmError::bad("InvalidParameter", "'workloadHostPort' is not a port."))?;
     if form.protocol != PROTOCOL {
@@ -233,6 +230,22 @@ async fn allowed(
     may(app, &mut read, &allowed.caller, &allowed).await?;
     drop(read);
     Ok(allowed)
+}
+
+/// Who asks, let in as far as policies go.
+async fn caller(app: &Arc<App>, headers: &HeaderMap, peer: Peer) -> Result<Caller, ArmError> {
+    let mut caller = authn::caller(app, &Method::POST, headers, peer).await?;
+    caller.through.applications.push(application::BASTION);
+    conditional_access::admit(app, &caller, headers, Ask::Anything)?;
+    Ok(caller)
+}
+
+fn machine(id: &str) -> Result<Scope, ArmError> {
+    let machine = Scope::parse(id).ok().filter(|id| id.type_name() == vm_type());
+    machine.ok_or_else(|| {
+        ArmError::bad("InvalidParameter", "'resourceId' is not the id of a virtual machine.")
+            .target("resourceId")
+    })
 }
 
 fn no_host() -> ArmError {
@@ -267,15 +280,18 @@ async fn may(
             ),
         ));
     }
-    if let What::Login { login, .. } = what {
-        let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
-        if login.administrator && !administrator {
-            return Err(not_administrator(caller, machine, &login.account));
+    match what {
+        What::Login(login) => {
+            let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
+            if login.administrator && !administrator {
+                return Err(not_administrator(caller, machine, &login.account));
+            }
         }
-    }
-    if matches!(what, What::Port(_)) && !settings.tunnels() {
-        let text = "This bastion host does not serve native clients: set enableTunneling, with SKU Standard or Premium.";
-        return Err(ArmError::bad("BastionTunnelingDisabled", text));
+        What::Port(_) if !settings.tunnels() => {
+            let text = "This bastion host does not serve native clients: set enableTunneling, with SKU Standard or Premium.";
+            return Err(ArmError::bad("BastionTunnelingDisabled", text));
+        }
+        What::Port(_) => {}
     }
     if !settings.admits(caller.address) {
         let text = "This bastion host does not serve your address (networkAcls).";
@@ -324,13 +340,11 @@ async fn enter(
     let (headers, upgrade) = (request.headers().clone(), hyper::upgrade::on(&mut request));
     let begun = async {
         conditional_access::admit(&app, &allowed.caller, &headers, Ask::Anything)?;
-        let stream = open(&app, Uuid::new_v4(), &allowed, None).await?;
-        let begun = live::Begun::keep(&app, stream.id, &allowed).await?;
-        Ok((begun, stream.stream))
+        begin(&app, &allowed).await
     };
     match begun.await {
-        Ok(begun) => {
-            tokio::spawn(live::carry(app, allowed, headers, begun, upgrade));
+        Ok(started) => {
+            tokio::spawn(live::carry(app, allowed, headers, (started.begun, started.stream), upgrade));
             switching(&key, None)
         }
         Err(error) => refusal(error),
@@ -350,48 +364,52 @@ fn switching(key: &str, protocol: Option<&'static str>) -> Response {
     answer.body(Body::empty()).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-/// A stream that a machine has opened.
-struct Opened {
-    id: Uuid,
+/// A session that has begun, with the stream that its machine has opened.
+struct Started {
+    begun: live::Begun,
     stream: tunnels::Stream,
+    /// The host as it was then.
     host: BastionHost,
+    /// Seals the recording, if there is to be one.
+    key: Option<Key>,
 }
 
-/// Everything that must hold is looked at again, and then the machine is asked. The key that a recording will be sealed
-/// with is in the log before there is anything to record.
-async fn open(
-    app: &Arc<App>,
-    id: Uuid,
-    allowed: &Allowed,
-    recording_key: Option<&str>,
-) -> Result<Opened, ArmError> {
-    let Allowed { caller, host, machine, what } = allowed;
-    let settings = may(app, &mut app.store.read().await?, caller, allowed).await?;
-    let (target, about) = match what {
-        What::Port(port) => (Target::Port(*port), json!({ "port": port })),
-        What::Login { login, recording } => {
-            let about = json!({ "account": login.account, "recording": recording });
-            (Target::Ssh(login.clone()), about)
+/// Everything that must hold is looked at again, the session is kept, and then the machine is asked. The key that a
+/// recording will be sealed with is in the log before there is anything to record.
+async fn begin(app: &Arc<App>, allowed: &Allowed) -> Result<Started, ArmError> {
+    let Allowed { caller, host: id, machine, what } = allowed;
+    let host = may(app, &mut app.store.read().await?, caller, allowed).await?;
+    let mut about = json!({ "bastionHost": id, "address": caller.address });
+    let (target, recording, minutes, most) = match what {
+        What::Port(port) => {
+            about["port"] = json!(port);
+            (Target::Port(*port), Recording::Off, LONGEST_MINUTES, None)
+        }
+        What::Login(login) => {
+            about["account"] = json!(login.account);
+            about["recording"] = json!(host.recording());
+            let most = host.limits().sessions_per_person;
+            (Target::Ssh(login.clone()), host.recording(), host.longest(), most)
         }
     };
-    let mut about = about;
-    if let Some(key) = recording_key {
-        about["recordingKey"] = json!(key);
+    let is_recorded = recording != Recording::Off;
+    let key = is_recorded.then(Key::generate).transpose().map_err(|_| ArmError::internal())?;
+    if let Some(key) = &key {
+        about["recordingKey"] = json!(key.public());
     }
-    about["bastionHost"] = json!(host);
-    about["address"] = json!(caller.address);
+    let begun = live::Begun::keep(app, allowed, recording, most).await?;
     let wish = Wish {
-        id,
+        id: begun.id(),
         machine: machine.clone(),
         target,
-        seconds: live::LONGEST,
+        seconds: minutes * 60,
         caller: caller.reference(),
         about,
     };
     match app.bastion.tunnels.open(&app.agents, wish).await {
-        Ok(stream) => Ok(Opened { id, stream, host: settings }),
+        Ok(stream) => Ok(Started { begun, stream, host, key }),
         Err(error) => {
-            live::not_begun(app, id, allowed, Outcome::Failed, &error.code).await?;
+            begun.give_up(app, &error.code).await?;
             Err(error)
         }
     }

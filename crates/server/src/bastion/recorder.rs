@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use sekisho_arm::StoreError;
 use sekisho_arm::resource::instant;
-use sekisho_arm::traits::{read_document, read_documents, write_document};
+use sekisho_arm::traits::{read_document, write_document};
+use sekisho_arm::{StoreError, Write};
 use sekisho_bastion::host::Recording;
-use sekisho_bastion::session::{KIND as SESSION, Session};
+use sekisho_bastion::session::Session;
 use sekisho_bastion_recording::container::{Header, Key, Lane, Line, Writer};
 use sekisho_bastion_ssh::terminal::{Event, Exit, NotRecorded, Record, Size};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use tokio::fs::{File, OpenOptions, create_dir_all};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
 
 use super::live::Bytes;
 use crate::app::App;
@@ -62,7 +63,7 @@ pub(crate) enum State {
 }
 
 /// The file of a recording.
-pub(crate) fn path(data_dir: &Path, session: uuid::Uuid) -> PathBuf {
+pub(crate) fn path(data_dir: &Path, session: Uuid) -> PathBuf {
     data_dir.join(DIRECTORY).join(format!("{session}.skr"))
 }
 
@@ -162,10 +163,9 @@ impl Recorder {
         }
     }
 
-    /// Closes it.
-    pub(super) async fn close(self, app: &App, session: uuid::Uuid, exit: Option<Exit>) {
-        let Some(inner) = &self.inner else { return };
-        let mut inner = inner.lock().await;
+    /// Closes it; none when there was none.
+    pub(super) async fn close(self, exit: Option<Exit>) -> Option<Closed> {
+        let mut inner = self.inner.as_ref()?.lock().await;
         if let Some(exit) = exit {
             let said = match exit {
                 Exit::Status(status) => status.to_string(),
@@ -176,27 +176,17 @@ impl Recorder {
         }
         let closed = inner.close().await;
         if let Err(error) = &closed {
-            tracing::error!(%error, %session, "a recording could not be closed");
+            tracing::error!(%error, "a recording could not be closed");
         }
-        let (bytes, head) = (inner.written, inner.writer.head());
-        let ended = app
-            .store
-            .write::<_, StoreError, _>(move |tx| {
-                Box::pin(async move {
-                    let key = session.to_string();
-                    let Some(mut kept) = read_document::<Kept>(tx.as_read(), KIND, &key).await? else {
-                        return Ok(());
-                    };
-                    kept.state = if closed.is_ok() { State::Closed } else { State::Interrupted };
-                    (kept.head, kept.bytes, kept.until) = (Some(head), bytes, Some(tx.now()));
-                    write_document(tx, KIND, &key, &kept).await
-                })
-            })
-            .await;
-        if let Err(error) = ended {
-            tracing::error!(%error, %session, "the end of a recording could not be kept");
-        }
+        Some(Closed { is_whole: closed.is_ok(), bytes: inner.written, head: inner.writer.head() })
     }
+}
+
+/// How the file of a recording was left.
+pub(super) struct Closed {
+    is_whole: bool,
+    bytes: u64,
+    head: String,
 }
 
 async fn keep(app: &App, kept: Kept) -> Result<(), StoreError> {
@@ -207,21 +197,24 @@ async fn keep(app: &App, kept: Kept) -> Result<(), StoreError> {
         .await
 }
 
-/// Takes note of recordings whose session nobody carries any more.
+/// Takes note of the end of a session's recording, if it has one. Without knowing how its file was left: its server died.
 ///
 /// # Errors
 /// Those of the database.
-pub(super) async fn sweep(tx: &mut (dyn sekisho_arm::Write + '_)) -> Result<(), StoreError> {
-    let all: Vec<(String, Kept)> = read_documents(tx.as_read(), KIND).await?;
-    for (key, mut kept) in all.into_iter().filter(|(_, kept)| kept.state == State::Open) {
-        if read_document::<Session>(tx.as_read(), SESSION, &key).await?.is_none()
-            && tx.now() - kept.session.since > time::Duration::minutes(5)
-        {
-            (kept.state, kept.until) = (State::Interrupted, Some(tx.now()));
-            write_document(tx, KIND, &key, &kept).await?;
-        }
+pub(super) async fn ended(
+    tx: &mut (dyn Write + '_),
+    session: Uuid,
+    closed: Option<Closed>,
+) -> Result<(), StoreError> {
+    let key = session.to_string();
+    let Some(mut kept) = read_document::<Kept>(tx.as_read(), KIND, &key).await? else { return Ok(()) };
+    kept.state = State::Interrupted;
+    if let Some(Closed { is_whole, bytes, head }) = closed {
+        kept.state = if is_whole { State::Closed } else { State::Interrupted };
+        (kept.head, kept.bytes) = (Some(head), bytes);
     }
-    Ok(())
+    kept.until = Some(tx.now());
+    write_document(tx, KIND, &key, &kept).await
 }
 
 impl Inner {
@@ -265,7 +258,7 @@ impl Record for Recorder {
     ) -> Result<(), NotRecorded> {
         match event {
             Event::Output(text) => drop(self.bytes.from.fetch_add(text.len() as u64, Relaxed)),
-            Event::Input(text) => drop(self.bytes.to.fetch_add(text.len() as u64, Relaxed)),
+            Event::Input(bytes) => drop(self.bytes.to.fetch_add(bytes as u64, Relaxed)),
             Event::Size(_) => {}
         }
         let Some(inner) = &self.inner else { return Ok(()) };

@@ -8,24 +8,21 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, Method, StatusCode, header};
 use schemars::JsonSchema;
-use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, Scope, StoreError};
+use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, StoreError};
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
 use sekisho_bastion::session;
 use sekisho_bastion_ssh::terminal::wire::Mode;
 use sekisho_bastion_ssh::terminal::{Size, wire};
-use sekisho_identity::conditional_access::application;
 use sekisho_link::account::Account;
-use sekisho_link::machine::vm_type;
 use sekisho_link::ticket::Login;
 use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use uuid::Uuid;
 
 use super::terminals::{self, Entry, Open, Viewer};
-use super::{Allowed, What, may, no_host, refusal, socket, switching};
+use super::{Allowed, What, caller, machine, no_host, refusal, socket, switching};
 use crate::app::App;
 use crate::authn::{self, Caller};
-use crate::conditional_access::{self, Ask};
 use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
@@ -144,14 +141,6 @@ pub(crate) struct SayRequest {
     text: String,
 }
 
-/// Who asks, let in as far as policies go.
-async fn caller(app: &Arc<App>, headers: &HeaderMap, peer: Peer) -> Result<Caller, ArmError> {
-    let mut caller = authn::caller(app, &Method::POST, headers, peer).await?;
-    caller.through.applications.push(application::BASTION);
-    conditional_access::admit(app, &caller, headers, Ask::Anything)?;
-    Ok(caller)
-}
-
 fn answer(app: &App, terminal: Arc<Open>, viewer: Viewer) -> Result<Response, ArmError> {
     let session_id = terminal.id.to_string();
     let (secret, _) = app.bastion.terminals.secrets.give(Entry { terminal, viewer })?;
@@ -172,20 +161,16 @@ async fn ask(
         let Json(wanted) = body.map_err(|e| ArmError::bad("InvalidRequestContent", e.body_text()))?;
         let host = Uuid::try_parse(&host).map_err(|_| no_host())?;
         let size = Size::new(wanted.columns, wanted.rows);
-        let allowed = allowed(&app, caller, host, wanted).await?;
+        let allowed = self::wanted(&app, caller, host, wanted).await?;
         let open = terminals::begin(&app, allowed, headers.clone(), size).await?;
         answer(&app, open, Viewer::Owner)
     };
     begun.await.unwrap_or_else(|error| web::arm_error(&error))
 }
 
-/// What somebody is allowed who wants to log in.
-async fn allowed(app: &App, caller: Caller, host: Uuid, wanted: SessionRequest) -> Result<Allowed, ArmError> {
-    let machine = Scope::parse(&wanted.resource_id).ok().filter(|id| id.type_name() == vm_type());
-    let machine = machine.ok_or_else(|| {
-        ArmError::bad("InvalidParameter", "'resourceId' is not the id of a virtual machine.")
-            .target("resourceId")
-    })?;
+/// What somebody wants who wants to log in. Whether they may is asked when it begins.
+async fn wanted(app: &App, caller: Caller, host: Uuid, wanted: SessionRequest) -> Result<Allowed, ArmError> {
+    let machine = machine(&wanted.resource_id)?;
     let own = Account::of_person(&caller.name).ok();
     let account = match wanted.account {
         Some(text) => Some(text.parse::<Account>().map_err(|error| {
@@ -197,16 +182,19 @@ async fn allowed(app: &App, caller: Caller, host: Uuid, wanted: SessionRequest) 
         let text = "Your name says nothing of an account: name one in 'account'.";
         ArmError::bad("InvalidParameter", text).target("account")
     })?;
-    let mut read = app.store.read().await?;
-    let host = provider::at(&mut read, host).await?.ok_or_else(no_host)?;
-    let recording = sekisho_bastion::host::BastionHost::of(&host)?.recording();
+    let host = provider::at(&mut app.store.read().await?, host).await?.ok_or_else(no_host)?;
     // Whoever may log in as an administrator does, also with an account of their own, which may be one.
     let (snapshot, who) = (app.access.snapshot(), app.access.acting(&caller));
     let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], &machine).is_allowed();
     let login = Login { administrator: administrator || own.as_ref() != Some(&account), account };
-    let allowed = Allowed { caller, host: host.id, machine, what: What::Login { login, recording } };
-    may(app, &mut read, &allowed.caller, &allowed).await?;
-    Ok(allowed)
+    Ok(Allowed { caller, host: host.id, machine, what: What::Login(login) })
+}
+
+/// A session of one's own.
+fn own(app: &App, caller: &Caller, session: &str) -> Result<Arc<Open>, ArmError> {
+    let id = Uuid::try_parse(session).ok();
+    id.and_then(|id| app.bastion.terminals.of(id, caller.principal))
+        .ok_or_else(|| ArmError::new(410, "SessionOver", "The session is over, or it is not one of yours."))
 }
 
 /// `POST …/api/sessions/{session}/resume`.
@@ -218,10 +206,7 @@ async fn resume(
 ) -> Response {
     let resumed = async {
         let caller = caller(&app, &headers, peer).await?;
-        let id = Uuid::try_parse(&session).ok();
-        let open = id.and_then(|id| app.bastion.terminals.of(id, caller.principal)).ok_or_else(|| {
-            ArmError::new(410, "SessionOver", "The session is over, or it is not one of yours.")
-        })?;
+        let open = own(&app, &caller, &session)?;
         answer(&app, open, Viewer::Owner)
     };
     resumed.await.unwrap_or_else(|error| web::arm_error(&error))
@@ -236,10 +221,7 @@ async fn end(
 ) -> Response {
     let ended = async {
         let caller = authn::caller(&app, &Method::POST, &headers, peer).await?;
-        let id = Uuid::try_parse(&session).ok();
-        let open = id.and_then(|id| app.bastion.terminals.of(id, caller.principal)).ok_or_else(|| {
-            ArmError::new(410, "SessionOver", "The session is over, or it is not one of yours.")
-        })?;
+        let open = own(&app, &caller, &session)?;
         let written = app.store.write::<_, StoreError, _>(move |tx| {
             Box::pin(async move {
                 let (host, id) = (&open.allowed.host, open.id.to_string());

@@ -5,29 +5,25 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use sekisho_arm::Scope;
 use sekisho_arm::resource::instant;
 use sekisho_bastion_ssh::terminal::wire::{self, FromClient, Mode, ToClient, Watcher};
 use sekisho_bastion_ssh::terminal::{Exit, Next, Size, View};
 use time::OffsetDateTime;
 use tokio::time::{Instant, interval, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::Message;
 
-use super::What;
+use super::live::{Socket, accept};
 use super::sessions::{JOIN, WATCH};
 use super::terminals::{Entry, Open, Viewer, WARNING};
 use crate::admitted::Admitted;
 use crate::app::App;
 use crate::authn::Caller;
 
-/// How long a client has to finish its upgrade, and to take what it is sent.
+/// How long a client has to take what it is sent.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a client is asked whether it is there. A network that is gone is noticed by then.
 const PING: Duration = Duration::from_secs(15);
-
-type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
 /// Counts a view while it is there, and names who else looks.
 struct Viewed<'o> {
@@ -98,12 +94,7 @@ pub(super) async fn show(
     have: u64,
     upgrade: OnUpgrade,
 ) {
-    let Ok(Ok(upgraded)) = timeout(PATIENCE, upgrade).await else { return };
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(wire::MAX_FRAME + 1))
-        .max_frame_size(Some(wire::MAX_FRAME + 1));
-    let mut socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let Some(mut socket) = accept(upgrade, wire::MAX_FRAME + 1).await else { return };
     let viewed = Viewed::new(&open, &viewer);
     let ended = tokio::select! {
         ended = exchange(&open, &viewer, have, &mut socket) => ended,
@@ -125,10 +116,6 @@ async fn send(socket: &mut Socket, frame: Vec<u8>) -> Result<(), ()> {
 }
 
 fn ready(open: &Open, mode: Mode) -> ToClient {
-    let recording = match &open.allowed.what {
-        What::Login { recording, .. } => *recording,
-        What::Port(_) => Default::default(),
-    };
     ToClient::Ready {
         session_id: open.id.to_string(),
         account: open.account().to_owned(),
@@ -140,7 +127,7 @@ fn ready(open: &Open, mode: Mode) -> ToClient {
         upload: false,
         download: false,
         max_file_bytes: None,
-        recorded: recording.word(),
+        recorded: open.host.recording().word(),
         until: instant(open.until),
         idle_seconds: open.idle().map(|idle| idle.as_secs()),
         up_to: open.terminal.end(),

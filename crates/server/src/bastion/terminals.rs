@@ -3,26 +3,26 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::HeaderMap;
-use sekisho_arm::{ArmError, Outcome};
-use sekisho_bastion::host::{BastionHost, Recording};
+use sekisho_arm::ArmError;
+use sekisho_bastion::host::BastionHost;
 use sekisho_bastion::machine as servers;
-use sekisho_bastion_recording::container::Key;
 use sekisho_bastion_ssh::certificate::{Pass, Permits, Person};
 use sekisho_bastion_ssh::machine::{LoginError, Machine};
 use sekisho_bastion_ssh::terminal::wire::{Mode, Watcher};
 use sekisho_bastion_ssh::terminal::{self, Broken, NotRecorded, Pump, Size, Terminal};
-use sekisho_link::ticket::Login;
+use sekisho_link::ticket::{Login, principal};
 use time::OffsetDateTime;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use super::live::{self, Bytes};
 use super::recorder::Recorder;
 use super::tokens::Tokens;
-use super::{Allowed, Opened, What, live, open};
+use super::{Allowed, Started, What, tunnels};
 use crate::app::App;
 use crate::authn::Caller;
 
@@ -78,7 +78,7 @@ impl Open {
     /// Its account on the machine.
     pub(super) fn account(&self) -> &str {
         match &self.allowed.what {
-            What::Login { login, .. } => login.account.as_str(),
+            What::Login(login) => login.account.as_str(),
             What::Port(_) => "",
         }
     }
@@ -105,12 +105,6 @@ impl Terminals {
         self.get(id).filter(|open| open.allowed.caller.principal == owner)
     }
 
-    /// How many somebody has.
-    fn count(&self, owner: Uuid) -> usize {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.values().filter(|open| open.allowed.caller.principal == owner).count()
-    }
-
     fn enter(&self, open: Arc<Open>) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(open.id, open);
     }
@@ -129,28 +123,27 @@ fn refused(error: &LoginError) -> ArmError {
     ArmError::new(502, code, format!("Not logged in: {error}."))
 }
 
-/// Logs in through a stream.
+/// Logs in through a stream, and begins a shell.
 async fn log_in(
     app: &App,
     id: Uuid,
     allowed: &Allowed,
-    stream: Opened,
-) -> Result<(Machine, BastionHost), ArmError> {
-    let What::Login { login: Login { account, .. }, .. } = &allowed.what else {
-        return Err(ArmError::internal());
-    };
+    stream: tunnels::Stream,
+    size: Size,
+) -> Result<(Terminal, Pump), ArmError> {
+    let What::Login(Login { account, .. }) = &allowed.what else { return Err(ArmError::internal()) };
     let known = servers::of(&mut app.store.read().await?, &allowed.machine).await?.unwrap_or_default();
     let named = format!("sekisho:{id}:{}", allowed.caller.name);
-    let principal = format!("sekisho-{id}");
+    let principal = principal(id);
     let permits = Permits { terminal: true, ..Permits::default() };
     let person = Person { named: &named, principal: &principal, permits };
     let pass = Pass::issue(&app.keys.get().ssh_users, &person).map_err(|error| {
         tracing::error!(%error, "a session's certificate could not be made");
         ArmError::internal()
     })?;
-    let Opened { stream, host, .. } = stream;
     let machine = Machine::log_in(stream, account.as_str(), pass, &known.host_keys).await;
-    Ok((machine.map_err(|error| refused(&error))?, host))
+    let machine = machine.map_err(|error| refused(&error))?;
+    terminal::start(machine, size).await.map_err(|error| refused(&LoginError::Protocol(error)))
 }
 
 /// Begins a session that goes on from now on, whether anybody looks at it or not.
@@ -163,47 +156,35 @@ pub(super) async fn begin(
     headers: HeaderMap,
     size: Size,
 ) -> Result<Arc<Open>, ArmError> {
-    let id = Uuid::new_v4();
-    let is_recorded = matches!(&allowed.what, What::Login { recording, .. } if *recording != Recording::Off);
-    let key = is_recorded.then(Key::generate).transpose().map_err(|_| ArmError::internal())?;
-    let stream = open(app, id, &allowed, key.as_ref().map(Key::public).as_deref()).await?;
-    let most = stream.host.limits().sessions_per_person;
-    let begun = async {
-        if most.is_some_and(|most| app.bastion.terminals.count(allowed.caller.principal) >= most as usize) {
-            let text = "You have as many sessions as this bastion host lets one person have. End one first.";
-            return Err(ArmError::new(429, "TooManySessions", text));
-        }
-        let (machine, host) = log_in(app, id, &allowed, stream).await?;
-        let started = terminal::start(machine, size, None).await;
-        let (terminal, pump) = started.map_err(|error| refused(&LoginError::Protocol(error)))?;
-        Ok((host, terminal, pump))
+    let Started { begun, stream, host, key } = super::begin(app, &allowed).await?;
+    let id = begun.id();
+    let bytes = Arc::new(Bytes::default());
+    let started = async {
+        let (terminal, pump) = log_in(app, id, &allowed, stream, size).await?;
+        let recorder = Recorder::begin(app, begun.session(), size, key, bytes.clone()).await;
+        let recorder = recorder.map_err(|error| {
+            tracing::error!(%error, session = %id, "a session cannot be recorded and does not begin");
+            let text =
+                "The session cannot be recorded, as it must be; it did not begin. See the server's log.";
+            ArmError::new(503, "RecordingFailed", text)
+        })?;
+        Ok((terminal, pump, recorder))
     };
-    let (host, terminal, pump) = match begun.await {
-        Ok(begun) => begun,
+    let (terminal, pump, recorder) = match started.await {
+        Ok(started) => started,
         Err(error) => {
-            live::not_begun(app, id, &allowed, Outcome::Failed, &error.code).await?;
+            let error: ArmError = error;
+            begun.give_up(app, &error.code).await?;
             return Err(error);
         }
     };
-    let begun = live::Begun::keep(app, id, &allowed).await?;
-    let bytes = Arc::new(live::Bytes::default());
-    let recorder = match Recorder::begin(app, &begun.session, size, key, bytes.clone()).await {
-        Ok(recorder) => recorder,
-        Err(error) => {
-            tracing::error!(%error, session = %id, "a session cannot be recorded and does not begin");
-            begun.give_up(app, "RecordingFailed").await?;
-            let text =
-                "The session cannot be recorded, as it must be; it did not begin. See the server's log.";
-            return Err(ArmError::new(503, "RecordingFailed", text));
-        }
-    };
-    let minutes = host.limits().maximum_minutes.unwrap_or(sekisho_bastion::host::LONGEST_MINUTES);
-    let until = OffsetDateTime::now_utc() + time::Duration::minutes(minutes.into());
+    let lasts = Duration::from_secs(u64::from(host.longest()) * 60);
+    let until = OffsetDateTime::now_utc() + lasts;
     let (views, ended) = (watch::Sender::new(0), watch::Sender::new(None));
     let (watchers, said) = (watch::Sender::new(Vec::new()), broadcast::Sender::new(MESSAGES));
     let open = Arc::new(Open { id, allowed, host, terminal, until, views, watchers, said, ended });
     app.bastion.terminals.enter(open.clone());
-    tokio::spawn(carry(app.clone(), open.clone(), headers, begun, pump, (recorder, bytes)));
+    tokio::spawn(carry(app.clone(), open.clone(), (headers, lasts), begun, pump, (recorder, bytes)));
     Ok(open)
 }
 
@@ -211,10 +192,10 @@ pub(super) async fn begin(
 async fn carry(
     app: Arc<App>,
     open: Arc<Open>,
-    headers: HeaderMap,
+    (headers, lasts): (HeaderMap, Duration),
     begun: live::Begun,
     pump: Pump,
-    (recorder, bytes): (Recorder, Arc<live::Bytes>),
+    (recorder, bytes): (Recorder, Arc<Bytes>),
 ) {
     let not_recorded = |error: NotRecorded| {
         tracing::error!(%error, session = %open.id, "a session ends that cannot be recorded");
@@ -230,12 +211,14 @@ async fn carry(
             error = recorder.flush() => not_recorded(error),
             () = until_alone(&open) => "Lost",
             () = until_idle(&open) => "Idle",
-            () = until_over(&open) => "TimeOver",
         }
     };
-    let why = live::hold(app.clone(), &open.allowed, headers, begun, bytes, work).await;
+    let why = live::hold(&app, &open.allowed, headers, &begun, lasts, work).await;
     app.bastion.terminals.leave(open.id);
-    recorder.close(&app, open.id, open.terminal.exit()).await;
+    let recorded = recorder.close(open.terminal.exit()).await;
+    if let Err(error) = begun.over(&app, why, bytes.both(), recorded).await {
+        tracing::error!(%error, session = %open.id, "the end of a session could not be kept");
+    }
     open.ended.send_replace(Some(why));
 }
 
@@ -264,9 +247,4 @@ async fn until_idle(open: &Open) {
         }
         sleep_until(end).await;
     }
-}
-
-async fn until_over(open: &Open) {
-    let left = SystemTime::from(open.until).duration_since(SystemTime::now()).unwrap_or_default();
-    tokio::time::sleep(left).await;
 }

@@ -3,6 +3,7 @@
 
 pub mod activity;
 pub mod authorization;
+pub(crate) mod bastion_sessions;
 pub mod core;
 pub mod events;
 pub mod groups;

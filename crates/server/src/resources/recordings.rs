@@ -1,4 +1,4 @@
-//! `Sekisho.Bastion/sessions` and `Sekisho.Bastion/recordings`: what is open on a machine, what was recorded of sessions on a machine, or on all machines in a scope, and what is to
+//! `Sekisho.Bastion/recordings`: what was recorded of sessions on a machine, or on all machines in a scope, and what is to
 //! be seen of one.
 
 use std::path::PathBuf;
@@ -9,8 +9,6 @@ use sekisho_arm::registry::{Action, ActionStyle, PutStyle, ScopeAction, Storage}
 use sekisho_arm::resource::{instant, shown, typed};
 use sekisho_arm::traits::{read_document, read_documents};
 use sekisho_arm::{ArmError, Call, Read, ResourceType, Scope, ScopeKind, TypeSpec};
-use sekisho_bastion::host::place;
-use sekisho_bastion::session::{KIND as SESSION, Session};
 use sekisho_bastion_recording::container::{Lane, Line};
 use sekisho_bastion_recording::export::{asciicast, text};
 use sekisho_bastion_recording::verify::{Recording, read};
@@ -21,12 +19,12 @@ use uuid::Uuid;
 use crate::bastion::{Kept, RECORDING, RecordingState, recording_path};
 
 /// The provider namespace.
-const NAMESPACE: &str = "Sekisho.Bastion";
+pub(super) const NAMESPACE: &str = "Sekisho.Bastion";
 /// Largest recording that is shown, in bytes.
 const LARGEST: u64 = 256 << 20;
 /// Most places that a search shows of one recording.
 const MATCHES: usize = 20;
-/// Most recordings that a search reads.
+/// Most recordings that a search shows.
 const SEARCHED: usize = 200;
 /// Characters around what was found.
 const AROUND: usize = 80;
@@ -135,7 +133,7 @@ fn of(kept: &Kept, matches: Vec<Found>) -> Result<Value, ArmError> {
 }
 
 /// Whether a machine is a scope or in it.
-fn within(machine: &str, scope: &Scope) -> bool {
+pub(super) fn within(machine: &str, scope: &Scope) -> bool {
     let (machine, scope) = (machine.to_lowercase(), scope.key());
     machine == scope || machine.starts_with(&format!("{}/", scope.trim_end_matches('/')))
 }
@@ -221,96 +219,6 @@ impl ResourceType for Recordings {
             }
         }
         Ok(json!({ "value": value }))
-    }
-}
-
-/// Sessions that are open.
-pub(crate) struct Sessions;
-
-static SESSIONS: TypeSpec = TypeSpec {
-    path: "sessions",
-    schema: |g: &mut SchemaGenerator| g.subschema_for::<SessionShown>(),
-    ..SPEC
-};
-
-/// A session that is open.
-#[derive(Serialize, JsonSchema)]
-struct SessionShown {
-    /// Its id.
-    id: String,
-    /// The session's id.
-    name: String,
-    #[serde(rename = "type")]
-    kind: String,
-    properties: SessionProperties,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct SessionProperties {
-    /// The bastion host.
-    host: String,
-    /// What the host is called in addresses.
-    place: String,
-    /// The machine.
-    machine: String,
-    /// The account on it, of a session that logs in.
-    account: Option<String>,
-    /// `ssh` or `tcptunnel`.
-    protocol: String,
-    /// Whose it is.
-    user_name: String,
-    /// The client's address.
-    address: String,
-    /// When it began, RFC 3339.
-    since: String,
-    /// `off`, `metadata` or `full`.
-    recorded: String,
-}
-
-fn session_shown(s: &Session) -> Result<Value, ArmError> {
-    let place = Scope::parse(&s.host).map(|host| place(&host).to_string()).unwrap_or_default();
-    shown(&SessionShown {
-        id: format!("{}/providers/{NAMESPACE}/sessions/{}", s.machine, s.id),
-        name: s.id.to_string(),
-        kind: format!("{NAMESPACE}/sessions"),
-        properties: SessionProperties {
-            host: s.host.clone(),
-            place,
-            machine: s.machine.clone(),
-            account: s.account.clone(),
-            protocol: s.protocol.clone(),
-            user_name: s.caller.name.clone(),
-            address: s.address.clone(),
-            since: instant(s.since),
-            recorded: s.recording.word().to_owned(),
-        },
-    })
-}
-
-#[async_trait]
-impl ResourceType for Sessions {
-    fn spec(&self) -> &TypeSpec {
-        &SESSIONS
-    }
-
-    async fn computed(
-        &self,
-        db: &mut dyn Read,
-        _: &Call,
-        scope: &Scope,
-        name: Option<&str>,
-    ) -> Result<Value, ArmError> {
-        let all: Vec<(String, Session)> = read_documents(db, SESSION).await?;
-        let own = all.into_iter().map(|(_, session)| session).filter(|s| within(&s.machine, scope));
-        if let Some(name) = name {
-            let found = own.into_iter().find(|s| s.id.to_string() == name);
-            let missing = || ArmError::new(404, "ResourceNotFound", "There is no such session here.");
-            return session_shown(&found.ok_or_else(missing)?);
-        }
-        let mut own: Vec<Session> = own.collect();
-        own.sort_by_key(|s| std::cmp::Reverse(s.since));
-        Ok(json!({ "value": own.iter().map(session_shown).collect::<Result<Vec<_>, _>>()? }))
     }
 }
 

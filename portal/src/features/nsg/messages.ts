@@ -21,8 +21,6 @@ export const m = messages({
   noTag: { en: 'No such service tag', ja: '該当するサービス タグはありません' },
   create: { en: 'Create', ja: '作成' },
   createTitle: { en: 'Create a network security group', ja: 'ネットワーク セキュリティ グループの作成' },
-  createNamed: { en: (name: string) => `Create ${name}`, ja: (name: string) => `${name} を作成` },
-  created: { en: (name: string) => `${name} was created.`, ja: (name: string) => `${name} を作成しました。` },
   empty: { en: 'No network security group yet.', ja: 'ネットワーク セキュリティ グループはまだありません。' },
   emptyWhy: {
     en: 'A group is a list of rules. Attach it to interfaces or subnets and the machines behind enforce it.',
@@ -30,10 +28,6 @@ export const m = messages({
   },
   noMatch: { en: 'No group matches.', ja: '一致するグループはありません。' },
   name: { en: 'Name', ja: '名前' },
-  nameBad: {
-    en: 'Letters, digits, and . _ - inside; at most 80.',
-    ja: '英数字と . _ - を使用できます（80 文字以内）。',
-  },
   group: { en: 'Resource group', ja: 'リソース グループ' },
   location: { en: 'Location', ja: '場所' },
   rulesColumn: { en: 'Rules', ja: '規則' },

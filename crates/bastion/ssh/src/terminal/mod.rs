@@ -64,8 +64,8 @@ pub enum Exit {
 pub enum Event<'e> {
     /// The program's output, as text.
     Output(&'e str),
-    /// What was typed, as text.
-    Input(&'e str),
+    /// So many bytes were typed. What they were is nobody's business: it may be a password.
+    Input(usize),
     /// Another size.
     Size(Size),
 }
@@ -141,21 +141,14 @@ pub enum Broken {
     Lost,
 }
 
-/// Begins a login shell, or one program, in a terminal.
+/// Begins a login shell in a terminal.
 ///
 /// # Errors
 /// When the machine does not give one.
-pub async fn start(
-    machine: Machine,
-    size: Size,
-    program: Option<&str>,
-) -> Result<(Terminal, Pump), russh::Error> {
+pub async fn start(machine: Machine, size: Size) -> Result<(Terminal, Pump), russh::Error> {
     let channel: Channel<Msg> = machine.channel().await?;
     channel.request_pty(true, TERM, size.columns, size.rows, 0, 0, &[]).await?;
-    match program {
-        Some(program) => channel.exec(true, program).await?,
-        None => channel.request_shell(true).await?,
-    }
+    channel.request_shell(true).await?;
     let (read, write) = channel.split();
     let (asked_of, asked) = mpsc::channel(INPUT);
     let state = State {
@@ -206,8 +199,7 @@ impl Pump {
             while let Some(what) = asked.recv().await {
                 match what {
                     Asked::Input(bytes) => {
-                        let text = String::from_utf8_lossy(&bytes).into_owned();
-                        note(&record, &shared, Event::Input(&text)).await?;
+                        note(&record, &shared, Event::Input(bytes.len())).await?;
                         write.data_bytes(bytes).await.map_err(|_| Broken::Lost)?;
                     }
                     Asked::Size(size) => {

@@ -169,7 +169,7 @@ pub struct Watcher {
 }
 
 /// What a viewer may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mode {
     /// It is theirs.

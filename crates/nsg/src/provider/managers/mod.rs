@@ -1,19 +1,27 @@
-//! What network managers govern: the security-admin rules that were committed, and the networks that they hold in.
+//! Network managers, as far as security-admin rules need them: [`manager`] brings configurations into force, [`groups`] are of
+//! networks, [`configurations`] are of rules. This is what they govern: the rules that were committed, and the networks that
+//! they hold in.
 //!
 //! Rules come into force by a commit, which keeps them as they are at that moment, for each location; who the members of a
 //! network group are is looked up when policies are made, so that a network is governed as soon as it is a member.
 
+mod configurations;
+mod groups;
+mod manager;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sekisho_arm::traits::read_documents;
-use sekisho_arm::{ArmError, Listing, Read, Resource, Scope};
+use sekisho_arm::registry::Registry;
+use sekisho_arm::resource::shown;
+use sekisho_arm::traits::{read_document, read_documents};
+use sekisho_arm::{ArmError, Call, Listing, Read, Resource, Scope, Storage, TypeSpec, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::type_name;
+use super::{spec, type_name};
 use crate::resolve::AdminRules;
 use crate::resources::{
-    AdminRule, AdminRuleCollection, AdminRuleSpec, NetworkManager, StaticMember, from_body,
+    AdminRule, AdminRuleCollection, AdminRuleSpec, NetworkManager, StaticMember, from_body, validate_name,
 };
 
 /// The kind of the documents: a manager's [`Deployments`] by its id in lower case.
@@ -24,6 +32,17 @@ pub(super) const MEMBERS: &str = "networkManagers/networkGroups/staticMembers";
 pub(super) const CONFIGURATIONS: &str = "networkManagers/securityAdminConfigurations";
 pub(super) const COLLECTIONS: &str = "networkManagers/securityAdminConfigurations/ruleCollections";
 pub(super) const RULES: &str = "networkManagers/securityAdminConfigurations/ruleCollections/rules";
+
+/// Adds the types.
+pub(super) fn register(registry: &mut Registry) {
+    registry
+        .add(manager::NetworkManagers)
+        .add(groups::NetworkGroups)
+        .add(groups::StaticMembers)
+        .add(configurations::AdminConfigurations)
+        .add(configurations::AdminRuleCollections)
+        .add(configurations::AdminRules);
+}
 
 /// Whether a change of something can change what is governed.
 pub(super) fn watches(kind: &str) -> bool {
@@ -55,6 +74,53 @@ pub(super) struct Committed {
     pub(super) groups: Vec<String>,
     /// Its rules, as they were shown.
     pub(super) rules: Vec<Value>,
+}
+
+/// What a manager has in force.
+async fn deployments(read: &mut dyn Read, manager: &Scope) -> Result<Deployments, ArmError> {
+    Ok(read_document(read, KIND, &manager.key()).await?.unwrap_or_default())
+}
+
+async fn keep(tx: &mut dyn Write, manager: &Scope, deployments: &Deployments) -> Result<(), ArmError> {
+    if deployments.is_empty() {
+        tx.remove_document(KIND, &manager.key()).await?;
+    } else {
+        tx.put_document(KIND, &manager.key(), shown(deployments)?).await?;
+    }
+    Ok(())
+}
+
+/// Whether a removal takes what is in force along, as `az` says with `--force`.
+fn is_forced(call: &Call) -> bool {
+    call.query("force").is_some_and(|v| v.eq_ignore_ascii_case("true"))
+}
+
+fn in_force(id: &Scope) -> ArmError {
+    ArmError::bad(
+        "InUseConfigurationCannotBeDeleted",
+        format!(
+            "{id} is in force. Commit without it, or remove it with force=true, which takes it out of force."
+        ),
+    )
+}
+
+/// The outermost parent.
+fn manager_of(id: &Scope) -> Option<Scope> {
+    let mut at = id.clone();
+    while at.type_name() != type_name(MANAGERS) {
+        at = at.parent()?;
+    }
+    Some(at)
+}
+
+const fn below(path: &'static str) -> TypeSpec {
+    TypeSpec { location: false, ..spec(path, Storage::Row) }
+}
+
+/// Checks the name of something that is written, and takes out what only the server says.
+fn named(draft: &mut Resource) -> Result<(), ArmError> {
+    draft.properties_mut().remove("resourceGuid");
+    validate_name(draft.id.name())
 }
 
 /// A kept resource as its type.

@@ -1,0 +1,137 @@
+//! Network managers, the groups of networks that they govern, and the members of those (`Microsoft.Network/networkManagers`).
+//! Source: the network specification, api-version 2024-05-01.
+
+use schemars::JsonSchema;
+use sekisho_arm::{ArmError, Scope};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A network manager.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkManager {
+    /// What it governs.
+    pub properties: NetworkManagerProperties,
+    /// Envelope fields.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The properties of a network manager.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkManagerProperties {
+    /// The subscriptions whose networks it governs.
+    pub network_manager_scopes: NetworkManagerScopes,
+    /// What it may do there: `SecurityAdmin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_manager_scope_accesses: Option<Vec<String>>,
+    /// Fields not named here.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What a manager governs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "NetworkManagerPropertiesNetworkManagerScopes")]
+pub struct NetworkManagerScopes {
+    /// Ids of subscriptions.
+    pub subscriptions: Vec<String>,
+    /// Ids of management groups; none is taken yet.
+    pub management_groups: Vec<String>,
+    /// Fields not named here.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl NetworkManager {
+    /// The subscriptions that it governs.
+    ///
+    /// # Errors
+    /// `InvalidNetworkManagerScope`.
+    pub fn subscriptions(&self) -> Result<Vec<Scope>, ArmError> {
+        let scopes = &self.properties.network_manager_scopes;
+        let refused = |text: String| {
+            ArmError::bad("InvalidNetworkManagerScope", text).target("properties.networkManagerScopes")
+        };
+        if !scopes.management_groups.is_empty() {
+            return Err(refused(
+                "A network manager governs subscriptions here, not management groups.".to_owned(),
+            ));
+        }
+        let all = scopes.subscriptions.iter().map(|id| {
+            let scope = Scope::parse(id).ok().filter(|scope| matches!(scope, Scope::Subscription(_)));
+            scope.ok_or_else(|| refused(format!("'{id}' is not the id of a subscription.")))
+        });
+        all.collect()
+    }
+}
+
+/// Networks or subnets that are governed alike.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkGroup {
+    /// What its members are.
+    pub properties: NetworkGroupProperties,
+    /// Envelope fields.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The properties of a network group.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkGroupProperties {
+    /// `VirtualNetwork` or `Subnet`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_type: Option<String>,
+    /// Fields not named here.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl NetworkGroup {
+    /// The type of its members.
+    ///
+    /// # Errors
+    /// For another word than the two.
+    pub fn member_type(&self) -> Result<&'static str, ArmError> {
+        match self.properties.member_type.as_deref() {
+            None => Ok("Microsoft.Network/virtualNetworks"),
+            Some(word) if word.eq_ignore_ascii_case("VirtualNetwork") => {
+                Ok("Microsoft.Network/virtualNetworks")
+            }
+            Some(word) if word.eq_ignore_ascii_case("Subnet") => {
+                Ok("Microsoft.Network/virtualNetworks/subnets")
+            }
+            Some(word) => Err(ArmError::bad(
+                "InvalidMemberType",
+                format!("'{word}' is not 'VirtualNetwork' or 'Subnet'."),
+            )
+            .target("properties.memberType")),
+        }
+    }
+}
+
+/// A member of a network group.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StaticMember {
+    /// What it is.
+    pub properties: StaticMemberProperties,
+    /// Envelope fields.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The properties of a member.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StaticMemberProperties {
+    /// The id of the network or the subnet.
+    pub resource_id: String,
+    /// Fields not named here.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
