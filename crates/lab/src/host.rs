@@ -67,15 +67,19 @@ impl Host {
     }
 
     /// The same host with `/etc`, `/run` and `/home` of its own, in an existing empty directory: `/etc` is a copy of this
-    /// machine's as it is now, with other SSH host keys. Programs started before are not in it.
+    /// machine's as it is now, with other SSH host keys and a home of its own for root. Programs started before are not in it.
     ///
     /// # Errors
     /// When the copy cannot be made.
     pub fn with_own_files(self, dir: &Path) -> io::Result<Self> {
-        for own in ["run/sshd", "home"] {
+        for own in ["run/sshd", "home/root"] {
             std::fs::create_dir_all(dir.join(own))?;
         }
         done(Command::new("cp").args(["-a", "/etc"]).arg(dir))?;
+        // Shells of root read nothing of this machine's.
+        let passwd = dir.join("etc/passwd");
+        let accounts = std::fs::read_to_string(&passwd)?.replace(":/root:", ":/home/root:");
+        std::fs::write(passwd, accounts)?;
         let mut has_ssh = false;
         for entry in std::fs::read_dir(dir.join("etc/ssh")).into_iter().flatten() {
             let path = entry?.path();

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty};
 use tokio::sync::{mpsc, watch};
 
 use self::backlog::Backlog;
@@ -147,7 +147,11 @@ pub enum Broken {
 /// When the machine does not give one.
 pub async fn start(machine: Machine, size: Size) -> Result<(Terminal, Pump), russh::Error> {
     let channel: Channel<Msg> = machine.channel().await?;
-    channel.request_pty(true, TERM, size.columns, size.rows, 0, 0, &[]).await?;
+    // What is typed and shown here is UTF-8, which a shell without a locale would not take. The language stays the
+    // machine's; one whose server does not accept this (AcceptEnv) does without. The mode (RFC 8160) has a line be edited
+    // by characters also where no shell does that.
+    channel.set_env(false, "LC_CTYPE", "C.UTF-8").await?;
+    channel.request_pty(true, TERM, size.columns, size.rows, 0, 0, &[(Pty::IUTF8, 1)]).await?;
     channel.request_shell(true).await?;
     let (read, write) = channel.split();
     let (asked_of, asked) = mpsc::channel(INPUT);

@@ -1,0 +1,52 @@
+import { expect } from '@playwright/test'
+import { test } from './fixtures.ts'
+import { ready } from './ready.ts'
+import { send } from './send.ts'
+import { setLanguage } from './signIn.ts'
+
+const adminLogin = '1c0163c0-47e6-4577-8991-ea5c82e286e4'
+
+test('a terminal is opened on a machine without an open port, typed in, recorded and ended', async ({ portal }) => {
+  const [machine] = ready.machines
+  if (!machine) throw new Error('the demo has no machine')
+  const [group = ''] = machine.id.split('/providers/')
+  await portal.goto(`${ready.url}/machines`)
+  await setLanguage(portal, 'en')
+  const me = await portal.evaluate(
+    async () => (await (await fetch('/auth/session')).json()) as { person: { id: string } },
+  )
+  await send(portal, 'PUT', `${group}/providers/Microsoft.Network/bastionHosts/gate?api-version=2024-05-01`, {
+    location: 'home',
+    sku: { name: 'Premium' },
+    properties: { enableSessionRecording: true },
+  })
+  await send(
+    portal,
+    'PUT',
+    `${machine.id}/providers/Microsoft.Authorization/roleAssignments/${crypto.randomUUID()}?api-version=2022-04-01`,
+    {
+      properties: {
+        roleDefinitionId: `/providers/Microsoft.Authorization/roleDefinitions/${adminLogin}`,
+        principalId: me.person.id,
+        principalType: 'User',
+      },
+    },
+  )
+  await portal.goto(`${ready.url}/r${machine.id}/connect`)
+  await portal.getByLabel('Account on the machine').fill('root')
+  const [terminal] = await Promise.all([
+    portal.waitForEvent('popup'),
+    portal.getByRole('link', { name: 'Open a terminal' }).click(),
+  ])
+  await terminal.waitForLoadState()
+  await expect(terminal.locator('.xterm-rows')).toContainText('#', { timeout: 60_000 })
+  await terminal.locator('.xterm').click()
+  await terminal.keyboard.type('echo $((6*7))-関所\n')
+  await expect(terminal.locator('.xterm-rows')).toContainText('42-関所')
+  await terminal.screenshot({ path: 'test-results/terminal.png' })
+  await terminal.keyboard.type('exit 3\n')
+  await expect(terminal.getByText('The shell ended with status 3.')).toBeVisible()
+
+  await portal.goto(`${ready.url}/sessions?tab=recordings`)
+  await expect(portal.getByRole('row', { name: /root/ }).first()).toBeVisible()
+})
