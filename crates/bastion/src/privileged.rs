@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 const GROUPS: [&str; 10] =
     ["root", "sudo", "wheel", "admin", "docker", "lxd", "incus", "libvirt", "disk", "shadow"];
 
+/// The directory whose files are read beside `/etc/sudoers`.
+pub const SUDOERS_D: &str = "/etc/sudoers.d";
+
 /// An account, as the machine's databases tell of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
@@ -39,8 +42,12 @@ fn names(text: &str, account: &Known) -> bool {
     };
     text.replace("\\\n", " ").lines().any(|line| {
         let line = line.trim();
+        if let Some(include) = line.strip_prefix(['#', '@']).filter(|rest| rest.starts_with("include")) {
+            // What else is included was not read.
+            return include.split_whitespace().ne(["includedir", SUDOERS_D]);
+        }
         let comment = line.starts_with('#') && !line[1..].starts_with(|c: char| c.is_ascii_digit());
-        if comment || line.starts_with("Defaults") || line.starts_with('@') {
+        if comment || line.starts_with("Defaults") {
             return false;
         }
         let words: Vec<&str> = line.split([' ', '\t', ',', '=', '(', ')', ':', '!']).collect();
@@ -57,7 +64,7 @@ mod tests {
     }
 
     const DEBIAN: &str = "# User privilege specification\nDefaults env_reset\nroot ALL=(ALL:ALL) ALL\n\
-                          %sudo ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n#includedir /etc/x\n";
+                          %sudo ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n#includedir /etc/sudoers.d\n";
 
     #[test]
     fn whoever_can_become_root_is_an_administrator_by_whatever_way() {
@@ -73,6 +80,9 @@ mod tests {
             "%#100 ALL=ALL",
             "+operators ALL=ALL",
             "ALL ALL=(ALL) /usr/bin/less",
+            "@includedir /etc/x",
+            "#include /etc/sudoers.local",
+            "@include /etc/sudoers.d",
         ] {
             assert!(is_privileged(&known("bob", 1000, &["bob", "users"]), &[line.to_owned()]), "{line}");
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use sekisho_bastion::privileged::{Known, is_privileged};
+use sekisho_bastion::privileged::{Known, SUDOERS_D, is_privileged};
 use sekisho_link::account::Account;
 use sekisho_link::ticket::Login;
 use tokio::process::Command;
@@ -15,13 +15,12 @@ use crate::facts::program::{Limits, output};
 
 const LIMITS: Limits = Limits { time: PATIENCE, bytes: 64 << 10 };
 const SUDOERS: &str = "/etc/sudoers";
-const SUDOERS_D: &str = "/etc/sudoers.d";
 
 /// Whether somebody may log in as they want. An account that can do everything on the machine is for administrators.
 ///
 /// # Errors
 /// Why not.
-pub(super) async fn permit(login: &Login) -> anyhow::Result<()> {
+pub(crate) async fn permit(login: &Login) -> anyhow::Result<()> {
     let Some(known) = find(&login.account).await? else {
         bail!("the machine has no account '{}'", login.account);
     };

@@ -1,5 +1,5 @@
-//! This machine's SSH server and the bastion: that it trusts whom the server says ([`install`]), and that a ticket's
-//! login, and nothing else, is let in ([`principals`]).
+//! This machine's SSH server and the bastion: that it trusts whom the server says ([`install`]), that a ticket's login, and
+//! nothing else, is let in ([`principals`]), and to accounts that are for whoever logs in ([`permit`]).
 
 mod accounts;
 mod install;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use sekisho_bastion::part::SshPart;
 use sekisho_link::facts;
-use sekisho_link::ticket::Login;
 
+pub(crate) use accounts::permit;
 pub(crate) use principals::{Entry, Principals};
 
 /// How long a program of the SSH server may take.
@@ -53,12 +53,4 @@ impl Ssh {
                 .unwrap_or_else(|| "the SSH server does not trust the bastion".to_owned())),
         }
     }
-}
-
-/// Whether somebody may log in as they want.
-///
-/// # Errors
-/// Why not.
-pub(crate) async fn permit(login: &Login) -> anyhow::Result<()> {
-    accounts::permit(login).await
 }
