@@ -49,6 +49,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         crate::build(&FLEET)?;
         return many_machines(with_path(npm()));
     }
+    if !options.quick {
+        read_book()?;
+    }
     // Tests run programs of other packages; cargo builds only those of packages that have tests of their own.
     let mut build = cargo();
     build.args(["build", "--workspace", "--all-targets", "--locked"]);
@@ -108,6 +111,14 @@ fn decided_by_others() -> anyhow::Result<()> {
         cedar.arg(world?.path());
     }
     run_step("rights, as Cedar decides them", &mut cedar)
+}
+
+/// That every page of the book says where its commands are run; they are run last, when an hour has gone by.
+fn read_book() -> anyhow::Result<()> {
+    let python = setup::python("az", &root().join("tests/az/requirements.txt"))?;
+    let mut pytest = Command::new(python.join("python"));
+    pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "tests/packages"]);
+    run_step("reading the book", pytest.current_dir(root()).stdout(std::process::Stdio::null()))
 }
 
 /// The portal with thousands of machines.
