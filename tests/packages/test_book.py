@@ -1,6 +1,5 @@
 """The book, followed to the letter on machines made of our packages: every command of every page."""
 
-import json
 import re
 import time
 
@@ -10,28 +9,6 @@ from book import BOOK, blocks, pages
 
 # Pages in other languages show the same commands.
 TRANSLATED = {"ja/tutorial.md": "tutorial.md"}
-
-SERVICE_TAGS = json.dumps(
-    {
-        "changeNumber": 391,
-        "cloud": "Public",
-        "values": [
-            {
-                "name": "Storage.JapanEast",
-                "id": "Storage.JapanEast",
-                "properties": {
-                    "changeNumber": 12,
-                    "region": "japaneast",
-                    "regionId": 24,
-                    "platform": "Azure",
-                    "systemService": "AzureStorage",
-                    "addressPrefixes": ["13.73.8.16/28", "2603:1040:400::/46"],
-                    "networkFeatures": ["API", "NSG"],
-                },
-            }
-        ],
-    }
-)
 
 
 def test_every_page_is_in_the_table_of_contents_and_every_link_leads_somewhere():
@@ -90,9 +67,6 @@ def prepare(site, page):
         # From here on the desk trusts the authority of the page before.
         pem = site.server.shell("cat /etc/sekisho/tls/fullchain.pem")
         site.desk.shell("cat > ca.pem", stdin=pem)
-    if page == "how-to/service-tags.md":
-        # What one downloads from Microsoft, cut to one tag.
-        site.desk.shell("cat > ServiceTags_Public_20261123.json", stdin=SERVICE_TAGS)
     if page == "how-to/postgresql.md":
         site.server.shell("pg_lsclusters --no-header | grep -q . || pg_createcluster 15 main > /dev/null\npg_ctlcluster 15 main start || true")
 
