@@ -17,6 +17,7 @@ use sekisho_identity::grant::Grant;
 use sekisho_identity::session::{self, Proof, Session};
 use sekisho_identity::token::{Claims, TokenKind};
 use sekisho_identity::{Person, Secret, service_principal::ServicePrincipal};
+use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -117,6 +118,63 @@ impl Caller {
             idle_for: Duration::ZERO,
             expires: now,
             generation: person.generation,
+        }
+    }
+
+    fn program(principal: &ServicePrincipal, peer: Peer, expires: OffsetDateTime) -> Caller {
+        Caller {
+            principal: principal.id,
+            kind: PrincipalKind::ServicePrincipal,
+            name: principal.app_id.to_string(),
+            address: peer.0.ip(),
+            session: None,
+            proofs: Vec::new(),
+            through: Through::program(),
+            idle_for: Duration::ZERO,
+            grant: None,
+            expires,
+            generation: principal.generation,
+        }
+    }
+
+    fn of_grant(person: Person, grant: Grant, peer: Peer, expires: OffsetDateTime) -> Caller {
+        Caller {
+            principal: person.id,
+            kind: PrincipalKind::User,
+            address: peer.0.ip(),
+            session: None,
+            proofs: grant.proofs.clone(),
+            through: Through::client(grant.client, grant.flow, grant.risk, person.risk_level()),
+            name: person.user_principal_name,
+            idle_for: Duration::ZERO,
+            expires: expires.min(grant.lapses()),
+            grant: Some(Box::new(grant)),
+            generation: person.generation,
+        }
+    }
+
+    fn of_session(person: Person, session: Session, peer: Peer, now: OffsetDateTime) -> Caller {
+        Caller {
+            principal: person.id,
+            kind: PrincipalKind::User,
+            address: peer.0.ip(),
+            generation: person.generation,
+            expires: session.lapses(),
+            proofs: session.proofs.clone(),
+            through: Through { risk: session.risk, user_risk: person.risk_level(), ..Through::portal() },
+            name: person.user_principal_name,
+            idle_for: now - session.seen,
+            session: Some(Box::new(session)),
+            grant: None,
+        }
+    }
+
+    /// What lets them in again, and until when at most, as far as that is known now.
+    pub(crate) fn standing(&self) -> (Standing, Option<OffsetDateTime>) {
+        match (&self.session, &self.grant) {
+            (Some(session), _) => (Standing::Session(session.key()), None),
+            (None, Some(grant)) => (Standing::Grant(grant.id), None),
+            (None, None) => (Standing::Program(self.generation), Some(self.expires)),
         }
     }
 
@@ -247,19 +305,7 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
                     .filter(|p: &ServicePrincipal| p.enabled)
                     .ok_or_else(gone)?;
             claims.check_generation(principal.generation)?;
-            Ok(Caller {
-                principal: principal.id,
-                kind: PrincipalKind::ServicePrincipal,
-                name: principal.app_id.to_string(),
-                address: peer.0.ip(),
-                session: None,
-                proofs: Vec::new(),
-                through: Through::program(),
-                idle_for: Duration::ZERO,
-                grant: None,
-                expires,
-                generation: principal.generation,
-            })
+            Ok(Caller::program(&principal, peer, expires))
         }
         TokenKind::User => {
             let person: Person = read_document(&mut read, kind::PERSON, &claims.oid.to_string())
@@ -268,19 +314,7 @@ async fn bearer(app: &App, headers: &HeaderMap, token: &str, peer: Peer) -> Resu
                 .ok_or_else(gone)?;
             claims.check_generation(person.generation)?;
             let grant = grant(&mut read, &claims).await?;
-            Ok(Caller {
-                principal: person.id,
-                kind: PrincipalKind::User,
-                address: peer.0.ip(),
-                session: None,
-                proofs: grant.proofs.clone(),
-                through: Through::client(grant.client, grant.flow, grant.risk, person.risk_level()),
-                name: person.user_principal_name,
-                idle_for: Duration::ZERO,
-                expires: expires.min(grant.lapses()),
-                grant: Some(Box::new(grant)),
-                generation: person.generation,
-            })
+            Ok(Caller::of_grant(person, grant, peer, expires))
         }
     }
 }
@@ -311,19 +345,66 @@ async fn session(app: &App, token: &Secret, peer: Peer) -> Result<Caller, ArmErr
         .await?
         .filter(|p: &Person| p.enabled && p.generation == session.generation)
         .ok_or_else(|| ended("this account's sessions were ended"))?;
-    Ok(Caller {
-        principal: person.id,
-        kind: PrincipalKind::User,
-        address: peer.0.ip(),
-        generation: person.generation,
-        expires: session.lapses(),
-        proofs: session.proofs.clone(),
-        through: Through { risk: session.risk, user_risk: person.risk_level(), ..Through::portal() },
-        name: person.user_principal_name,
-        idle_for: now - session.seen,
-        session: Some(Box::new(session)),
-        grant: None,
-    })
+    Ok(Caller::of_session(person, session, peer, now))
+}
+
+/// What lets a caller in again with something else than what they came with then, such as an SSH key that they said is
+/// theirs: it is good for as long as the sign-in in which they said so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Standing {
+    /// A session in the portal, by the key it is kept under.
+    Session(String),
+    /// What a person gave a client.
+    Grant(Uuid),
+    /// A program's generation.
+    Program(u64),
+}
+
+/// Finds out who it is that comes back, and lets them in. `None` when they may not, for whatever reason.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn again(
+    app: &App,
+    (principal, standing): (Uuid, &Standing),
+    until: OffsetDateTime,
+    peer: Peer,
+) -> Result<Option<Caller>, StoreError> {
+    let mut read = app.store.read().await?;
+    let now = read.now();
+    if until <= now {
+        return Ok(None);
+    }
+    if let Standing::Program(generation) = standing {
+        let kept = read_document(&mut read, kind::SERVICE_PRINCIPAL, &principal.to_string()).await?;
+        let kept = kept.filter(|p: &ServicePrincipal| p.enabled && p.generation == *generation);
+        return Ok(kept.map(|kept| Caller::program(&kept, peer, until)));
+    }
+    let person: Option<Person> = read_document(&mut read, kind::PERSON, &principal.to_string()).await?;
+    let Some(person) = person.filter(|person| person.enabled) else { return Ok(None) };
+    let found = match standing {
+        Standing::Session(key) => {
+            let kept: Option<Session> = read_document(&mut read, kind::SESSION, key).await?;
+            let kept = kept.filter(|s| s.person == person.id && s.generation == person.generation);
+            let kept = kept.filter(|s| s.alive(now).is_ok());
+            kept.map(|kept| Caller::of_session(person, kept, peer, now))
+        }
+        Standing::Grant(id) => {
+            let kept: Option<Grant> = read_document(&mut read, kind::GRANT, &id.to_string()).await?;
+            let kept = kept.filter(|g| g.person == person.id && g.generation == person.generation);
+            let kept = kept.filter(|g| g.alive(now).is_ok());
+            kept.map(|kept| Caller::of_grant(person, kept, peer, until))
+        }
+        Standing::Program(_) => None,
+    };
+    drop(read);
+    let Some(mut caller) = found else { return Ok(None) };
+    caller.through.client = ClientApp::MobileAppsAndDesktopClients;
+    if let Err(error) = touch(app, &mut caller).await {
+        tracing::warn!(code = error.code, "a sign-in's use could not be noted");
+    }
+    Ok(Some(caller))
 }
 
 /// Notes a request that was let in: of a session or of a grant, at most once a minute.

@@ -1,5 +1,5 @@
-//! The listeners. TLS tells agents from everybody else by ALPN, so that one port serves both and only agents are asked
-//! for a certificate.
+//! The listeners. One port serves everybody: what begins like SSH goes to the gate, and TLS tells agents from all others by
+//! ALPN, so that only agents are asked for a certificate.
 
 use std::net::SocketAddr;
 use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -21,6 +21,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tower::ServiceExt as _;
 
 use crate::app::App;
+use crate::bastion;
 use crate::http::Peer;
 use crate::link::{self, Certified};
 use crate::metrics::Handshake;
@@ -101,6 +102,10 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router
         };
         let (app, tls, router, faults) = (app.clone(), tls.clone(), router.clone(), faults.clone());
         tokio::spawn(async move {
+            if is_ssh(&stream).await {
+                drop(permit);
+                return bastion::serve_gate(app, stream, peer).await;
+            }
             let shaken = handshake(&app, stream, &tls, permit).await;
             app.metrics.shaken(match &shaken {
                 Ok(_) => Handshake::Done,
@@ -117,6 +122,13 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, tls: Tls, router
             }
         });
     }
+}
+
+/// Whether a client speaks SSH: it begins with its version (RFC 4253 §4.2), and TLS with a byte that is no letter. Who says
+/// nothing is left to the handshake, which has its own patience.
+async fn is_ssh(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(timeout(HANDSHAKE, stream.peek(&mut first)).await, Ok(Ok(1)) if first == *b"S")
 }
 
 type Stream = tokio_rustls::server::TlsStream<TcpStream>;

@@ -25,6 +25,8 @@ export const types = {
   bastionHost: 'microsoft.network/bastionhosts',
   bastionSession: 'sekisho.bastion/sessions',
   bastionRecording: 'sekisho.bastion/recordings',
+  /** What the server's change feed calls it; it is no resource. */
+  sshKey: 'sshkey',
   invariant: 'sekisho.network/invariants',
   networkManager: 'microsoft.network/networkmanagers',
   serviceTag: 'sekisho.network/servicetags',

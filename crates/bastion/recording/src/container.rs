@@ -66,7 +66,8 @@ pub struct Header {
 
 /// What happened: milliseconds since the beginning, the lane, and text.
 ///
-/// Lanes: `k` makes an empty screen what it was, `o` is output, `r` another size (`80x24`), `x` the exit.
+/// Lanes: `k` makes an empty screen what it was, `o` is output, `r` another size (`80x24`), `c` what the machine was told to
+/// run, `f` what happened to a file (JSON), `x` the exit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line(pub u64, pub Lane, pub String);
 
@@ -82,6 +83,12 @@ pub enum Lane {
     /// Another size.
     #[serde(rename = "r")]
     Size,
+    /// What the machine was told to run.
+    #[serde(rename = "c")]
+    Command,
+    /// What happened to a file, as JSON.
+    #[serde(rename = "f")]
+    File,
     /// The exit.
     #[serde(rename = "x")]
     Exit,

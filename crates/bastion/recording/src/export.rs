@@ -21,6 +21,7 @@ pub fn asciicast(recording: &Recording) -> String {
             Lane::Screen => continue,
             Lane::Output => "o",
             Lane::Size => "r",
+            Lane::Command | Lane::File => "m",
             Lane::Exit => "x",
         };
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day")]

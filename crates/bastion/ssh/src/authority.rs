@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::keys::{PrivateKey, PublicKey};
@@ -18,7 +19,12 @@ pub struct NoEntropy;
 /// An authority that signs.
 pub struct Authority {
     key: PrivateKey,
+    /// Of the seed, for keys that are made of it.
+    derives: hmac::Key,
 }
+
+/// Prefixed to what keys are derived by, so that what is made of a seed here means nothing elsewhere.
+const DERIVED: &[u8] = b"sekisho-ssh-host-key-1\0";
 
 /// 256 random bits, of which a key can be made.
 ///
@@ -38,7 +44,15 @@ pub(crate) fn key(seed: &[u8; SEED]) -> PrivateKey {
 impl Authority {
     /// The authority of a seed.
     pub fn new(seed: &[u8; SEED]) -> Authority {
-        Authority { key: key(seed) }
+        Authority { key: key(seed), derives: hmac::Key::new(hmac::HMAC_SHA256, seed) }
+    }
+
+    /// A key of its own for a label, always the same one. It says nothing of the authority's.
+    pub(crate) fn derive(&self, label: &str) -> PrivateKey {
+        let tag = hmac::sign(&self.derives, &[DERIVED, label.as_bytes()].concat());
+        let mut seed = Zeroizing::new([0; SEED]);
+        seed.copy_from_slice(tag.as_ref());
+        key(&seed)
     }
 
     /// What whoever trusts it keeps: an OpenSSH public key, without comment.

@@ -127,10 +127,24 @@ pub fn of_host(
     lasts: Duration,
 ) -> Result<String, CertificateError> {
     let key = PublicKey::from_openssh(line)?;
-    let mut builder = builder(&key, from - SKEW, from + lasts, CertType::Host)?;
+    Ok(of_host_key(authority, &key, names, from, lasts)?.to_openssh()?)
+}
+
+/// Certifies a host key.
+///
+/// # Errors
+/// [`CertificateError`].
+pub(crate) fn of_host_key(
+    authority: &Authority,
+    key: &PublicKey,
+    names: &[String],
+    from: SystemTime,
+    lasts: Duration,
+) -> Result<Certificate, CertificateError> {
+    let mut builder = builder(key, from - SKEW, from + lasts, CertType::Host)?;
     builder.key_id(names.first().map_or("", String::as_str))?;
     for name in names {
         builder.valid_principal(name)?;
     }
-    Ok(builder.sign(authority.signing())?.to_openssh()?)
+    Ok(builder.sign(authority.signing())?)
 }

@@ -40,7 +40,7 @@ pub enum LoginError {
 
 /// What is offered to machines: nothing that is broken, and of the ciphers those that processors are
 /// made for.
-fn preferred() -> Preferred {
+pub(crate) fn preferred() -> Preferred {
     const KEX: &[kex::Name] = &[
         kex::MLKEM768X25519_SHA256,
         kex::CURVE25519,

@@ -14,13 +14,13 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use super::bastion::{Bastion, Socket, host};
 use super::{SOON, World, skipped, unable};
 
-const ADMIN_LOGIN: &str = "1c0163c0-47e6-4577-8991-ea5c82e286e4";
-const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
+pub(super) const ADMIN_LOGIN: &str = "1c0163c0-47e6-4577-8991-ea5c82e286e4";
+pub(super) const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
 const SSHD: &str = "/usr/sbin/sshd";
 
 /// A bastion host before `db`, where an OpenSSH server runs.
-struct Ssh {
-    bastion: Bastion,
+pub(super) struct Ssh {
+    pub(super) bastion: Bastion,
     server: Child,
 }
 
@@ -42,7 +42,7 @@ struct Terminal {
 }
 
 impl Ssh {
-    fn new(prefix: &str) -> Option<Ssh> {
+    pub(super) fn new(prefix: &str) -> Option<Ssh> {
         if unable().is_some() {
             return None;
         }

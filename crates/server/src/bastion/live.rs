@@ -18,8 +18,8 @@ use sekisho_bastion::session::{self, BEAT, KIND, Session};
 use sekisho_link::machine::{interface_type, vm_type};
 use sekisho_store::News;
 use time::OffsetDateTime;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
-use tokio::sync::Notify;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
@@ -64,14 +64,38 @@ pub(super) struct Begun {
     end: Arc<Notify>,
 }
 
-/// Bytes to the machine and from it.
-#[derive(Default)]
+/// Bytes to the machine and from it, and when there were some to it last.
 pub(super) struct Bytes {
     pub(super) to: AtomicU64,
     pub(super) from: AtomicU64,
+    typed: watch::Sender<Instant>,
+}
+
+impl Default for Bytes {
+    fn default() -> Bytes {
+        let typed = watch::Sender::new(Instant::now());
+        Bytes { to: AtomicU64::new(0), from: AtomicU64::new(0), typed }
+    }
 }
 
 impl Bytes {
+    /// Something was typed.
+    pub(super) fn typed(&self) {
+        self.typed.send_replace(Instant::now());
+    }
+
+    /// Until nothing was typed for so long.
+    pub(super) async fn until_idle(&self, idle: Option<Duration>) {
+        let Some(idle) = idle else { return std::future::pending().await };
+        loop {
+            let end = *self.typed.borrow() + idle;
+            if end <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(end).await;
+        }
+    }
+
     pub(super) fn both(&self) -> (u64, u64) {
         (self.to.load(Relaxed), self.from.load(Relaxed))
     }
@@ -256,6 +280,41 @@ async fn exchange(socket: Socket, stream: tunnels::Stream, bytes: &Bytes) -> &'s
         () = out => {}
     }
     "Closed"
+}
+
+/// Carries a tunnel of bytes to its end.
+pub(super) async fn carry_bytes(
+    app: &Arc<App>,
+    allowed: &Allowed,
+    (begun, stream): (Begun, tunnels::Stream),
+    client: impl AsyncRead + AsyncWrite,
+) {
+    let bytes = Bytes::default();
+    let (from_client, to_client) = split(client);
+    let (from_machine, to_machine) = split(stream);
+    let work = async {
+        // What one side has said wholly is answered by the other.
+        let into = pass(from_client, to_machine, &bytes.to);
+        let out = pass(from_machine, to_client, &bytes.from);
+        tokio::join!(into, out);
+        "Closed"
+    };
+    let why = hold(app, allowed, HeaderMap::new(), &begun, LONGEST, work).await;
+    if let Err(error) = begun.over(app, why, bytes.both(), None).await {
+        tracing::error!(%error, "the end of a session could not be kept");
+    }
+}
+
+/// Passes bytes on until there are no more, and says so then.
+async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) {
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if to.write_all(&buffer[..read]).await.is_err() {
+            break;
+        }
+        count.fetch_add(read as u64, Relaxed);
+    }
+    let _ = to.shutdown().await;
 }
 
 /// Until whoever has it would not get it any more.

@@ -2,10 +2,13 @@
 //!
 //! A native client, such as `az network bastion tunnel`, shows its access token and names a machine and a port ([`ask`]); it
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
-//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]). For both it is asked who
+//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]). SSH clients as everybody
+//! has them come in through the [`gate`], with keys that people said are theirs ([`keys`]). For all it is asked who
 //! may ([`may`]), the machine is asked for a stream ([`tunnels`]), and the session lasts for as long as everything holds that
 //! let it begin ([`live`]). What machines trust of all this is in [`trust`].
 
+mod gate;
+mod keys;
 mod live;
 mod recorder;
 mod sessions;
@@ -26,6 +29,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
 use sekisho_arm::{ArmError, Read, Scope};
 use sekisho_bastion::host::{BastionHost, LONGEST_MINUTES, Recording};
+use sekisho_bastion::machine as servers;
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
 use sekisho_bastion_recording::container::Key;
 use sekisho_identity::conditional_access::application;
@@ -43,6 +47,8 @@ use crate::conditional_access::{self, Ask};
 use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
+pub(crate) use gate::{Gate, serve as serve_gate};
+pub(crate) use keys::ended as ended_keys;
 pub(crate) use live::keep;
 pub(crate) use recorder::{KIND as RECORDING, Kept, State as RecordingState, path as recording_path};
 pub(crate) use sessions::RIGHTS as SESSION_RIGHTS;
@@ -60,6 +66,7 @@ pub(crate) struct Bastion {
     tokens: Tokens<Allowed>,
     terminals: Terminals,
     live: live::Live,
+    pub(crate) gate: Gate,
 }
 
 /// What was allowed.
@@ -72,6 +79,8 @@ struct Allowed {
     /// To which machine.
     machine: Scope,
     what: What,
+    /// Whether with a client of their own, and not in the portal.
+    native: bool,
 }
 
 /// What somebody wants on a machine.
@@ -115,6 +124,7 @@ pub(crate) fn routes() -> Routes {
             enter,
         )
         .merge(sessions::routes())
+        .merge(keys::routes())
 }
 
 /// What `az` asks with.
@@ -226,7 +236,7 @@ async fn allowed(
     }
     let mut read = app.store.read().await?;
     let host = provider::at(&mut read, host).await?.map(|host| host.id).ok_or_else(no_host)?;
-    let allowed = Allowed { caller, host, machine, what: What::Port(port) };
+    let allowed = Allowed { caller, host, machine, what: What::Port(port), native: true };
     may(app, &mut read, &allowed.caller, &allowed).await?;
     drop(read);
     Ok(allowed)
@@ -261,7 +271,7 @@ async fn may(
     app: &App,
     read: &mut (dyn Read + '_),
     caller: &Caller,
-    Allowed { host, machine, what, .. }: &Allowed,
+    Allowed { host, machine, what, native, .. }: &Allowed,
 ) -> Result<BastionHost, ArmError> {
     let (snapshot, who) = (app.access.snapshot(), app.access.acting(caller));
     if !snapshot.decide(&who, provider::READ, host).is_allowed() {
@@ -287,11 +297,18 @@ async fn may(
                 return Err(not_administrator(caller, machine, &login.account));
             }
         }
-        What::Port(_) if !settings.tunnels() => {
-            let text = "This bastion host does not serve native clients: set enableTunneling, with SKU Standard or Premium.";
-            return Err(ArmError::bad("BastionTunnelingDisabled", text));
+        What::Port(port) => {
+            let is_ssh = servers::of(read, machine).await?.is_some_and(|server| server.port == *port);
+            if is_ssh && settings.recording() != Recording::Off {
+                let text = "This bastion host records, and what passes through a tunnel it cannot read: log in through its \
+                            gate for SSH clients, or in the portal.";
+                return Err(ArmError::new(403, "BastionRecordingRequired", text));
+            }
         }
-        What::Port(_) => {}
+    }
+    if *native && !settings.tunnels() {
+        let text = "This bastion host does not serve native clients: set enableTunneling, with SKU Standard or Premium.";
+        return Err(ArmError::bad("BastionTunnelingDisabled", text));
     }
     if !settings.admits(caller.address) {
         let text = "This bastion host does not serve your address (networkAcls).";
@@ -377,7 +394,7 @@ struct Started {
 /// Everything that must hold is looked at again, the session is kept, and then the machine is asked. The key that a
 /// recording will be sealed with is in the log before there is anything to record.
 async fn begin(app: &Arc<App>, allowed: &Allowed) -> Result<Started, ArmError> {
-    let Allowed { caller, host: id, machine, what } = allowed;
+    let Allowed { caller, host: id, machine, what, .. } = allowed;
     let host = may(app, &mut app.store.read().await?, caller, allowed).await?;
     let mut about = json!({ "bastionHost": id, "address": caller.address });
     let (target, recording, minutes, most) = match what {

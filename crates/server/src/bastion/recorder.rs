@@ -258,15 +258,21 @@ impl Record for Recorder {
     ) -> Result<(), NotRecorded> {
         match event {
             Event::Output(text) => drop(self.bytes.from.fetch_add(text.len() as u64, Relaxed)),
-            Event::Input(bytes) => drop(self.bytes.to.fetch_add(bytes as u64, Relaxed)),
-            Event::Size(_) => {}
+            Event::Passed(bytes) => drop(self.bytes.from.fetch_add(bytes as u64, Relaxed)),
+            Event::Input(bytes) => {
+                self.bytes.to.fetch_add(bytes as u64, Relaxed);
+                self.bytes.typed();
+            }
+            Event::Size(_) | Event::Command(_) | Event::File(_) => {}
         }
         let Some(inner) = &self.inner else { return Ok(()) };
         let (lane, text) = match event {
             Event::Output(text) if self.is_full => (Lane::Output, text.to_owned()),
             Event::Size(size) => (Lane::Size, format!("{}x{}", size.columns, size.rows)),
+            Event::Command(text) => (Lane::Command, text.to_owned()),
+            Event::File(event) => (Lane::File, serde_json::to_string(event).map_err(|e| failed(&e))?),
             // What is typed may be a password. What of it the program shows is in its output.
-            Event::Output(_) | Event::Input(_) => return Ok(()),
+            Event::Output(_) | Event::Input(_) | Event::Passed(_) => return Ok(()),
         };
         let at = self.at();
         let mut inner = inner.lock().await;

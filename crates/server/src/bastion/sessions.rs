@@ -8,7 +8,7 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, Method, StatusCode, header};
 use schemars::JsonSchema;
-use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, StoreError};
+use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, Scope, StoreError};
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
 use sekisho_bastion::session;
 use sekisho_bastion_ssh::terminal::wire::Mode;
@@ -171,8 +171,20 @@ async fn ask(
 /// What somebody wants who wants to log in. Whether they may is asked when it begins.
 async fn wanted(app: &App, caller: Caller, host: Uuid, wanted: SessionRequest) -> Result<Allowed, ArmError> {
     let machine = machine(&wanted.resource_id)?;
+    let login = login(app, &caller, &machine, wanted.account.as_deref())?;
+    let host = provider::at(&mut app.store.read().await?, host).await?.ok_or_else(no_host)?;
+    Ok(Allowed { caller, host: host.id, machine, what: What::Login(login), native: false })
+}
+
+/// As whom somebody logs in who names an account, or none.
+pub(super) fn login(
+    app: &App,
+    caller: &Caller,
+    machine: &Scope,
+    account: Option<&str>,
+) -> Result<Login, ArmError> {
     let own = Account::of_person(&caller.name).ok();
-    let account = match wanted.account {
+    let account = match account {
         Some(text) => Some(text.parse::<Account>().map_err(|error| {
             ArmError::bad("InvalidParameter", format!("'account': {error}.")).target("account")
         })?),
@@ -182,12 +194,10 @@ async fn wanted(app: &App, caller: Caller, host: Uuid, wanted: SessionRequest) -
         let text = "Your name says nothing of an account: name one in 'account'.";
         ArmError::bad("InvalidParameter", text).target("account")
     })?;
-    let host = provider::at(&mut app.store.read().await?, host).await?.ok_or_else(no_host)?;
     // Whoever may log in as an administrator does, also with an account of their own, which may be one.
-    let (snapshot, who) = (app.access.snapshot(), app.access.acting(&caller));
-    let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], &machine).is_allowed();
-    let login = Login { administrator: administrator || own.as_ref() != Some(&account), account };
-    Ok(Allowed { caller, host: host.id, machine, what: What::Login(login) })
+    let (snapshot, who) = (app.access.snapshot(), app.access.acting(caller));
+    let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
+    Ok(Login { administrator: administrator || own.as_ref() != Some(&account), account })
 }
 
 /// A session of one's own.

@@ -123,14 +123,13 @@ fn refused(error: &LoginError) -> ArmError {
     ArmError::new(502, code, format!("Not logged in: {error}."))
 }
 
-/// Logs in through a stream, and begins a shell.
-async fn log_in(
+/// Logs in through a stream.
+pub(super) async fn log_in(
     app: &App,
     id: Uuid,
     allowed: &Allowed,
     stream: tunnels::Stream,
-    size: Size,
-) -> Result<(Terminal, Pump), ArmError> {
+) -> Result<Machine, ArmError> {
     let What::Login(Login { account, .. }) = &allowed.what else { return Err(ArmError::internal()) };
     let known = servers::of(&mut app.store.read().await?, &allowed.machine).await?.unwrap_or_default();
     let named = format!("sekisho:{id}:{}", allowed.caller.name);
@@ -142,8 +141,14 @@ async fn log_in(
         ArmError::internal()
     })?;
     let machine = Machine::log_in(stream, account.as_str(), pass, &known.host_keys).await;
-    let machine = machine.map_err(|error| refused(&error))?;
-    terminal::start(machine, size).await.map_err(|error| refused(&LoginError::Protocol(error)))
+    machine.map_err(|error| refused(&error))
+}
+
+/// What is said of a session that would have to be recorded and cannot be.
+pub(super) fn not_recorded(id: Uuid, error: &NotRecorded) -> ArmError {
+    tracing::error!(%error, session = %id, "a session cannot be recorded and does not begin");
+    let text = "The session cannot be recorded, as it must be; it did not begin. See the server's log.";
+    ArmError::new(503, "RecordingFailed", text)
 }
 
 /// Begins a session that goes on from now on, whether anybody looks at it or not.
@@ -160,15 +165,11 @@ pub(super) async fn begin(
     let id = begun.id();
     let bytes = Arc::new(Bytes::default());
     let started = async {
-        let (terminal, pump) = log_in(app, id, &allowed, stream, size).await?;
+        let machine = log_in(app, id, &allowed, stream).await?;
+        let shell = terminal::start(machine, size).await;
+        let (terminal, pump) = shell.map_err(|error| refused(&LoginError::Protocol(error)))?;
         let recorder = Recorder::begin(app, begun.session(), size, key, bytes.clone()).await;
-        let recorder = recorder.map_err(|error| {
-            tracing::error!(%error, session = %id, "a session cannot be recorded and does not begin");
-            let text =
-                "The session cannot be recorded, as it must be; it did not begin. See the server's log.";
-            ArmError::new(503, "RecordingFailed", text)
-        })?;
-        Ok((terminal, pump, recorder))
+        Ok((terminal, pump, recorder.map_err(|error| not_recorded(id, &error))?))
     };
     let (terminal, pump, recorder) = match started.await {
         Ok(started) => started,

@@ -76,6 +76,8 @@ pub mod kind {
     pub const AUTHORIZATION_CODE: &str = "authorizationCode";
     /// Device codes by their digest.
     pub const DEVICE_CODE: &str = "deviceCode";
+    /// Keys by which SSH clients are known, by fingerprint.
+    pub const SSH_KEY: &str = "sshKey";
     /// Browsers in which somebody has signed in.
     pub const DEVICE: &str = "device";
     /// One-time links by the digest of their token.

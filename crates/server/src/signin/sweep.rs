@@ -94,6 +94,7 @@ async fn ended(read: &mut (dyn Read + '_)) -> Result<Vec<(&'static str, String)>
     let devices: Vec<(String, KnownDevice)> = read_documents(read, kind::DEVICE).await?;
     let devices = devices.into_iter().filter(|(_, d)| d.is_over(now));
     out.extend(devices.map(|(key, _)| (kind::DEVICE, key)));
+    out.extend(crate::bastion::ended_keys(read).await?.into_iter().map(|key| (kind::SSH_KEY, key)));
     let people: Vec<(String, Person)> = read_documents(read, kind::PERSON).await?;
     let generations: HashMap<Uuid, u64> = people.into_iter().map(|(_, p)| (p.id, p.generation)).collect();
     let holds = |person: &Uuid, generation| generations.get(person) == Some(&generation);

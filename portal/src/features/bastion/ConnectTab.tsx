@@ -15,6 +15,7 @@ import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
+import { SshClientCard } from './SshClientCard.tsx'
 
 const key = 'sekisho.account'
 
@@ -107,6 +108,9 @@ function Connect({ machineId, hosts }: { machineId: string; hosts: BastionHost[]
           </a>
         </div>
       </Card>
+      {host?.properties.enableTunneling === true && (
+        <SshClientCard machine={nameOf(machineId)} account={bad ? '' : account} />
+      )}
       {tunnel && host?.properties.enableTunneling === true && (
         <Card title={m.native}>
           <div className="flex flex-col gap-3">

@@ -19,8 +19,9 @@ use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty};
 use tokio::sync::{mpsc, watch};
 
 use self::backlog::Backlog;
-use self::screen::Screen;
+pub(crate) use self::screen::Screen;
 pub use self::view::{Next, View};
+use crate::gate::FileEvent;
 use crate::machine::Machine;
 
 /// What a terminal calls itself to programs.
@@ -64,6 +65,12 @@ pub enum Exit {
 pub enum Event<'e> {
     /// The program's output, as text.
     Output(&'e str),
+    /// So many bytes of output that are not recorded.
+    Passed(usize),
+    /// What the machine was told to run.
+    Command(&'e str),
+    /// Something happened to a file.
+    File(&'e FileEvent),
     /// So many bytes were typed. What they were is nobody's business: it may be a password.
     Input(usize),
     /// Another size.

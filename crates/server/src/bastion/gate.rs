@@ -1,0 +1,340 @@
+//! The gate's keeper: who SSH clients are, where they may go, and what is kept of it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderMap;
+use sekisho_arm::{ArmError, Listing, Read as _, Scope};
+use sekisho_bastion::host::place;
+use sekisho_bastion::machine::names;
+use sekisho_bastion::provider::host_type;
+use sekisho_bastion_ssh::certificate::CertificateError;
+use sekisho_bastion_ssh::gate::{self, Client, Door, HostKey, Keeper};
+use sekisho_bastion_ssh::terminal::{Broken, Exit, NotRecorded, Size};
+use sekisho_identity::conditional_access::application;
+use sekisho_link::account::Account;
+use sekisho_link::machine::vm_type;
+use sekisho_link::ticket::Login;
+use sekisho_store::News;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::live::{self, Bytes};
+use super::recorder::Recorder;
+use super::{Allowed, Started, What, keys, may, sessions, terminals};
+use crate::app::App;
+use crate::authn::{self, Caller};
+use crate::conditional_access::{self, Ask};
+use crate::http::{self as web, Peer};
+use crate::signin::kind;
+
+/// The gate's own name. Clients that are told it by `HostKeyAlias` need not know any other.
+const NAME: &str = "gate.sekisho";
+/// What a machine's name ends with, for clients.
+const DOMAIN: &str = ".sekisho";
+/// What a machine's right to be read is, for whoever is told that it exists.
+const READ_MACHINE: &str = "Microsoft.Compute/virtualMachines/read";
+/// Clients of one address that have not shown who they are.
+const STRANGERS: usize = 16;
+/// Of all addresses.
+const ALL_STRANGERS: usize = 512;
+/// What is recorded of a session before its client has said what it shows it on.
+const SIZE: (u32, u32) = (80, 24);
+
+/// The clients that have not shown who they are.
+#[derive(Default)]
+pub(crate) struct Gate(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of them.
+struct Stranger<'g> {
+    gate: &'g Gate,
+    address: IpAddr,
+}
+
+impl Gate {
+    fn admit(&self, address: IpAddr) -> Option<Stranger<'_>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.values().sum::<usize>() >= ALL_STRANGERS {
+            return None;
+        }
+        let own = all.entry(address).or_default();
+        if *own >= STRANGERS {
+            return None;
+        }
+        *own += 1;
+        Some(Stranger { gate: self, address })
+    }
+}
+
+impl Drop for Stranger<'_> {
+    fn drop(&mut self) {
+        let mut all = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = all.get_mut(&self.address) {
+            *own -= 1;
+            if *own == 0 {
+                all.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Serves an SSH client.
+pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, peer: SocketAddr) {
+    let Some(stranger) = app.bastion.gate.admit(peer.ip()) else {
+        tracing::debug!(client = %peer, "too many SSH clients that do not say who they are");
+        return;
+    };
+    let visit = Arc::new(Visit { app: app.clone(), peer: Peer(peer), shown: watch::Sender::new(None) });
+    let (keeper, shown) = (visit.clone(), visit.shown.subscribe());
+    tokio::select! {
+        () = gate::serve(keeper, stream, || drop(stranger)) => {}
+        () = until_taken_back(&app, shown) => {}
+    }
+}
+
+/// Until the key that a client has come in with is nobody's any more.
+async fn until_taken_back(app: &App, mut shown: watch::Receiver<Option<String>>) {
+    let mut feed = app.store.changes();
+    loop {
+        let doubtful = tokio::select! {
+            news = feed.next() => match news {
+                Some(News::Changes(changes)) => {
+                    let own = shown.borrow().clone();
+                    changes.iter().any(|c| c.kind == kind::SSH_KEY && Some(&c.key) == own.as_ref())
+                }
+                Some(News::Missed) => true,
+                None => return,
+            },
+            Ok(()) = shown.changed() => true,
+        };
+        let Some(key) = shown.borrow_and_update().clone().filter(|_| doubtful) else { continue };
+        let kept = async { keys::of(&mut app.store.read().await?, &key).await };
+        if matches!(kept.await, Ok(None)) {
+            return;
+        }
+    }
+}
+
+/// What a client has to know: a line of `known_hosts`, and lines of `config`.
+pub(super) fn settings(app: &App, headers: &HeaderMap) -> (String, String) {
+    let base = web::base_url(headers, &app.config);
+    let address = base.strip_prefix("https://").unwrap_or(&base);
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "443"));
+    let host = host.trim_matches(['[', ']']);
+    let known = format!("@cert-authority *{DOMAIN} {}", app.keys.get().ssh_hosts.line());
+    let config = format!(
+        "Host {NAME}\n  HostName {host}\n  Port {port}\n  HostKeyAlias {NAME}\nHost *{DOMAIN} !{NAME}\n  ProxyJump {NAME}\n"
+    );
+    (known, config)
+}
+
+/// A client's visit.
+struct Visit {
+    app: Arc<App>,
+    peer: Peer,
+    /// The key that it came in with.
+    shown: watch::Sender<Option<String>>,
+}
+
+/// Somebody who came in, by the key that they have shown: who they are is asked again for everything they do.
+struct Known(String);
+
+/// A machine, and the host that leads there.
+#[derive(Clone)]
+struct Target {
+    host: Scope,
+    machine: Scope,
+}
+
+/// A session's end that its client is told.
+struct Ended(String);
+
+impl From<ArmError> for Ended {
+    fn from(error: ArmError) -> Ended {
+        Ended(error.message)
+    }
+}
+
+impl Keeper for Visit {
+    type Person = Known;
+    type Place = Target;
+
+    async fn person(&self, key: &str) -> Option<Known> {
+        let known = Known(key.to_owned());
+        match self.caller(&known).await {
+            Ok(_) => {
+                self.shown.send_replace(Some(known.0.clone()));
+                Some(known)
+            }
+            Err(error) => {
+                if error.status >= 500 {
+                    tracing::error!(code = error.code, "whose an SSH key is could not be read");
+                }
+                None
+            }
+        }
+    }
+
+    fn greeting(&self) -> String {
+        format!("this is the gate. Go on to a machine with 'ssh ACCOUNT@MACHINE{DOMAIN}'.")
+    }
+
+    fn own_key(&self) -> Result<HostKey, CertificateError> {
+        let mut names = vec![NAME.to_owned()];
+        names.extend(self.app.config.certificate_names());
+        HostKey::of(&self.app.keys.get().ssh_hosts, NAME, &names)
+    }
+
+    async fn place(&self, person: &Known, name: &str) -> Result<Target, String> {
+        self.find(person, name).await.map_err(|error| error.message)
+    }
+
+    fn key_of(&self, target: &Target, name: &str) -> Result<HostKey, CertificateError> {
+        // The name is one of this machine's, in whatever case.
+        let label = place(&target.machine).to_string();
+        HostKey::of(&self.app.keys.get().ssh_hosts, &label, &[name.to_lowercase()])
+    }
+
+    async fn session(self: Arc<Self>, person: Arc<Known>, target: Target, account: String, client: Client) {
+        let end = client.end();
+        match self.run(&person, target, &account, client).await {
+            Ok("Closed") => {}
+            Ok(why) => end.fail(&format!("the session ended ({why}).")).await,
+            Err(Ended(why)) => end.fail(&why).await,
+        }
+    }
+
+    async fn tunnel(self: Arc<Self>, person: Arc<Known>, target: Target, port: u16, door: Door) {
+        let begun = async {
+            let allowed = target.allows(self.caller(&person).await?, What::Port(port));
+            Ok((super::begin(&self.app, &allowed).await?, allowed))
+        };
+        match begun.await {
+            Ok((Started { begun, stream, .. }, allowed)) => {
+                let client = door.open().await;
+                live::carry_bytes(&self.app, &allowed, (begun, stream), client).await;
+            }
+            Err(error) => {
+                let error: ArmError = error;
+                door.refuse(&error.message).await;
+            }
+        }
+    }
+}
+
+impl Target {
+    fn allows(self, caller: Caller, what: What) -> Allowed {
+        Allowed { caller, host: self.host, machine: self.machine, what, native: true }
+    }
+}
+
+impl Visit {
+    /// Who somebody is at this moment, let in as far as policies go.
+    async fn caller(&self, Known(key): &Known) -> Result<Caller, ArmError> {
+        let kept = keys::of(&mut self.app.store.read().await?, key).await?;
+        let found = match kept {
+            Some(kept) => {
+                authn::again(&self.app, (kept.principal, &kept.standing), kept.until, self.peer).await?
+            }
+            None => None,
+        };
+        let text = "your key is good no more: sign in, and say again that it is yours";
+        let mut caller = found.ok_or_else(|| ArmError::new(401, "InvalidSshKey", text))?;
+        caller.through.applications.push(application::BASTION);
+        conditional_access::admit(&self.app, &caller, &HeaderMap::new(), Ask::Anything)?;
+        Ok(caller)
+    }
+
+    /// The machine of a name that somebody may go to, and a host that leads there. Whoever may not read a machine is told
+    /// nothing of it.
+    async fn find(&self, person: &Known, name: &str) -> Result<Target, ArmError> {
+        let (caller, name) = (&self.caller(person).await?, name.to_lowercase());
+        let (snapshot, who) = (self.app.access.snapshot(), self.app.access.acting(caller));
+        let mut read = self.app.store.read().await?;
+        let machines = read.list(&Listing::of(&Scope::Tenant, &vm_type())).await?;
+        let own = name.strip_suffix(DOMAIN).unwrap_or(&name);
+        let short = own.split('.').next().unwrap_or_default();
+        let alike: Vec<_> =
+            machines.into_iter().map(|m| m.id).filter(|id| id.name().eq_ignore_ascii_case(short)).collect();
+        let is_only = alike.len() == 1;
+        let hosts = read.list(&Listing::of(&Scope::Tenant, &host_type())).await?;
+        let none =
+            || ArmError::new(404, "ResourceNotFound", format!("you may log in to no machine '{name}'"));
+        let mut why = none();
+        // As which account is not known yet, and is asked again when it is.
+        let account = Account::of_person(&caller.name).or_else(|_| "nobody".parse());
+        let least = Login { account: account.map_err(|_| ArmError::internal())?, administrator: false };
+        for machine in alike.iter().filter(|id| names(id, is_only).contains(&name)) {
+            let may_know = snapshot.decide(&who, READ_MACHINE, machine).is_allowed();
+            for host in hosts.iter().filter(|host| host.id.subscription() == machine.subscription()) {
+                let target = Target { host: host.id.clone(), machine: machine.clone() };
+                let allowed = target.clone().allows(caller.clone(), What::Login(least.clone()));
+                match may(&self.app, &mut read, caller, &allowed).await {
+                    Ok(_) => return Ok(target),
+                    Err(error) if may_know => why = error,
+                    Err(_) => {}
+                }
+            }
+        }
+        Err(why)
+    }
+
+    /// Does what a client wants on a machine. Returns why it ended.
+    async fn run(
+        &self,
+        person: &Known,
+        target: Target,
+        account: &str,
+        client: Client,
+    ) -> Result<&'static str, Ended> {
+        let (app, caller) = (&self.app, self.caller(person).await?);
+        let login = sessions::login(app, &caller, &target.machine, Some(account))?;
+        let allowed = target.allows(caller, What::Login(login));
+        let Started { begun, stream, host, key } = super::begin(app, &allowed).await?;
+        let id = begun.id();
+        let bytes = Arc::new(Bytes::default());
+        let started = async {
+            let machine = terminals::log_in(app, id, &allowed, stream).await?;
+            let size = Size::new(SIZE.0, SIZE.1);
+            let recorder = Recorder::begin(app, begun.session(), size, key, bytes.clone()).await;
+            Ok((machine, recorder.map_err(|error| terminals::not_recorded(id, &error))?))
+        };
+        let (machine, recorder) = match started.await {
+            Ok(started) => started,
+            Err(error) => {
+                let error: ArmError = error;
+                begun.give_up(app, &error.code).await.map_err(ArmError::from)?;
+                return Err(error.into());
+            }
+        };
+        let not_recorded = |error: NotRecorded| {
+            tracing::error!(%error, session = %id, "a session ends that cannot be recorded");
+            "RecordingFailed"
+        };
+        let mut exit = None;
+        let idle = host.limits().idle_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
+        let work = async {
+            tokio::select! {
+                ended = gate::relay(client, machine, recorder.clone()) => match ended {
+                    Ok(how) => {
+                        exit = Some(how).filter(|how| *how != Exit::Unknown);
+                        "Closed"
+                    }
+                    Err(Broken::Record(error)) => not_recorded(error),
+                    Err(Broken::Lost) => "Lost",
+                },
+                error = recorder.flush() => not_recorded(error),
+                () = bytes.until_idle(idle) => "Idle",
+            }
+        };
+        let lasts = Duration::from_secs(u64::from(host.longest()) * 60);
+        let why = live::hold(app, &allowed, HeaderMap::new(), &begun, lasts, work).await;
+        let recorded = recorder.close(exit).await;
+        if let Err(error) = begun.over(app, why, bytes.both(), recorded).await {
+            tracing::error!(%error, session = %id, "the end of a session could not be kept");
+        }
+        Ok(why)
+    }
+}
