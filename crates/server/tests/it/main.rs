@@ -37,6 +37,7 @@ mod secrets;
 mod seed;
 mod service_tags;
 mod signin;
+mod ssh_keys;
 mod step_up;
 mod storm;
 mod tags;
