@@ -4,7 +4,7 @@
 //! certificate of the one, and people know machines by certificates of the other. For every session the server makes a key
 //! that lives as long as the session, has it certified for seconds and for one name that only the machine's agent makes
 //! worth something ([`certificate`]), and logs in with it through the stream that the agent opened ([`machine`]).
-//! In a browser a session is a [`terminal`], which goes on while nobody looks at it.
+//! In a browser a session is a [`terminal`], which goes on while nobody looks at it, and the [`files`] beside it.
 //!
 //! What this crate must never do:
 //! - take a machine's word for who it is: its host key is one that its agent has reported, or it is not the machine;
@@ -13,6 +13,7 @@
 
 pub mod authority;
 pub mod certificate;
+pub mod files;
 pub mod machine;
 pub mod terminal;
 
