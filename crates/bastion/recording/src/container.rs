@@ -66,7 +66,8 @@ pub struct Header {
 
 /// What happened: milliseconds since the beginning, the lane, and text.
 ///
-/// Lanes: `k` makes an empty screen what it was, `o` is output, `r` another size (`80x24`), `x` the exit.
+/// Lanes: `k` makes an empty screen what it was, `o` is output, `r` another size (`80x24`), `x` the exit, `f` what was done
+/// with a file (a JSON object).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line(pub u64, pub Lane, pub String);
 
@@ -85,6 +86,9 @@ pub enum Lane {
     /// The exit.
     #[serde(rename = "x")]
     Exit,
+    /// Something done with a file.
+    #[serde(rename = "f")]
+    File,
 }
 
 /// A proof of everything before it.

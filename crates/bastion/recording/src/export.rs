@@ -22,6 +22,8 @@ pub fn asciicast(recording: &Recording) -> String {
             Lane::Output => "o",
             Lane::Size => "r",
             Lane::Exit => "x",
+            // The format has marks for what a player points out.
+            Lane::File => "m",
         };
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day")]
         let since = (at.saturating_sub(before)) as f64 / 1000.0;
