@@ -5,6 +5,7 @@
 
 mod access;
 mod bastion;
+mod bastion_files;
 mod bastion_ssh;
 mod clocks;
 mod confirm;
