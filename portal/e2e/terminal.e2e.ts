@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { expect } from '@playwright/test'
 import { test } from './fixtures.ts'
 import { ready } from './ready.ts'
@@ -6,7 +7,9 @@ import { setLanguage } from './signIn.ts'
 
 const adminLogin = '1c0163c0-47e6-4577-8991-ea5c82e286e4'
 
-test('a terminal is opened on a machine without an open port, typed in, recorded and ended', async ({ portal }) => {
+test('a terminal is opened on a machine without an open port, typed in, its files are copied, recorded and ended', async ({
+  portal,
+}) => {
   const [machine] = ready.machines
   if (!machine) throw new Error('the demo has no machine')
   const [group = ''] = machine.id.split('/providers/')
@@ -18,7 +21,7 @@ test('a terminal is opened on a machine without an open port, typed in, recorded
   await send(portal, 'PUT', `${group}/providers/Microsoft.Network/bastionHosts/gate?api-version=2024-05-01`, {
     location: 'home',
     sku: { name: 'Premium' },
-    properties: { enableSessionRecording: true },
+    properties: { enableSessionRecording: true, enableFileCopy: true },
   })
   await send(
     portal,
@@ -44,6 +47,25 @@ test('a terminal is opened on a machine without an open port, typed in, recorded
   await terminal.keyboard.type('echo $((6*7))-関所\n')
   await expect(terminal.locator('.xterm-rows')).toContainText('42-関所')
   await terminal.screenshot({ path: 'test-results/terminal.png' })
+
+  await terminal.getByRole('button', { name: 'Files', exact: true }).click()
+  const panel = terminal.getByRole('complementary', { name: 'Files' })
+  const name = '関所 1.txt'
+  const contents = Buffer.from('通る\n'.repeat(100_000))
+  await panel.locator('input[type=file]').setInputFiles({ name, mimeType: 'text/plain', buffer: contents })
+  await expect(panel.getByText(/^SHA-256 [0-9a-f]{64}$/)).toBeVisible()
+  await terminal.locator('.xterm').click()
+  await terminal.keyboard.type('wc -c < *1.txt\n')
+  await expect(terminal.locator('.xterm-rows')).toContainText(String(contents.length))
+  await panel.getByRole('button', { name: `More for ${name}` }).click()
+  const [download] = await Promise.all([
+    terminal.waitForEvent('download'),
+    terminal.getByRole('menuitem', { name: 'Download' }).click(),
+  ])
+  expect(download.suggestedFilename()).toBe(name)
+  expect((await readFile(await download.path())).equals(contents)).toBe(true)
+  await terminal.screenshot({ path: 'test-results/files.png' })
+  await terminal.locator('.xterm').click()
   await terminal.keyboard.type('exit 3\n')
   await expect(terminal.getByText('The shell ended with status 3.')).toBeVisible()
 

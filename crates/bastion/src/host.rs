@@ -294,7 +294,8 @@ impl BastionHost {
 
     /// Whether files may be sent to machines, and taken from them.
     pub fn files(&self) -> (bool, bool) {
-        let (on, limits) = (self.properties.enable_file_copy == Some(true), self.limits());
+        let on = self.sku() >= Sku::Standard && self.properties.enable_file_copy == Some(true);
+        let limits = self.limits();
         (on && limits.disable_upload != Some(true), on && limits.disable_download != Some(true))
     }
 
@@ -350,6 +351,12 @@ mod tests {
         let standard = host(json!({"sku": {"name": "Standard"}, "properties": {"enableTunneling": true}}));
         assert!(standard.validate().is_ok() && standard.tunnels());
         assert!(!host(json!({"sku": {"name": "Premium"}, "properties": {}})).tunnels());
+        let copies = |sku: &str| {
+            let limits = json!({"disableUpload": true});
+            host(json!({"sku": {"name": sku}, "properties": {"enableFileCopy": true, "sekisho": limits}}))
+        };
+        assert!(copies("Basic").validate().is_err() && copies("Basic").files() == (false, false));
+        assert!(copies("Standard").validate().is_ok() && copies("Standard").files() == (false, true));
         assert!(host(json!({"properties": {"scaleUnits": 51}})).validate().is_err());
     }
 }

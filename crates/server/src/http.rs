@@ -85,6 +85,8 @@ pub fn routes() -> Routes {
 /// From how many bytes an answer is compressed, for who takes that. Lists say the same words again and again: that of
 /// 5,000 machines is a tenth. Sessions are no use to other sites, so that nobody can make one answer tell of another.
 const COMPRESSED_BYTES: u16 = 8 << 10;
+/// What is a file. It is given as it is, so that its length is known and its end can be asked for alone.
+pub(crate) const OCTETS: &str = "application/octet-stream";
 
 /// The router for browsers, `az` and SDKs.
 pub fn router(app: Arc<App>) -> Router {
@@ -95,8 +97,11 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), signin::not_from_elsewhere))
         .layer(middleware::from_fn_with_state(app.clone(), every_request))
         .layer(
-            CompressionLayer::new()
-                .compress_when(SizeAbove::new(COMPRESSED_BYTES).and(NotForContentType::SSE)),
+            CompressionLayer::new().compress_when(
+                SizeAbove::new(COMPRESSED_BYTES)
+                    .and(NotForContentType::SSE)
+                    .and(NotForContentType::const_new(OCTETS)),
+            ),
         )
         .with_state(app)
 }

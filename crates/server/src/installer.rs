@@ -157,7 +157,7 @@ pub(crate) async fn agent(State(app): State<Arc<App>>, Parameter(file): Paramete
     match opened.await {
         Ok((file, length)) => Response::builder()
             .status(StatusCode::OK)
-            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_TYPE, web::OCTETS)
             .header(header::CONTENT_LENGTH, length)
             .body(Body::from_stream(tokio_util::io::ReaderStream::with_capacity(file, 64 << 10)))
             .unwrap_or_default(),

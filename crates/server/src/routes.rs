@@ -74,6 +74,11 @@ impl Operation {
         Self::new(Method::GET, MethodFilter::GET, path, summary)
     }
 
+    /// Tells of something without reading it.
+    pub fn head(path: &'static str, summary: &'static str) -> Self {
+        Self::new(Method::HEAD, MethodFilter::HEAD, path, summary)
+    }
+
     /// Makes or does something.
     pub fn post(path: &'static str, summary: &'static str) -> Self {
         Self::new(Method::POST, MethodFilter::POST, path, summary)

@@ -21,6 +21,7 @@ pub fn asciicast(recording: &Recording) -> String {
             Lane::Screen => continue,
             Lane::Output => "o",
             Lane::Size => "r",
+            // The format has marks for what a player points out.
             Lane::Command | Lane::File => "m",
             Lane::Exit => "x",
         };

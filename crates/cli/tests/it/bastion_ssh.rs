@@ -32,13 +32,13 @@ impl Drop for Ssh {
 }
 
 /// A terminal, and what of it was seen.
-struct Terminal {
+pub(super) struct Terminal {
     socket: Socket,
-    session: String,
+    pub(super) session: String,
     seen: Vec<u8>,
     /// The number of the next byte.
     at: u64,
-    told: Vec<Value>,
+    pub(super) told: Vec<Value>,
 }
 
 impl Ssh {
@@ -75,7 +75,7 @@ impl Ssh {
     }
 
     /// Waits until the machine's SSH server trusts the bastion, and logs in.
-    fn log_in(&self, account: &str) -> Terminal {
+    pub(super) fn log_in(&self, account: &str) -> Terminal {
         let began = Instant::now();
         let begun = loop {
             match self.begin(account) {
@@ -102,7 +102,7 @@ impl Ssh {
         self.bastion.world.api.post(&path, &json!({})).map_err(|e| e.to_string())
     }
 
-    fn type_in(&self, terminal: &mut Terminal, text: &str) {
+    pub(super) fn type_in(&self, terminal: &mut Terminal, text: &str) {
         let frame = [b"\0", text.as_bytes()].concat();
         self.bastion.runtime.block_on(terminal.socket.send(Message::Binary(frame.into()))).unwrap();
     }
@@ -113,7 +113,7 @@ impl Ssh {
     }
 
     /// Takes the next frame; false when the other side has closed.
-    fn next(&self, terminal: &mut Terminal) -> bool {
+    pub(super) fn next(&self, terminal: &mut Terminal) -> bool {
         let next = async { timeout(SOON, terminal.socket.next()).await.unwrap() };
         match self.bastion.runtime.block_on(next) {
             Some(Ok(Message::Binary(frame))) => {
@@ -133,7 +133,7 @@ impl Ssh {
         }
     }
 
-    fn until(&self, terminal: &mut Terminal, text: &str) {
+    pub(super) fn until(&self, terminal: &mut Terminal, text: &str) {
         let began = Instant::now();
         while !String::from_utf8_lossy(&terminal.seen).contains(text) {
             let seen = String::from_utf8_lossy(&terminal.seen).into_owned();

@@ -2,11 +2,12 @@
 //!
 //! A native client, such as `az network bastion tunnel`, shows its access token and names a machine and a port ([`ask`]); it
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
-//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]). SSH clients as everybody
-//! has them come in through the [`gate`], with keys that people said are theirs ([`keys`]). For all it is asked who
-//! may ([`may`]), the machine is asked for a stream ([`tunnels`]), and the session lasts for as long as everything holds that
-//! let it begin ([`live`]). What machines trust of all this is in [`trust`].
+//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]), with the machine's files
+//! beside it ([`files`]). SSH clients as everybody has them come in through the [`gate`], with keys that people said are
+//! theirs ([`keys`]). For all it is asked who may ([`may`]), the machine is asked for a stream ([`tunnels`]), and the session
+//! lasts for as long as everything holds that let it begin ([`live`]). What machines trust of all this is in [`trust`].
 
+mod files;
 mod gate;
 mod keys;
 mod live;
@@ -125,6 +126,7 @@ pub(crate) fn routes() -> Routes {
         )
         .merge(sessions::routes())
         .merge(keys::routes())
+        .merge(files::routes())
 }
 
 /// What `az` asks with.

@@ -150,6 +150,15 @@ impl Recorder {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Notes what was done with a file.
+    ///
+    /// # Errors
+    /// When it cannot be written; the session ends then.
+    pub(super) async fn file(&self, done: &serde_json::Value) -> Result<(), NotRecorded> {
+        let Some(inner) = &self.inner else { return Ok(()) };
+        inner.lock().await.push(Line(self.at(), Lane::File, done.to_string()))
+    }
+
     /// Has what happened on the disk soon, for as long as that is possible.
     pub(super) async fn flush(&self) -> NotRecorded {
         let Some(inner) = &self.inner else { return std::future::pending().await };
@@ -218,6 +227,15 @@ pub(super) async fn ended(
 }
 
 impl Inner {
+    fn push(&mut self, line: Line) -> Result<(), NotRecorded> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        self.waiting += line.2.len();
+        self.lines.push(line);
+        Ok(())
+    }
+
     async fn flush(&mut self) -> Result<(), NotRecorded> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
@@ -276,12 +294,8 @@ impl Record for Recorder {
         };
         let at = self.at();
         let mut inner = inner.lock().await;
-        if let Some(failed) = &inner.failed {
-            return Err(failed.clone());
-        }
-        inner.waiting += text.len();
         let is_first = inner.lines.is_empty();
-        inner.lines.push(Line(at, lane, text));
+        inner.push(Line(at, lane, text))?;
         if is_first && self.is_full {
             inner.lines.push(Line(at, Lane::Screen, screen()));
         }

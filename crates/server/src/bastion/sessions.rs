@@ -201,7 +201,7 @@ pub(super) fn login(
 }
 
 /// A session of one's own.
-fn own(app: &App, caller: &Caller, session: &str) -> Result<Arc<Open>, ArmError> {
+pub(super) fn own(app: &App, caller: &Caller, session: &str) -> Result<Arc<Open>, ArmError> {
     let id = Uuid::try_parse(session).ok();
     id.and_then(|id| app.bastion.terminals.of(id, caller.principal))
         .ok_or_else(|| ArmError::new(410, "SessionOver", "The session is over, or it is not one of yours."))

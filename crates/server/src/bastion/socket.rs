@@ -116,6 +116,8 @@ async fn send(socket: &mut Socket, frame: Vec<u8>) -> Result<(), ()> {
 }
 
 fn ready(open: &Open, mode: Mode) -> ToClient {
+    // Files are nobody else's.
+    let (upload, download) = if mode == Mode::Own { open.host.files() } else { (false, false) };
     ToClient::Ready {
         session_id: open.id.to_string(),
         account: open.account().to_owned(),
@@ -123,10 +125,9 @@ fn ready(open: &Open, mode: Mode) -> ToClient {
         mode,
         copy: open.host.copies(),
         paste: open.host.copies(),
-        // Files have no way yet.
-        upload: false,
-        download: false,
-        max_file_bytes: None,
+        upload,
+        download,
+        max_file_bytes: open.host.limits().maximum_file_bytes,
         recorded: open.host.recording().word(),
         until: instant(open.until),
         idle_seconds: open.idle().map(|idle| idle.as_secs()),

@@ -19,6 +19,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use super::files::{self, Uploads};
 use super::live::{self, Bytes};
 use super::recorder::Recorder;
 use super::tokens::Tokens;
@@ -70,6 +71,10 @@ pub(super) struct Open {
     pub(super) watchers: watch::Sender<Vec<Watcher>>,
     /// What is said to everybody who looks.
     pub(super) said: broadcast::Sender<(String, String)>,
+    /// What is being sent to the machine.
+    pub(super) uploads: Uploads,
+    /// What is recorded.
+    pub(super) recorder: Recorder,
     /// Why it has ended, once it has.
     pub(super) ended: watch::Sender<Option<&'static str>>,
 }
@@ -183,9 +188,11 @@ pub(super) async fn begin(
     let until = OffsetDateTime::now_utc() + lasts;
     let (views, ended) = (watch::Sender::new(0), watch::Sender::new(None));
     let (watchers, said) = (watch::Sender::new(Vec::new()), broadcast::Sender::new(MESSAGES));
-    let open = Arc::new(Open { id, allowed, host, terminal, until, views, watchers, said, ended });
+    let uploads = Uploads::default();
+    let open = Open { id, allowed, host, terminal, until, views, watchers, said, uploads, recorder, ended };
+    let open = Arc::new(open);
     app.bastion.terminals.enter(open.clone());
-    tokio::spawn(carry(app.clone(), open.clone(), (headers, lasts), begun, pump, (recorder, bytes)));
+    tokio::spawn(carry(app.clone(), open.clone(), (headers, lasts), begun, pump, bytes));
     Ok(open)
 }
 
@@ -196,8 +203,9 @@ async fn carry(
     (headers, lasts): (HeaderMap, Duration),
     begun: live::Begun,
     pump: Pump,
-    (recorder, bytes): (Recorder, Arc<Bytes>),
+    bytes: Arc<Bytes>,
 ) {
+    let recorder = open.recorder.clone();
     let not_recorded = |error: NotRecorded| {
         tracing::error!(%error, session = %open.id, "a session ends that cannot be recorded");
         "RecordingFailed"
@@ -216,6 +224,7 @@ async fn carry(
     };
     let why = live::hold(&app, &open.allowed, headers, &begun, lasts, work).await;
     app.bastion.terminals.leave(open.id);
+    files::end(&app, &open).await;
     let recorded = recorder.close(open.terminal.exit()).await;
     if let Err(error) = begun.over(&app, why, bytes.both(), recorded).await {
         tracing::error!(%error, session = %open.id, "the end of a session could not be kept");

@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::seed::World;
 use crate::signin::person;
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice@laptop";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice@laptop";
 
 #[tokio::test]
 async fn a_key_is_one_persons_until_they_take_it_back_and_what_is_no_good_key_is_nobodys() {
@@ -17,7 +18,10 @@ async fn a_key_is_one_persons_until_they_take_it_back_and_what_is_no_good_key_is
     let told = alice.post("/ssh/keys", body.clone()).await.expect(200).json();
     assert_eq!(told["publicKey"].as_str().unwrap(), KEY.rsplit_once(' ').unwrap().0);
     assert_eq!(told["fingerprint"].as_str().unwrap().split(':').next(), Some("SHA256"));
-    assert!(told["knownHosts"].as_str().unwrap().starts_with("@cert-authority *.sekisho ssh-ed25519 "), "{told}");
+    assert!(
+        told["knownHosts"].as_str().unwrap().starts_with("@cert-authority *.sekisho ssh-ed25519 "),
+        "{told}"
+    );
     assert!(told["config"].as_str().unwrap().contains("ProxyJump gate.sekisho"), "{told}");
 
     // Said again it is the same one; somebody else's it cannot become.

@@ -145,6 +145,7 @@ export default function FilePanel({ at, policy, onClose }: { at: FilesAt; policy
       </div>
       <p className="border-t border-line px-3 py-1.5 text-2xs text-ink-3">
         {[
+          folder.data?.truncated && m.truncated(folder.data.entries.length),
           policy.upload ? m.dropHere : m.noUpload,
           !policy.download && m.noDownload,
           policy.maxFileBytes !== null && m.limit(bytes(policy.maxFileBytes)),

@@ -72,7 +72,6 @@ function Item({ transfer }: { transfer: Transfer }) {
         {stateText(transfer)}
       </p>
       {hashes?.sha256 && <p className="font-mono text-2xs break-all text-ink-3">SHA-256 {plainText(hashes.sha256)}</p>}
-      {hashes?.blake3 && <p className="font-mono text-2xs break-all text-ink-3">BLAKE3 {plainText(hashes.blake3)}</p>}
     </li>
   )
 }

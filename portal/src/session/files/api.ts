@@ -7,14 +7,15 @@ export type FileEntry = {
   bytes: number
   /** RFC 3339. */
   modified: string
-  /** As `ls` writes it, or the bits. */
-  mode: string | number
+  /** As `ls` writes it. */
+  mode: string
 }
-export type Folder = { path: string; entries: FileEntry[] }
+/** `truncated`: there is more in it than is told. */
+export type Folder = { path: string; entries: FileEntry[]; truncated: boolean }
 /** Whose files. */
 export type FilesAt = { place: string; sessionId: string }
 export type Change = { op: 'mkdir' | 'remove'; path: string } | { op: 'rename'; path: string; to: string }
-export type Stored = { bytes: number; sha256?: string; blake3?: string }
+export type Stored = { bytes: number; sha256?: string }
 
 const base = ({ place, sessionId }: FilesAt) =>
   `/bastions/${encodeURIComponent(place)}/api/sessions/${encodeURIComponent(sessionId)}`

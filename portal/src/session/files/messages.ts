@@ -17,6 +17,10 @@ export const m = messages({
     ja: (size: string) => `1 ファイルの上限は ${size} です。`,
   },
   empty: { en: 'This folder is empty.', ja: 'このフォルダーは空です。' },
+  truncated: {
+    en: (count: number) => `There is more in this folder than the ${count} entries shown.`,
+    ja: (count: number) => `このフォルダーには、表示している ${count} 件以外の項目もあります。`,
+  },
   name: { en: 'Name', ja: '名前' },
   size: { en: 'Size', ja: 'サイズ' },
   modified: { en: 'Changed', ja: '更新日時' },

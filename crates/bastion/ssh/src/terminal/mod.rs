@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use self::backlog::Backlog;
 pub(crate) use self::screen::Screen;
 pub use self::view::{Next, View};
+use crate::files::Files;
 use crate::gate::FileEvent;
 use crate::machine::Machine;
 
@@ -116,6 +117,7 @@ struct Shared {
     /// The owner has seen more.
     caught_up: watch::Sender<()>,
     asked: mpsc::Sender<Asked>,
+    files: Files,
 }
 
 impl Shared {
@@ -124,7 +126,7 @@ impl Shared {
     }
 }
 
-/// A terminal. It lives as long as somebody has it.
+/// A terminal. It lives as long as somebody has it, and takes [leave](Files::leave) of its machine when it is told to.
 #[derive(Clone)]
 pub struct Terminal(Arc<Shared>);
 
@@ -134,7 +136,6 @@ pub struct Pump {
     asked: mpsc::Receiver<Asked>,
     read: ChannelReadHalf,
     write: ChannelWriteHalf<Msg>,
-    machine: Machine,
 }
 
 /// Why a terminal ended.
@@ -171,8 +172,9 @@ pub async fn start(machine: Machine, size: Size) -> Result<(Terminal, Pump), rus
         typed: Instant::now(),
     };
     let (news, caught_up) = (watch::Sender::new(()), watch::Sender::new(()));
-    let shared = Arc::new(Shared { state: Mutex::new(state), news, caught_up, asked: asked_of });
-    Ok((Terminal(shared.clone()), Pump { shared, asked, read, write, machine }))
+    let files = Files::new(machine);
+    let shared = Arc::new(Shared { state: Mutex::new(state), news, caught_up, asked: asked_of, files });
+    Ok((Terminal(shared.clone()), Pump { shared, asked, read, write }))
 }
 
 impl Terminal {
@@ -191,6 +193,11 @@ impl Terminal {
         self.0.lock().typed
     }
 
+    /// The files of its account.
+    pub fn files(&self) -> &Files {
+        &self.0.files
+    }
+
     /// How the program ended, if it has.
     pub fn exit(&self) -> Option<Exit> {
         self.0.lock().exit.clone()
@@ -203,7 +210,7 @@ impl Pump {
     /// # Errors
     /// [`Broken`].
     pub async fn run(self, record: impl Record) -> Result<Exit, Broken> {
-        let Pump { shared, mut asked, mut read, write, machine } = self;
+        let Pump { shared, mut asked, mut read, write } = self;
         let record = tokio::sync::Mutex::new(record);
         // Apart, as each may have to wait for the other end without keeping the other direction from going on.
         let into = async {
@@ -256,7 +263,6 @@ impl Pump {
             shared.lock().exit = Some(exit.clone());
         }
         shared.news.send_replace(());
-        machine.leave().await;
         ended
     }
 }
