@@ -2,12 +2,13 @@
 //!
 //! A native client, such as `az network bastion tunnel`, shows its access token and names a machine and a port ([`ask`]); it
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
-//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]). For both it is asked who
+//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`], kept by [`retention`]). For both it is asked who
 //! may ([`may`]), the machine is asked for a stream ([`tunnels`]), and the session lasts for as long as everything holds that
 //! let it begin ([`live`]). What machines trust of all this is in [`trust`].
 
 mod live;
 mod recorder;
+pub(crate) mod retention;
 mod sessions;
 mod socket;
 mod terminals;
@@ -44,7 +45,10 @@ use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
 pub(crate) use live::keep;
+#[cfg(test)]
+pub(crate) use recorder::tests::kept;
 pub(crate) use recorder::{KIND as RECORDING, Kept, State as RecordingState, path as recording_path};
+pub(crate) use retention::{Hold, Order, keep as keep_recordings};
 pub(crate) use sessions::RIGHTS as SESSION_RIGHTS;
 pub(crate) use trust::{Compiler as Trust, keep as keep_trust};
 pub(crate) use tunnels::Wish;
