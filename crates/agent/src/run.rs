@@ -128,6 +128,8 @@ impl Agent {
             Journal::open(state.dir(), &facts::boot_id()).context("opening the spool of events")?;
         journal.note(Stream::Security, "agent.started", json!({"version": env!("CARGO_PKG_VERSION")}));
         let connections = state.connections()?;
+        let trusted = reconciler.confirmed().and_then(|confirmed| confirmed.ssh.clone());
+        let ssh = Ssh::start(state.clone(), trusted);
         Ok(Self {
             state,
             identity,
@@ -145,7 +147,7 @@ impl Agent {
             connections,
             clock: ServerClock::default(),
             streams: Streams::new(),
-            ssh: Ssh::default(),
+            ssh,
         })
     }
 
@@ -157,7 +159,6 @@ impl Agent {
     async fn live(&mut self, cap: Duration) -> anyhow::Result<()> {
         self.log_flows();
         Principals::clear();
-        self.keep_ssh().await;
         self.resume().await?;
         let mut backoff = Backoff::new(cap);
         loop {
@@ -258,14 +259,8 @@ impl Agent {
         tracing::info!(generation, outcome = ?report.outcome, message = report.message, "a generation ended");
         self.state.keep_report(&report)?;
         self.log_flows();
-        self.keep_ssh().await;
+        self.ssh.want(self.reconciler.confirmed().and_then(|confirmed| confirmed.ssh.as_ref()));
         Ok(report)
-    }
-
-    /// Has the SSH server trust whom the policy in force says.
-    async fn keep_ssh(&mut self) {
-        let part = self.reconciler.confirmed().and_then(|confirmed| confirmed.ssh.as_ref());
-        self.ssh.keep(part).await;
     }
 
     /// Has logged what is to be logged by the policy in force. That it cannot be is no reason not to enforce.
@@ -349,8 +344,9 @@ impl Agent {
                 _ = check.tick() => {
                     self.mend(&mut connection).await?;
                     self.tell_hits(&mut connection).await?;
-                    self.keep_ssh().await;
                 }
+                // Nobody can log in before the server knows of it.
+                () = self.ssh.changed() => self.beat(&mut connection).await?,
                 _ = flush.tick() => {
                     self.look();
                     self.note_flows();
@@ -415,9 +411,10 @@ impl Agent {
     }
 
     async fn beat(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
-        let now = facts::collect(self.clock.beside(), self.ssh.facts()).await;
-        match &self.told {
-            Some((before, base)) => match diff_patch(before, &now) {
+        let now = self.facts().await;
+        match (&self.told, now) {
+            (_, None) => connection.send(&ToServer::Alive).await?,
+            (Some((before, base)), Some(now)) => match diff_patch(before, &now) {
                 None => connection.send(&ToServer::Alive).await?,
                 Some(patch) => {
                     let hash = facts_hash(&now);
@@ -427,7 +424,7 @@ impl Agent {
                     self.told = Some((now, hash));
                 }
             },
-            None => self.tell_all(connection, now).await?,
+            (None, Some(now)) => self.tell(connection, now).await?,
         }
         let left = pki::not_after(&self.identity.certificate)? - self.clock.now();
         if left < pki::AGENT_CERTIFICATE / 2 && self.renewing.is_none() {
@@ -444,7 +441,20 @@ impl Agent {
         serde_json::from_value(facts.get("clock")?.clone()).ok()
     }
 
-    async fn tell_all(&mut self, connection: &mut Connection, facts: Value) -> anyhow::Result<()> {
+    /// The facts of this machine; none until all are known, so that what is not known yet is not told as not being there.
+    async fn facts(&self) -> Option<Value> {
+        Some(facts::collect(self.clock.beside(), self.ssh.facts()?).await)
+    }
+
+    /// Tells all facts, now or as soon as they are known.
+    async fn tell_all(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
+        match self.facts().await {
+            Some(facts) => self.tell(connection, facts).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn tell(&mut self, connection: &mut Connection, facts: Value) -> anyhow::Result<()> {
         let hash = facts_hash(&facts);
         connection.send(&ToServer::Facts { facts: facts.clone() }).await?;
         self.told = Some((facts, hash));
@@ -459,17 +469,14 @@ impl Agent {
                 self.succeed(&successions)?;
                 self.journal.connected(&streams);
                 if known.is_none() || known.as_ref() != self.told.as_ref().map(|(_, hash)| hash) {
-                    self.tell_all(connection, facts::collect(self.clock.beside(), self.ssh.facts()).await)
-                        .await?;
+                    self.tell_all(connection).await?;
                 } else if self.told_clock() != self.clock.beside() {
                     self.beat(connection).await?;
                 }
                 // What is open until an instant of the server's waited for its clock.
                 self.mend(connection).await?;
             }
-            ToAgent::NeedFacts => {
-                self.tell_all(connection, facts::collect(self.clock.beside(), self.ssh.facts()).await).await?
-            }
+            ToAgent::NeedFacts => self.tell_all(connection).await?,
             ToAgent::Successions(successions) => self.succeed(&successions)?,
             ToAgent::Checkpoint(offered) => drop(self.follow(connection, &offered).await?),
             ToAgent::Desired(command) => self.obey(connection, command).await?,
@@ -553,11 +560,8 @@ impl Agent {
         match command.open(memory, &self.command_key, &self.identity.machine, self.known()?) {
             Ok(document) => {
                 self.state.keep_desired(&command.signed)?;
-                let before = self.ssh.facts();
                 let report = self.apply(document).await?;
-                connection.send(&ToServer::Report(report)).await?;
-                // Nobody can log in before the server knows of it.
-                if self.ssh.facts() != before { self.beat(connection).await } else { Ok(()) }
+                connection.send(&ToServer::Report(report)).await
             }
             Err(error) => {
                 tracing::error!(%error, "a desired document was refused");

@@ -2,6 +2,7 @@
 //! change that is not confirmed yet, and what was seen of the log. Every file is written beside itself, synced and renamed, so that a crash
 //! leaves the old or the new one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -75,6 +76,7 @@ const LOCK: &str = "agent.lock";
 const LEDGER: &str = "access.json";
 const USAGE: &str = "usage.json";
 const TRUST: &str = "trust-log.json";
+const SSHD_READ: &str = "sshd-read.json";
 
 /// The state directory.
 #[derive(Debug, Clone)]
@@ -157,6 +159,13 @@ impl State {
     pub(crate) fn keep_witness_key(&self, key: &str) -> Result<(), StateError> {
         self.write("witness.json", &key)
     }
+    /// The files that the SSH server is known to have read when it started, by their names below `/etc/ssh`.
+    pub(crate) fn sshd_read(&self) -> Result<BTreeMap<String, String>, StateError> {
+        Ok(self.read(SSHD_READ)?.unwrap_or_default())
+    }
+    pub(crate) fn keep_sshd_read(&self, files: &BTreeMap<String, String>) -> Result<(), StateError> {
+        self.write(SSHD_READ, files)
+    }
     /// A person asks that the log be trusted again; the agent that runs takes note of it.
     pub(crate) fn ask_trust(&self) -> Result<(), StateError> {
         self.write(TRUST, &true)
@@ -233,6 +242,7 @@ impl State {
             TRUST,
             LEDGER,
             USAGE,
+            SSHD_READ,
             "deadman.lock",
         ] {
             self.remove(name)?;

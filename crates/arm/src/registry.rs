@@ -456,14 +456,28 @@ pub trait ScopeAction: Send + Sync {
         let _ = (caller, body);
         false
     }
-    /// Runs it.
+    /// Runs one that reads.
     async fn act(
         &self,
         read: &mut dyn Read,
         call: &Call,
         scope: &Scope,
         body: Value,
-    ) -> Result<Value, ArmError>;
+    ) -> Result<Value, ArmError> {
+        let _ = (read, call, scope, body);
+        Err(ArmError::method_not_allowed("POST", self.action().verb))
+    }
+    /// Runs one that changes something, in the transaction of its audit entry.
+    async fn change(
+        &self,
+        tx: &mut dyn Write,
+        call: &Call,
+        scope: &Scope,
+        body: Value,
+    ) -> Result<Value, ArmError> {
+        let _ = (tx, call, scope, body);
+        Err(ArmError::method_not_allowed("POST", self.action().verb))
+    }
 }
 
 /// All types and scope actions the server has.

@@ -86,6 +86,9 @@ pub struct Observed {
     pub files: BTreeMap<String, String>,
     /// The configuration.
     pub effective: Effective,
+    /// Those of the files which the server reads only when it starts ([`read_at_start`]), as it is known to have read them:
+    /// what stands on the disk may be from an agent that died before it had the server read it.
+    pub confirmed: BTreeMap<String, String>,
 }
 
 /// What is to be done.
@@ -128,11 +131,10 @@ pub fn plan(part: Option<&SshPart>, observed: &Observed) -> Result<Plan, Conflic
         }
     };
     let differs = |name: &&String| observed.files.get(*name) != wanted.get(*name);
-    let mut out = Plan::default();
+    let mut out = Plan { reload: read_at_start(&wanted) != observed.confirmed, ..Plan::default() };
     let names: BTreeSet<&String> = wanted.keys().chain(observed.files.keys()).collect();
     for name in names.into_iter().filter(differs) {
-        // Authorities and revoked keys are read at every login; what else there is when the server starts.
-        out.reload |= ![AUTHORITIES, REVOKED].contains(&name.as_str());
+        out.reload |= is_read_at_start(name);
         match wanted.get(name) {
             text if name == DROP_IN => out.drop_in = Some(text.cloned()),
             Some(text) => {
@@ -144,6 +146,17 @@ pub fn plan(part: Option<&SshPart>, observed: &Observed) -> Result<Plan, Conflic
         }
     }
     Ok(out)
+}
+
+/// Authorities and revoked keys are read at every login; what else there is when the server starts.
+fn is_read_at_start(name: &str) -> bool {
+    ![AUTHORITIES, REVOKED].contains(&name)
+}
+
+/// Those of our files that the server reads only when it starts.
+pub fn read_at_start(files: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let own = files.iter().filter(|(name, _)| is_read_at_start(name));
+    own.map(|(name, text)| (name.clone(), text.clone())).collect()
 }
 
 fn files(part: &SshPart) -> BTreeMap<String, String> {
@@ -194,12 +207,19 @@ mod tests {
             }
             None => {}
         }
+        if plan.reload {
+            observed.confirmed = read_at_start(&observed.files);
+        }
         observed
+    }
+
+    fn bare() -> Observed {
+        Observed { effective: Effective::parse(BARE), ..Observed::default() }
     }
 
     #[test]
     fn what_is_done_is_done_once_and_undone_without_a_trace() {
-        let bare = Observed { files: BTreeMap::new(), effective: Effective::parse(BARE) };
+        let bare = bare();
         assert!(!bare.effective.is_ours());
         let first = plan(Some(&part()), &bare).unwrap();
         assert!(first.reload && first.drop_in.is_some());
@@ -221,10 +241,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_by_an_agent_that_died_before_the_server_read_it_is_read_all_the_same() {
+        let there = done(&plan(Some(&part()), &bare()).unwrap(), bare());
+        let unread = Observed { confirmed: BTreeMap::new(), ..there.clone() };
+        assert_eq!(plan(Some(&part()), &unread).unwrap(), Plan { reload: true, ..Plan::default() });
+        // It died after it had removed everything.
+        let unread = Observed { confirmed: there.confirmed, ..bare() };
+        assert_eq!(plan(None, &unread).unwrap(), Plan { reload: true, ..Plan::default() });
+    }
+
+    #[test]
     fn what_somebody_else_has_set_is_left_alone() {
         for key in ["TrustedUserCAKeys", "AuthorizedPrincipalsFile", "RevokedKeys"] {
             let set = format!("{key} /etc/ssh/own\n");
-            let observed = Observed { files: BTreeMap::new(), effective: Effective::parse(&set) };
+            let observed = Observed { effective: Effective::parse(&set), ..Observed::default() };
             assert_eq!(plan(Some(&part()), &observed), Err(Conflict(key)));
             assert!(plan(None, &observed).unwrap().is_nothing());
         }

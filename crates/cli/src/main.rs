@@ -16,6 +16,8 @@ use sekisho_audit::note::Verifier;
 use sekisho_server::config::Config;
 use sekisho_server::{admin, backup, database, doctor, log};
 
+mod recording;
+
 /// Lists are read and written as trees of many small pieces, on several threads: with the C library's allocator, a third
 /// of the server's time went into it.
 #[global_allocator]
@@ -84,6 +86,11 @@ enum Command {
     Audit {
         #[command(subcommand)]
         command: Audit,
+    },
+    /// Recordings of sessions: check that one is what was recorded.
+    Recording {
+        #[command(subcommand)]
+        command: Recording,
     },
     /// Writes the whole installation, keys and database, into one file. The server may be running.
     ///
@@ -170,6 +177,14 @@ enum Audit {
         #[arg(long)]
         key: Option<String>,
     },
+}
+
+#[derive(Subcommand)]
+enum Recording {
+    /// Checks recordings, offline: that nothing in them was changed, cut or exchanged.
+    ///
+    /// Says of one that is not whole what is wrong, and up to which moment it is proved; the status is 1 then.
+    Verify(recording::Verify),
 }
 
 #[derive(Subcommand)]
@@ -379,6 +394,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?));
         }
         Command::Audit { command: Audit::Verify { file: Some(file), key } } => verify(&file, key.as_deref())?,
+        Command::Recording { command: Recording::Verify(asked) } => recording::verify(&asked)?,
         Command::Backup { file } if file.as_os_str() == "-" => {
             backup::write(&config, std::io::stdout().lock()).await?;
         }
@@ -439,18 +455,23 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// Checks an export.
 fn verify(file: &Path, key: Option<&str>) -> anyhow::Result<()> {
     let trusted = key.map(str::parse::<Verifier>).transpose().context("--key")?;
-    let text = if file.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(file)
-    };
-    let text = text.with_context(|| file.display().to_string())?;
+    let text = read_text(file)?;
     let report = export::verify(text.lines(), trusted.as_ref())?;
     print(&report.to_string());
     if !report.holds() {
         anyhow::bail!("it is not what was signed");
     }
     Ok(())
+}
+
+/// A file's text, or that of standard input for `-`.
+fn read_text(file: &Path) -> anyhow::Result<String> {
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.with_context(|| file.display().to_string())
 }
 
 fn pretty(value: &serde_json::Value) -> String {
@@ -464,6 +485,12 @@ fn line(value: &serde_json::Value, field: &str) -> String {
 #[expect(clippy::print_stdout, reason = "the command line talks to a person")]
 fn print(text: &str) {
     print!("{text}");
+}
+
+/// For a person, beside what is written to standard output.
+#[expect(clippy::print_stderr, reason = "the command line talks to a person")]
+fn note(text: &str) {
+    eprint!("{text}");
 }
 
 #[expect(clippy::print_stderr, reason = "the command line talks to a person")]

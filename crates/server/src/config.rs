@@ -93,6 +93,8 @@ pub struct Config {
     pub lake_retention_days: u32,
     /// How many days the content of audit entries is kept; `None` is for ever.
     pub audit_retention_days: Option<u32>,
+    /// How many days recordings of sessions are kept after their end; `None` is for ever.
+    pub recording_retention_days: Option<u32>,
     /// The address browsers, `az` and agents connect to.
     pub listen: SocketAddr,
     /// Where `/metrics` is open to whoever reaches it, without TLS.
@@ -149,6 +151,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "audit_retention_days",
         "",
         "days that the content of audit entries is kept; their hashes stay (default: for ever)",
+    ),
+    (
+        "recording_retention_days",
+        "",
+        "days that recordings of sessions are kept after their end, unless they are held (default: for ever)",
     ),
     ("listen", "0.0.0.0:8443", "address and port for browsers, az and agents"),
     (
@@ -277,11 +284,12 @@ impl Config {
             given => Place::parse(&given).map_err(|e| invalid("lake", e.to_string()))?,
         };
         let lake_retention_days = text("lake_retention_days").parse().ok().filter(|days| *days > 0);
-        let audit_retention_days = match text("audit_retention_days") {
-            empty if empty.is_empty() => None,
-            given => Some(given.parse().ok().filter(|days| *days > 0).ok_or_else(|| {
-                invalid("audit_retention_days", "a number of days above 0 is expected".to_owned())
-            })?),
+        let days_or_ever = |key: &'static str| match text(key) {
+            empty if empty.is_empty() => Ok(None),
+            given => match given.parse().ok().filter(|days| *days > 0) {
+                Some(days) => Ok(Some(days)),
+                None => Err(invalid(key, "a number of days above 0 is expected".to_owned())),
+            },
         };
         let client_step_up = match text("client_step_up_minutes").parse::<u32>() {
             Ok(0) => None,
@@ -312,7 +320,8 @@ impl Config {
             lake_retention_days: lake_retention_days.ok_or_else(|| {
                 invalid("lake_retention_days", "a number of days above 0 is expected".to_owned())
             })?,
-            audit_retention_days,
+            audit_retention_days: days_or_ever("audit_retention_days")?,
+            recording_retention_days: days_or_ever("recording_retention_days")?,
             client_step_up,
             database,
             database_password_file: file("database_password_file"),
@@ -439,6 +448,7 @@ mod tests {
             ("LAKE", "s3://user:secret@bucket/x"),
             ("LAKE", "s4://user:secret@bucket/x"),
             ("LAKE_RETENTION_DAYS", "0"),
+            ("RECORDING_RETENTION_DAYS", "0"),
         ] {
             let environment = BTreeMap::from([(format!("SEKISHO_{key}"), value.to_owned())]);
             let error = Config::load(None, &environment).unwrap_err().to_string();

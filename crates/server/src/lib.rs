@@ -155,7 +155,10 @@ pub fn registry(
         .add(resources::log::Logs { store: store.clone(), log: log.clone() })
         .add(resources::log::Proofs { store: store.clone(), log: log.clone() })
         .add(resources::events::Events { lake: lake.clone() })
-        .add(resources::recordings::Recordings { files: files.clone() })
+        .add(resources::recordings::Recordings {
+            files: files.clone(),
+            searched: resources::recordings::SEARCHED,
+        })
         .add(resources::bastion_sessions::Sessions);
     resources::management::register(&mut registry, tenant, &late_universe);
     resources::authorization::register(&mut registry, &late_universe);
@@ -170,6 +173,7 @@ pub fn registry(
     sekisho_bastion::provider::register(&mut registry);
     registry.add_scope_action(resources::traffic::Traffic { lake: lake.clone() });
     registry.add_scope_action(resources::recordings::Play { files });
+    resources::recordings::register_keeping(&mut registry);
     registry.add(resources::locks::Locks);
     let universe = Arc::new(universe(&registry));
     // Set once, here: both are empty until now.
@@ -305,6 +309,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(resources::pim::clock::keep(app.clone()));
     tasks.spawn(resources::jit::clock::keep(app.clone()));
     tasks.spawn(bastion::keep(app.clone()));
+    tasks.spawn(bastion::keep_recordings(app.clone()));
     tasks.spawn(bastion::keep_trust(app.clone()));
     tasks.spawn(log::keep(app.clone()));
     tasks.spawn(certificates::keep(app.clone()));

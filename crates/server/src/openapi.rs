@@ -250,6 +250,9 @@ impl Writer {
             let (base, mut parameters) = base(scope);
             parameters.push(query("api-version", true));
             parameters.extend(kind.queries().iter().map(|name| query(name, false)));
+            if !action.reads {
+                parameters.push(query("whatIf", false));
+            }
             let answered = (action.answers)(&mut self.answers).to_value();
             let taken = (action.takes)(&mut self.requests).to_value();
             self.add(

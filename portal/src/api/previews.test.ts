@@ -74,6 +74,7 @@ const writes: Record<string, Write> = {
   createNsg: network.createNsg(group, 'nsg'),
   endBastionSession: bastion.endBastionSession(openSession),
   messageBastionSession: bastion.messageBastionSession(openSession, 'hello'),
+  keepRecording: bastion.keepRecording({ machine, id: 'r' } as bastion.Recording, 'hold', 'because'),
   createBastionHost: bastion.createBastionHost(group, 'bh', {} as BastionHost),
   importServiceTags: network.importServiceTags({ changeNumber: 63, cloud: 'Public', values: [] }),
   initiate: jit.initiate({ policy, machine, ports: [22], minutes: 60, reason: 'because', ticket: '', source: '' }),
@@ -145,16 +146,22 @@ const byId: Write[] = [
   resourceWrite('DELETE', `${subscription}/providers/Microsoft.Authorization/roleAssignments/a`),
 ]
 
-function described({ method, url }: Write) {
-  const path = url.replace(/\?.*/, '').toLowerCase().split('/')
-  return Object.entries(paths).find(([pattern, operations]) => {
-    const parts = pattern.toLowerCase().split('/')
-    return (
-      method.toLowerCase() in operations &&
-      parts.length === path.length &&
-      parts.every((part, at) => part.startsWith('{') || part === path[at])
+/** A pattern's `{resourceId}` is a whole id, every other word in braces one word. */
+const matches = (pattern: string, path: string) => {
+  const words = pattern
+    .toLowerCase()
+    .split('/')
+    .map((word) =>
+      word === '{resourceid}' ? '.+' : word.startsWith('{') ? '[^/]+' : word.replace(/[.$()]/g, String.raw`\$&`),
     )
-  })?.[1][method.toLowerCase()]
+  return new RegExp(`^${words.join('/')}$`).test(path)
+}
+
+function described({ method, url }: Write) {
+  const path = url.replace(/\?.*/, '').toLowerCase()
+  return Object.entries(paths).find(
+    ([pattern, operations]) => method.toLowerCase() in operations && matches(pattern, path),
+  )?.[1][method.toLowerCase()]
 }
 
 /** Exported functions whose answer is a write. `finishPasskey` is the second half of `beginPasskey`. */

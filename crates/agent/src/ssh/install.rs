@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sekisho_bastion::part::SshPart;
-use sekisho_bastion::sshd::{DIRECTORY, DROP_IN, Effective, Observed, Plan, plan};
+use sekisho_bastion::sshd::{DIRECTORY, DROP_IN, Effective, Observed, Plan, plan, read_at_start};
 use sekisho_link::facts;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::PATIENCE;
 use crate::facts::program::{Limits, output};
+use crate::state::State;
 
 const SSHD: &str = "/usr/sbin/sshd";
 const ETC: &str = "/etc/ssh";
@@ -34,7 +35,7 @@ const LARGEST: u64 = 256 << 10;
 const HOST_KEYS: usize = 8;
 
 /// Makes it so, and says how it is. `None`: there is no OpenSSH server.
-pub(super) async fn converge(part: Option<&SshPart>) -> Option<facts::Ssh> {
+pub(super) async fn converge(part: Option<&SshPart>, state: &State) -> Option<facts::Ssh> {
     if !Path::new(SSHD).exists() {
         return None;
     }
@@ -44,7 +45,7 @@ pub(super) async fn converge(part: Option<&SshPart>) -> Option<facts::Ssh> {
     };
     let mut told =
         facts::Ssh { port: effective.port, host_keys: host_keys(&effective), ..facts::Ssh::default() };
-    match make_so(part, effective).await {
+    match make_so(part, effective, state).await {
         Ok(trusts) => told.trusts = trusts,
         Err(error) => told.problem = Some(short(&error)),
     }
@@ -55,14 +56,18 @@ fn short(error: &anyhow::Error) -> String {
     format!("{error:#}").chars().take(300).collect()
 }
 
-async fn make_so(part: Option<&SshPart>, effective: Effective) -> anyhow::Result<bool> {
-    let observed = Observed { files: files().context(ETC)?, effective };
+async fn make_so(part: Option<&SshPart>, effective: Effective, state: &State) -> anyhow::Result<bool> {
+    let confirmed = state.sshd_read().unwrap_or_else(|error| {
+        tracing::warn!(%error, "what the SSH server has read is not known; it is told to read it again");
+        BTreeMap::new()
+    });
+    let observed = Observed { files: files().context(ETC)?, effective, confirmed };
     let todo = plan(part, &observed)?;
     if todo.is_nothing() {
         return Ok(part.is_some() && observed.effective.is_ours());
     }
     tracing::info!(reload = todo.reload, "the SSH server's trust in the bastion is brought up to date");
-    apply(&todo, &observed, part.is_some()).await?;
+    apply(&todo, &observed, part.is_some(), state).await?;
     Ok(part.is_some())
 }
 
@@ -140,8 +145,8 @@ fn remove(name: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Does what is planned. Whatever goes wrong after the included file was changed, that is as it was before.
-async fn apply(todo: &Plan, observed: &Observed, trusts: bool) -> anyhow::Result<()> {
+/// Does what is planned. Whatever goes wrong after the included file was changed, that is as the server last read it.
+async fn apply(todo: &Plan, observed: &Observed, trusts: bool, state: &State) -> anyhow::Result<()> {
     for (name, text) in &todo.write {
         write(name, text)?;
     }
@@ -154,7 +159,7 @@ async fn apply(todo: &Plan, observed: &Observed, trusts: bool) -> anyhow::Result
             reload(&observed.effective).await
         };
         if let Err(error) = done.await {
-            set(observed.files.get(DROP_IN).map(String::as_str)).context("taking the change back")?;
+            set(observed.confirmed.get(DROP_IN).map(String::as_str)).context("taking the change back")?;
             if let Err(again) = reload(&observed.effective).await {
                 tracing::error!(error = format!("{again:#}"), "the SSH server does not answer");
             }
@@ -163,6 +168,9 @@ async fn apply(todo: &Plan, observed: &Observed, trusts: bool) -> anyhow::Result
     }
     for name in &todo.remove {
         remove(name)?;
+    }
+    if todo.reload {
+        state.keep_sshd_read(&read_at_start(&files().context(ETC)?))?;
     }
     Ok(())
 }

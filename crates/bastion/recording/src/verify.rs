@@ -46,6 +46,15 @@ pub enum Broken {
     Added,
 }
 
+/// What of a file is proved, and what is wrong with the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// What is proved.
+    pub recording: Recording,
+    /// Why nothing after it is.
+    pub broken: Option<Broken>,
+}
+
 /// Reads a recording and checks all of it. `key` is the key that the activity log names; without it, the recording's own
 /// word for its key is taken, which proves nothing of who made it.
 ///
@@ -54,6 +63,17 @@ pub enum Broken {
 /// # Errors
 /// [`Broken`].
 pub fn read(bytes: &[u8], key: Option<&str>) -> Result<Recording, Broken> {
+    match examine(bytes, key)? {
+        Examined { recording, broken: None } => Ok(recording),
+        Examined { broken: Some(why), .. } => Err(why),
+    }
+}
+
+/// Reads as much of a recording as is proved: up to the last seal before what is broken. `key` is as for [`read`].
+///
+/// # Errors
+/// [`Broken::NotOne`] and [`Broken::OtherKey`]: nothing of it is proved then.
+pub fn examine(bytes: &[u8], key: Option<&str>) -> Result<Examined, Broken> {
     let mut rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Broken::NotOne)?;
     let Some((Kind::Header, content)) = block(&mut rest).map_err(|()| Broken::NotOne)? else {
         return Err(Broken::NotOne);
@@ -63,42 +83,80 @@ pub fn read(bytes: &[u8], key: Option<&str>) -> Result<Recording, Broken> {
         return Err(Broken::OtherKey);
     }
     let public = STANDARD.decode(&header.key).map_err(|_| Broken::NotOne)?;
-    let public = UnparsedPublicKey::new(&ED25519, public);
-    let (mut head, mut chunks): (Hash, u64) = (first(content), 0);
-    let (mut lines, mut waiting, mut end) = (Vec::new(), Vec::new(), End::Open);
-    let mut at = 0;
-    while let Some((kind, content)) = block(&mut rest).map_err(|()| Broken::Unreadable(at + 1))? {
-        at += 1;
-        if end == End::Closed {
-            return Err(Broken::Added);
+    let mut chain = Chain {
+        public: UnparsedPublicKey::new(&ED25519, public),
+        head: first(content),
+        chunks: 0,
+        waiting: Vec::new(),
+        recording: Recording { header, lines: Vec::new(), end: End::Open },
+    };
+    let broken = chain.follow(rest).err();
+    Ok(Examined { recording: chain.recording, broken })
+}
+
+/// The hash over what was read, and what of it is sealed.
+struct Chain<'b> {
+    public: UnparsedPublicKey<Vec<u8>>,
+    head: Hash,
+    chunks: u64,
+    /// Chunks that no seal covers yet, by their numbers; until one does, nothing is unpacked that could be made to be huge.
+    waiting: Vec<(usize, &'b [u8])>,
+    recording: Recording,
+}
+
+impl<'b> Chain<'b> {
+    fn follow(&mut self, mut rest: &'b [u8]) -> Result<(), Broken> {
+        let mut at = 0;
+        while let Some((kind, content)) = block(&mut rest).map_err(|()| Broken::Unreadable(at + 1))? {
+            at += 1;
+            if self.recording.end == End::Closed {
+                return Err(Broken::Added);
+            }
+            match kind {
+                Kind::Header => return Err(Broken::Unreadable(at)),
+                Kind::Chunk => {
+                    self.head = next(&self.head, content);
+                    self.chunks += 1;
+                    self.waiting.push((at, content));
+                }
+                Kind::Seal => {
+                    let seal: Seal = serde_json::from_slice(content).map_err(|_| Broken::Unreadable(at))?;
+                    if !self.fits(&seal) {
+                        return Err(Broken::Seal(at));
+                    }
+                    for (at, chunk) in self.waiting.drain(..) {
+                        self.recording.lines.extend(read_lines(chunk).ok_or(Broken::Unreadable(at))?);
+                    }
+                    if seal.closes {
+                        self.recording.end = End::Closed;
+                    }
+                }
+            }
         }
-        match kind {
-            Kind::Header => return Err(Broken::Unreadable(at)),
-            Kind::Chunk => {
-                head = next(&head, content);
-                chunks += 1;
-                waiting.extend(read_lines(content).ok_or(Broken::Unreadable(at))?);
-            }
-            Kind::Seal => {
-                let seal: Seal = serde_json::from_slice(content).map_err(|_| Broken::Unreadable(at))?;
-                let signature = STANDARD.decode(&seal.signature).map_err(|_| Broken::Unreadable(at))?;
-                let fits = seal.chunks == chunks
-                    && seal.head == STANDARD.encode(head)
-                    && public.verify(&sealed(chunks, &head, seal.closes), &signature).is_ok();
-                if !fits {
-                    return Err(Broken::Seal(at));
-                }
-                lines.append(&mut waiting);
-                if seal.closes {
-                    end = End::Closed;
-                }
-            }
+        if self.recording.end == End::Closed && !rest.is_empty() { Err(Broken::Added) } else { Ok(()) }
+    }
+
+    fn fits(&self, seal: &Seal) -> bool {
+        let signed = sealed(self.chunks, &self.head, seal.closes);
+        seal.chunks == self.chunks
+            && seal.head == STANDARD.encode(self.head)
+            && STANDARD
+                .decode(&seal.signature)
+                .is_ok_and(|signature| self.public.verify(&signed, &signature).is_ok())
+    }
+}
+
+/// How many bytes of text the chunks say that they hold, without unpacking any.
+pub fn unpacked(bytes: &[u8]) -> u64 {
+    let mut rest = bytes.strip_prefix(MAGIC.as_slice()).unwrap_or_default();
+    let mut sum = 0;
+    while let Ok(Some((kind, content))) = block(&mut rest) {
+        if kind == Kind::Chunk {
+            let said = zstd::zstd_safe::get_frame_content_size(content).ok().flatten();
+            sum += said.unwrap_or(MAX_BLOCK as u64);
         }
     }
-    if end == End::Closed && !rest.is_empty() {
-        return Err(Broken::Added);
-    }
-    Ok(Recording { header, lines, end })
+    sum
 }
 
 /// The next block; `None` at the end, also of one that was written in part.
@@ -183,6 +241,18 @@ mod tests {
         assert!(matches!(read(&without, Some(&key)), Err(Broken::Seal(_))));
         let added = [&bytes[..], b"\x02"].concat();
         assert_eq!(read(&added, Some(&key)), Err(Broken::Added));
+    }
+
+    #[test]
+    fn what_comes_before_something_broken_is_proved_all_the_same() {
+        let (bytes, key, starts) = recording();
+        let whole = read(&bytes, Some(&key)).unwrap();
+        let mut changed = bytes.clone();
+        changed[starts[2] + 10] ^= 1;
+        let Examined { recording, broken } = examine(&changed, Some(&key)).unwrap();
+        assert_eq!((&recording.lines[..], recording.end), (&whole.lines[..4], End::Open));
+        assert!(matches!(broken, Some(Broken::Seal(_))), "{broken:?}");
+        assert_eq!(examine(&bytes, Some(&key)).unwrap(), Examined { recording: whole, broken: None });
     }
 
     #[test]

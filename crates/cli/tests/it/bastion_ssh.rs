@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::bastion::{Bastion, Socket, host};
-use super::{SOON, World, skipped, unable};
+use super::{AGENT, SOON, World, skipped, unable};
 
 pub(super) const ADMIN_LOGIN: &str = "1c0163c0-47e6-4577-8991-ea5c82e286e4";
 pub(super) const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
@@ -249,14 +249,39 @@ fn what_was_on_the_screen_is_recorded_sealed_and_found_and_a_session_that_cannot
     let cast = world.api.post(&play, &json!({"id": name, "format": "asciicast"})).unwrap();
     assert!(cast["content"].as_str().unwrap().starts_with("{\"version\":3"));
 
-    // The key stood in the log before the first byte, and a changed byte is found.
+    // The key stood in the log before the first byte: whoever has the file and the log needs nothing else.
     let file = world.dir.path().join(format!("server/recordings/{}.skr", name.as_str().unwrap()));
+    let log = world.dir.path().join("log.jsonl");
+    std::fs::write(&log, world.site.sekisho(&["audit", "export"]).unwrap()).unwrap();
+    let (path, log) = (file.to_str().unwrap(), log.to_str().unwrap());
+    let said = world.site.sekisho(&["recording", "verify", path, "--log", log]).unwrap();
+    assert!(said.contains("it ends with its session") && said.contains(": over at"), "{said}");
+
+    // Nobody removes what is held; a changed byte is found.
+    let keep = |verb: &str, reason: &str| {
+        let machine = ssh.bastion.machine("db");
+        let path = format!("{machine}/providers/Sekisho.Bastion/{verb}Recording?api-version=2026-09-01");
+        world.api.post(&path, &json!({"id": name, "reason": reason})).map_err(|e| e.to_string())
+    };
+    assert_eq!(keep("hold", "case 7").unwrap()["properties"]["hold"]["reason"], "case 7");
+    assert_eq!(world.api.get(&list).unwrap()["value"][0]["properties"]["hold"]["reason"], "case 7");
+    assert!(keep("delete", "no room").unwrap_err().contains("case 7"));
     let mut bytes = std::fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&file, bytes).unwrap();
     let broken = world.api.post(&play, &json!({"id": name})).unwrap_err().to_string();
     assert!(broken.contains("not what was recorded"), "{broken}");
+
+    keep("release", "case 7 is closed").unwrap();
+    keep("delete", "no room").unwrap();
+    let began = Instant::now();
+    while file.exists() {
+        assert!(began.elapsed() < SOON, "the file of a deleted recording stays");
+    }
+    assert!(world.api.get(&list).unwrap()["value"].as_array().unwrap().is_empty());
+    let logged = world.site.sekisho(&["audit", "export"]).unwrap();
+    assert!(logged.contains("Sekisho.Bastion/recordings/delete") && logged.contains("no room"), "{logged}");
 
     // Nowhere to write: nothing begins.
     let directory = world.dir.path().join("server/recordings");
@@ -265,6 +290,27 @@ fn what_was_on_the_screen_is_recorded_sealed_and_found_and_a_session_that_cannot
     let refused = ssh.begin("root").unwrap_err();
     assert!(refused.contains("cannot be recorded"), "{refused}");
     assert!(ssh.bastion.sessions().is_empty());
+}
+
+#[test]
+fn an_agent_that_died_before_the_ssh_server_had_read_its_files_has_it_read_them_when_it_comes_back() {
+    let Some(mut ssh) = Ssh::new("fbu") else { return };
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    drop(ssh.log_in("root"));
+    let log = ssh.bastion.world.dir.path().join("sshd.log");
+    let reloads = || std::fs::read_to_string(&log).unwrap().matches("Received SIGHUP").count();
+    let read = ssh.bastion.world.site.machine("db").unwrap().state.join("sshd-read.json");
+    let before = reloads();
+    assert!(before > 0 && read.exists());
+    ssh.bastion.world.site.kill_agent("db").unwrap();
+    std::fs::remove_file(&read).unwrap();
+    ssh.bastion.world.site.start_agent("db", AGENT, &[]).unwrap();
+    let began = Instant::now();
+    while !read.exists() {
+        assert!(began.elapsed() < SOON, "the SSH server was not told to read its files");
+    }
+    assert_eq!(reloads(), before + 1);
+    drop(ssh.log_in("root"));
 }
 
 #[test]

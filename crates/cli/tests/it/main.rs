@@ -16,6 +16,7 @@ mod flows;
 mod guest;
 mod installation;
 mod operations;
+mod recordings;
 mod reference;
 mod rotation;
 mod witnesses;

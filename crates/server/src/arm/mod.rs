@@ -681,10 +681,21 @@ impl Asker<'_> {
         let app = self.app;
         let body = if request.body.is_empty() { Value::Null } else { web::parse_json(&request.body)? };
         if let Some(action) = app.registry.scope_action(&type_name) {
+            let name = format!("{}/{}/action", action.namespace(), action.action().verb);
+            if !action.action().reads {
+                let grant = self.require(&name, core::GROUP_READ, &scope, &Attributes::none()).await?;
+                let action = action.clone();
+                return self
+                    .write(&scope, &name, Deed::Write, &grant, move |_, tx, call, scope| {
+                        Box::pin(
+                            async move { Ok(Answer::json(200, action.change(tx, call, scope, body).await?)) },
+                        )
+                    })
+                    .await;
+            }
             if action.is_about(&self.call.caller, &body) {
                 self.seen(&scope).await?;
             } else {
-                let name = format!("{}/{}/action", action.namespace(), action.action().verb);
                 self.require(&name, core::GROUP_READ, &scope, &Attributes::none()).await?;
             }
             let mut read = app.store.read().await?;

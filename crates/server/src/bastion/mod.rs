@@ -2,16 +2,18 @@
 //!
 //! A native client, such as `az network bastion tunnel`, shows its access token and names a machine and a port ([`ask`]); it
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
-//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]), with the machine's files
-//! beside it ([`files`]). SSH clients as everybody has them come in through the [`gate`], with keys that people said are
-//! theirs ([`keys`]). For all it is asked who may ([`may`]), the machine is asked for a stream ([`tunnels`]), and the session
-//! lasts for as long as everything holds that let it begin ([`live`]). What machines trust of all this is in [`trust`].
+//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]; [`retention`] says for how
+//! long), with the machine's files beside it ([`files`]). SSH clients as everybody has them come in through the [`gate`],
+//! with keys that people said are theirs ([`keys`]). For all it is asked who may ([`may`]), the machine is asked for a stream
+//! ([`tunnels`]), and the session lasts for as long as everything holds that let it begin ([`live`]). What machines trust of
+//! all this is in [`trust`].
 
 mod files;
 mod gate;
 mod keys;
 mod live;
 mod recorder;
+pub(crate) mod retention;
 mod sessions;
 mod socket;
 mod terminals;
@@ -51,7 +53,10 @@ use crate::routes::{Operation, Routes};
 pub(crate) use gate::{Gate, serve as serve_gate};
 pub(crate) use keys::ended as ended_keys;
 pub(crate) use live::keep;
+#[cfg(test)]
+pub(crate) use recorder::tests::kept;
 pub(crate) use recorder::{KIND as RECORDING, Kept, State as RecordingState, path as recording_path};
+pub(crate) use retention::{Hold, Order, keep as keep_recordings};
 pub(crate) use sessions::RIGHTS as SESSION_RIGHTS;
 pub(crate) use trust::{Compiler as Trust, keep as keep_trust};
 pub(crate) use tunnels::Wish;

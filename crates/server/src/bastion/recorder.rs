@@ -22,12 +22,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::live::Bytes;
+use super::retention::Hold;
 use crate::app::App;
 
 /// The kind of the documents, by session.
 pub(crate) const KIND: &str = "recording";
-/// The directory of recordings in the data directory.
-const DIRECTORY: &str = "recordings";
 /// How long what happened may be in memory only.
 const LATEST: Duration = Duration::from_secs(1);
 /// Bytes of text in a chunk; with more it is written at once.
@@ -48,6 +47,16 @@ pub(crate) struct Kept {
     pub(crate) bytes: u64,
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) until: Option<OffsetDateTime>,
+    /// Why nobody may remove it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hold: Option<Hold>,
+}
+
+impl Kept {
+    /// Its id.
+    pub(crate) fn resource_id(&self) -> String {
+        format!("{}/providers/Sekisho.Bastion/recordings/{}", self.session.machine, self.session.id)
+    }
 }
 
 /// How a recording is.
@@ -62,9 +71,14 @@ pub(crate) enum State {
     Interrupted,
 }
 
+/// Where recordings are.
+pub(super) fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("recordings")
+}
+
 /// The file of a recording.
 pub(crate) fn path(data_dir: &Path, session: Uuid) -> PathBuf {
-    data_dir.join(DIRECTORY).join(format!("{session}.skr"))
+    directory(data_dir).join(format!("{session}.skr"))
 }
 
 struct Inner {
@@ -126,6 +140,7 @@ impl Recorder {
             head: None,
             bytes: 0,
             until: None,
+            hold: None,
         };
         let path = path(&app.config.data_dir, session.id);
         let (writer, start) = Writer::begin(key, &header).map_err(|e| failed(&e))?;
@@ -300,5 +315,44 @@ impl Record for Recorder {
             inner.lines.push(Line(at, Lane::Screen, screen()));
         }
         if inner.waiting >= CHUNK { inner.flush().await } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use sekisho_arm::CallerRef;
+
+    use super::*;
+
+    /// A recording that was closed at this moment.
+    pub(crate) fn kept() -> Kept {
+        let now = OffsetDateTime::now_utc();
+        let caller = CallerRef { name: "jun@example.com".to_owned(), ..crate::keys::itself() };
+        let session = Session {
+            id: Uuid::new_v4(),
+            host: String::new(),
+            machine: "/subscriptions/3e2c7a1e-0000-4000-8000-000000000001/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/db"
+                .to_owned(),
+            protocol: "ssh".to_owned(),
+            account: Some("root".to_owned()),
+            recording: Recording::Full,
+            port: 22,
+            caller,
+            address: "192.0.2.1".to_owned(),
+            since: now,
+            seen: now,
+            ended_by: None,
+        };
+        Kept {
+            session,
+            columns: 80,
+            rows: 24,
+            key: "key".to_owned(),
+            state: State::Closed,
+            head: None,
+            bytes: 0,
+            until: Some(now),
+            hold: None,
+        }
     }
 }

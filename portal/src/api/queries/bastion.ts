@@ -33,6 +33,8 @@ export type Recording = {
   state: 'open' | 'closed' | 'interrupted' | 'broken'
   columns: number
   rows: number
+  /** Nobody may remove it until it is released. */
+  hold?: { by: string; since: string; reason: string }
   /** Where a text that was searched for was on the screen: milliseconds from the beginning. */
   matches: { at: number; text: string }[]
 }
@@ -49,6 +51,20 @@ export async function listRecordings(scope: string, search: string, signal?: Abo
   const url = armUrl(`${scope}/providers/Sekisho.Bastion/recordings`, 'sekisho.bastion', search ? { search } : {})
   const rows = await listAll<Row<Omit<Recording, 'id'>>>(url, signal)
   return rows.map(({ name, properties }) => ({ id: name, ...properties }))
+}
+
+/** One recording, with the places where a text was on the screen. */
+export async function getRecording(
+  { machine, id }: Pick<Recording, 'machine' | 'id'>,
+  search: string,
+  signal?: AbortSignal,
+): Promise<Recording> {
+  const path = `${machine}/providers/Sekisho.Bastion/recordings/${encodeURIComponent(id)}`
+  const { name, properties } = await get<Row<Omit<Recording, 'id'>>>(
+    armUrl(path, 'sekisho.bastion', search ? { search } : {}),
+    signal,
+  )
+  return { id: name, ...properties }
 }
 
 export const bastionQueries = {
@@ -103,6 +119,17 @@ export const endBastionSession = ({ host, machine, sessionId, account }: Bastion
         before: { displayName: userName, account, since },
         after: null,
       })),
+})
+
+export type RecordingDeed = 'hold' | 'release' | 'delete'
+
+/** Holds a recording, so that nobody removes it, releases it, or removes it for good. */
+export const keepRecording = ({ machine, id, userName }: Recording, deed: RecordingDeed, reason: string): Write => ({
+  method: 'POST',
+  url: armUrl(`${machine}/providers/Sekisho.Bastion/${deed}Recording`, 'sekisho.bastion'),
+  body: { id, reason },
+  operation: `Sekisho.Bastion/${deed}Recording/action`,
+  target: { name: userName, id: machine },
 })
 
 /** Shown over the terminals of everybody who is in it. */

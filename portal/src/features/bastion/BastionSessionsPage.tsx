@@ -2,7 +2,13 @@ import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { SquareTerminal } from 'lucide-react'
 import { useEffect, useEffectEvent, useState } from 'react'
-import { type BastionSession, bastionQueries, endBastionSession } from '../../api/queries/bastion.ts'
+import {
+  type BastionSession,
+  bastionQueries,
+  endBastionSession,
+  type Recording,
+  type RecordingDeed,
+} from '../../api/queries/bastion.ts'
 import { useScope } from '../../app/scope.ts'
 import { targetName } from '../../domain/bastion.ts'
 import { LinkTabs } from '../../parts/LinkTabs.tsx'
@@ -16,6 +22,7 @@ import { SearchField } from '../../ui/SearchField.tsx'
 import { LiveTable } from './LiveTable.tsx'
 import { MessageDialog } from './MessageDialog.tsx'
 import { s } from './messages.ts'
+import { RecordingDialog } from './RecordingDialog.tsx'
 import { RecordingTable } from './RecordingTable.tsx'
 
 const route = getRouteApi('/shell/sessions')
@@ -97,6 +104,7 @@ function Recordings({ scope }: { scope: string }) {
   const [query, setQuery] = useState(search.q ?? '')
   const asked = search.q ?? ''
   const recordings = useQuery(bastionQueries.recordings(scope, asked))
+  const [doing, setDoing] = useState<{ deed: RecordingDeed; recording: Recording }>()
   // Screens of every session are searched: not at every key.
   const ask = useEffectEvent((text: string) => {
     if (text !== asked) void navigate({ search: (old) => ({ ...old, q: text || undefined }), replace: true })
@@ -115,10 +123,15 @@ function Recordings({ scope }: { scope: string }) {
           rows.length === 0 ? (
             <EmptyState title={asked ? s.noMatch : s.noRecordings} />
           ) : (
-            <RecordingTable recordings={rows} isSearch={asked !== ''} />
+            <RecordingTable
+              recordings={rows}
+              isSearch={asked !== ''}
+              onDo={(deed, recording) => setDoing({ deed, recording })}
+            />
           )
         }
       </Section>
+      {doing && <RecordingDialog {...doing} onClose={() => setDoing(undefined)} />}
     </Card>
   )
 }

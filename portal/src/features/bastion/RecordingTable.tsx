@@ -1,11 +1,13 @@
-import { Play } from 'lucide-react'
-import type { Recording } from '../../api/queries/bastion.ts'
+import { Ellipsis, Play } from 'lucide-react'
+import { Button } from 'react-aria-components'
+import type { Recording, RecordingDeed } from '../../api/queries/bastion.ts'
 import { bytes } from '../../app/format.ts'
 import { replayAddress, targetName } from '../../domain/bastion.ts'
 import { plainText, shortened } from '../../domain/plainText.ts'
 import { ResourceLink } from '../../parts/ResourceLink.tsx'
 import { When } from '../../parts/When.tsx'
 import { Badge } from '../../ui/Badge.tsx'
+import { Menu } from '../../ui/Menu.tsx'
 import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { s } from './messages.ts'
 
@@ -35,7 +37,24 @@ function PlayLink({ recording, atMs, label }: { recording: Recording; atMs?: num
   )
 }
 
-export function RecordingTable({ recordings, isSearch }: { recordings: Recording[]; isSearch: boolean }) {
+type Props = {
+  recordings: Recording[]
+  isSearch: boolean
+  onDo: (deed: RecordingDeed, recording: Recording) => void
+}
+
+export function RecordingTable({ recordings, isSearch, onDo }: Props) {
+  const actions = (recording: Recording) => {
+    const deed = (id: RecordingDeed, danger = false) => ({
+      id,
+      text: s[id],
+      label: s[id],
+      danger,
+      onAction: () => onDo(id, recording),
+    })
+    if (recording.hold) return [deed('release')]
+    return recording.state === 'open' ? [deed('hold')] : [deed('hold'), deed('delete', true)]
+  }
   return (
     <Table
       label={s.recordings}
@@ -59,7 +78,16 @@ export function RecordingTable({ recordings, isSearch }: { recordings: Recording
         {
           id: 'state',
           header: s.state,
-          cell: ({ state }) => <Badge tone={tones[state]}>{s[state]}</Badge>,
+          cell: ({ state, hold }) => (
+            <span className="flex gap-1">
+              <Badge tone={tones[state]}>{s[state]}</Badge>
+              {hold && (
+                <span title={s.heldBy(plainText(hold.by), plainText(hold.reason))}>
+                  <Badge tone="med">{s.held}</Badge>
+                </span>
+              )}
+            </span>
+          ),
         },
         ...(isSearch
           ? [
@@ -78,7 +106,22 @@ export function RecordingTable({ recordings, isSearch }: { recordings: Recording
               },
             ]
           : []),
-        { ...actionsColumn, cell: (recording) => <PlayLink recording={recording} /> },
+        {
+          ...actionsColumn,
+          cell: (recording) => (
+            <span className="flex items-center justify-end gap-2">
+              <PlayLink recording={recording} />
+              <Menu label={s.more(targetName(recording))} actions={actions(recording)}>
+                <Button
+                  aria-label={s.more(targetName(recording))}
+                  className="grid size-7 place-items-center rounded-md text-ink-2 hover:bg-sunken"
+                >
+                  <Ellipsis size={16} aria-hidden />
+                </Button>
+              </Menu>
+            </span>
+          ),
+        },
       ]}
     />
   )

@@ -134,5 +134,38 @@ export const s = messages({
   interrupted: { en: 'Interrupted', ja: '中断' },
   broken: { en: 'Broken', ja: '破損' },
   play: { en: 'Play', ja: '再生' },
+  hold: { en: 'Hold', ja: '保持' },
+  release: { en: 'Release', ja: '保持の解除' },
+  delete: { en: 'Delete', ja: '削除' },
+  held: { en: 'Held', ja: '保持中' },
+  heldBy: { en: (who: string, why: string) => `${who}: ${why}`, ja: (who: string, why: string) => `${who}: ${why}` },
+  holdTitle: {
+    en: (who: string) => `Hold the recording of ${who}`,
+    ja: (who: string) => `${who} の記録の保持`,
+  },
+  holdWhy: {
+    en: 'Nobody can remove it, and it does not expire, until somebody releases it.',
+    ja: '解除されるまで、記録は削除できず、期限が過ぎても消去されません。',
+  },
+  heldNow: { en: 'The recording is held.', ja: '記録を保持しました。' },
+  releaseTitle: {
+    en: (who: string) => `Release the recording of ${who}`,
+    ja: (who: string) => `${who} の記録の保持の解除`,
+  },
+  releaseWhy: {
+    en: 'It can be removed again, and goes when its time is up.',
+    ja: '記録は再び削除できるようになり、期限が過ぎると消去されます。',
+  },
+  released: { en: 'The recording is no longer held.', ja: '記録の保持を解除しました。' },
+  deleteTitle: {
+    en: (who: string) => `Delete the recording of ${who}`,
+    ja: (who: string) => `${who} の記録の削除`,
+  },
+  deleteWhy: {
+    en: 'It is gone for good. The activity log keeps that it was, and why it was deleted.',
+    ja: '記録は完全に削除されます。記録があったことと削除の理由は、アクティビティ ログに残ります。',
+  },
+  deleted: { en: 'The recording was deleted.', ja: '記録を削除しました。' },
+  reason: { en: 'Reason, kept in the activity log', ja: '理由 (アクティビティ ログに記録)' },
   matches: { en: 'On the screen', ja: '画面の表示' },
 })

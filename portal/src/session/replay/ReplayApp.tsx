@@ -185,7 +185,7 @@ function Matches({ target, player }: { target: RecordingTarget; player: Player }
   const needle = query.trim()
   const found = useQuery({
     queryKey: ['recording', target.recording, 'matches', needle],
-    queryFn: async ({ signal }) => (await findRecording(target, needle, signal))?.matches ?? [],
+    queryFn: async ({ signal }) => (await findRecording(target, needle, signal)).matches,
     enabled: needle !== '',
     retry: false,
   })

@@ -1,17 +1,12 @@
 import { armUrl } from '../../api/arm.ts'
 import { call } from '../../api/client.ts'
-import { ApiError } from '../../api/errors.ts'
-import { listRecordings, type Recording } from '../../api/queries/bastion.ts'
+import { getRecording } from '../../api/queries/bastion.ts'
 import type { RecordingTarget } from '../../domain/bastion.ts'
 import { type Frame, framesOf } from './frames.ts'
 
 /** A recording, with the places where a text was on the screen: none, when it was nowhere. */
-export async function findRecording({ machine, recording }: RecordingTarget, search: string, signal: AbortSignal) {
-  const all = await listRecordings(machine, search, signal)
-  const found = all.find(({ id }) => id === recording)
-  if (!found && !search) throw new ApiError(404, { error: { code: 'ResourceNotFound', message: '' } })
-  return found as Recording | undefined
-}
+export const findRecording = ({ machine, recording }: RecordingTarget, search: string, signal: AbortSignal) =>
+  getRecording({ machine, id: recording }, search, signal)
 
 type Played = { duration: number; closed: boolean; frames?: unknown[]; content?: string }
 
