@@ -198,6 +198,8 @@ test('only the review can send a write', () => {
     // Whoever is at a machine acts there; these are the keys and files of a terminal, and nothing of Sekisho's.
     'session/files/api.ts',
     'session/terminal/api.ts',
+    // What one's own SSH client comes in with, for as long as one is signed in: as signing in, it changes nothing else.
+    'api/queries/sshKeys.ts',
     // Showing a recording is a question.
     'session/replay/api.ts',
   ]
@@ -243,6 +245,7 @@ test('nothing else has an effect: mutations are the review, the dialogs that are
   const mutating = sources.filter(({ text }) => text.includes('useMutation(')).map(({ file }) => file)
   expect(mutating.toSorted()).toEqual([
     'app/Notices.tsx',
+    'features/bastion/SshClientCard.tsx',
     'features/conditionalaccess/BacktestAnswer.tsx',
     'features/conditionalaccess/WhatIfTab.tsx',
     'features/machine/PacketTrial.tsx',
