@@ -345,8 +345,9 @@ impl Agent {
                     self.mend(&mut connection).await?;
                     self.tell_hits(&mut connection).await?;
                 }
-                // Nobody can log in before the server knows of it.
-                () = self.ssh.changed() => self.beat(&mut connection).await?,
+                // Nobody can log in before the server knows of it. Before it has said what time it is, nothing is told: a
+                // certificate would be taken for one that is over.
+                () = self.ssh.changed(), if self.clock.said().is_some() => self.beat(&mut connection).await?,
                 _ = flush.tick() => {
                     self.look();
                     self.note_flows();

@@ -198,6 +198,13 @@ fn files_go_both_ways_and_each_is_in_the_recording() {
     assert!(events(&all[0]).0.starts_with("scp "), "{:?}", events(&all[0]));
     let (asked, files) = events(&all[2]);
     assert_eq!(asked, "subsystem sftp");
+    let play = format!(
+        "{}/providers/Sekisho.Bastion/playRecording?api-version=2026-09-01",
+        ssh.bastion.machine("db")
+    );
+    let done = world.api.post(&play, &json!({"id": all[2]["name"], "format": "events"})).unwrap();
+    let lanes: Vec<_> = done["frames"].as_array().unwrap().iter().map(|f| f[1].as_str().unwrap()).collect();
+    assert_eq!(lanes, ["c", "f"]);
     assert!(files.contains(&json!({"op": "download", "path": "sent.bin", "bytes": 5_000_000})), "{files:?}");
     let (_, files) = events(&all[3]);
     assert!(files.contains(&json!({"op": "upload", "path": "sent.bin", "bytes": 5_000_000})), "{files:?}");

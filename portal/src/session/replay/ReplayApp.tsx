@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { Download, Pause, Play } from 'lucide-react'
-import { useEffect, useRef, useState } from 'react'
+import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { Recording } from '../../api/queries/bastion.ts'
 import { dateTime } from '../../app/format.ts'
 import { nameOf } from '../../domain/armId.ts'
@@ -14,7 +14,8 @@ import { SearchField } from '../../ui/SearchField.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { Refusal } from '../Refusal.tsx'
 import { saveBlob } from '../saveBlob.ts'
-import { exportRecording, type ExportFormat, findRecording, getFrames } from './api.ts'
+import { exportRecording, type ExportFormat, findRecording, getEvents, getFrames } from './api.ts'
+import type { SessionEvent } from './events.ts'
 import { clock } from './frames.ts'
 import { m } from './messages.ts'
 import { Player } from './player.ts'
@@ -196,18 +197,57 @@ function Matches({ target, player }: { target: RecordingTarget; player: Player }
       {found.data?.length === 0 && <p className="text-xs text-ink-2">{m.notFound}</p>}
       <ul className="min-h-0 overflow-auto">
         {found.data?.map(({ at, text }) => (
-          <li key={`${at} ${text}`}>
-            <button
-              type="button"
-              onClick={() => void player.seek(at)}
-              className="flex w-full gap-2 rounded px-1.5 py-1 text-left text-xs hover:bg-sunken"
-            >
-              <span className="tnum shrink-0 text-accent">{clock(at)}</span>
-              <span className="truncate font-mono">{plainText(shortened(text, 200))}</span>
-            </button>
-          </li>
+          <Moment key={`${at} ${text}`} atMs={at} player={player}>
+            {plainText(shortened(text, 200))}
+          </Moment>
         ))}
       </ul>
+      <Done target={target} player={player} />
     </aside>
   )
+}
+
+function Moment({ atMs, player, children }: { atMs: number; player: Player; children: ReactNode }) {
+  return (
+    <li>
+      <button
+        type="button"
+        onClick={() => void player.seek(atMs)}
+        className="flex w-full gap-2 rounded px-1.5 py-1 text-left text-xs hover:bg-sunken"
+      >
+        <span className="tnum shrink-0 text-accent">{clock(atMs)}</span>
+        <span className="truncate font-mono">{children}</span>
+      </button>
+    </li>
+  )
+}
+
+/** Commands and files: what no screen shows. */
+function Done({ target, player }: { target: RecordingTarget; player: Player }) {
+  const events = useQuery({
+    queryKey: ['recording', target.recording, 'events'],
+    queryFn: ({ signal }) => getEvents(target, signal),
+    retry: false,
+  })
+  if (events.isError) return <Refusal error={events.error} />
+  if (!events.data?.length) return null
+  return (
+    <>
+      <h2 className="text-xs font-medium text-ink-2">{m.done}</h2>
+      <ul aria-label={m.done} className="min-h-0 overflow-auto">
+        {events.data.map((event, at) => (
+          // Several may happen in the same millisecond.
+          <Moment key={`${event.atMs} ${at}`} atMs={event.atMs} player={player}>
+            {plainText(shortened(textOf(event), 200))}
+          </Moment>
+        ))}
+      </ul>
+    </>
+  )
+}
+
+function textOf(event: SessionEvent) {
+  if (event.kind === 'command') return `$ ${event.text}`
+  const { op, path, to, bytes } = event
+  return [op, path, to && `→ ${to}`, bytes !== undefined && m.bytes(bytes)].filter(Boolean).join(' ')
 }

@@ -2,6 +2,7 @@ import { armUrl } from '../../api/arm.ts'
 import { call } from '../../api/client.ts'
 import { getRecording } from '../../api/queries/bastion.ts'
 import type { RecordingTarget } from '../../domain/bastion.ts'
+import { eventsOf } from './events.ts'
 import { type Frame, framesOf } from './frames.ts'
 
 /** A recording, with the places where a text was on the screen: none, when it was nowhere. */
@@ -30,3 +31,9 @@ export type ExportFormat = 'asciicast' | 'text'
 
 export const exportRecording = async (target: RecordingTarget, format: ExportFormat) =>
   (await play(target, { format })).content ?? ''
+
+/** What was done, beside what was on the screen. */
+export async function getEvents(target: RecordingTarget, signal: AbortSignal) {
+  const { frames = [] } = await play(target, { format: 'events' }, signal)
+  return eventsOf(frames)
+}

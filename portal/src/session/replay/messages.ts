@@ -1,3 +1,4 @@
+import { num } from '../../app/format.ts'
 import { messages } from '../../app/i18n.ts'
 
 export const m = messages({
@@ -15,6 +16,8 @@ export const m = messages({
   find: { en: 'Find on the screen', ja: '画面の文字を検索' },
   found: { en: 'Found', ja: '検索結果' },
   notFound: { en: 'This was never on the screen.', ja: '一致する表示はありません。' },
+  done: { en: 'Commands and files', ja: 'コマンドとファイル' },
+  bytes: { en: (n: number) => `(${num(n)} bytes)`, ja: (n: number) => `(${num(n)} バイト)` },
   asciicast: { en: 'asciicast', ja: 'asciicast' },
   text: { en: 'Text', ja: 'テキスト' },
   download: { en: (as: string) => `Download as ${as}`, ja: (as: string) => `${as} でダウンロード` },

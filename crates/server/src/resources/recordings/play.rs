@@ -25,7 +25,7 @@ struct PlayRequest {
     /// Up to where; without it, to the end.
     #[serde(default)]
     to: Option<u64>,
-    /// `frames`, `asciicast` or `text`.
+    /// `frames`, `events`, `asciicast` or `text`.
     #[serde(default)]
     format: PlayFormat,
 }
@@ -36,6 +36,8 @@ enum PlayFormat {
     /// Lines, the first of which makes the screen what it was.
     #[default]
     Frames,
+    /// The lines that are no output: commands (lane `c`) and what happened to files (lane `f`, JSON), of the whole recording.
+    Events,
     /// asciicast v3.
     Asciicast,
     /// What was written.
@@ -66,6 +68,12 @@ struct PlayAnswer {
 /// Plays a recording.
 pub(crate) struct Play {
     pub(crate) files: Files,
+}
+
+/// What was done, without how it looked.
+fn events(recording: &Recording) -> Vec<Line> {
+    let is_done = |line: &&Line| matches!(line.1, Lane::Command | Lane::File);
+    recording.lines.iter().filter(is_done).cloned().collect()
 }
 
 /// The lines of a time, after what makes an empty screen what it was at its beginning.
@@ -102,6 +110,7 @@ impl ScopeAction for Play {
         let recording = self.files.read(&one(db, scope, &asked.id).await?).await?;
         let (frames, content) = match asked.format {
             PlayFormat::Frames => (Some(frames(&recording, asked.from, asked.to)), None),
+            PlayFormat::Events => (Some(events(&recording)), None),
             PlayFormat::Asciicast => (None, Some(asciicast(&recording))),
             PlayFormat::Text => (None, Some(text(&recording))),
         };
