@@ -36,6 +36,8 @@ pub(crate) const TESTS: &[Need] = &[
     ("certutil", "libnss3-tools"),
     ("rpmbuild", "rpm"),
     SSHD,
+    ("scp", "openssh-client"),
+    ("rsync", "rsync"),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 ];
 

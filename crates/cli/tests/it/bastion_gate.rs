@@ -300,6 +300,62 @@ fn the_gate_lets_nobody_in_whom_it_does_not_know_or_to_what_is_not_theirs_and_en
 }
 
 #[test]
+fn clients_of_others_come_in_as_well() {
+    let Some(ssh) = Ssh::new("fbo") else { return };
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    let client = ssh.client();
+    let (authority, _) = ssh.bastion.address.split_once('/').unwrap();
+    let (name, port) = authority.rsplit_once(':').unwrap();
+    // Dropbear's client, which knows neither Galois counter mode nor host certificates.
+    let key = client.path("key.dropbear");
+    let converted = Command::new("dropbearconvert")
+        .args(["openssh", "dropbear"])
+        .arg(client.path("key"))
+        .arg(&key)
+        .output();
+    assert!(converted.unwrap().status.success());
+    let key = key.display();
+    let jump = format!("dbclient -y -y -i {key} -p {port} -B db.sekisho:22 me@{name}");
+    let done = Command::new("dbclient")
+        .args([
+            "-y",
+            "-y",
+            "-i",
+            &key.to_string(),
+            "-J",
+            &jump,
+            "root@db.sekisho",
+            "echo 関所-$((6*7)); exit 5",
+        ])
+        .env("HOME", client.dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(
+        (text(&done.stdout), done.status.code()),
+        ("関所-42\n".into(), Some(5)),
+        "{}",
+        text(&done.stderr)
+    );
+    // rsync over OpenSSH.
+    let folder = client.path("folder");
+    std::fs::create_dir_all(folder.join("deep")).unwrap();
+    std::fs::write(folder.join("deep/file"), "synced").unwrap();
+    let through = format!("ssh -F {}", client.config().display());
+    for _ in 0..2 {
+        let done = Command::new("rsync")
+            .args(["-a", "--delete", "-e", &through])
+            .arg(format!("{}/", folder.display()))
+            .arg("root@db.sekisho:synced/")
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    }
+    let done = ssh.run(&client, &["root@db.sekisho", "cat synced/deep/file"], "");
+    assert_eq!(text(&done.stdout), "synced");
+}
+
+#[test]
 fn a_thousand_clients_that_say_nothing_keep_nobody_out() {
     let Some(ssh) = Ssh::new("fbh") else { return };
     ssh.bastion.give("db", ADMIN_LOGIN);

@@ -10,7 +10,7 @@ use russh::{Channel, ChannelId, MethodKind};
 use tokio::sync::oneshot;
 
 use super::inside::Inside;
-use super::{Client, Door, FAILED, Keeper, config, refused};
+use super::{Ciphers, Client, Door, FAILED, Keeper, config, refused};
 
 /// The port by which clients mean a machine's SSH server.
 const SSH: u32 = 22;
@@ -110,8 +110,10 @@ impl<K: Keeper> Handler for Entrance<K> {
         _: &str,
         _: u32,
         reply: ChannelOpenHandle,
-        _: &mut Session,
+        session: &mut Session,
     ) -> Result<(), russh::Error> {
+        // What jumps is what comes in there, too.
+        let ciphers = Ciphers::of(session.remote_sshid());
         let (keeper, person, name) = (self.keeper.clone(), self.person()?, host.to_owned());
         let Ok(short) = u16::try_from(port) else { return Ok(()) };
         tokio::spawn(async move {
@@ -127,7 +129,8 @@ impl<K: Keeper> Handler for Entrance<K> {
             };
             reply.accept().await;
             let inside = Inside::new(keeper, person, place);
-            let served = server::run_stream(config(key, MethodKind::None), channel.into_stream(), inside);
+            let served =
+                server::run_stream(config(key, MethodKind::None, ciphers), channel.into_stream(), inside);
             // It ends with the channel, which ends with the client's connection.
             if let Ok(session) = served.await
                 && let Err(error) = session.await

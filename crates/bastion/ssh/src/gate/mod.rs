@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use russh::keys::{Algorithm, Certificate, EcdsaCurve, HashAlg, PrivateKey};
 use russh::server::{self, ChannelOpenHandle, Msg};
-use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Preferred, SshId};
+use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Preferred, SshId, cipher, mac};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -180,8 +180,29 @@ fn refused(why: &str) -> ChannelOpenFailure {
     ChannelOpenFailure::Other { code: PROHIBITED, reason: why.to_owned() }
 }
 
+/// Which ciphers a client is offered. It takes the first of its own that is among them (RFC 4253 §7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ciphers {
+    /// Those that processors are made for: OpenSSH knows them and would rather take slower ones.
+    Fast,
+    /// Those of counter mode, too: other clients may know no others.
+    All,
+}
+
+impl Ciphers {
+    /// For a client by what it calls itself, or by the beginning of that.
+    fn of(client: &[u8]) -> Ciphers {
+        if client.starts_with(b"SSH-2.0-OpenSSH") { Ciphers::Fast } else { Ciphers::All }
+    }
+}
+
 /// What clients are offered: what is not broken, and keys of all kinds that people have, but for signatures with SHA-1.
-fn preferred() -> Preferred {
+fn preferred(ciphers: Ciphers) -> Preferred {
+    const ALL: &[cipher::Name] =
+        &[cipher::AES_128_GCM, cipher::AES_256_GCM, cipher::AES_256_CTR, cipher::AES_128_CTR];
+    // Some know nothing of codes over what is encrypted. All that were known to be broken were of other ciphers.
+    const CODES: &[mac::Name] =
+        &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512];
     const KEYS: &[Algorithm] = &[
         Algorithm::Ed25519,
         Algorithm::SkEd25519,
@@ -192,10 +213,18 @@ fn preferred() -> Preferred {
         Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
         Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
     ];
-    Preferred { key: Cow::Borrowed(KEYS), ..machine::preferred() }
+    let mut preferred = Preferred { key: Cow::Borrowed(KEYS), ..machine::preferred() };
+    if ciphers == Ciphers::All {
+        (preferred.cipher, preferred.mac) = (Cow::Borrowed(ALL), Cow::Borrowed(CODES));
+    }
+    preferred
 }
 
-fn config(HostKey { key, certificate }: HostKey, methods: MethodKind) -> Arc<server::Config> {
+fn config(
+    HostKey { key, certificate }: HostKey,
+    methods: MethodKind,
+    ciphers: Ciphers,
+) -> Arc<server::Config> {
     Arc::new(server::Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Sekisho")),
         methods: MethodSet::from(&[methods][..]),
@@ -203,7 +232,7 @@ fn config(HostKey { key, certificate }: HostKey, methods: MethodKind) -> Arc<ser
         auth_rejection_time: Duration::ZERO,
         keys: vec![key],
         certificates: vec![certificate],
-        preferred: preferred(),
+        preferred: preferred(ciphers),
         max_auth_attempts: TRIES,
         inactivity_timeout: None,
         keepalive_interval: Some(ALIVE),
@@ -222,7 +251,10 @@ pub async fn serve<K: Keeper>(keeper: Arc<K>, stream: TcpStream, let_in: impl Fn
     let (entered, known) = oneshot::channel();
     let entrance = Entrance::new(keeper, entered);
     let begun = async {
-        let session = server::run_stream(config(key, MethodKind::PublicKey), stream, entrance).await?;
+        let mut client = [0; 32];
+        let said = stream.peek(&mut client).await?;
+        let config = config(key, MethodKind::PublicKey, Ciphers::of(&client[..said]));
+        let session = server::run_stream(config, stream, entrance).await?;
         Ok::<_, russh::Error>((session, known.await.is_ok()))
     };
     if let Ok(Ok((session, true))) = timeout(GRACE, begun).await {
