@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { BastionHost } from '../api/types.ts'
-import { draftOf, has, hostBody, newHost, sameDraft } from './bastionHost.ts'
+import { draftOf, has, hostBody, isComplete, isLimit, newHost, sameDraft } from './bastionHost.ts'
 
 const host = (value: object) => ({ id: '/h', name: 'h', ...value }) as BastionHost
 
@@ -36,4 +36,33 @@ test('a SKU is sent without what it does not have', () => {
 test('a host leaves its subnet when none is chosen', () => {
   const kept = host({ properties: { ipConfigurations: [{ properties: { subnet: { id: '/subnet' } } }] } })
   expect(hostBody({ ...draftOf(kept), subnet: '' }, kept).properties.ipConfigurations).toBeNull()
+})
+
+test('limits are read, checked and written, and what is not changed stays to the byte', () => {
+  const sekisho = { maximumMinutes: 60, maximumFileBytes: 1_500_000, disableUpload: true, recording: 'metadata' }
+  const kept = host({ properties: { sekisho } })
+  const draft = draftOf(kept)
+  expect(draft.limits).toEqual({ maximumMinutes: '60', idleMinutes: '', sessionsPerPerson: '', maximumFileMiB: '1' })
+  expect(draft.barred).toEqual(['disableUpload'])
+  expect(hostBody(draft, kept).properties.sekisho).toMatchObject(sekisho)
+  const changed = { ...draft, limits: { ...draft.limits, maximumMinutes: '', maximumFileMiB: '2' }, barred: [] }
+  expect(sameDraft(changed, draft)).toBe(false)
+  expect(hostBody(changed, kept).properties.sekisho).toMatchObject({
+    maximumMinutes: undefined,
+    maximumFileBytes: 2 * 1024 * 1024,
+    disableUpload: undefined,
+    recording: 'metadata',
+  })
+  expect(['', '1', '720', '0', '721', '1.5', '-1', 'x'].map((text) => isLimit('maximumMinutes', text))).toEqual([
+    true,
+    true,
+    true,
+    false,
+    false,
+    false,
+    false,
+    false,
+  ])
+  expect(isComplete(newHost)).toBe(true)
+  expect(isComplete({ ...newHost, limits: { ...newHost.limits, idleMinutes: '0' } })).toBe(false)
 })

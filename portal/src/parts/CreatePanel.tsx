@@ -34,13 +34,15 @@ type Props<T> = {
   create: (group: ResourceGroup, name: string) => Write<T>
   /** Whether something in `children` would be lost. */
   isTouched?: boolean
+  /** Whether `children` can be sent as they are. */
+  isReady?: boolean
   /** Fields beside name and group. */
   children?: ReactNode
   onClose: () => void
 }
 
 /** Makes a resource in a resource group; its page opens. */
-export function CreatePanel<T>({ title, create, isTouched = false, children, onClose }: Props<T>) {
+export function CreatePanel<T>({ title, create, isTouched = false, isReady = true, children, onClose }: Props<T>) {
   const navigate = useNavigate()
   const { subscriptionId, resourceGroup } = useScope()
   const groups = useQuery(fleetQueries.resourceGroups(subscriptionId))
@@ -58,7 +60,7 @@ export function CreatePanel<T>({ title, create, isTouched = false, children, onC
         className="flex flex-col gap-4"
         onSubmit={(event) => {
           event.preventDefault()
-          if (group && !bad) setWrite(create(group, name))
+          if (group && !bad && isReady) setWrite(create(group, name))
         }}
       >
         <TextField
@@ -83,7 +85,7 @@ export function CreatePanel<T>({ title, create, isTouched = false, children, onC
         {children}
         <div className="flex justify-end gap-2">
           <Button onPress={close}>{m.cancel}</Button>
-          <Button type="submit" variant="primary" isDisabled={name === '' || bad || !group}>
+          <Button type="submit" variant="primary" isDisabled={name === '' || bad || !group || !isReady}>
             {m.review}
           </Button>
         </div>

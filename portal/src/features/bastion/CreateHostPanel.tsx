@@ -1,6 +1,6 @@
 import { useState } from 'react'
 import { createBastionHost } from '../../api/queries/bastion.ts'
-import { hostBody, newHost, sameDraft } from '../../domain/bastionHost.ts'
+import { hostBody, isComplete, newHost, sameDraft } from '../../domain/bastionHost.ts'
 import { CreatePanel } from '../../parts/CreatePanel.tsx'
 import { HostFields } from './HostFields.tsx'
 import { m } from './messages.ts'
@@ -12,6 +12,7 @@ export function CreateHostPanel({ onClose }: { onClose: () => void }) {
       title={m.createTitle}
       create={(group, name) => createBastionHost(group, name, hostBody(draft))}
       isTouched={!sameDraft(draft, newHost)}
+      isReady={isComplete(draft)}
       onClose={onClose}
     >
       <HostFields draft={draft} onChange={setDraft} />

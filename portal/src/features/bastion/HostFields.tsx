@@ -1,7 +1,17 @@
 import { useQuery } from '@tanstack/react-query'
 import { networkQueries } from '../../api/queries/network.ts'
 import { useScope } from '../../app/scope.ts'
-import { has, type HostDraft, skus, switches, switchIds } from '../../domain/bastionHost.ts'
+import {
+  barriers,
+  has,
+  type HostDraft,
+  isLimit,
+  limitIds,
+  limits,
+  skus,
+  switches,
+  switchIds,
+} from '../../domain/bastionHost.ts'
 import { Checkbox } from '../../ui/Checkbox.tsx'
 import { Segments } from '../../ui/Segments.tsx'
 import { Select } from '../../ui/Select.tsx'
@@ -40,6 +50,36 @@ export function HostFields({ draft, onChange }: { draft: HostDraft; onChange: (d
               {m[id]} {!has(draft.sku, id) && <span className="text-xs text-ink-2">({m.needs(switches[id])})</span>}
             </span>
           </Checkbox>
+        ))}
+      </fieldset>
+      {draft.on.includes('enableFileCopy') && has(draft.sku, 'enableFileCopy') && (
+        <fieldset className="flex flex-col gap-2">
+          <legend className="mb-1 text-xs font-medium text-ink-2">{m.files}</legend>
+          {barriers.map((id) => (
+            <Checkbox
+              key={id}
+              isSelected={draft.barred.includes(id)}
+              onChange={(on) =>
+                set({ barred: on ? [...draft.barred, id] : draft.barred.filter((other) => other !== id) })
+              }
+            >
+              {m[id]}
+            </Checkbox>
+          ))}
+        </fieldset>
+      )}
+      <fieldset className="grid grid-cols-2 gap-3">
+        <legend className="mb-1 text-xs font-medium text-ink-2">{m.limits}</legend>
+        {limitIds.map((id) => (
+          <TextField
+            key={id}
+            label={m[id]}
+            value={draft.limits[id]}
+            onChange={(text) => set({ limits: { ...draft.limits, [id]: text.trim() } })}
+            error={isLimit(id, draft.limits[id]) ? undefined : m.limitBad(limits[id])}
+            placeholder={m.noLimit}
+            inputMode="numeric"
+          />
         ))}
       </fieldset>
       <Select

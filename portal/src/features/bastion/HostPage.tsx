@@ -7,7 +7,7 @@ import type { BastionHost } from '../../api/types.ts'
 import { resourceWrite } from '../../api/writes.ts'
 import { useUnsaved } from '../../app/unsaved.ts'
 import { nameOf } from '../../domain/armId.ts'
-import { draftOf, hostBody, networksOf, sameDraft } from '../../domain/bastionHost.ts'
+import { draftOf, hostBody, isComplete, networksOf, sameDraft } from '../../domain/bastionHost.ts'
 import { ActivitySection } from '../../parts/ActivitySection.tsx'
 import { Breadcrumb } from '../../parts/Breadcrumb.tsx'
 import { JsonCard } from '../../parts/JsonCard.tsx'
@@ -109,7 +109,7 @@ function EditPanel({ host, onClose }: { host: BastionHost; onClose: () => void }
       footer={
         <>
           <Button onPress={close}>{m.cancel}</Button>
-          <Button variant="primary" isDisabled={isSame} onPress={() => setReview(true)}>
+          <Button variant="primary" isDisabled={isSame || !isComplete(draft)} onPress={() => setReview(true)}>
             {m.review}
           </Button>
         </>
