@@ -59,6 +59,8 @@ def golden_rows():
         found = re.match(r"(GET|HEAD|PUT|POST|PATCH|DELETE) (\S+) +(\d+)[^|]*\| (\d+)", line)
         if found:
             method, path, nobody, stranger = found.groups()
+            # Of some, what is asked stands behind the path.
+            path = path.split("?", maxsplit=1)[0]
             # The heading of the matrix says what the short forms stand for.
             path = re.sub(r"^RG(?=/|$)", "S/resourceGroups/rg1", path)
             path = re.sub(r"^MG", "/providers/Microsoft.Management/managementGroups/mg1", path)
