@@ -2,6 +2,7 @@
 //! `networkAcls` from 2024-03-01), and what it allows.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -279,6 +280,11 @@ impl BastionHost {
     /// The longest session on a machine, in minutes.
     pub fn longest(&self) -> u32 {
         self.limits().maximum_minutes.unwrap_or(LONGEST_MINUTES)
+    }
+
+    /// After how long without typing a session on a machine ends.
+    pub fn idle(&self) -> Option<Duration> {
+        self.limits().idle_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
     }
 
     /// What is kept of sessions.

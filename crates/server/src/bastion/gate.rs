@@ -314,7 +314,6 @@ impl Visit {
             "RecordingFailed"
         };
         let mut exit = None;
-        let idle = host.limits().idle_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
         let work = async {
             tokio::select! {
                 ended = gate::relay(client, machine, recorder.clone()) => match ended {
@@ -326,7 +325,7 @@ impl Visit {
                     Err(Broken::Lost) => "Lost",
                 },
                 error = recorder.flush() => not_recorded(error),
-                () = bytes.until_idle(idle) => "Idle",
+                () = bytes.until_idle(host.idle()) => "Idle",
             }
         };
         let lasts = Duration::from_secs(u64::from(host.longest()) * 60);

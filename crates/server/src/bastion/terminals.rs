@@ -90,7 +90,7 @@ impl Open {
 
     /// After how long without typing it ends.
     pub(super) fn idle(&self) -> Option<Duration> {
-        self.host.limits().idle_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
+        self.host.idle()
     }
 
     /// When it ends unless somebody types, if it does.
