@@ -122,6 +122,20 @@ async function watch(page: Page, expected: RegExp[]) {
   return problems
 }
 
+/**
+ * Every answer arrives alone, some frames after the one before: what would move only when answers are late, as on a busy
+ * machine, moves always.
+ */
+export async function oneAnswerAtATime(page: Page) {
+  let before = Promise.resolve()
+  await page.route(/\/(auth|api|subscriptions|providers|v1\.0)\b/, async (route) => {
+    const turn = before.then(() => new Promise<void>((resolve) => setTimeout(resolve, 50)))
+    before = turn
+    await turn
+    await route.continue()
+  })
+}
+
 /** How far what is seen has jumped since the page was loaded, without anybody's doing (CLS, without its windows). */
 export const layoutShift = (page: Page) =>
   page.evaluate(

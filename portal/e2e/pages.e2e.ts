@@ -1,5 +1,5 @@
 import { expect } from '@playwright/test'
-import { expectAccessible, layoutShift, test } from './fixtures.ts'
+import { expectAccessible, layoutShift, oneAnswerAtATime, test } from './fixtures.ts'
 import { pages } from './pages.ts'
 import { ready } from './ready.ts'
 import { setLanguage } from './signIn.ts'
@@ -8,6 +8,7 @@ for (const language of ['ja', 'en'] as const) {
   for (const { name, path, [language]: title } of pages) {
     test(`${name} in ${language}`, async ({ portal }) => {
       await setLanguage(portal, language)
+      await oneAnswerAtATime(portal)
       await portal.goto(ready.url + path)
       await expect(portal.getByRole('heading', { level: 1, name: title })).toBeVisible()
       // Sections load on their own; a page is whole when none of them waits, and sound when none of them failed.
@@ -20,6 +21,7 @@ for (const language of ['ja', 'en'] as const) {
         await portal.evaluate((name) => document.documentElement.setAttribute('data-theme', name), theme)
         await expectAccessible(portal)
       }
+      await portal.unrouteAll({ behavior: 'wait' })
     })
   }
 }

@@ -4,8 +4,12 @@ import type { List, Session } from './types.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 type Options = { body?: unknown; etag?: string; signal?: AbortSignal }
-/** What the person has just confirmed, for exactly this request. */
-type Approved = Options & { approval?: string }
+type Sent = Options & {
+  /** What the person has just confirmed, for exactly this request. */
+  approval?: string
+  /** It ends the session. */
+  isLast?: boolean
+}
 
 function channel<T>() {
   const listeners = new Set<(news: T) => void>()
@@ -30,8 +34,13 @@ const reach = channel<boolean>()
 export const onSignedIn = signedIn.on
 export const onReach = reach.on
 
-async function send(method: Method, url: string, options: Approved): Promise<Response> {
-  const { body, etag, signal, approval } = options
+/** Aborted when the person signs out: whatever the page still asks for has nobody left to answer to. */
+let standing = new AbortController()
+
+async function send(method: Method, url: string, options: Sent): Promise<Response> {
+  const { body, etag, approval } = options
+  const signals = [options.isLast ? undefined : standing.signal, options.signal].filter((one) => one !== undefined)
+  const signal = AbortSignal.any(signals)
   const headers: Record<string, string> = { accept: 'application/json' }
   if (method === 'POST' || method === 'PUT' || method === 'PATCH') headers['content-type'] = 'application/json'
   if (etag) headers['if-match'] = etag
@@ -46,7 +55,7 @@ async function send(method: Method, url: string, options: Approved): Promise<Res
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
   } catch (cause) {
-    if (signal?.aborted) throw cause
+    if (signal.aborted) throw cause
     reach.tell(false)
     throw new ApiError(0, undefined)
   }
@@ -88,6 +97,17 @@ export async function call<T>(method: Method, url: string, options: Options = {}
     response = await send('GET', localPath(link), { signal: options.signal })
   }
   return (await jsonOf(response)) as T
+}
+
+/** Ends the session. The page has to be left after it: it can ask for nothing any more. */
+export async function signOut() {
+  standing.abort()
+  try {
+    await send('POST', '/auth/signout', { body: {}, isLast: true })
+  } catch (error) {
+    standing = new AbortController()
+    throw error
+  }
 }
 
 export const get = <T>(url: string, signal?: AbortSignal) => call<T>('GET', url, { signal })

@@ -1,8 +1,7 @@
-import { useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { ChevronDown, Keyboard, Languages, Laptop, LogOut, Moon, Search, Sun } from 'lucide-react'
 import { Button as AriaButton } from 'react-aria-components'
-import { signOut } from '../api/queries/auth.ts'
+import { signOut } from '../api/client.ts'
 import { IconButton } from '../ui/IconButton.tsx'
 import { Menu } from '../ui/Menu.tsx'
 import { ago } from './format.ts'
@@ -26,14 +25,12 @@ const m = messages({
 })
 
 export function TopBar({ onSearch, onHelp }: { onSearch: () => void; onHelp: () => void }) {
-  const client = useQueryClient()
   const navigate = useNavigate()
   const theme = useTheme()
   const { session } = useScope()
 
   const quit = async () => {
     await signOut()
-    client.clear()
     location.assign('/signin')
   }
 

@@ -10,6 +10,7 @@ export type TrafficFilter = { minutes: number; access?: 'Allow' | 'Deny' }
 const groupOf = (id: string) => id.split('/').slice(0, 5).join('/')
 
 type Watcher = { id: string; location: string }
+export type FlowLogs = { watchers: Watcher[]; logs: FlowLog[] }
 
 export const trafficQueries = {
   /** What the flow logs of a machine have to tell. */
@@ -26,7 +27,7 @@ export const trafficQueries = {
   logs: (subscription: string) =>
     queryOptions({
       queryKey: [types.flowLog, subscription],
-      queryFn: async ({ signal }) => {
+      queryFn: async ({ signal }): Promise<FlowLogs> => {
         const url = armUrl(`${subscription}/providers/Microsoft.Network/networkWatchers`, 'microsoft.network')
         const watchers = await listAll<Watcher>(url, signal)
         const logs = await Promise.all(

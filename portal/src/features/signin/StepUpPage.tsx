@@ -3,7 +3,8 @@ import { getRouteApi, useRouter } from '@tanstack/react-router'
 import { Fingerprint } from 'lucide-react'
 import { useState } from 'react'
 import { passkeysSupported } from '../../api/passkey.ts'
-import { authQueries, signOut } from '../../api/queries/auth.ts'
+import { signOut } from '../../api/client.ts'
+import { authQueries } from '../../api/queries/auth.ts'
 import type { Session } from '../../api/types.ts'
 import { AddPasskey } from '../../parts/AddPasskey.tsx'
 import { Button } from '../../ui/Button.tsx'
@@ -31,8 +32,7 @@ export default function StepUpPage() {
   }
   const leave = async () => {
     await signOut()
-    client.clear()
-    await router.navigate({ to: '/signin' })
+    location.assign('/signin')
   }
   const missing = session?.missing
   return (

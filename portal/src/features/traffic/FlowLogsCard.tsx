@@ -1,9 +1,8 @@
-import { useQuery } from '@tanstack/react-query'
+import type { UseQueryResult } from '@tanstack/react-query'
 import { useState } from 'react'
-import { createWatcher, logFlows, stopLogging, trafficQueries } from '../../api/queries/traffic.ts'
+import { createWatcher, type FlowLogs, logFlows, stopLogging } from '../../api/queries/traffic.ts'
 import type { FlowLog, VirtualMachine } from '../../api/types.ts'
 import type { Write } from '../../api/writes.ts'
-import { useScope } from '../../app/scope.ts'
 import { nameOf } from '../../domain/armId.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Section } from '../../parts/Section.tsx'
@@ -14,9 +13,7 @@ import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { m } from './messages.ts'
 
 /** Whether the flows of the machine's interfaces are logged, and the switch. */
-export function FlowLogsCard({ machine }: { machine: VirtualMachine }) {
-  const { subscriptionId } = useScope()
-  const query = useQuery(trafficQueries.logs(subscriptionId))
+export function FlowLogsCard({ machine, query }: { machine: VirtualMachine; query: UseQueryResult<FlowLogs> }) {
   const [asked, setAsked] = useState<{ title: string; write: Write }>()
   const nics = machine.properties.networkProfile?.networkInterfaces ?? []
   return (

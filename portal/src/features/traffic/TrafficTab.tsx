@@ -4,12 +4,14 @@ import { useState } from 'react'
 import { trafficQueries } from '../../api/queries/traffic.ts'
 import type { TrafficAmount, TrafficFlow, TrafficView, VirtualMachine } from '../../api/types.ts'
 import { bytes, dateTime, num } from '../../app/format.ts'
+import { useScope } from '../../app/scope.ts'
 import { Section } from '../../parts/Section.tsx'
 import { When } from '../../parts/When.tsx'
 import { Badge } from '../../ui/Badge.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Segments } from '../../ui/Segments.tsx'
+import { Skeleton } from '../../ui/Skeleton.tsx'
 import { Table, type TableColumn } from '../../ui/Table.tsx'
 import { FlowLogsCard } from './FlowLogsCard.tsx'
 import { m } from './messages.ts'
@@ -19,13 +21,23 @@ const kinds = ['all', 'Allow', 'Deny'] as const
 
 /** What the flow logs of a machine have to tell, and whether there are any. */
 export default function TrafficTab({ machine }: { machine: VirtualMachine }) {
+  const { subscriptionId } = useScope()
+  const logs = useQuery(trafficQueries.logs(subscriptionId))
   const [span, setSpan] = useState<(typeof spans)[number]>('60')
   const [kind, setKind] = useState<(typeof kinds)[number]>('all')
   const access = kind === 'all' ? undefined : kind
   const query = useQuery(trafficQueries.of(machine.id, { minutes: Number(span), access }))
+  // Everything below the card would move when its height is known.
+  if (logs.isPending) {
+    return (
+      <div aria-busy>
+        <Skeleton className="h-96" />
+      </div>
+    )
+  }
   return (
     <>
-      <FlowLogsCard machine={machine} />
+      <FlowLogsCard machine={machine} query={logs} />
       <div className="flex flex-wrap gap-3">
         <Segments
           label={m.time}
