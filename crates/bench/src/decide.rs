@@ -230,6 +230,7 @@ impl World {
             assignments: (0..).zip(&self.grants).map(assign).collect::<Result<_, _>>()?,
             deny_assignments: (0..).zip(&self.denies).map(deny).collect::<Result<_, _>>()?,
             groups: (0..).zip(&self.groups).map(of).collect(),
+            unreadable_groups: Vec::new(),
             parents: Vec::new(),
         })
     }

@@ -78,6 +78,7 @@ fn judgement(times: u32) -> anyhow::Result<f64> {
         subject: Subject::Person {
             id: Uuid::from_u64_pair(1, 1),
             groups: (0..10).map(|n| Uuid::from_u64_pair(2, n)).collect(),
+            possible_groups: Vec::new(),
             roles: (0..3).map(|n| Uuid::from_u64_pair(3, n)).collect(),
             privileged: true,
             break_glass: false,

@@ -45,8 +45,22 @@ pub struct Facts {
     pub deny_assignments: Vec<DenyAssignment>,
     /// Groups.
     pub groups: Vec<Group>,
+    /// Groups of which nobody can say who is in them. They give nothing, and whatever is denied them is denied everybody.
+    pub unreadable_groups: Vec<PrincipalId>,
     /// (subscription or management group, the management group it is in). Those in none are under the root.
     pub parents: Vec<(Scope, Scope)>,
+}
+
+/// The groups that anybody may be in: those that cannot be read, and those that one of them is in.
+fn uncertain(facts: &Facts) -> HashSet<PrincipalId> {
+    let mut found: HashSet<PrincipalId> = HashSet::new();
+    let mut next = facts.unreadable_groups.clone();
+    while let Some(group) = next.pop() {
+        if found.insert(group) {
+            next.extend(facts.groups.iter().filter(|g| g.members.contains(&group)).map(|g| g.id));
+        }
+    }
+    found
 }
 
 /// Something in the facts that has no effect, and why; for operators to see.
@@ -355,6 +369,7 @@ pub struct Snapshot {
     closures: Vec<Vec<u32>>,
     /// For each principal: whether it is a group.
     groups: Vec<bool>,
+    uncertain: HashSet<PrincipalId>,
     problems: Vec<Problem>,
 }
 
@@ -363,6 +378,7 @@ impl Snapshot {
     pub fn compile(facts: Facts) -> Snapshot {
         let mut interner = Interner::default();
         let mut problems = Vec::new();
+        let uncertain = uncertain(&facts);
         let universe = facts.universe;
         let compile_block = |permission: &Permission, of: String, problems: &mut Vec<Problem>| Block {
             bits: universe.block(permission),
@@ -408,7 +424,8 @@ impl Snapshot {
         }
 
         let mut denies = Vec::with_capacity(facts.deny_assignments.len());
-        for assignment in facts.deny_assignments {
+        for mut assignment in facts.deny_assignments {
+            assignment.everyone |= assignment.principals.iter().any(|p| uncertain.contains(p));
             let mut bits = Bits::empty(universe.len());
             assignment.permissions.iter().for_each(|p| bits.union(&universe.block(p)));
             // A block condition in a deny assignment is not in Azure's schema; ignoring it denies more, never less.
@@ -457,6 +474,7 @@ impl Snapshot {
             tree: Arc::new(Tree::new(&facts.parents)),
             closures: (0u32..).zip(&parents).map(|(i, _)| closure(i, &parents)).collect(),
             groups,
+            uncertain,
             universe,
             grants,
             denies,
@@ -514,6 +532,11 @@ impl Snapshot {
     pub fn groups_of(&self, who: PrincipalId) -> Vec<PrincipalId> {
         let Some(number) = self.numbers.get(&who) else { return Vec::new() };
         self.closures[*number as usize].iter().filter(|g| *g != number).map(|g| self.principal(*g)).collect()
+    }
+
+    /// The groups that anybody may be in, because nobody can read who is.
+    pub fn uncertain_groups(&self) -> impl Iterator<Item = PrincipalId> {
+        self.uncertain.iter().copied()
     }
 
     /// Looks a caller up once, for many decisions.

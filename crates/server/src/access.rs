@@ -267,7 +267,7 @@ async fn standing_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> 
     let roles = list(read, "roleDefinitions").await?;
     let assignments = list(read, "roleAssignments").await?;
     let denials = list(read, "denyAssignments").await?;
-    let groups: Vec<(String, GroupRecord)> = read_documents(read, GROUP).await?;
+    let (groups, unreadable_groups) = groups(read).await?;
     let parents = management::parents(read).await?;
     // What was checked when it was written is read back here; a row that no longer fits must not take the others with
     // it, and grants nothing.
@@ -297,13 +297,34 @@ async fn standing_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -> 
             .collect(),
         groups: groups
             .into_iter()
-            .map(|(_, g)| Group {
+            .map(|g| Group {
                 id: PrincipalId(g.id),
                 members: g.members.into_iter().map(PrincipalId).collect(),
             })
             .collect(),
+        unreadable_groups,
         parents,
     })
+}
+
+/// All groups, and the ids of those that cannot be read.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn groups(
+    read: &mut (dyn Read + '_),
+) -> Result<(Vec<GroupRecord>, Vec<PrincipalId>), StoreError> {
+    let (mut whole, mut unreadable) = (Vec::new(), Vec::new());
+    for document in read.documents(GROUP).await? {
+        match serde_json::from_value(document.body) {
+            Ok(group) => whole.push(group),
+            Err(error) => {
+                tracing::error!(group = document.key, %error, "a group is unreadable");
+                unreadable.extend(Uuid::try_parse(&document.key).map(PrincipalId));
+            }
+        }
+    }
+    Ok((whole, unreadable))
 }
 
 /// The standing role facts of those who exist and may sign in: without what ends by itself, and without the assignments and memberships of removed and disabled

@@ -100,6 +100,7 @@ fn is_the_same(a: &Facts, b: &Facts) -> bool {
     a.assignments == b.assignments
         && a.deny_assignments == b.deny_assignments
         && a.groups == b.groups
+        && a.unreadable_groups == b.unreadable_groups
         && a.custom_roles == b.custom_roles
         && a.parents == b.parents
 }

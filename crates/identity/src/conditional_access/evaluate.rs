@@ -237,14 +237,16 @@ impl Rules {
                     include_roles,
                     exclude_roles,
                 },
-                Subject::Person { id, groups, roles, privileged, break_glass },
+                Subject::Person { id, groups, possible_groups, roles, privileged, break_glass },
             ) => {
-                let among = |some: &[Uuid]| groups.iter().any(|g| some.contains(g));
-                let included =
-                    include.has(*id) || among(include_groups) || include_roles.has_any(roles, *privileged);
+                let among = |some: &[Uuid], of: &[Uuid]| of.iter().any(|g| some.contains(g));
+                let included = include.has(*id)
+                    || among(include_groups, groups)
+                    || among(include_groups, possible_groups)
+                    || include_roles.has_any(roles, *privileged);
                 let excluded = *break_glass
                     || exclude.has(*id)
-                    || among(exclude_groups)
+                    || among(exclude_groups, groups)
                     || exclude_roles.has_any(roles, *privileged);
                 if included && !excluded { Ok(()) } else { Err(NotApplied::Users) }
             }

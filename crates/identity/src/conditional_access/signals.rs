@@ -36,6 +36,9 @@ pub enum Subject {
         id: Uuid,
         /// The groups they are in, through others too.
         groups: Vec<Uuid>,
+        /// Groups that they may be in, because nobody can read who is: a policy that is about one of them is about them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        possible_groups: Vec<Uuid>,
         /// The role definitions that they hold anywhere, through groups too.
         roles: Vec<Uuid>,
         /// Whether one of those grants roles or logs in to machines.

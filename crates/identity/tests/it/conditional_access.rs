@@ -52,6 +52,7 @@ fn jo() -> Signals {
         subject: Subject::Person {
             id: JO,
             groups: vec![GROUP],
+            possible_groups: vec![],
             roles: vec![ROLE],
             privileged: false,
             break_glass: false,
@@ -89,6 +90,17 @@ fn ask(policies: &[Policy], signals: &Signals, proofs: &[Proof]) -> Evaluation {
 fn outcome(change: Value, signals: &Signals) -> Outcome {
     let known = proofs(&[Method::Password], Duration::ZERO);
     ask(&[compile(policy(&change))], signals, &known).results[0].outcome
+}
+
+#[test]
+fn a_policy_about_a_group_that_nobody_can_read_is_about_everybody_and_spares_nobody() {
+    let mut signals = jo();
+    let Subject::Person { groups, possible_groups, .. } = &mut signals.subject else { unreachable!() };
+    (*groups, *possible_groups) = (vec![], vec![GROUP]);
+    let users = |v: Value| json!({"conditions": {"users": v}});
+    let about = users(json!({"includeUsers": [], "includeGroups": [GROUP]}));
+    assert_eq!(outcome(about, &signals), Outcome::Interrupted);
+    assert_eq!(outcome(users(json!({"excludeGroups": [GROUP]})), &signals), Outcome::Interrupted);
 }
 
 #[test]
@@ -354,6 +366,7 @@ fn a_set_that_stops_every_administrator_is_refused_and_says_why() {
         let subject = Subject::Person {
             id: Uuid::new_v4(),
             groups: vec![],
+            possible_groups: vec![],
             roles: vec![ROLE],
             privileged: true,
             break_glass,
@@ -426,6 +439,7 @@ fn any_request() -> impl Strategy<Value = (Signals, Vec<Proof>)> {
         let subject = Subject::Person {
             id: JO,
             groups: if member { vec![GROUP] } else { vec![] },
+            possible_groups: vec![],
             roles: if japan { vec![ROLE] } else { vec![] },
             privileged: false,
             break_glass: false,
@@ -481,7 +495,7 @@ proptest! {
     #[test]
     fn nothing_holds_for_an_emergency_account(policies in prop::collection::vec(any_policy(), 0..6)) {
         let all: Vec<Policy> = policies.into_iter().map(compile).collect();
-        let subject = Subject::Person { id: JO, groups: vec![GROUP], roles: vec![ROLE], privileged: true, break_glass: true };
+        let subject = Subject::Person { id: JO, groups: vec![GROUP], possible_groups: vec![], roles: vec![ROLE], privileged: true, break_glass: true };
         let verdict = ask(&all, &Signals { subject, ..jo() }, &[]).verdict;
         prop_assert!(matches!(verdict, Verdict::Granted(_)), "{:?}", verdict);
     }

@@ -134,7 +134,7 @@ prop_compose! {
             let (c, p) = (scope(SCOPES[c]), scope(SCOPES[p]));
             if up.iter().all(|(seen, _)| *seen != c) && c != p { up.push((c, p)); }
         }
-        Facts { universe: universe(), custom_roles, assignments, deny_assignments, groups, parents: up }
+        Facts { universe: universe(), custom_roles, assignments, deny_assignments, groups, parents: up, ..Facts::default() }
     }
 }
 

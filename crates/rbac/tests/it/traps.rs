@@ -113,6 +113,25 @@ fn a_denial_whose_condition_cannot_be_read_holds() {
 }
 
 #[test]
+fn a_group_that_cannot_be_read_gives_nothing_spares_nobody_and_denies_everybody() {
+    let mut f = owner();
+    f.assignments.push(assign(9, 50, builtin::READER, "/"));
+    f.groups = vec![Group { id: who(51), members: vec![who(50)] }];
+    f.unreadable_groups = vec![who(50)];
+    assert!(can(&f, WRITE, VM));
+    assert!(!Snapshot::compile(f.clone()).decide(&[who(2)], READ, &scope(VM)).is_allowed());
+
+    f.deny_assignments = vec![deny("SUB", &["*/write"])];
+    for group in [50, 51] {
+        (f.deny_assignments[0].everyone, f.deny_assignments[0].principals) = (false, vec![who(group)]);
+        assert!(!can(&f, WRITE, VM) && can(&f, READ, VM), "{group}");
+    }
+    f.deny_assignments[0].everyone = true;
+    f.deny_assignments[0].excluded = vec![who(50)];
+    assert!(!can(&f, WRITE, VM));
+}
+
+#[test]
 fn a_grant_whose_condition_cannot_be_read_grants_nothing_and_is_reported() {
     let mut f = owner();
     f.assignments[0].condition = Some("@Request[x] IpMatch '10.0.0.0/33'".to_owned());

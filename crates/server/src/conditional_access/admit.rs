@@ -45,6 +45,7 @@ fn acting_subject(
     Subject::Person {
         id,
         groups: rights.groups_of(PrincipalId(id)).into_iter().map(|g| g.0).collect(),
+        possible_groups: rights.uncertain_groups().map(|g| g.0).collect(),
         roles: rights.roles_of(acting).into_iter().map(|r| r.0).collect(),
         privileged: rights.is_privileged(acting),
         break_glass: book.emergency.contains(&id),

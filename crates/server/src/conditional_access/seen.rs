@@ -81,8 +81,9 @@ pub(crate) struct Seen(Mutex<HashMap<Kind, Record>>);
 impl Seen {
     /// Notes a request.
     pub(super) fn note(&self, caller: &Caller, mut signals: Signals, now: OffsetDateTime) {
-        if let Subject::Person { groups, roles, .. } = &mut signals.subject {
+        if let Subject::Person { groups, possible_groups, roles, .. } = &mut signals.subject {
             groups.clear();
+            possible_groups.clear();
             roles.clear();
         }
         let session = caller.session.as_ref().map(|s| s.id);

@@ -326,6 +326,45 @@ async fn a_denial_that_cannot_be_read_denies_everything_until_it_is_removed() {
     root.get(&nsg).await.expect(200);
 }
 
+#[tokio::test]
+async fn a_group_that_cannot_be_read_keeps_no_revocation_from_taking_effect_and_can_be_removed() {
+    let world = World::new().await;
+    let (program, reading) = (world.program("root"), world.program("reader"));
+    let nsg = at(world.network("networkSecurityGroups/nsg1"), NETWORK);
+    let root = sign_in(&world.server, program).await;
+    let group = root.post("/v1.0/groups", json!({"displayName": "Night"})).await.expect(201);
+    let group = group.json()["id"].as_str().unwrap().to_owned();
+
+    let data = world.server.stop().await;
+    let store = sekisho_store::Store::open(&data.url()).await.unwrap();
+    let key = group.clone();
+    let work = store.write::<_, sekisho_arm::StoreError, _>(move |tx| {
+        Box::pin(async move {
+            sekisho_arm::traits::write_document(tx, "group", &key, &json!({"members": "?"})).await
+        })
+    });
+    work.await.unwrap();
+    drop(store);
+
+    let server = crate::kit::Server::on(data).await;
+    let root = sign_in(&server, program).await;
+    let reader = sign_in(&server, reading).await;
+    reader.get(&nsg).await.expect(200);
+    let all = root.get(&at("/providers/Microsoft.Authorization/roleAssignments", ROLES)).await;
+    let all = all.expect(200).json();
+    let of_reader = all["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|a| a["properties"]["principalId"] == reading.object_id.as_str());
+    let id = of_reader.unwrap()["id"].as_str().unwrap();
+    root.delete(&at(id, ROLES)).await.expect(200);
+    reader.get(&nsg).await.expect(404);
+
+    root.get("/v1.0/groups").await.expect(200);
+    root.delete(&format!("/v1.0/groups/{group}")).await.expect(204);
+}
+
 /// Takes the principals out of a deny assignment in the database of a stopped server.
 async fn spoil(url: &str, id: &str) {
     let store = sekisho_store::Store::open(url).await.unwrap();

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use sekisho_arm::ArmError;
 use sekisho_arm::engine::Answer;
 use sekisho_arm::resource::shown;
-use sekisho_arm::traits::{read_document, read_documents, write_document};
+use sekisho_arm::traits::{read_document, write_document};
 use sekisho_identity::oauth::timestamp;
 use sekisho_rbac::PrincipalId;
 use serde::{Deserialize, Serialize};
@@ -13,12 +13,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{DELETE, Graph, WRITE, bad, given, not_found};
-use crate::access::{GROUP, GroupRecord};
+use crate::access::{self, GROUP, GroupRecord};
 
 impl Graph<'_> {
     pub(super) async fn group_records(&self) -> Result<Vec<GroupRecord>, ArmError> {
-        let all = read_documents(&mut self.app.store.read().await?, GROUP).await?;
-        Ok(all.into_iter().map(|(_, g)| g).collect())
+        Ok(access::groups(&mut self.app.store.read().await?).await?.0)
     }
 
     pub(super) async fn groups(&self) -> Result<Vec<Value>, ArmError> {
