@@ -184,8 +184,7 @@ pub async fn list(
     let mut kept: Vec<Resource> = Vec::new();
     let next = 'pages: loop {
         let batch = limit.saturating_sub(kept.len()).saturating_add(1);
-        let listing =
-            Listing { scope: scope.clone(), type_name: Some(type_name.clone()), after, limit: batch };
+        let listing = Listing { after, limit: batch, ..Listing::of(scope, type_name) };
         let rows = read.list(&listing).await?;
         let ended = rows.len() < batch;
         after = rows.last().map(|r| r.id.key());

@@ -67,6 +67,9 @@ pub struct Listing {
     pub type_name: Option<TypeName>,
     /// Only ids whose lower-cased form sorts after this one.
     pub after: Option<String>,
+    /// Only those whose content contains one of these words somewhere, whatever the case of ASCII letters is. It leaves
+    /// out what cannot matter; what it leaves has to be looked at.
+    pub mentions: Option<Vec<String>>,
     /// At most this many.
     pub limit: usize,
 }
@@ -74,7 +77,18 @@ pub struct Listing {
 impl Listing {
     /// All resources of one type inside a scope.
     pub fn of(scope: &Scope, type_name: &TypeName) -> Self {
-        Self { scope: scope.clone(), type_name: Some(type_name.clone()), after: None, limit: usize::MAX }
+        Self { type_name: Some(type_name.clone()), ..Self::all(scope) }
+    }
+
+    /// All resources inside a scope.
+    pub fn all(scope: &Scope) -> Self {
+        Self { scope: scope.clone(), type_name: None, after: None, mentions: None, limit: usize::MAX }
+    }
+
+    /// Of these, those that mention one of these words.
+    #[must_use]
+    pub fn mentioning(self, words: Vec<String>) -> Self {
+        Self { mentions: Some(words), ..self }
     }
 }
 

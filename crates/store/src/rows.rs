@@ -1,7 +1,6 @@
 //! Rows to values and back: the only place that knows column names.
 
 use sekisho_arm::{Document, Listing, Resource, Scope, StoreError, TypeName};
-use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Database, Row};
@@ -72,39 +71,86 @@ pub fn from_ms(ms: i64) -> OffsetDateTime {
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-const RESOURCE: &str = "SELECT id, type_name, location, tags, etag, sequence, created_ms, changed_ms, body FROM resource WHERE key = $1";
-const BY_TYPE: &str = "SELECT id, type_name, location, tags, etag, sequence, created_ms, changed_ms, body FROM resource \
-     WHERE type_key = $1 AND key > $2 AND key < $3 ORDER BY key LIMIT $4";
-const BY_SCOPE: &str = "SELECT id, type_name, location, tags, etag, sequence, created_ms, changed_ms, body FROM resource \
-     WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3";
+/// The columns of a resource.
+const RESOURCE: [&str; 10] = [
+    "key",
+    "id",
+    "type_name",
+    "coalesce('=' || location, '')",
+    "coalesce(tags, '')",
+    "etag",
+    "sequence",
+    "created_ms",
+    "changed_ms",
+    "body",
+];
+/// The columns of a document.
+const DOCUMENT: [&str; 3] = ["key", "body", "changed_ms"];
+/// Most rows that are read together.
+const TOGETHER: usize = 1000;
 
-fn resource(row: &AnyRow) -> Result<Resource, StoreError> {
-    let text = |column: &str| row.try_get::<String, _>(column).map_err(failed);
-    let number = |column: &str| row.try_get::<i64, _>(column).map_err(failed);
-    let id = text("id")?;
+/// What gathers columns of many rows into one text: row after row, each field after its length in bytes and a colon.
+///
+/// sqlx hands every row of SQLite's from one thread to another and describes its columns anew, which for a thousand rows
+/// takes longer than reading them and making them into JSON.
+fn gathered(columns: &[&str]) -> String {
+    let field = |column: &&str| {
+        let text = format!("CAST({column} AS TEXT)");
+        format!("octet_length({text}) || ':' || {text}")
+    };
+    let fields: Vec<String> = columns.iter().map(field).collect();
+    format!("SELECT string_agg({}, '') AS gathered", fields.join(" || "))
+}
+
+/// The rows of a [`gathered`] text, in the order of their keys, which are their first fields.
+fn rows_of<const N: usize>(text: &str) -> Result<Vec<[&str; N]>, StoreError> {
+    let broken = || StoreError::Corrupt("what rows were gathered into is no rows".to_owned());
+    let (mut rest, mut rows) = (text, Vec::new());
+    while !rest.is_empty() {
+        let mut row = [""; N];
+        for field in &mut row {
+            let (length, tail) = rest.split_once(':').ok_or_else(broken)?;
+            let length: usize = length.parse().map_err(|_| broken())?;
+            (*field, rest) = tail.split_at_checked(length).ok_or_else(broken)?;
+        }
+        rows.push(row);
+    }
+    rows.sort_unstable_by_key(|row| row[0]);
+    Ok(rows)
+}
+
+async fn gather(
+    connection: &mut AnyConnection,
+    query: Query<'_, Any, <Any as Database>::Arguments>,
+) -> Result<String, StoreError> {
+    let row = query.fetch_one(connection).await.map_err(failed)?;
+    Ok(row.try_get::<Option<String>, _>("gathered").map_err(failed)?.unwrap_or_default())
+}
+
+fn resource(
+    [_, id, type_name, location, tags, etag, sequence, created, changed, body]: [&str; 10],
+) -> Result<Resource, StoreError> {
     let corrupt = |why: &str| StoreError::Corrupt(format!("resource {id}: {why}"));
-    let type_name = text("type_name")?;
+    let number = |text: &str| text.parse::<i64>().map_err(|_| corrupt("a number"));
     let (namespace, path) = type_name.split_once('/').ok_or_else(|| corrupt("type"))?;
-    let tags: Option<String> = row.try_get("tags").map_err(failed)?;
+    let tags = (!tags.is_empty()).then(|| serde_json::from_str(tags)).transpose();
     Ok(Resource {
         type_name: TypeName::new(namespace, path),
-        location: row.try_get("location").map_err(failed)?,
-        tags: tags
-            .map(|t| serde_json::from_str::<Map<String, Value>>(&t))
-            .transpose()
-            .map_err(|_| corrupt("tags"))?,
-        etag: text("etag")?,
-        sequence: number("sequence")?,
-        created_at: from_ms(number("created_ms")?),
-        changed_at: from_ms(number("changed_ms")?),
-        rest: serde_json::from_str(&text("body")?).map_err(|_| corrupt("body"))?,
-        id: Scope::parse(&id).map_err(|e| corrupt(&e.to_string()))?,
+        location: location.strip_prefix('=').map(str::to_owned),
+        tags: tags.map_err(|_| corrupt("tags"))?,
+        etag: etag.to_owned(),
+        sequence: number(sequence)?,
+        created_at: from_ms(number(created)?),
+        changed_at: from_ms(number(changed)?),
+        rest: serde_json::from_str(body).map_err(|_| corrupt("body"))?,
+        id: Scope::parse(id).map_err(|e| corrupt(&e.to_string()))?,
     })
 }
 
 pub(crate) async fn get(connection: &mut AnyConnection, id: &Scope) -> Result<Option<Resource>, StoreError> {
-    let row = sqlx::query(RESOURCE).bind(id.key()).fetch_optional(connection).await.map_err(failed)?;
-    row.as_ref().map(resource).transpose()
+    let statement = format!("{} FROM resource WHERE key = $1", gathered(&RESOURCE));
+    let text = gather(connection, sqlx::query(AssertSqlSafe(statement)).bind(id.key())).await?;
+    rows_of(&text)?.into_iter().next().map(resource).transpose()
 }
 
 /// The open interval of keys inside a scope: `/` is followed by `0` in ASCII.
@@ -115,33 +161,78 @@ pub(crate) fn interval(scope: &Scope) -> (String, String) {
     }
 }
 
+/// At most so many resources of a listing, in the order of their keys.
+async fn page(
+    connection: &mut AnyConnection,
+    listing: &Listing,
+    (low, high): (&str, &str),
+    limit: usize,
+) -> Result<(Option<String>, Vec<Resource>), StoreError> {
+    let mentions = listing.mentions.iter().flatten();
+    let patterns: Vec<String> = mentions.map(|word| containing(&word.to_ascii_lowercase())).collect();
+    let of_type = listing.type_name.as_ref().map_or("", |_| " AND type_key = $3");
+    let first = if of_type.is_empty() { 3 } else { 4 };
+    let alike = |at: usize| format!("lower(body) LIKE ${} ESCAPE '!'", first + at);
+    let mentioned: Vec<String> = (0..patterns.len()).map(alike).collect();
+    let mentioned = match (&listing.mentions, mentioned.is_empty()) {
+        (None, _) => String::new(),
+        (Some(_), true) => " AND FALSE".to_owned(),
+        (Some(_), false) => format!(" AND ({})", mentioned.join(" OR ")),
+    };
+    let statement = format!(
+        "{} FROM (SELECT * FROM resource WHERE key > $1 AND key < $2{of_type}{mentioned} ORDER BY key LIMIT {limit}) AS page",
+        gathered(&RESOURCE)
+    );
+    let is_usual = patterns.len() < 2;
+    let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(is_usual).bind(low).bind(high);
+    if let Some(type_name) = &listing.type_name {
+        query = query.bind(type_name.key());
+    }
+    for pattern in patterns {
+        query = query.bind(pattern);
+    }
+    let text = gather(connection, query).await?;
+    let rows = rows_of(&text)?;
+    let last = rows.last().filter(|_| rows.len() == limit).map(|row| row[0].to_owned());
+    Ok((last, rows.into_iter().map(resource).collect::<Result<_, _>>()?))
+}
+
+/// A pattern of LIKE for texts that contain another.
+fn containing(word: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in word.chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
+}
+
 pub(crate) async fn list(
     connection: &mut AnyConnection,
     listing: &Listing,
 ) -> Result<Vec<Resource>, StoreError> {
     let (low, high) = interval(&listing.scope);
-    let low = listing.after.clone().filter(|a| *a > low).unwrap_or(low);
-    let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
-    let rows = match &listing.type_name {
-        Some(type_name) => {
-            sqlx::query(BY_TYPE)
-                .bind(type_name.key())
-                .bind(low)
-                .bind(high)
-                .bind(limit)
-                .fetch_all(connection)
-                .await
+    let mut low = listing.after.clone().filter(|a| *a > low).unwrap_or(low);
+    let mut all = Vec::new();
+    while all.len() < listing.limit {
+        let limit = TOGETHER.min(listing.limit - all.len());
+        let (last, page) = page(connection, listing, (&low, &high), limit).await?;
+        all.extend(page);
+        match last {
+            Some(last) => low = last,
+            None => break,
         }
-        None => sqlx::query(BY_SCOPE).bind(low).bind(high).bind(limit).fetch_all(connection).await,
-    };
-    rows.map_err(failed)?.iter().map(resource).collect()
+    }
+    Ok(all)
 }
 
-fn document_of(kind: &str, row: &AnyRow) -> Result<Document, StoreError> {
-    let key: String = row.try_get("key").map_err(failed)?;
-    let body: String = row.try_get("body").map_err(failed)?;
-    let body = serde_json::from_str(&body).map_err(|e| StoreError::Corrupt(format!("{kind}/{key}: {e}")))?;
-    Ok(Document { key, body, changed_at: from_ms(row.try_get("changed_ms").map_err(failed)?) })
+fn document_of(kind: &str, [key, body, changed]: [&str; 3]) -> Result<Document, StoreError> {
+    let corrupt = |why: &dyn std::fmt::Display| StoreError::Corrupt(format!("{kind}/{key}: {why}"));
+    let body = serde_json::from_str(body).map_err(|e| corrupt(&e))?;
+    let changed = changed.parse().map_err(|e| corrupt(&e))?;
+    Ok(Document { key: key.to_owned(), body, changed_at: from_ms(changed) })
 }
 
 /// Whether nothing can be kept under a key. Keys come from requests too, and PostgreSQL answers with an error where it is
@@ -158,25 +249,16 @@ pub(crate) async fn document(
     if cannot_be_kept(key) {
         return Ok(None);
     }
-    let row = sqlx::query("SELECT key, body, changed_ms FROM document WHERE kind = $1 AND key = $2")
-        .bind(kind)
-        .bind(key)
-        .fetch_optional(connection)
-        .await
-        .map_err(failed)?;
-    row.as_ref().map(|r| document_of(kind, r)).transpose()
+    let statement = format!("{} FROM document WHERE kind = $1 AND key = $2", gathered(&DOCUMENT));
+    let text = gather(connection, sqlx::query(AssertSqlSafe(statement)).bind(kind).bind(key)).await?;
+    rows_of(&text)?.into_iter().next().map(|row| document_of(kind, row)).transpose()
 }
 
 pub(crate) async fn documents(
     connection: &mut AnyConnection,
     kind: &str,
 ) -> Result<Vec<Document>, StoreError> {
-    let rows = sqlx::query("SELECT key, body, changed_ms FROM document WHERE kind = $1 ORDER BY key")
-        .bind(kind)
-        .fetch_all(connection)
-        .await
-        .map_err(failed)?;
-    rows.iter().map(|r| document_of(kind, r)).collect()
+    documents_in(connection, kind, "", None).await
 }
 
 pub(crate) async fn count_documents(connection: &mut AnyConnection, kind: &str) -> Result<usize, StoreError> {
@@ -195,16 +277,39 @@ pub(crate) async fn documents_between(
     first: &str,
     last: &str,
 ) -> Result<Vec<Document>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT key, body, changed_ms FROM document WHERE kind = $1 AND key >= $2 AND key <= $3 ORDER BY key",
-    )
-    .bind(kind)
-    .bind(first)
-    .bind(last)
-    .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    rows.iter().map(|r| document_of(kind, r)).collect()
+    documents_in(connection, kind, first, Some(last)).await
+}
+
+async fn documents_in(
+    connection: &mut AnyConnection,
+    kind: &str,
+    first: &str,
+    last: Option<&str>,
+) -> Result<Vec<Document>, StoreError> {
+    let (mut from, mut low) = (">=", first.to_owned());
+    let up_to = last.map_or("", |_| " AND key <= $3");
+    let mut all = Vec::new();
+    loop {
+        let statement = format!(
+            "{} FROM (SELECT key, body, changed_ms FROM document \
+             WHERE kind = $1 AND key {from} $2{up_to} ORDER BY key LIMIT {TOGETHER}) AS page",
+            gathered(&DOCUMENT)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(kind).bind(&low);
+        if let Some(last) = last {
+            query = query.bind(last);
+        }
+        let text = gather(connection, query).await?;
+        let rows = rows_of(&text)?;
+        let next = rows.last().filter(|_| rows.len() == TOGETHER).map(|row| row[0].to_owned());
+        for row in rows {
+            all.push(document_of(kind, row)?);
+        }
+        match next {
+            Some(next) => (from, low) = (">", next),
+            None => return Ok(all),
+        }
+    }
 }
 
 pub(crate) async fn changes_after(

@@ -51,7 +51,7 @@ impl PartCompiler for Compiler {
     }
 
     async fn compile(&self, read: &mut dyn Read) -> Result<BTreeMap<String, Value>, ArmError> {
-        let world = World::load(read, &Scope::Tenant).await?;
+        let world = World::load(read, &Scope::Tenant, Whose::Everybodys).await?;
         let mut by_machine: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
         for nic in &world.nics {
             if let Some(machine) = lookup::reference(nic, "virtualMachine") {
@@ -115,7 +115,7 @@ pub(super) async fn effective_at(
     nic: &Resource,
 ) -> Result<(Vec<EffectiveGroup>, BTreeSet<PlatformService>), ArmError> {
     let around = nic.id.subscription_scope().unwrap_or(Scope::Tenant);
-    let world = World::load(read, &around).await?;
+    let world = World::load(read, &around, Whose::Of(nic)).await?;
     let input = world.input(nic)?;
     let inputs = world.inputs(vec![input.clone()], Some(&around));
     let groups = effective(&inputs, &input)
@@ -126,7 +126,7 @@ pub(super) async fn effective_at(
 /// The policy of one interface, as its machine is told.
 pub(super) async fn policy_at(read: &mut dyn Read, nic: &Resource) -> Result<NicPolicy, ArmError> {
     let around = nic.id.subscription_scope().unwrap_or(Scope::Tenant);
-    let world = World::load(read, &around).await?;
+    let world = World::load(read, &around, Whose::Of(nic)).await?;
     let inputs = world.inputs(vec![world.input(nic)?], Some(&around));
     let part =
         resolve(&inputs).map_err(|e| ArmError::new(409, "EffectiveRulesUnavailable", format!("{e}.")))?;
@@ -146,7 +146,7 @@ pub(super) struct View {
 /// What the rules of a group mean where it is attached; where it is attached nowhere, at an interface in no network.
 pub(super) async fn views(read: &mut dyn Read, group: &Scope) -> Result<Vec<View>, ArmError> {
     let around = group.subscription_scope().unwrap_or(Scope::Tenant);
-    let world = World::load(read, &around).await?;
+    let world = World::load(read, &around, Whose::Behind(group)).await?;
     let mut inputs: Vec<NicInput> = Vec::new();
     for nic in &world.nics {
         // An interface whose groups cannot be read says nothing of this one.
@@ -193,8 +193,52 @@ pub(super) async fn views(read: &mut dyn Read, group: &Scope) -> Result<Vec<View
     Ok(views)
 }
 
+/// Whose policies are asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Whose<'a> {
+    Everybodys,
+    /// Those of the interfaces behind a group, in its subscription.
+    Behind(&'a Scope),
+    /// That of one interface.
+    Of(&'a Resource),
+}
+
+/// Interfaces that mention one of these words. A fleet has thousands, and all who write wait for whoever reads them.
+async fn mentioning(
+    read: &mut dyn Read,
+    scope: &Scope,
+    words: BTreeSet<String>,
+) -> Result<Vec<Resource>, ArmError> {
+    let all = Listing::of(scope, &type_name("networkInterfaces"));
+    // Of other letters, databases have ideas of their own about which are the same.
+    let all = if words.iter().all(|word| word.is_ascii()) {
+        all.mentioning(words.into_iter().collect())
+    } else {
+        all
+    };
+    Ok(read.list(&all).await?)
+}
+
+/// What every interface behind a group mentions: the group, or a network with a subnet that does.
+fn words_behind(group: &Scope, networks: &[Resource]) -> BTreeSet<String> {
+    let own = group.name().to_ascii_lowercase();
+    let mentions = |network: &&Resource| {
+        let text = Value::Object(network.rest.clone()).to_string();
+        text.to_ascii_lowercase().contains(&own)
+    };
+    let networks: Vec<_> = networks.iter().filter(mentions).map(|n| n.id.name().to_owned()).collect();
+    networks.into_iter().chain([own]).collect()
+}
+
+/// The names of the application security groups that rules name.
+fn named_groups(groups: &[Resource]) -> BTreeSet<String> {
+    let rules = groups.iter().flat_map(|group| lookup::rules(group).unwrap_or_default());
+    rules.flat_map(|rule| rule.properties.named_groups().collect::<Vec<_>>()).collect()
+}
+
 /// Everything in a scope that decides policies.
 pub(super) struct World {
+    /// The interfaces whose policies were asked for, and maybe others.
     pub(super) nics: Vec<Resource>,
     // Read once, not once for each NIC; what cannot be read fails only those who use it.
     groups: HashMap<Scope, Result<AttachedNsg, ArmError>>,
@@ -207,22 +251,39 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn load(read: &mut dyn Read, scope: &Scope) -> Result<World, ArmError> {
-        Self::load_with(read, scope, BTreeSet::new()).await
+    pub(super) async fn load(
+        read: &mut dyn Read,
+        scope: &Scope,
+        whose: Whose<'_>,
+    ) -> Result<World, ArmError> {
+        Self::load_with(read, scope, whose, BTreeSet::new()).await
     }
 
     /// The same, with the meaning of further tags, names in lower case.
     pub(super) async fn load_with(
         read: &mut dyn Read,
         scope: &Scope,
+        whose: Whose<'_>,
         mut tags: BTreeSet<String>,
     ) -> Result<World, ArmError> {
         let list =
             async |read: &mut dyn Read, path: &str| read.list(&Listing::of(scope, &type_name(path))).await;
-        let nics = list(read, "networkInterfaces").await?;
         let groups = list(read, "networkSecurityGroups").await?;
         let networks = list(read, "virtualNetworks").await?;
         let asgs = list(read, "applicationSecurityGroups").await?;
+        let nics = match whose {
+            Whose::Everybodys => list(read, "networkInterfaces").await?,
+            Whose::Behind(group) => mentioning(read, scope, words_behind(group, &networks)).await?,
+            Whose::Of(nic) => vec![nic.clone()],
+        };
+        let all_members;
+        let members_in = match whose {
+            Whose::Everybodys => &nics,
+            _ => {
+                all_members = mentioning(read, scope, named_groups(&groups)).await?;
+                &all_members
+            }
+        };
         let mut members: HashMap<Scope, Vec<IpAddr>> = asgs.into_iter().map(|a| (a.id, Vec::new())).collect();
         let named = |group: &Resource| -> Vec<String> {
             let rules = lookup::rules(group).unwrap_or_default();
@@ -233,7 +294,7 @@ impl World {
         tags.extend(admin.named_tags());
         let imported = tags::imported(read, &tags).await?;
         let mut tags_by_subscription = HashMap::new();
-        for nic in &nics {
+        for nic in members_in {
             let typed = lookup::nic(nic)?;
             let addresses = lookup::addresses_of(&typed);
             for group in lookup::groups_of(&typed) {
@@ -241,6 +302,8 @@ impl World {
                     list.extend(&addresses);
                 }
             }
+        }
+        for nic in &nics {
             if let Some(subscription) = nic.id.subscription_scope()
                 && !tags_by_subscription.contains_key(&subscription)
             {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use sekisho_arm::{ArmError, Listing, Read, Resource, Scope};
 use serde_json::Value;
 
-use super::compiler::World;
+use super::compiler::{Whose, World};
 use super::{invariants, lookup};
 use crate::invariant::{Alike, Statement, Traffic};
 use crate::policy::{Addresses, Direction, NicPolicy};
@@ -76,7 +76,9 @@ impl Standing {
     ) -> Result<Standing, ArmError> {
         let named =
             invariants.iter().flat_map(|kept| kept.spec.tags().map(|(_, tag)| tag.to_ascii_lowercase()));
-        let world = World::load_with(read, around, named.collect()).await?;
+        let world =
+            World::load_with(read, around, behind.map_or(Whose::Everybodys, Whose::Behind), named.collect())
+                .await?;
         let mut interfaces = Vec::new();
         let mut known = Vec::new();
         for nic in &world.nics {

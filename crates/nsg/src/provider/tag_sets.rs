@@ -18,7 +18,7 @@ use sekisho_arm::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::compiler::World;
+use super::compiler::{Whose, World};
 use super::tags::{self, Use};
 use super::{lookup, spec};
 use crate::resources::{ChangeNumber, FileTag, ServiceTagChange, ServiceTagFile, TagChange, tag_changes};
@@ -157,7 +157,7 @@ async fn machines_behind(read: &mut dyn Read, uses: &[Use]) -> Result<HashMap<Sc
     if machines.is_empty() {
         return Ok(HashMap::new());
     }
-    let world = World::load(read, &Scope::Tenant).await?;
+    let world = World::load(read, &Scope::Tenant, Whose::Everybodys).await?;
     for nic in &world.nics {
         let (Ok(input), Some(machine)) = (world.input(nic), lookup::reference(nic, "virtualMachine")) else {
             continue;

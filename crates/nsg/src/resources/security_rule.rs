@@ -173,6 +173,13 @@ impl SecurityRulePropertiesFormat {
         texts.filter(|text| is_tag_name(text) && parse_prefix(text).is_none())
     }
 
+    /// The names of the application security groups that it names, in lower case, also when the rest of it cannot be read.
+    pub fn named_groups(&self) -> impl Iterator<Item = String> {
+        let sides = [&self.source_application_security_groups, &self.destination_application_security_groups];
+        let ids = sides.into_iter().flatten().flatten().filter_map(|group| group.id.as_deref());
+        ids.filter_map(|id| Some(id.rsplit('/').next()?.to_ascii_lowercase()))
+    }
+
     /// Parses the rule. Default rules parse too: the range of user priorities is checked by
     /// [`SecurityRule::validate`] only.
     ///

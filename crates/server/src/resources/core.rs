@@ -196,8 +196,7 @@ pub async fn locations(
     read: &mut (dyn Read + '_),
     scope: &Scope,
 ) -> Result<List<Location>, ArmError> {
-    let all =
-        read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await?;
+    let all = read.list(&Listing::all(scope)).await?;
     let mut names: Vec<String> = all.into_iter().filter_map(|r| r.location).collect();
     names.insert(0, app.config.location.clone());
     let mut seen = std::collections::HashSet::new();
@@ -369,8 +368,7 @@ pub async fn resources(
     let (order, after) = (call.order()?, call.query("$skiptoken").map(web::decode_token).transpose()?);
     // What is sorted is read whole, and a page of it begins at a number.
     let from = if order.is_some() { None } else { after.clone() };
-    let all =
-        read.list(&Listing { scope: scope.clone(), type_name: None, after: from, limit: usize::MAX }).await?;
+    let all = read.list(&Listing { after: from, ..Listing::all(scope) }).await?;
     let answer = |value: Vec<Value>, next: Option<String>| {
         let mut body = json!({ "value": value });
         if let Some(next) = next {

@@ -72,7 +72,7 @@ impl ResourceType for ResourceGroups {
 
     async fn removing(&self, tx: &mut dyn Write, call: &Call, old: &Resource) -> Result<(), ArmError> {
         let Some(registry) = self.registry.get() else { return Err(ArmError::internal()) };
-        let listing = Listing { scope: old.id.clone(), type_name: None, after: None, limit: usize::MAX };
+        let listing = Listing::all(&old.id);
         let mut inside = tx.list(&listing).await?;
         // Machines go first: their interfaces hold on to groups and subnets, which then are free.
         inside.sort_by_key(|r| {

@@ -135,7 +135,7 @@ impl TagValue {
 }
 
 async fn tagged(read: &mut (dyn Read + '_), scope: &Scope) -> Result<Vec<Resource>, StoreError> {
-    read.list(&Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX }).await
+    read.list(&Listing::all(scope)).await
 }
 
 /// `GET S/tagNames`: the tags of what the caller may read, and with `known` the names that were put there.

@@ -101,12 +101,7 @@ async fn rows(world: &World) -> Vec<String> {
     let (entries, root) = store.read().await.unwrap().log_verify().await.unwrap();
     let mut out = vec![format!("{entries} {root}")];
     let mut read = store.read().await.unwrap();
-    let listing = sekisho_arm::Listing {
-        scope: sekisho_arm::Scope::Tenant,
-        type_name: None,
-        after: None,
-        limit: usize::MAX,
-    };
+    let listing = sekisho_arm::Listing::all(&sekisho_arm::Scope::Tenant);
     for r in sekisho_arm::Read::list(&mut read, &listing).await.unwrap() {
         out.push(format!("{} {} {} {}", r.id, r.etag, r.sequence, r.to_json()));
     }

@@ -144,12 +144,7 @@ async fn a_write_that_fails_leaves_neither_resource_nor_audit_nor_change() {
         .await;
     assert!(failed.is_err());
     let mut read = store.read().await.unwrap();
-    assert!(
-        read.list(&Listing { scope: Scope::Tenant, type_name: None, after: None, limit: 9 })
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(read.list(&Listing { limit: 9, ..Listing::all(&Scope::Tenant) }).await.unwrap().is_empty());
     assert!(read.documents("session").await.unwrap().is_empty());
     assert_eq!(verified(&store).await.unwrap().0, 0);
     assert!(feed.next().now_or_never().is_none());
@@ -256,13 +251,8 @@ async fn removing_a_scope_removes_what_is_inside_it_and_not_its_namesakes() {
         .unwrap();
     assert_eq!(removed.len(), 3);
     assert!(removed[0].to_string().ends_with("locks/l"), "innermost first");
-    let left = store
-        .read()
-        .await
-        .unwrap()
-        .list(&Listing { scope: scope(""), type_name: None, after: None, limit: 99 })
-        .await
-        .unwrap();
+    let left =
+        store.read().await.unwrap().list(&Listing { limit: 99, ..Listing::all(&scope("")) }).await.unwrap();
     assert_eq!(left.len(), 2);
 }
 
@@ -289,6 +279,81 @@ async fn lists_are_ordered_limited_and_continue_after_a_key() {
     assert_eq!(first.iter().map(|r| r.id.name()).collect::<Vec<_>>(), ["t1", "t2"]);
     listing.after = Some(first[1].id.key());
     assert_eq!(read.list(&listing).await.unwrap()[0].id.name(), "t3");
+}
+
+#[tokio::test]
+async fn a_list_of_more_than_is_read_at_once_is_whole_and_every_row_is_as_it_was_written() {
+    const COUNT: usize = 2_345;
+    let place = Place::new();
+    let store = place.open().await;
+    let made = |i: usize| {
+        let mut one = resource(&format!("/resourceGroups/r/providers/Microsoft.Test/things/t{i:04}"));
+        // What could be taken for the length of something, or for its end.
+        one.rest =
+            [("text".to_owned(), json!(format!("12:{}関所\n", "x".repeat(i % 7))))].into_iter().collect();
+        one.location = (i % 3 > 0).then(|| "東".repeat(i % 3 - 1));
+        one.tags = (i % 2 == 0).then(|| [("k:1".to_owned(), json!("v"))].into_iter().collect());
+        one
+    };
+    let work = store.write::<_, StoreError, _>(move |tx| {
+        Box::pin(async move {
+            for i in 0..COUNT {
+                tx.put(made(i)).await?;
+                tx.put_document("odd", &format!("3:k{i:04}"), json!({"n": i, "text": "関:5:"})).await?;
+            }
+            Ok(())
+        })
+    });
+    work.await.unwrap();
+    let mut read = store.read().await.unwrap();
+    let listing = Listing::of(&scope(""), &TypeName::new("Microsoft.Test", "things"));
+    let all = read.list(&listing).await.unwrap();
+    assert_eq!(all.len(), COUNT);
+    for (i, found) in all.iter().enumerate() {
+        let wanted = made(i);
+        assert_eq!((&found.id, &found.rest), (&wanted.id, &wanted.rest));
+        assert_eq!((&found.location, &found.tags), (&wanted.location, &wanted.tags));
+    }
+    let some = read.list(&Listing { limit: 1_500, ..listing }).await.unwrap();
+    assert_eq!(some.len(), 1_500);
+    let documents = read.documents("odd").await.unwrap();
+    assert_eq!(documents.len(), COUNT);
+    for (i, document) in documents.iter().enumerate() {
+        let wanted = (format!("3:k{i:04}"), json!({"n": i, "text": "関:5:"}));
+        assert_eq!((&document.key, &document.body), (&wanted.0, &wanted.1));
+    }
+    assert_eq!(read.documents_between("odd", "3:k0001", "3:k2001").await.unwrap().len(), 2_001);
+}
+
+#[tokio::test]
+async fn a_list_of_what_mentions_a_word_leaves_out_what_does_not() {
+    let place = Place::new();
+    let store = place.open().await;
+    let work = store.write::<_, StoreError, _>(|tx| {
+        Box::pin(async move {
+            for (name, text) in [("a", "of/Web_1/x"), ("b", "of/webX1"), ("c", "100%"), ("d", "関所 db!")] {
+                let mut one = resource(&format!("/resourceGroups/r/providers/Microsoft.Test/things/{name}"));
+                one.rest = [("text".to_owned(), json!(text))].into_iter().collect();
+                tx.put(one).await?;
+            }
+            Ok(())
+        })
+    });
+    work.await.unwrap();
+    let mut read = store.read().await.unwrap();
+    let all = Listing::of(&scope(""), &TypeName::new("Microsoft.Test", "things"));
+    for (words, wanted) in [
+        (vec!["WEB_1"], "a"),
+        (vec!["web"], "ab"),
+        (vec!["0%"], "c"),
+        (vec!["!", "_"], "ad"),
+        (vec!["elsewhere"], ""),
+        (vec![], ""),
+    ] {
+        let words = words.into_iter().map(str::to_owned).collect();
+        let found = read.list(&all.clone().mentioning(words)).await.unwrap();
+        assert_eq!(found.iter().map(|r| r.id.name()).collect::<String>(), wanted);
+    }
 }
 
 #[tokio::test]

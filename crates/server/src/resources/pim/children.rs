@@ -60,7 +60,7 @@ impl ResourceType for EligibleChildren {
         }
         let mut found = BTreeMap::new();
         if !mine.is_empty() {
-            let inside = Listing { scope: scope.clone(), type_name: None, after: None, limit: usize::MAX };
+            let inside = Listing::all(scope);
             for row in read.list(&inside).await? {
                 let above = tree.path(&row.id);
                 let direct = above.get(1) == Some(&scope.key()) && !is_of_rights(&row.id);
