@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use sekisho_link::facts;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::PATIENCE;
@@ -34,8 +35,77 @@ const LARGEST: u64 = 256 << 10;
 /// Most host keys told of.
 const HOST_KEYS: usize = 8;
 
-/// Makes it so, and says how it is. `None`: there is no OpenSSH server.
-pub(super) async fn converge(part: Option<&SshPart>, state: &State) -> Option<facts::Ssh> {
+/// Most files of the server's that are looked at for a change.
+const LOOKED_AT: usize = 256;
+/// For so long, files that are as they were are taken for a server that is as it was. A configuration may include others.
+const LASTS: Duration = Duration::from_secs(15 * 60);
+
+/// Brings the server to trust whom it should, again and again.
+pub(super) struct Keeper {
+    state: State,
+    last: Mutex<Option<Last>>,
+}
+
+/// How everything was when it was last looked at.
+struct Last {
+    at: Instant,
+    part: Option<SshPart>,
+    stamps: Vec<Stamp>,
+    told: Option<facts::Ssh>,
+}
+
+/// What changes with a file: its name, its inode, its size, and when that changed, in seconds and nanoseconds.
+type Stamp = (PathBuf, u64, u64, (i64, i64));
+
+impl Keeper {
+    pub(super) fn new(state: State) -> Keeper {
+        Keeper { state, last: Mutex::new(None) }
+    }
+
+    /// Makes it so, and says how it is. `None`: there is no OpenSSH server.
+    ///
+    /// Asking the server what its configuration comes to costs more than all else that an agent does in a minute in which
+    /// nothing happens. It is not asked while its files and what is wanted are as they were when all was well.
+    pub(super) async fn converge(&self, part: Option<&SshPart>) -> Option<facts::Ssh> {
+        let mut last = self.last.lock().await;
+        let before = stamps().ok();
+        if let Some(last) = &*last
+            && last.at.elapsed() < LASTS
+            && last.part.as_ref() == part
+            && before.as_ref() == Some(&last.stamps)
+        {
+            return last.told.clone();
+        }
+        *last = None;
+        let told = converge(part, &self.state).await;
+        let is_well = told.as_ref().is_none_or(|ssh| ssh.problem.is_none());
+        // Of what was changed while this looked at it, it is not known what it saw.
+        if let Some(stamps) = before.filter(|before| is_well && stamps().is_ok_and(|now| now == *before)) {
+            *last = Some(Last { at: Instant::now(), part: part.cloned(), stamps, told: told.clone() });
+        }
+        told
+    }
+}
+
+/// Of the server's program and of everything that its configuration usually is.
+fn stamps() -> io::Result<Vec<Stamp>> {
+    let mut found = vec![PathBuf::from(SSHD), PathBuf::from(ETC)];
+    for directory in [PathBuf::from(ETC), Path::new(ETC).join("sshd_config.d"), Path::new(ETC).join(DIRECTORY)] {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for entry in entries.take(LOOKED_AT) {
+            found.push(entry?.path());
+        }
+    }
+    found.sort();
+    let stamp = |path: PathBuf| match fs::metadata(&path) {
+        Ok(meta) => Ok((path, meta.ino(), meta.len(), (meta.ctime(), meta.ctime_nsec()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((path, 0, 0, (0, 0))),
+        Err(error) => Err(error),
+    };
+    found.into_iter().map(stamp).collect()
+}
+
+async fn converge(part: Option<&SshPart>, state: &State) -> Option<facts::Ssh> {
     if !Path::new(SSHD).exists() {
         return None;
     }

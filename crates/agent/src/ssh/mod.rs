@@ -5,6 +5,7 @@ mod accounts;
 mod install;
 mod principals;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_bastion::part::SshPart;
@@ -42,9 +43,10 @@ pub(crate) struct Ssh {
 impl Ssh {
     /// Looks at the SSH server for as long as this lives, and brings it to trust whom `part` says.
     pub(crate) fn start(state: State, part: Option<SshPart>) -> Ssh {
+        let keeper = Arc::new(install::Keeper::new(state));
         Ssh::with(part, move |part| {
-            let state = state.clone();
-            async move { install::converge(part.as_ref(), &state).await }
+            let keeper = keeper.clone();
+            async move { keeper.converge(part.as_ref()).await }
         })
     }
 
@@ -142,8 +144,6 @@ async fn keep<F: Future<Output = Option<facts::Ssh>>>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::sync::{Mutex, mpsc};
 
     use super::*;
