@@ -136,15 +136,20 @@ export async function oneAnswerAtATime(page: Page) {
   })
 }
 
-/** How far what is seen has jumped since the page was loaded, without anybody's doing (CLS, without its windows). */
+/** How far what is seen has jumped since the page was loaded, without anybody's doing (CLS, without its windows), and what. */
 export const layoutShift = (page: Page) =>
   page.evaluate(
     () =>
-      new Promise<number>((resolve) => {
-        type Shift = PerformanceEntry & { value: number; hadRecentInput: boolean }
+      new Promise<{ sum: number; what: string }>((resolve) => {
+        type Shift = PerformanceEntry & { value: number; hadRecentInput: boolean; sources: { node?: Node }[] }
         let sum = 0
+        const what: string[] = []
         const add = (entries: PerformanceEntry[]) => {
-          for (const shift of entries as Shift[]) if (!shift.hadRecentInput) sum += shift.value
+          for (const shift of entries as Shift[]) {
+            if (shift.hadRecentInput) continue
+            sum += shift.value
+            what.push(...shift.sources.map(({ node }) => node?.textContent?.slice(0, 60) ?? '?'))
+          }
         }
         const observer = new PerformanceObserver((list) => add(list.getEntries()))
         observer.observe({ type: 'layout-shift', buffered: true })
@@ -152,7 +157,7 @@ export const layoutShift = (page: Page) =>
         requestAnimationFrame(() =>
           requestAnimationFrame(() => {
             add(observer.takeRecords())
-            resolve(sum)
+            resolve({ sum, what: what.join(' | ') })
           }),
         )
       }),

@@ -14,7 +14,8 @@ for (const language of ['ja', 'en'] as const) {
       // Sections load on their own; a page is whole when none of them waits, and sound when none of them failed.
       await expect(portal.locator('[aria-busy]')).toHaveCount(0)
       await expect(portal.getByRole('alert')).toHaveCount(0)
-      expect(await layoutShift(portal), 'nothing jumps while it loads').toBeLessThanOrEqual(0.01)
+      const { sum, what } = await layoutShift(portal)
+      expect(sum, `nothing jumps while it loads: ${what}`).toBeLessThanOrEqual(0.01)
       // Colours that fade from one theme to the other would be judged on their way.
       await portal.emulateMedia({ reducedMotion: 'reduce' })
       for (const theme of ['light', 'dark']) {

@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs'
 export type Ready = {
   url: string
   ca: string
+  /** The program `sekisho`. */
+  command: string
   signInLink: string
   tenantId: string
   subscriptionId: string

@@ -1,9 +1,10 @@
-import { execFile } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { expect } from '@playwright/test'
+import { expect, type Page } from '@playwright/test'
 import { test } from './fixtures.ts'
 import { ready } from './ready.ts'
 import { send } from './send.ts'
@@ -12,9 +13,8 @@ import { setLanguage } from './signIn.ts'
 const run = promisify(execFile)
 const adminLogin = '1c0163c0-47e6-4577-8991-ea5c82e286e4'
 
-test('a key that is said to be one’s own in the portal lets a stock ssh in, and no more when it is taken back', async ({
-  portal,
-}) => {
+/** A host leads to the demo's second machine, where the owner may log in as administrator. */
+async function reachable(portal: Page) {
   const machine = ready.machines[1]
   if (!machine) throw new Error('the demo has no second machine')
   const [group = ''] = machine.id.split('/providers/')
@@ -26,7 +26,8 @@ test('a key that is said to be one’s own in the portal lets a stock ssh in, an
   const host = `${group}/providers/Microsoft.Network/bastionHosts/native?api-version=2024-05-01`
   const properties = { enableTunneling: true }
   await send(portal, 'PUT', host, { location: 'home', sku: { name: 'Standard' }, properties })
-  const role = `${machine.id}/providers/Microsoft.Authorization/roleAssignments/${crypto.randomUUID()}`
+  // One assignment, however often it is made.
+  const role = `${machine.id}/providers/Microsoft.Authorization/roleAssignments/5e6b1c0e-aaaa-4000-8000-000000000001`
   await send(portal, 'PUT', `${role}?api-version=2022-04-01`, {
     properties: {
       roleDefinitionId: `/providers/Microsoft.Authorization/roleDefinitions/${adminLogin}`,
@@ -34,7 +35,13 @@ test('a key that is said to be one’s own in the portal lets a stock ssh in, an
       principalType: 'User',
     },
   })
+  return { id: machine.id, name: machine.name.toLowerCase() }
+}
 
+test('a key that is said to be one’s own in the portal lets a stock ssh in, and no more when it is taken back', async ({
+  portal,
+}) => {
+  const machine = await reachable(portal)
   const dir = await mkdtemp(join(tmpdir(), 'sekisho-ssh-'))
   try {
     const at = (name: string) => join(dir, name)
@@ -59,8 +66,7 @@ test('a key that is said to be one’s own in the portal lets a stock ssh in, an
     const jump = config.replace(/ProxyJump (\S+)/, `ProxyCommand ssh -F ${at('config')} -W %h:%p $1`)
     await writeFile(at('known'), `${known}\n`)
     await writeFile(at('config'), `${own.join('\n')}\n${jump}\n`)
-    const ssh = () =>
-      run('ssh', ['-F', at('config'), `root@${machine.name.toLowerCase()}.sekisho`, 'echo 関所-$((6*7))'])
+    const ssh = () => run('ssh', ['-F', at('config'), `root@${machine.name}.sekisho`, 'echo 関所-$((6*7))'])
     // Until the machine's SSH server trusts the installation.
     await expect(async () => expect((await ssh()).stdout).toBe('関所-42\n')).toPass({ timeout: 60_000 })
 
@@ -68,6 +74,86 @@ test('a key that is said to be one’s own in the portal lets a stock ssh in, an
     await expect(portal.getByRole('list', { name: 'Your keys' })).toHaveCount(0)
     await expect(ssh()).rejects.toThrow(/Permission denied/)
   } finally {
+    await rm(dir, { recursive: true })
+  }
+})
+
+/** What a program says, until it says what is looked for. */
+const said = (program: ChildProcess, pattern: RegExp) =>
+  new Promise<string>((resolve, reject) => {
+    let text = ''
+    program.stderr?.on('data', (more: Buffer) => {
+      text += more.toString()
+      const [found] = pattern.exec(text) ?? []
+      if (found) resolve(found)
+    })
+    program.once('exit', () => reject(new Error(text)))
+  })
+
+const over = (program: ChildProcess) =>
+  new Promise<number | null>((resolve) => program.once('exit', (code) => resolve(code)))
+
+const freePort = () =>
+  new Promise<number>((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+
+test('a computer that was signed in by the command goes to machines with one word, until it is signed out', async ({
+  portal,
+}) => {
+  const machine = await reachable(portal)
+  const dir = await mkdtemp(join(tmpdir(), 'sekisho-command-'))
+  const running: ChildProcess[] = []
+  try {
+    const env = { ...process.env, XDG_CONFIG_HOME: join(dir, 'a % b') }
+    const sekisho = (...words: string[]) => run(ready.command, words, { env })
+    const start = (...words: string[]) => {
+      const program = spawn(ready.command, words, { env, stdio: ['ignore', 'inherit', 'pipe'] })
+      running.push(program)
+      return program
+    }
+    await expect(sekisho('ssh', machine.name)).rejects.toThrow(/not signed in/)
+
+    const login = start('login', ready.url, '--ca', ready.ca)
+    const ended = over(login)
+    const code = await said(login, /[A-Z]{4}-[A-Z]{4}/)
+    await portal.goto(`${ready.url}/devicelogin`)
+    await portal.getByLabel('Code').fill(code)
+    await portal.getByRole('button', { name: 'Next' }).click()
+    await expect(portal.getByRole('heading', { name: 'sekisho asks to act as you' })).toBeVisible()
+    await portal.getByRole('button', { name: 'Allow' }).click()
+    expect(await ended).toBe(0)
+
+    const account = `root@${machine.name}`
+    // Until the machine's SSH server trusts the installation.
+    await expect(async () =>
+      expect((await sekisho('ssh', account, 'echo', '関所-$((6*7))')).stdout).toBe('関所-42\n'),
+    ).toPass({ timeout: 60_000 })
+    const failed = sekisho('ssh', '-o', 'LogLevel=ERROR', account, 'exit 7')
+    await expect(failed).rejects.toMatchObject({ code: 7 })
+
+    const [here, back] = [join(dir, 'here'), join(dir, 'back')]
+    const there = `${account}:/tmp/sekisho-command`
+    await writeFile(here, '門\n'.repeat(100_000))
+    await sekisho('scp', here, there)
+    await sekisho('scp', there, back)
+    expect(await readFile(back, 'utf8')).toBe(await readFile(here, 'utf8'))
+
+    const port = await freePort()
+    const inner = await freePort()
+    start('ssh', account, `cd /tmp && exec python3 -m http.server ${inner} --bind 127.0.0.1`)
+    start('tunnel', machine.name, `${inner}`, '--listen', `${port}`)
+    const answer = async () => (await fetch(`http://127.0.0.1:${port}/sekisho-command`)).text()
+    await expect(async () => expect(await answer()).toBe(await readFile(here, 'utf8'))).toPass({ timeout: 20_000 })
+
+    await sekisho('logout')
+    await expect(async () => expect(answer()).rejects.toThrow()).toPass({ timeout: 5_000 })
+    await expect(sekisho('ssh', account, 'true')).rejects.toThrow(/not signed in/)
+  } finally {
+    for (const program of running) program.kill()
     await rm(dir, { recursive: true })
   }
 })

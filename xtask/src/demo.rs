@@ -175,7 +175,7 @@ impl Demo {
             "url": site.url, "ca": site.ca, "signInLink": link.trim(), "tenantId": site.tenant,
             "subscriptionId": site.subscription, "resourceGroup": GROUP,
             "servicePrincipal": {"appId": site.principal.0, "password": site.principal.1}, "machines": machines,
-            "dataDir": dir, "pid": std::process::id(),
+            "dataDir": dir, "pid": std::process::id(), "command": crate::debug_dir().join("sekisho"),
         });
         Ok((site, ssh, ready))
     }

@@ -1,4 +1,4 @@
-//! `sekisho`: runs the server and administers it.
+//! `sekisho`: runs the server, administers it, and leads people from their own computers to machines.
 //!
 //! `server` is the product. What administers it talks to the running server through the administration socket in its
 //! data directory, which only root and the server's own user can open. What works on the installation as a whole
@@ -16,6 +16,7 @@ use sekisho_audit::note::Verifier;
 use sekisho_server::config::Config;
 use sekisho_server::{admin, backup, database, doctor, log};
 
+mod client;
 mod recording;
 
 /// Lists are read and written as trees of many small pieces, on several threads: with the C library's allocator, a third
@@ -37,6 +38,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Client(client::Command),
+    #[command(flatten)]
+    Installation(Installation),
+}
+
+#[derive(Subcommand)]
+enum Installation {
     /// Runs the server.
     Server {
         /// Shows every setting with its value and where it came from, and ends.
@@ -314,19 +323,26 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     sekisho_logging::keep_memory().context("core dumps cannot be turned off")?;
+    match arguments.command {
+        Command::Client(command) => client::run(&command).await,
+        Command::Installation(command) => administer(command, arguments.config).await,
+    }
+}
+
+async fn administer(command: Installation, config: Option<PathBuf>) -> anyhow::Result<()> {
     let environment: BTreeMap<String, String> = std::env::vars().collect();
     let usual = Path::new("/etc/sekisho/sekisho.toml");
-    let file = arguments.config.as_deref().or_else(|| usual.exists().then_some(usual));
+    let file = config.as_deref().or_else(|| usual.exists().then_some(usual));
     let config = Config::load(file, &environment)?;
     let ask = async |path: &str, body: serde_json::Value| admin::ask(&config.data_dir, path, body).await;
-    match arguments.command {
-        Command::Server { print_config: true } => print(&config.describe()),
-        Command::Server { print_config: false } => {
+    match command {
+        Installation::Server { print_config: true } => print(&config.describe()),
+        Installation::Server { print_config: false } => {
             sekisho_logging::start("info,sqlx::postgres::notice=warn", config.log_json);
             sekisho_server::run(config).await?;
         }
-        Command::Status => print(&pretty(&ask("/status", serde_json::Value::Null).await?)),
-        Command::Doctor { json } => {
+        Installation::Status => print(&pretty(&ask("/status", serde_json::Value::Null).await?)),
+        Installation::Doctor { json } => {
             let findings = doctor::examine(&config, &environment).await;
             if json {
                 print(&(serde_json::to_string_pretty(&findings)? + "\n"));
@@ -338,8 +354,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 anyhow::bail!("{bad} of {} findings are bad", findings.len());
             }
         }
-        Command::SetupLink => print(&line(&ask("/setup-link", serde_json::Value::Null).await?, "link")),
-        Command::EmergencyAccount { command } => {
+        Installation::SetupLink => print(&line(&ask("/setup-link", serde_json::Value::Null).await?, "link")),
+        Installation::EmergencyAccount { command } => {
             let body = match command {
                 EmergencyAccount::List => serde_json::json!({}),
                 EmergencyAccount::Add { name } => serde_json::json!({ "add": name }),
@@ -347,10 +363,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             };
             print(&pretty(&ask("/emergency-account", body).await?));
         }
-        Command::Admin { command: Admin::Recover { name } } => {
+        Installation::Admin { command: Admin::Recover { name } } => {
             print(&line(&ask("/recover", serde_json::json!({ "name": name })).await?, "link"));
         }
-        Command::AgentToken {
+        Installation::AgentToken {
             command: AgentToken::Create { resource_group, ttl, uses, install_command },
         } => {
             let body =
@@ -358,7 +374,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let shown = if install_command { "installCommand" } else { "joinString" };
             print(&line(&ask("/agent-token", body).await?, shown));
         }
-        Command::ServicePrincipal {
+        Installation::ServicePrincipal {
             command: ServicePrincipal::Create { name, role, scope, certificate },
         } => {
             // Only the certificate goes anywhere, should the file hold its key, too.
@@ -377,28 +393,30 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             });
             print(&pretty(&ask("/service-principal", body).await?));
         }
-        Command::Keys { command: Keys::List } => {
+        Installation::Keys { command: Keys::List } => {
             print(&pretty(&ask("/keys", serde_json::Value::Null).await?));
         }
-        Command::Keys { command: Keys::Rotate { purpose, at_once, destroy_old, cut_off } } => {
+        Installation::Keys { command: Keys::Rotate { purpose, at_once, destroy_old, cut_off } } => {
             let body = serde_json::json!({
                 "purpose": purpose.word(), "atOnce": at_once, "destroyOld": destroy_old, "cutOff": cut_off,
             });
             print(&pretty(&ask("/keys/rotate", body).await?));
         }
-        Command::Audit { command: Audit::Export { from, to } } => {
+        Installation::Audit { command: Audit::Export { from, to } } => {
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
             log::export(&config, from, to, &mut out).await?;
         }
-        Command::Audit { command: Audit::Verify { file: None, .. } } => {
+        Installation::Audit { command: Audit::Verify { file: None, .. } } => {
             print(&pretty(&ask("/audit-verify", serde_json::Value::Null).await?));
         }
-        Command::Audit { command: Audit::Verify { file: Some(file), key } } => verify(&file, key.as_deref())?,
-        Command::Recording { command: Recording::Verify(asked) } => recording::verify(&asked)?,
-        Command::Backup { file } if file.as_os_str() == "-" => {
+        Installation::Audit { command: Audit::Verify { file: Some(file), key } } => {
+            verify(&file, key.as_deref())?
+        }
+        Installation::Recording { command: Recording::Verify(asked) } => recording::verify(&asked)?,
+        Installation::Backup { file } if file.as_os_str() == "-" => {
             backup::write(&config, std::io::stdout().lock()).await?;
         }
-        Command::Backup { file } => {
+        Installation::Backup { file } => {
             let kept = backup::to_file(&config, &file).await?;
             let (keys, rows) = (kept.keys, kept.rows);
             print(&format!(
@@ -407,7 +425,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 config.lake
             ));
         }
-        Command::Restore { file } => {
+        Installation::Restore { file } => {
             let _lock = database::take(&config.data_dir)?;
             let kept = if file.as_os_str() == "-" {
                 backup::restore(&config, std::io::stdin().lock()).await?
@@ -422,11 +440,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 kept.keys, kept.rows, config.lake
             ));
         }
-        Command::Db { command: Db::Migrate { check: true } } => {
+        Installation::Db { command: Db::Migrate { check: true } } => {
             let versions = database::versions(&config).await?;
             print(&format!("The database has schema {}, this program {}.\n", versions.found, versions.known));
         }
-        Command::Db { command: Db::Migrate { check: false } } => {
+        Installation::Db { command: Db::Migrate { check: false } } => {
             let _lock = database::take(&config.data_dir)?;
             print(&match database::migrate(&config).await? {
                 Some(done) => format!(
@@ -438,14 +456,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 None => "The database is up to date.\n".to_owned(),
             });
         }
-        Command::Db { command: Db::Copy { to, password_file } } => {
+        Installation::Db { command: Db::Copy { to, password_file } } => {
             let _lock = database::take(&config.data_dir)?;
             let rows = database::copy(&config, &to, password_file.as_deref()).await?;
             print(&format!(
                 "{rows} rows were copied. Set 'database' (and 'database_password_file') to use them from now on.\n"
             ));
         }
-        Command::Completions { shell } => {
+        Installation::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "sekisho", &mut std::io::stdout());
         }
     }

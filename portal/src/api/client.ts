@@ -39,8 +39,8 @@ let standing = new AbortController()
 
 async function send(method: Method, url: string, options: Sent): Promise<Response> {
   const { body, etag, approval } = options
-  const signals = [options.isLast ? undefined : standing.signal, options.signal].filter((one) => one !== undefined)
-  const signal = AbortSignal.any(signals)
+  const all = [...(options.isLast ? [] : [standing.signal]), ...(options.signal ? [options.signal] : [])]
+  const signal = all.length > 1 ? AbortSignal.any(all) : all[0]
   const headers: Record<string, string> = { accept: 'application/json' }
   if (method === 'POST' || method === 'PUT' || method === 'PATCH') headers['content-type'] = 'application/json'
   if (etag) headers['if-match'] = etag
@@ -55,7 +55,7 @@ async function send(method: Method, url: string, options: Sent): Promise<Respons
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
   } catch (cause) {
-    if (signal.aborted) throw cause
+    if (signal?.aborted) throw cause
     reach.tell(false)
     throw new ApiError(0, undefined)
   }

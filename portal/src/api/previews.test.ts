@@ -219,7 +219,6 @@ test('only the review can send a write', () => {
     '/auth/stepup',
     '/auth/credentials/password',
     '/auth/accesspass',
-    '/auth/signout',
     '/auth/authorize/inspect',
     '/auth/authorize',
     '/auth/device/inspect',

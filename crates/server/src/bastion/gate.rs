@@ -118,16 +118,16 @@ async fn until_taken_back(app: &App, mut shown: watch::Receiver<Option<String>>)
 }
 
 /// What a client has to know: a line of `known_hosts`, and lines of `config`.
-pub(super) fn settings(app: &App, headers: &HeaderMap) -> (String, String) {
+pub(super) fn settings(app: &App, headers: &HeaderMap) -> keys::Settings {
     let base = web::base_url(headers, &app.config);
     let address = base.strip_prefix("https://").unwrap_or(&base);
     let (host, port) = address.rsplit_once(':').unwrap_or((address, "443"));
     let host = host.trim_matches(['[', ']']);
-    let known = format!("@cert-authority *{DOMAIN} {}", app.keys.get().ssh_hosts.line());
+    let known_hosts = format!("@cert-authority *{DOMAIN} {}", app.keys.get().ssh_hosts.line());
     let config = format!(
         "Host {NAME}\n  HostName {host}\n  Port {port}\n  HostKeyAlias {NAME}\nHost *{DOMAIN} !{NAME}\n  ProxyJump {NAME}\n"
     );
-    (known, config)
+    keys::Settings { known_hosts, config }
 }
 
 /// A client's visit.

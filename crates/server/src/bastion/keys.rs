@@ -88,24 +88,38 @@ pub(crate) struct ShownKey {
     until: String,
 }
 
-/// A key, and what a client has to know to use it.
+/// A key, and how to use it.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct KeyAnswer {
     /// The key.
     #[serde(flatten)]
     key: ShownKey,
-    /// A line for OpenSSH's `known_hosts`: whom to believe which host is which.
-    known_hosts: String,
-    /// Lines for OpenSSH's `config`.
-    config: String,
+    /// What a client has to know to use it.
+    #[serde(flatten)]
+    settings: Settings,
 }
 
 /// Keys of somebody's.
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct KeyList {
     /// All of them, the newest first.
     value: Vec<ShownKey>,
+    /// What a client has to know to use one.
+    #[serde(flatten)]
+    settings: Settings,
+}
+
+/// What a client has to know.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SshSettings")]
+pub(super) struct Settings {
+    /// A line for OpenSSH's `known_hosts`: whom to believe which host is which.
+    pub(super) known_hosts: String,
+    /// Lines for OpenSSH's `config`.
+    pub(super) config: String,
 }
 
 impl SshKey {
@@ -199,8 +213,8 @@ async fn add(
         let Json(wanted) = body.map_err(|e| ArmError::bad("InvalidRequestContent", e.body_text()))?;
         let key = read_key(&wanted.public_key)?;
         let kept = keep(&app, &caller, &key).await?;
-        let (known_hosts, config) = super::gate::settings(&app, &headers);
-        Ok(web::json(StatusCode::OK, &KeyAnswer { key: kept.shown(), known_hosts, config }))
+        let settings = super::gate::settings(&app, &headers);
+        Ok(web::json(StatusCode::OK, &KeyAnswer { key: kept.shown(), settings }))
     };
     added.await.unwrap_or_else(|error: ArmError| web::arm_error(&error))
 }
@@ -238,7 +252,7 @@ async fn list(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, hea
         let caller = caller(&app, &headers, peer).await?;
         let own = own(&mut app.store.read().await?, caller.principal).await?;
         let value = own.into_iter().map(|(_, key)| key.shown()).collect();
-        Ok(web::json(StatusCode::OK, &KeyList { value }))
+        Ok(web::json(StatusCode::OK, &KeyList { value, settings: super::gate::settings(&app, &headers) }))
     };
     listed.await.unwrap_or_else(|error: ArmError| web::arm_error(&error))
 }

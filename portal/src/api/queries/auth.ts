@@ -85,7 +85,6 @@ export const openAccessPass = (userPrincipalName: string, accessPass: string) =>
 /** Nothing is lost by it: what it told is in the log. */
 export const putNoticeAway = (id: string) => call<void>('DELETE', `/auth/notices/${encodeURIComponent(id)}`)
 
-
 /** What a client asks for that sent the browser here; `query` is the page's own. */
 export const inspectAuthorization = (query: string) => post<AuthorizationRequest>('/auth/authorize/inspect', { query })
 export const decideAuthorization = (query: string, allow: boolean) =>

@@ -1,4 +1,4 @@
-import { useQuery } from '@tanstack/react-query'
+import { useQueries, useQuery, type UseQueryResult } from '@tanstack/react-query'
 import { Network } from 'lucide-react'
 import { useState } from 'react'
 import { networkQueries } from '../../api/queries/network.ts'
@@ -12,12 +12,24 @@ import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
+import { Skeleton } from '../../ui/Skeleton.tsx'
 import { nameOf } from '../../domain/armId.ts'
 import { m } from './messages.ts'
 import { PacketTrial } from './PacketTrial.tsx'
 
 export function NetworkTab({ machine }: { machine: VirtualMachine }) {
   const nics = machine.properties.networkProfile?.networkInterfaces ?? []
+  const isWaiting = (all: UseQueryResult<unknown>[]) => all.some((one) => one.isPending)
+  const nicsWait = useQueries({ queries: nics.map(({ id }) => networkQueries.nic(id)), combine: isWaiting })
+  const rulesWait = useQueries({ queries: nics.map(({ id }) => networkQueries.effectiveRules(id)), combine: isWaiting })
+  // Whatever is below an interface would move when more of it is known.
+  if (nicsWait || rulesWait) {
+    return (
+      <div aria-busy>
+        <Skeleton className="h-96" />
+      </div>
+    )
+  }
   if (nics.length === 0) return <EmptyState icon={<Network size={20} aria-hidden />} title={m.noNics} />
   return nics.map((nic) => <InterfaceCard key={nic.id} id={nic.id} />)
 }

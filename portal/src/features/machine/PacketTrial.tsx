@@ -38,13 +38,16 @@ const m = messages({
   noRule: { en: 'no rule matches', ja: '一致する規則なし' },
 })
 
+// An input's own width follows its font, which may come late.
+const [address, port] = ['w-48', 'w-28']
+
 const portless = (protocol: string) => ['Icmp', 'Esp', 'Ah'].includes(protocol)
 
 /** One packet, judged by the rules that the machine enforces. */
-export function PacketTrial({ nicId, address }: { nicId: string; address: string }) {
+export function PacketTrial({ nicId, address: first }: { nicId: string; address: string }) {
   const [direction, setDirection] = useState<Direction>('Inbound')
   const [protocol, setProtocol] = useState('Tcp')
-  const [own, setOwn] = useState(address)
+  const [own, setOwn] = useState(first)
   const [other, setOther] = useState('')
   const [sourcePort, setSourcePort] = useState('50000')
   const [destinationPort, setDestinationPort] = useState('443')
@@ -82,17 +85,33 @@ export function PacketTrial({ nicId, address }: { nicId: string; address: string
           onChange={setProtocol}
           options={protocols.filter((id) => id !== '*').map((id) => ({ id: id as string, label: protocolText(id) }))}
         />
-        <TextField label={m.other} value={other} onChange={setOther} placeholder="203.0.113.7" isRequired mono />
-        <TextField label={m.own} value={own} onChange={setOwn} isRequired mono />
+        <TextField
+          label={m.other}
+          value={other}
+          onChange={setOther}
+          placeholder="203.0.113.7"
+          isRequired
+          mono
+          className={address}
+        />
+        <TextField label={m.own} value={own} onChange={setOwn} isRequired mono className={address} />
         {!portless(protocol) && (
           <>
-            <TextField label={m.sourcePort} value={sourcePort} onChange={setSourcePort} inputMode="numeric" mono />
+            <TextField
+              label={m.sourcePort}
+              value={sourcePort}
+              onChange={setSourcePort}
+              inputMode="numeric"
+              mono
+              className={port}
+            />
             <TextField
               label={m.destinationPort}
               value={destinationPort}
               onChange={setDestinationPort}
               inputMode="numeric"
               mono
+              className={port}
             />
           </>
         )}

@@ -12,6 +12,7 @@ import { Section } from '../../parts/Section.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Page } from '../../ui/Page.tsx'
+import { Skeleton } from '../../ui/Skeleton.tsx'
 import { AttentionTiles } from './AttentionTiles.tsx'
 import { ExposureTable } from './ExposureTable.tsx'
 import { m } from './messages.ts'
@@ -30,6 +31,17 @@ export default function OverviewPage() {
   })
   const tokens = useQuery(fleetQueries.tokens(subscriptionId))
   const online = machines.data?.filter((machine) => machine.status === 'online').length ?? 0
+
+  // What is below the tiles and lists would move when they are known.
+  if (machines.isPending || found.isPending || tokens.isPending) {
+    return (
+      <Page title={m.title} subtitle={'\u00a0'}>
+        <div aria-busy>
+          <Skeleton className="h-96" />
+        </div>
+      </Page>
+    )
+  }
 
   return (
     <Page title={m.title} subtitle={machines.data && m.subtitle(machines.data.length, online)}>
