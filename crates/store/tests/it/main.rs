@@ -291,8 +291,8 @@ async fn a_list_of_more_than_is_read_at_once_is_whole_and_every_row_is_as_it_was
         // What could be taken for the length of something, or for its end.
         one.rest =
             [("text".to_owned(), json!(format!("12:{}関所\n", "x".repeat(i % 7))))].into_iter().collect();
-        one.location = (i % 3 > 0).then(|| "東".repeat(i % 3 - 1));
-        one.tags = (i % 2 == 0).then(|| [("k:1".to_owned(), json!("v"))].into_iter().collect());
+        one.location = (i % 3).checked_sub(1).map(|n| "東".repeat(n));
+        one.tags = i.is_multiple_of(2).then(|| [("k:1".to_owned(), json!("v"))].into_iter().collect());
         one
     };
     let work = store.write::<_, StoreError, _>(move |tx| {
