@@ -6,9 +6,10 @@
 //!
 //! A chain that leads back to itself is no endless way: a diagram tests each field once.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::compile::{Compiled, CompiledStage, Decision, End, Ends, Fate};
+use crate::compile::{Compiled, CompiledStage, Decision, End, Ends, FEW, Fate};
 use crate::diagram::{ALLOW, DENY, Family, Field, Interval, Manager, NO_RULE, NodeId, Terminal};
 use crate::evaluate::Packet;
 use crate::listing::Listing;
@@ -243,8 +244,9 @@ impl<'a> Decoder<'a> {
                 }
                 Ok(self.end(End { counter: end.counter.clone(), ..met }))
             }
-            [Rule::Map(key, branches), Rule::When(rest)] if *rest == When::always(Verdict::Drop) => {
-                let field = field(*key, family).ok_or_else(strange)?;
+            rules => {
+                let (key, branches) = tested(rules).ok_or_else(strange)?;
+                let field = field(key, family).ok_or_else(strange)?;
                 let at = self.manager.level(field);
                 if at < level {
                     return Err(strange());
@@ -252,11 +254,10 @@ impl<'a> Decoder<'a> {
                 if let Some(known) = self.known.get(&(name.clone(), family)) {
                     return Ok(*known);
                 }
-                let made = self.node(field, at, branches, family)?;
+                let made = self.node(field, at, &branches, family)?;
                 self.known.insert((name.clone(), family), made);
                 Ok(made)
             }
-            _ => Err(strange()),
         }
     }
 
@@ -322,6 +323,46 @@ impl<'a> Decoder<'a> {
         self.terminals.insert(end, fresh);
         fresh.into()
     }
+}
+
+/// The key that the chain of a node asks for, and where its values lead, intervals being sorted and disjoint.
+fn tested(rules: &[Rule]) -> Option<(Key, Cow<'_, [(Interval, Verdict)]>)> {
+    let (Rule::When(rest), tests) = rules.split_last()? else { return None };
+    if *rest != When::always(Verdict::Drop) {
+        return None;
+    }
+    if let [Rule::Map(key, branches)] = tests {
+        return Some((*key, Cow::Borrowed(branches)));
+    }
+    // More are not made, and whoever reads them would have to compare each with each.
+    if tests.len() > FEW + 2 {
+        return None;
+    }
+    let mut asked = None;
+    let mut branches: Vec<(Interval, Verdict)> = Vec::new();
+    for test in tests {
+        let Rule::When(when) = test else { return None };
+        let (key, values) = when.only()?;
+        if *asked.get_or_insert(key) != key || values.intervals().len() != 1 {
+            return None;
+        }
+        // What was asked for before has its verdict.
+        let mut left = values.intervals().to_vec();
+        for (taken, _) in &branches {
+            left = left.into_iter().flat_map(|interval| without(interval, *taken)).collect();
+        }
+        branches.extend(left.into_iter().map(|interval| (interval, when.verdict.clone())));
+    }
+    branches.sort_unstable_by_key(|(interval, _)| interval.first);
+    Some((asked?, Cow::Owned(branches)))
+}
+
+/// What is left of an interval without another.
+fn without(interval: Interval, taken: Interval) -> impl Iterator<Item = Interval> {
+    let Interval { first, last } = interval;
+    let below = taken.first.checked_sub(1).map(|end| Interval { first, last: last.min(end) });
+    let above = taken.last.checked_add(1).map(|begin| Interval { first: first.max(begin), last });
+    below.into_iter().chain(above).filter(|part| part.first <= part.last)
 }
 
 fn field(key: Key, family: Option<Family>) -> Option<Field> {

@@ -234,6 +234,16 @@ impl When {
         self
     }
 
+    /// The only key that is asked for, and its values; `None` where that is not all that the rule does.
+    pub(crate) fn only(&self) -> Option<(Key, &IntervalSet)> {
+        let implied = |key: Key| self.matches.keys().any(|k| k.implies().is_some_and(|(i, _)| i == key));
+        let mut keys = self.matches.iter().filter(|(key, _)| !implied(**key));
+        let (key, values) = keys.next()?;
+        let alone =
+            When { verdict: self.verdict.clone(), ..When::always(Verdict::Drop).and(*key, values.clone()) };
+        (keys.next().is_none() && *self == alone).then_some((*key, values))
+    }
+
     /// Counted.
     #[must_use]
     pub fn counted(mut self, counter: Name) -> Self {

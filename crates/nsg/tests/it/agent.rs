@@ -17,6 +17,10 @@ use crate::classbench::{Kind, rules, stage};
 use crate::support::{compile_as, enforce, id, lab, nic_with, nsg, policy, rule, run, sh};
 
 fn part(port: &str) -> NsgPart {
+    part_denying(port, &["22", "80-90"])
+}
+
+fn part_denying(port: &str, denied: &[&str]) -> NsgPart {
     let rules = json!([
         rule(
             "Inbound",
@@ -30,7 +34,7 @@ fn part(port: &str) -> NsgPart {
             110,
             "Deny",
             json!({"protocol": "*", "destinationPortRange": null,
-            "destinationPortRanges": ["22", "80-90"]})
+            "destinationPortRanges": denied})
         ),
         rule("Outbound", 100, "Deny", json!({"protocol": "Esp", "destinationAddressPrefix": "192.0.2.0/24"})),
     ]);
@@ -159,11 +163,12 @@ fn every_kind_of_tampering_is_found_and_repaired() {
     let Some(lab) = lab("every_kind_of_tampering_is_found_and_repaired", "tp") else { return };
     let host = lab.host("web", "10.77.0.4/24").unwrap();
     run(&host, || async {
-        let mut desired = compile(&part("22"), 3);
+        // So many that the kernel looks their node up; the sources are so few that it compares.
+        let mut desired = compile(&part_denying("22", &["22", "26", "80-90", "100", "200"]), 3);
         let generation = || async { observe().await.unwrap().unwrap() };
         // What to run, given the names of chains, and what the difference says.
         type Tamper = fn(&sekisho_lab::Host, &str) -> String;
-        let cases: [(&str, Tamper, &str); 20] = [
+        let cases: [(&str, Tamper, &str); 24] = [
             (
                 "rule added before all",
                 |_, p| format!("insert rule inet sekisho {p}n0_in accept"),
@@ -261,7 +266,7 @@ fn every_kind_of_tampering_is_found_and_repaired() {
                 |h, p| {
                     let chain = port_node(h, p);
                     let map = sh(h, &format!("nft list chain inet sekisho {chain} | grep vmap"));
-                    let wider = map.replace(" 22 :", " 22-23 :").replace("23-79", "24-79");
+                    let wider = map.replace(" 22 :", " 22-23 :").replace("23-25", "24-25");
                     assert_ne!(map, wider);
                     other_map(&chain, &wider)
                 },
@@ -286,6 +291,41 @@ fn every_kind_of_tampering_is_found_and_repaired() {
                     other_map(&chain, &gone)
                 },
                 "is dropped that should be let through: TCP",
+            ),
+            (
+                "comparison widened",
+                |h, p| {
+                    let (chain, to) = source_node(h, p);
+                    let at = handle(h, &chain, "10.0.0.0-10");
+                    format!(
+                        "replace rule inet sekisho {chain} handle {at} ip saddr 10.0.0.0-11.255.255.255 goto {to}"
+                    )
+                },
+                "that should be",
+            ),
+            (
+                "comparison put before others",
+                |h, p| {
+                    let (chain, _) = source_node(h, p);
+                    format!("insert rule inet sekisho {chain} ip saddr 10.1.0.0/16 drop")
+                },
+                "is dropped that should be let through",
+            ),
+            (
+                "comparison removed",
+                |h, p| {
+                    let (chain, _) = source_node(h, p);
+                    format!("delete rule inet sekisho {chain} handle {}", handle(h, &chain, "10.0.0.0-10"))
+                },
+                "is dropped that should be let through",
+            ),
+            (
+                "comparison of something else",
+                |h, p| {
+                    let (chain, to) = source_node(h, p);
+                    format!("insert rule inet sekisho {chain} tcp dport 23 goto {to}")
+                },
+                "holds other rules",
             ),
             (
                 "fall-through opened",
@@ -366,6 +406,18 @@ fn jumps(host: &sekisho_lab::Host, chain: &str) -> String {
     sh(host, &format!("nft list chain inet sekisho {chain} | grep jump")).trim().to_owned()
 }
 
+/// A node that tells sources from others by comparing, and where one of them leads.
+fn source_node(host: &sekisho_lab::Host, prefix: &str) -> (String, String) {
+    let names = sh(host, "nft list table inet sekisho | sed -n 's/.*chain \\(.*\\) {/\\1/p'");
+    let found =
+        names.lines().filter(|name| name.starts_with(&format!("{prefix}n0_in_s0_"))).find_map(|name| {
+            let rules = sh(host, &format!("nft list chain inet sekisho {name}"));
+            let to = rules.lines().find_map(|line| line.trim().strip_prefix("ip saddr 10.0.0.0-10.255.255.255 goto "))?;
+            Some((name.to_owned(), to.to_owned()))
+        });
+    found.unwrap()
+}
+
 /// The node that tells the open port from others.
 fn port_node(host: &sekisho_lab::Host, prefix: &str) -> String {
     let names = sh(host, "nft list table inet sekisho | sed -n 's/.*chain \\(.*\\) {/\\1/p'");
@@ -427,7 +479,11 @@ fn a_policy_of_thousands_of_chains_is_loaded_in_pieces_and_changed_over_at_once(
     let host = lab.host("web", "10.77.0.4/24").unwrap();
     let part = |form, seed| {
         let mut nic = policy(nic_with(json!([])));
-        let count = if form == Form::Linear { 2500 } else { 300 };
+        let count = match form {
+            Form::Rules => 600,
+            Form::Actions => 1800,
+            Form::Linear => 2500,
+        };
         nic.inbound = vec![stage(rules(Kind::Ipc, count, seed))];
         NsgPart { nics: vec![nic] }
     };
