@@ -78,6 +78,48 @@ test('a key that is said to be one’s own in the portal lets a stock ssh in, an
   }
 })
 
+test('a stock ssh without any key shows a code, and goes on when somebody has said yes to it', async ({ portal }) => {
+  const machine = await reachable(portal)
+  const dir = await mkdtemp(join(tmpdir(), 'sekisho-code-'))
+  try {
+    const at = (name: string) => join(dir, name)
+    const told = await portal.evaluate(
+      async () => (await (await fetch('/ssh/keys')).json()) as { knownHosts: string; config: string },
+    )
+    const own = [
+      `UserKnownHostsFile ${at('known')}`,
+      'GlobalKnownHostsFile /dev/null',
+      'StrictHostKeyChecking yes',
+      'PubkeyAuthentication no',
+    ]
+    const jump = told.config.replace(/ProxyJump (\S+)/, `ProxyCommand ssh -F ${at('config')} -W %h:%p $1`)
+    await writeFile(at('known'), `${told.knownHosts}\n`)
+    await writeFile(at('config'), `${own.join('\n')}\n${jump}\n`)
+    const signIn = async (button: string) => {
+      const ssh = spawn('ssh', ['-F', at('config'), `root@${machine.name}.sekisho`, 'echo 関所-$((6*7))'])
+      let out = ''
+      ssh.stdout.on('data', (more: Buffer) => (out += more.toString()))
+      const ended = over(ssh)
+      await portal.goto(`${ready.url}/devicelogin`)
+      await portal.getByLabel('Code').fill(await said(ssh, /[A-Z]{4}-[A-Z]{4}/))
+      await portal.getByRole('button', { name: 'Next' }).click()
+      await expect(portal.getByRole('heading', { name: 'SSH asks to act as you' })).toBeVisible()
+      await portal.getByRole('button', { name: button, exact: true }).click()
+      return { code: await ended, out }
+    }
+    await expect(async () => expect(await signIn('Allow')).toEqual({ code: 0, out: '関所-42\n' })).toPass({
+      timeout: 60_000,
+    })
+    expect((await signIn('Decline')).code).toBe(255)
+    // What was given for a visit is gone with it.
+    await portal.goto(`${ready.url}/sign-ins`)
+    await expect(portal.getByRole('heading', { level: 1 })).toBeVisible()
+    await expect(portal.getByRole('button', { name: 'End: SSH' })).toHaveCount(0)
+  } finally {
+    await rm(dir, { recursive: true })
+  }
+})
+
 /** What a program says, until it says what is looked for. */
 const said = (program: ChildProcess, pattern: RegExp) =>
   new Promise<string>((resolve, reject) => {

@@ -167,6 +167,11 @@ impl DeviceCode {
         self.user_code == typed.digest() && self.state == State::Waiting && !self.stale(now)
     }
 
+    /// Whether nobody has answered yet.
+    pub fn waits(&self) -> bool {
+        self.state == State::Waiting
+    }
+
     /// Notes the person's answer; `None` is no.
     pub fn answer(&mut self, approval: Option<Approval>) {
         self.state = approval.map_or(State::Declined, State::Approved);

@@ -412,7 +412,9 @@ fn source_node(host: &sekisho_lab::Host, prefix: &str) -> (String, String) {
     let found =
         names.lines().filter(|name| name.starts_with(&format!("{prefix}n0_in_s0_"))).find_map(|name| {
             let rules = sh(host, &format!("nft list chain inet sekisho {name}"));
-            let to = rules.lines().find_map(|line| line.trim().strip_prefix("ip saddr 10.0.0.0-10.255.255.255 goto "))?;
+            let to = rules
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("ip saddr 10.0.0.0-10.255.255.255 goto "))?;
             Some((name.to_owned(), to.to_owned()))
         });
     found.unwrap()

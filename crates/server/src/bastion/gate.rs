@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
-use sekisho_arm::{ArmError, Listing, Read as _, Scope};
-use sekisho_bastion::host::place;
+use sekisho_arm::{ArmError, Listing, Read as _, Scope, StoreError};
+use sekisho_bastion::host::{LONGEST_MINUTES, place};
 use sekisho_bastion::machine::names;
 use sekisho_bastion::provider::host_type;
 use sekisho_bastion_ssh::certificate::CertificateError;
@@ -18,17 +18,20 @@ use sekisho_link::account::Account;
 use sekisho_link::machine::vm_type;
 use sekisho_link::ticket::Login;
 use sekisho_store::News;
+use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::live::{self, Bytes};
 use super::recorder::Recorder;
 use super::{Allowed, Started, What, keys, may, sessions, terminals};
 use crate::app::App;
-use crate::authn::{self, Caller};
+use crate::authn::{self, Caller, Standing};
 use crate::conditional_access::{self, Ask};
 use crate::http::{self as web, Peer};
 use crate::signin::kind;
+use crate::signin::visit::{self, Invitation};
 
 /// The gate's own name. Clients that are told it by `HostKeyAlias` need not know any other.
 const NAME: &str = "gate.sekisho";
@@ -36,45 +39,58 @@ const NAME: &str = "gate.sekisho";
 const DOMAIN: &str = ".sekisho";
 /// What a machine's right to be read is, for whoever is told that it exists.
 const READ_MACHINE: &str = "Microsoft.Compute/virtualMachines/read";
-/// Clients of one address that have not shown who they are.
-const STRANGERS: usize = 16;
-/// Of all addresses.
-const ALL_STRANGERS: usize = 512;
+/// Clients that have not shown who they are: of one address, and of all.
+const STRANGERS: (usize, usize) = (16, 512);
+/// Those of them that wait for somebody to sign in.
+const INVITED: (usize, usize) = (4, 64);
+/// How long somebody who has signed in for a visit may stay.
+const VISIT: time::Duration = time::Duration::minutes(LONGEST_MINUTES as i64);
 /// What is recorded of a session before its client has said what it shows it on.
 const SIZE: (u32, u32) = (80, 24);
 
-/// The clients that have not shown who they are.
+/// The clients that have not shown who they are, and those of them that are invited to sign in.
 #[derive(Default)]
-pub(crate) struct Gate(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct Gate {
+    strangers: Places,
+    invited: Places,
+}
 
-/// One of them.
-struct Stranger<'g> {
-    gate: &'g Gate,
+/// Places for clients, by their address.
+#[derive(Default)]
+struct Places(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of them, until it is dropped.
+struct Taken {
+    app: Arc<App>,
+    of: fn(&Gate) -> &Places,
     address: IpAddr,
 }
 
-impl Gate {
-    fn admit(&self, address: IpAddr) -> Option<Stranger<'_>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.values().sum::<usize>() >= ALL_STRANGERS {
+impl Taken {
+    /// Takes a place where one address may have `own`, and all together `all`.
+    fn new(
+        app: &Arc<App>,
+        of: fn(&Gate) -> &Places,
+        address: IpAddr,
+        (own, all): (usize, usize),
+    ) -> Option<Taken> {
+        let mut taken = of(&app.bastion.gate).0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.values().sum::<usize>() >= all || taken.get(&address).is_some_and(|n| *n >= own) {
             return None;
         }
-        let own = all.entry(address).or_default();
-        if *own >= STRANGERS {
-            return None;
-        }
-        *own += 1;
-        Some(Stranger { gate: self, address })
+        *taken.entry(address).or_default() += 1;
+        drop(taken);
+        Some(Taken { app: app.clone(), of, address })
     }
 }
 
-impl Drop for Stranger<'_> {
+impl Drop for Taken {
     fn drop(&mut self) {
-        let mut all = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = all.get_mut(&self.address) {
+        let mut taken = (self.of)(&self.app.bastion.gate).0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = taken.get_mut(&self.address) {
             *own -= 1;
             if *own == 0 {
-                all.remove(&self.address);
+                taken.remove(&self.address);
             }
         }
     }
@@ -82,7 +98,7 @@ impl Drop for Stranger<'_> {
 
 /// Serves an SSH client.
 pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, peer: SocketAddr) {
-    let Some(stranger) = app.bastion.gate.admit(peer.ip()) else {
+    let Some(stranger) = Taken::new(&app, |gate| &gate.strangers, peer.ip(), STRANGERS) else {
         tracing::debug!(client = %peer, "too many SSH clients that do not say who they are");
         return;
     };
@@ -92,26 +108,39 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, peer: SocketAddr) {
         () = gate::serve(keeper, stream, || drop(stranger)) => {}
         () = until_taken_back(&app, shown) => {}
     }
+    let entered = visit.shown.borrow().clone();
+    if let Some(Known::Guest { person, grant, .. }) = entered {
+        visit::leave(&app, Peer(peer), person, grant).await;
+    }
 }
 
-/// Until the key that a client has come in with is nobody's any more.
-async fn until_taken_back(app: &App, mut shown: watch::Receiver<Option<String>>) {
+/// Until what a client has come in with is good no more.
+async fn until_taken_back(app: &App, mut shown: watch::Receiver<Option<Known>>) {
     let mut feed = app.store.changes();
     loop {
         let doubtful = tokio::select! {
             news = feed.next() => match news {
                 Some(News::Changes(changes)) => {
                     let own = shown.borrow().clone();
-                    changes.iter().any(|c| c.kind == kind::SSH_KEY && Some(&c.key) == own.as_ref())
+                    own.is_some_and(|own| changes.iter().any(|c| own.stands_in(&c.kind, &c.key)))
                 }
                 Some(News::Missed) => true,
                 None => return,
             },
             Ok(()) = shown.changed() => true,
         };
-        let Some(key) = shown.borrow_and_update().clone().filter(|_| doubtful) else { continue };
-        let kept = async { keys::of(&mut app.store.read().await?, &key).await };
-        if matches!(kept.await, Ok(None)) {
+        let known = shown.borrow_and_update().clone().filter(|_| doubtful);
+        let kept = async {
+            let mut read = app.store.read().await?;
+            match &known {
+                Some(Known::Key(key)) => Ok(keys::of(&mut read, key).await?.is_some()),
+                Some(Known::Guest { grant, .. }) => {
+                    Ok(read.document(kind::GRANT, &grant.to_string()).await?.is_some())
+                }
+                None => Ok::<_, StoreError>(true),
+            }
+        };
+        if matches!(kept.await, Ok(false)) {
             return;
         }
     }
@@ -134,12 +163,28 @@ pub(super) fn settings(app: &App, headers: &HeaderMap) -> keys::Settings {
 struct Visit {
     app: Arc<App>,
     peer: Peer,
-    /// The key that it came in with.
-    shown: watch::Sender<Option<String>>,
+    /// What it came in with.
+    shown: watch::Sender<Option<Known>>,
 }
 
-/// Somebody who came in, by the key that they have shown: who they are is asked again for everything they do.
-struct Known(String);
+/// Somebody who came in, by what they came in with: who they are is asked again for everything they do.
+#[derive(Clone)]
+enum Known {
+    /// The fingerprint of a key.
+    Key(String),
+    /// What somebody gave who signed in for this visit.
+    Guest { person: Uuid, grant: Uuid, until: OffsetDateTime },
+}
+
+impl Known {
+    /// Whether they stand in a document.
+    fn stands_in(&self, of: &str, key: &str) -> bool {
+        match self {
+            Known::Key(own) => of == kind::SSH_KEY && key == own,
+            Known::Guest { grant, .. } => of == kind::GRANT && key == grant.to_string(),
+        }
+    }
+}
 
 /// A machine, and the host that leads there.
 #[derive(Clone)]
@@ -162,19 +207,25 @@ impl Keeper for Visit {
     type Place = Target;
 
     async fn person(&self, key: &str) -> Option<Known> {
-        let known = Known(key.to_owned());
-        match self.caller(&known).await {
-            Ok(_) => {
-                self.shown.send_replace(Some(known.0.clone()));
-                Some(known)
-            }
-            Err(error) => {
-                if error.status >= 500 {
-                    tracing::error!(code = error.code, "whose an SSH key is could not be read");
-                }
-                None
-            }
+        self.enter(Known::Key(key.to_owned())).await
+    }
+
+    type Invitation = (Invitation, String, Taken);
+
+    async fn invite(&self, client: &str) -> Option<(String, Self::Invitation)> {
+        let taken = Taken::new(&self.app, |gate| &gate.invited, self.peer.0.ip(), INVITED)?;
+        let invitation = visit::invite(&self.app, self.peer, client).await?;
+        Some((invitation.text.clone(), (invitation, client.to_owned(), taken)))
+    }
+
+    async fn invited(&self, (invitation, client, _taken): Self::Invitation) -> Option<Known> {
+        let (person, grant) = visit::answered(&self.app, self.peer, &client, invitation).await?;
+        let known = Known::Guest { person, grant, until: OffsetDateTime::now_utc() + VISIT };
+        let entered = self.enter(known).await;
+        if entered.is_none() {
+            visit::leave(&self.app, self.peer, person, grant).await;
         }
+        entered
     }
 
     fn greeting(&self) -> String {
@@ -231,16 +282,38 @@ impl Target {
 }
 
 impl Visit {
+    /// Lets somebody in, if they may.
+    async fn enter(&self, known: Known) -> Option<Known> {
+        match self.caller(&known).await {
+            Ok(_) => {
+                self.shown.send_replace(Some(known.clone()));
+                Some(known)
+            }
+            Err(error) => {
+                if error.status >= 500 {
+                    tracing::error!(code = error.code, "who an SSH client is could not be read");
+                }
+                None
+            }
+        }
+    }
+
     /// Who somebody is at this moment, let in as far as policies go.
-    async fn caller(&self, Known(key): &Known) -> Result<Caller, ArmError> {
-        let kept = keys::of(&mut self.app.store.read().await?, key).await?;
-        let found = match kept {
-            Some(kept) => {
-                authn::again(&self.app, (kept.principal, &kept.standing), kept.until, self.peer).await?
+    async fn caller(&self, known: &Known) -> Result<Caller, ArmError> {
+        let standing = match known {
+            Known::Key(key) => {
+                let kept = keys::of(&mut self.app.store.read().await?, key).await?;
+                kept.map(|kept| (kept.principal, kept.standing, kept.until))
+            }
+            Known::Guest { person, grant, until } => Some((*person, Standing::Grant(*grant), *until)),
+        };
+        let found = match standing {
+            Some((principal, standing, until)) => {
+                authn::again(&self.app, (principal, &standing), until, self.peer).await?
             }
             None => None,
         };
-        let text = "your key is good no more: sign in, and say again that it is yours";
+        let text = "what you came in with is good no more: sign in again";
         let mut caller = found.ok_or_else(|| ArmError::new(401, "InvalidSshKey", text))?;
         caller.through.applications.push(application::BASTION);
         conditional_access::admit(&self.app, &caller, &HeaderMap::new(), Ask::Anything)?;

@@ -48,6 +48,7 @@ use issuers::Issuers;
 pub use directory::{create_service_principal, setup_link};
 pub(crate) use directory::{is_first_run, local_root, recovery_link};
 pub(crate) use oauth::form_policy;
+pub(crate) use oauth::visit;
 
 /// The rights over people, groups and service principals.
 pub fn directory_rights() -> [&'static str; 3] {

@@ -6,6 +6,7 @@ mod device;
 mod grants;
 mod person;
 mod program;
+pub(crate) mod visit;
 
 pub(crate) use authorize::form_policy;
 pub(super) use program::Used;

@@ -1,16 +1,18 @@
 //! The way in: a client shows a key, and says which machines it wants to go to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use russh::keys::{Certificate, HashAlg};
 use russh::server::{
-    self, Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
+    self, Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, MethodKind};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::inside::Inside;
-use super::{Ciphers, Client, Door, FAILED, Keeper, config, refused};
+use super::{Ciphers, Client, Door, FAILED, INVITED, Keeper, config, refused};
 
 /// The port by which clients mean a machine's SSH server.
 const SSH: u32 = 22;
@@ -19,12 +21,25 @@ const SSH: u32 = 22;
 pub(super) struct Entrance<K: Keeper> {
     keeper: Arc<K>,
     person: Option<Arc<K::Person>>,
+    /// What it calls itself.
+    program: String,
+    /// Nobody is invited twice on one connection.
+    is_invited: bool,
+    invitation: Option<K::Invitation>,
     entered: Option<oneshot::Sender<()>>,
+    /// When it must have shown who it is.
+    patience: watch::Sender<Instant>,
 }
 
 impl<K: Keeper> Entrance<K> {
-    pub(super) fn new(keeper: Arc<K>, entered: oneshot::Sender<()>) -> Entrance<K> {
-        Entrance { keeper, person: None, entered: Some(entered) }
+    pub(super) fn new(
+        keeper: Arc<K>,
+        program: String,
+        entered: oneshot::Sender<()>,
+        patience: watch::Sender<Instant>,
+    ) -> Entrance<K> {
+        let (person, is_invited, invitation) = (None, false, None);
+        Entrance { keeper, person, program, is_invited, invitation, entered: Some(entered), patience }
     }
 
     async fn known(&self, key: &russh::keys::PublicKey) -> Option<K::Person> {
@@ -51,6 +66,31 @@ impl<K: Keeper> Handler for Entrance<K> {
 
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
         self.person = self.known(key.public_key).await.map(Arc::new);
+        Ok(if self.person.is_some() { Auth::Accept } else { Auth::reject() })
+    }
+
+    /// Clients ask for this when no key of theirs is known, unless nobody is there to be asked (`BatchMode`). They show the
+    /// text, are asked for nothing, and wait with whoever reads it.
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        _: &str,
+        _: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, russh::Error> {
+        if response.is_none() {
+            if std::mem::replace(&mut self.is_invited, true) {
+                return Ok(Auth::reject());
+            }
+            let invited = self.keeper.invite(&self.program).await;
+            let Some((text, invitation)) = invited else { return Ok(Auth::reject()) };
+            self.invitation = Some(invitation);
+            self.patience.send_replace(Instant::now() + INVITED);
+            let instructions = Cow::Owned(format!("{text}\n"));
+            return Ok(Auth::Partial { name: Cow::Borrowed(""), instructions, prompts: Cow::Borrowed(&[]) });
+        }
+        if let Some(invitation) = self.invitation.take() {
+            self.person = self.keeper.invited(invitation).await.map(Arc::new);
+        }
         Ok(if self.person.is_some() { Auth::Accept } else { Auth::reject() })
     }
 
@@ -130,7 +170,7 @@ impl<K: Keeper> Handler for Entrance<K> {
             reply.accept().await;
             let inside = Inside::new(keeper, person, place);
             let served =
-                server::run_stream(config(key, MethodKind::None, ciphers), channel.into_stream(), inside);
+                server::run_stream(config(key, &[MethodKind::None], ciphers), channel.into_stream(), inside);
             // It ends with the channel, which ends with the client's connection.
             if let Ok(session) = served.await
                 && let Err(error) = session.await

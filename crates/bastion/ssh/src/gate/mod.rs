@@ -1,6 +1,6 @@
 //! The gate: where SSH clients as everybody has them come in, with `ProxyJump` and nothing of ours installed.
 //!
-//! Whoever connects shows a key that the [`Keeper`] knows ([`entrance`]). From there a client asks for a connection to a
+//! Whoever connects shows a key that the [`Keeper`] knows, or is invited to sign in elsewhere ([`entrance`]). From there a client asks for a connection to a
 //! machine, by its name. None is made: the gate answers on it itself, as that machine's SSH server, with a host key that the
 //! installation's authority certifies ([`inside`]), and what the client then asks for goes to the machine through a login
 //! of its own ([`relay`]). So everything passes here in plain, can be recorded, and ends when it has to, without the client
@@ -25,8 +25,8 @@ use russh::server::{self, ChannelOpenHandle, Msg};
 use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Preferred, SshId, cipher, mac};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::entrance::Entrance;
 use crate::authority::Authority;
@@ -38,6 +38,8 @@ pub use self::sftp::FileEvent;
 
 /// How long a client has to show who it is (as `LoginGraceTime` of sshd_config(5), whose two minutes are of another time).
 const GRACE: Duration = Duration::from_secs(30);
+/// How long somebody who is invited may take, beside that.
+const INVITED: Duration = Duration::from_secs(180);
 /// Keys that a client may show: whoever has an agent full of them shows them all.
 const TRIES: usize = 20;
 /// How often it is asked whether a client that says nothing is still there.
@@ -56,6 +58,16 @@ pub trait Keeper: Send + Sync + Sized + 'static {
 
     /// Whose a key is, by its SHA-256 fingerprint as OpenSSH writes it.
     fn person(&self, key: &str) -> impl Future<Output = Option<Self::Person>> + Send;
+
+    /// What somebody is given who shows no key that is known.
+    type Invitation: Send + Sync + 'static;
+
+    /// Invites a client of this name, as it calls itself, to have somebody sign in: what to tell it. `None` when too many
+    /// are invited.
+    fn invite(&self, client: &str) -> impl Future<Output = Option<(String, Self::Invitation)>> + Send;
+
+    /// Waits until somebody has signed in.
+    fn invited(&self, invitation: Self::Invitation) -> impl Future<Output = Option<Self::Person>> + Send;
 
     /// What the gate says to whoever wants to stay there.
     fn greeting(&self) -> String;
@@ -222,12 +234,12 @@ fn preferred(ciphers: Ciphers) -> Preferred {
 
 fn config(
     HostKey { key, certificate }: HostKey,
-    methods: MethodKind,
+    methods: &[MethodKind],
     ciphers: Ciphers,
 ) -> Arc<server::Config> {
     Arc::new(server::Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Sekisho")),
-        methods: MethodSet::from(&[methods][..]),
+        methods: MethodSet::from(methods),
         // Keys cannot be guessed; whoever shows some that are not known is not to wait for each.
         auth_rejection_time: Duration::ZERO,
         keys: vec![key],
@@ -249,18 +261,38 @@ pub async fn serve<K: Keeper>(keeper: Arc<K>, stream: TcpStream, let_in: impl Fn
     };
     let Ok(_cut) = stream.as_fd().try_clone_to_owned().map(|own| Cut(own.into())) else { return };
     let (entered, known) = oneshot::channel();
-    let entrance = Entrance::new(keeper, entered);
+    let (patience, lasts) = watch::channel(Instant::now() + GRACE);
     let begun = async {
-        let mut client = [0; 32];
+        let mut client = [0; 64];
         let said = stream.peek(&mut client).await?;
-        let config = config(key, MethodKind::PublicKey, Ciphers::of(&client[..said]));
+        let client = client[..said].split(|b| b.is_ascii_control()).next().unwrap_or_default();
+        let program = String::from_utf8_lossy(client).into_owned();
+        let entrance = Entrance::new(keeper, program, entered, patience);
+        let methods = [MethodKind::PublicKey, MethodKind::KeyboardInteractive];
+        let config = config(key, &methods, Ciphers::of(client));
         let session = server::run_stream(config, stream, entrance).await?;
         Ok::<_, russh::Error>((session, known.await.is_ok()))
     };
-    if let Ok(Ok((session, true))) = timeout(GRACE, begun).await {
+    let begun = tokio::select! {
+        begun = begun => begun,
+        () = until_over(lasts) => return,
+    };
+    if let Ok((session, true)) = begun {
         let_in();
         if let Err(error) = session.await {
             tracing::debug!(%error, "a client of the gate went");
+        }
+    }
+}
+
+/// Until an instant that may be put off.
+async fn until_over(mut lasts: watch::Receiver<Instant>) {
+    loop {
+        let end = *lasts.borrow_and_update();
+        tokio::select! {
+            () = sleep_until(end) => return,
+            // Whoever could put it off may be gone; the instant stays.
+            Ok(()) = lasts.changed() => {}
         }
     }
 }

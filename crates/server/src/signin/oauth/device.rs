@@ -10,13 +10,15 @@ use schemars::JsonSchema;
 use sekisho_arm::resource::instant;
 use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_arm::{ArmError, Outcome, Read, StoreError};
+use sekisho_identity::Secret;
 use sekisho_identity::conditional_access::Flow;
 use sekisho_identity::grant::Approval;
 use sekisho_identity::oauth::device::{self, DeviceCode, UserCode};
-use sekisho_identity::oauth::{DeviceAnswer, DeviceForm, OAuthError, OAuthRefusal, device_request};
+use sekisho_identity::oauth::{DeviceAnswer, DeviceForm, OAuthError, OAuthRefusal, Wish, device_request};
 use sekisho_identity::secret::Exposed;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{Asker, MAX_FORM, approve, client_name, failed, form, refuse};
 use crate::app::App;
@@ -25,7 +27,7 @@ use crate::routes::{Operation, Routes};
 use crate::signin::{answer, body, ceremony, entry, kind, person_ref, sessions, throttle};
 
 /// The portal's page, short enough to be typed.
-const PAGE: &str = "/devicelogin";
+pub(super) const PAGE: &str = "/devicelogin";
 
 /// The routes.
 pub(super) fn routes() -> Routes {
@@ -68,26 +70,7 @@ async fn begin(
         let base = web::base_url(&parts.headers, &app.config);
         let authority = app.identity.authority(&base);
         let (client, wish) = device_request(&authority, &tenant, &form(&bytes)?)?;
-        let asker = Asker::of(peer, &parts.headers);
-        let made = app
-            .store
-            .write::<_, StoreError, _>(move |tx| {
-                Box::pin(async move {
-                    let now = tx.now();
-                    let waiting = waiting(tx.as_read(), now).await?;
-                    let own = waiting.iter().filter(|w| w.ip == asker.address).count();
-                    if own >= device::MAX_OF_ADDRESS || waiting.len() >= device::MAX {
-                        return Ok(Err(OAuthError::too_many_waiting()));
-                    }
-                    let made = DeviceCode::issue(client, wish, asker.address, &asker.user_agent, now);
-                    let Ok((kept, code, typed)) = made else { return Ok(Err(OAuthError::server_error())) };
-                    write_document(tx, kind::DEVICE_CODE, &kept.key(), &kept).await?;
-                    Ok(Ok((code, typed)))
-                })
-            })
-            .await
-            .map_err(failed)?;
-        let (code, typed) = made?;
+        let (code, typed) = issue(&app, client, wish, Asker::of(peer, &parts.headers)).await?;
         let page = format!("{base}{PAGE}");
         Ok(DeviceAnswer {
             message: format!(
@@ -104,6 +87,30 @@ async fn begin(
         Ok(body) => web::json(StatusCode::OK, &body),
         Err(error) => refuse(&error, &parts.headers),
     }
+}
+
+/// Makes the two codes of a sign-in: the client's and the person's.
+pub(super) async fn issue(
+    app: &App,
+    client: Uuid,
+    wish: Wish,
+    asker: Asker,
+) -> Result<(Secret, UserCode), OAuthError> {
+    let made = app.store.write::<_, StoreError, _>(move |tx| {
+        Box::pin(async move {
+            let now = tx.now();
+            let waiting = waiting(tx.as_read(), now).await?;
+            let own = waiting.iter().filter(|w| w.ip == asker.address).count();
+            if own >= device::MAX_OF_ADDRESS || waiting.len() >= device::MAX {
+                return Ok(Err(OAuthError::too_many_waiting()));
+            }
+            let made = DeviceCode::issue(client, wish, asker.address, &asker.user_agent, now);
+            let Ok((kept, code, typed)) = made else { return Ok(Err(OAuthError::server_error())) };
+            write_document(tx, kind::DEVICE_CODE, &kept.key(), &kept).await?;
+            Ok(Ok((code, typed)))
+        })
+    });
+    made.await.map_err(failed)?
 }
 
 /// The requests whose time is not over.

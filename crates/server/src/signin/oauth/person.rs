@@ -119,37 +119,50 @@ pub(super) async fn by_device_code(
         .store
         .write::<Verdict, StoreError, _>(move |tx| {
             Box::pin(async move {
-                let (key, now) = (code.digest().key(), tx.now());
-                let found: Option<DeviceCode> = read_document(tx.as_read(), kind::DEVICE_CODE, &key).await?;
-                let Some(mut code) = found else {
-                    return Ok(Err(OAuthError::invalid_grant(
-                        70000,
-                        "The provided device code is not valid.",
-                    )));
-                };
-                let polled = code.poll(client, now);
-                let verdict = match polled {
-                    Ok(approval) => match begin(tx, approval, (client, Flow::DeviceCode), &asker).await? {
-                        Ok((person, grant, refresh)) => {
-                            code.spend(grant.id);
-                            Ok(Given { person, grant, refresh, wish: code.wish.clone(), nonce: None })
-                        }
-                        Err(error) => Err(error),
-                    },
-                    Err(error) => {
-                        if let PollError::Spent(grant) = error {
-                            end_reused(tx, grant, &asker).await?;
-                        }
-                        Err(refused_poll(error))
-                    }
-                };
-                write_document(tx, kind::DEVICE_CODE, &key, &code).await?;
-                Ok(verdict)
+                let redeemed = redeem(tx, client, &code, &asker).await?;
+                Ok(redeemed.map(|(person, grant, refresh, wish)| Given {
+                    person,
+                    grant,
+                    refresh,
+                    wish,
+                    nonce: None,
+                }))
             })
         })
         .await
         .map_err(failed)?;
     answer(app, verdict?)
+}
+
+/// What a person gave who typed the code.
+pub(super) type Redeemed = (Person, Grant, Secret, Wish);
+
+/// Gives what a person said yes to. What is asked with the code is kept, also after a no.
+pub(super) async fn redeem(
+    tx: &mut (dyn Write + '_),
+    client: Uuid,
+    code: &Secret,
+    asker: &Asker,
+) -> Result<Result<Redeemed, OAuthError>, StoreError> {
+    let (key, now) = (code.digest().key(), tx.now());
+    let found: Option<DeviceCode> = read_document(tx.as_read(), kind::DEVICE_CODE, &key).await?;
+    let Some(mut code) = found else { return Ok(Err(refused_poll(PollError::Foreign))) };
+    let redeemed = match code.poll(client, now) {
+        Ok(approval) => {
+            begin(tx, approval, (client, Flow::DeviceCode), asker).await?.map(|(person, grant, refresh)| {
+                code.spend(grant.id);
+                (person, grant, refresh, code.wish.clone())
+            })
+        }
+        Err(error) => {
+            if let PollError::Spent(grant) = error {
+                end_reused(tx, grant, asker).await?;
+            }
+            Err(refused_poll(error))
+        }
+    };
+    write_document(tx, kind::DEVICE_CODE, &key, &code).await?;
+    Ok(redeemed)
 }
 
 fn refused_poll(error: PollError) -> OAuthError {
