@@ -11,6 +11,7 @@ mod access;
 mod clock;
 mod commands;
 mod deadman;
+mod elevation;
 mod facts;
 mod fault;
 mod followed;
