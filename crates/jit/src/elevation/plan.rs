@@ -20,8 +20,6 @@ const FIRST_UID: u32 = 1000;
 const NOBODY: u32 = 65534;
 /// How far the machine's wall clock may go astray, in milliseconds, before the rules are written anew.
 const ASTRAY: i64 = 2000;
-/// How much earlier than it begins a rule holds, in milliseconds: a clock that is corrected by a little takes nothing away.
-const EARLY: i64 = 60_000;
 
 /// Whether it is to be given now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -433,8 +431,7 @@ fn begin_rule(
         since: before.map_or(clocks.since_boot, |rule| rule.since),
         offset: before.filter(steady).map_or(clocks.offset, |rule| rule.offset),
     };
-    let begin = wall(rule.since, rule.offset).saturating_sub(EARLY);
-    let span = Span { begin, end: wall(ends, rule.offset) };
+    let span = Span { begin: wall(rule.since, rule.offset), end: wall(ends, rule.offset) };
     let Some(text) = sudoers::text(elevation, span) else { return refuse(Refusal::Time) };
     let mut todo = Vec::new();
     if kept.rules.get(&mark) != Some(&rule) {

@@ -28,6 +28,9 @@ pub fn mark(name: &str) -> Option<u32> {
     (self::name(mark) == name).then_some(mark)
 }
 
+/// How much earlier than it begins a rule holds, in milliseconds: a clock that is corrected by a little takes nothing away.
+const EARLY: i64 = 60_000;
+
 /// When a rule holds, by the machine's wall clock, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -45,13 +48,13 @@ pub fn text(elevation: &Elevation, span: Span) -> Option<String> {
         None => "ALL".to_owned(),
         Some(all) => all.iter().map(escaped).collect::<Vec<_>>().join(", "),
     };
-    // A second more than the whole is as good as none: `sudo` takes no 0.
+    // Not 0, which is for ever.
     let timeout = match existing {
         Existing::Cut => format!(" TIMEOUT={}", (span.end - span.begin).max(0) / 1000 + 1),
         Existing::Drain => String::new(),
     };
     let (mark, user, run_as) = (elevation.mark, &elevation.user, run_as.join(","));
-    let (begin, end) = (instant(span.begin)?, instant(span.end)?);
+    let (begin, end) = (instant(span.begin.saturating_sub(EARLY))?, instant(span.end)?);
     Some(format!(
         "# Kept by the Sekisho agent for grant {mark}; it ends by itself.\n\
          {user} ALL=({run_as}) NOTBEFORE={begin} NOTAFTER={end}{timeout} NOPASSWD: {commands}\n"
@@ -97,7 +100,7 @@ mod tests {
         let one = elevation("alice.b".parse().unwrap(), vec![UnixName::root()], Some(commands));
         assert_eq!(
             text(&one, SPAN).unwrap().lines().nth(1).unwrap(),
-            "alice.b ALL=(root) NOTBEFORE=20261130005320Z NOTAFTER=20261130015320Z TIMEOUT=3601 NOPASSWD: \
+            "alice.b ALL=(root) NOTBEFORE=20261130005220Z NOTAFTER=20261130015320Z TIMEOUT=3601 NOPASSWD: \
              /usr/bin/a\\,b\\:c\\=d, /bin/ls"
         );
         assert_eq!(text(&one, Span { end: i64::MAX, ..SPAN }), None);
