@@ -664,9 +664,10 @@ pub(crate) mod tests {
 
     #[test]
     fn what_a_version_before_it_kept_is_still_a_port_and_what_raises_a_user_reads_back() {
-        let before = r#"{"mark": 1, "machine": "vm1", "number": 22, "protocol": "TCP", "sources": ["192.0.2.1"],
-            "end": "2026-11-26T13:30:00Z", "seconds": null, "state": "active"}"#;
-        let read: Grant = serde_json::from_str(before).unwrap();
+        let sources = serde_json::to_value(Sources::parse(["192.0.2.1"]).unwrap()).unwrap();
+        let before = serde_json::json!({"mark": 1, "machine": "vm1", "number": 22, "protocol": "TCP",
+            "sources": sources, "end": "2026-11-26T13:30:00Z", "seconds": null, "state": "active"});
+        let read: Grant = serde_json::from_str(&before.to_string()).unwrap();
         assert_eq!(read, grant(State::Active, 90));
         let user = "jun".parse().unwrap();
         let raised = Grant { what: What::Raised(Raised { user, gives: Gives::Account }), ..read.clone() };

@@ -1,8 +1,8 @@
 //! What users of this machine are given for a time: rules of `sudo`, and accounts ([`sekisho_jit::elevation`], which decides
 //! what is to be done). Here it is done, and told of.
 //!
-//! A task of its own looks every second whether anything has changed by the clock, and every minute at everything: programs
-//! may take their time, and nothing waits for them.
+//! A task of its own looks every second whether anything has changed by the clock or in our files, and every minute at
+//! everything: programs may take their time, and nothing waits for them.
 
 mod accounts;
 mod processes;
@@ -136,8 +136,16 @@ struct Keeper {
     given: BTreeSet<(u32, i64)>,
     /// When everything is looked at again.
     next: Option<Instant>,
-    /// What the clocks came to when everything was looked at.
-    seen: Option<(BTreeMap<u32, Life>, i64)>,
+    /// What was found when everything was looked at.
+    seen: Option<Found>,
+}
+
+/// What is looked at every second, as it costs next to nothing.
+#[derive(Debug, PartialEq)]
+struct Found {
+    lives: BTreeMap<u32, Life>,
+    offset: i64,
+    files: BTreeMap<u32, String>,
 }
 
 impl Keeper {
@@ -163,10 +171,13 @@ impl Keeper {
             let gone_for = made.over.zip(clocks.server).map(|(over, server)| server - over);
             gone_for.is_some_and(|ms| ms >= made.keeping.remove_after.saturating_mul(1000))
         });
-        removes
-            || self.seen.as_ref().is_none_or(|(seen, offset)| {
-                *seen != lives || (clocks.offset - offset).abs() > ASTRAY
-            })
+        let is_idle = want.elevations.is_empty() && self.memory.kept == Kept::default();
+        let is_changed = |found: &Found| {
+            found.lives != lives
+                || (clocks.offset - found.offset).abs() > ASTRAY
+                || (!is_idle && rules::files().is_ok_and(|files| files != found.files))
+        };
+        removes || self.seen.as_ref().is_none_or(is_changed)
     }
 
     /// How long each grant still is given, and what is to be remembered of it. What is over is not there.
@@ -226,7 +237,7 @@ impl Keeper {
                 break;
             }
         }
-        self.seen = Some((lives, clocks.offset));
+        self.seen = Some(Found { lives, offset: clocks.offset, files: rules::files()? });
         Ok(done)
     }
 

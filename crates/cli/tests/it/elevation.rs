@@ -278,8 +278,8 @@ fn what_keeps_sudo_from_reading_its_rules_is_said_and_left_alone() {
     std::fs::write(users.etc().join("sudoers.d/90-sekisho-4000000000"), "bob ALL=(ALL) NOPASSWD: ALL\n").unwrap();
     let start = Instant::now();
     while std::fs::read_to_string(&path).unwrap() != text || users.rules().len() > 1 {
-        assert!(start.elapsed() < Duration::from_secs(80), "it stays");
-        std::thread::sleep(Duration::from_millis(100));
+        assert!(start.elapsed() < SOON, "it stays");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
