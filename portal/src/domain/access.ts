@@ -53,7 +53,9 @@ export function usageOf({ request }: Asked) {
 /** Whether ports of a request were open, are not any more, and nobody used them. What users did is not counted. */
 export const isUnused = (item: Asked) =>
   item.request.virtualMachines.some(({ ports }) => ports.length > 0) &&
-  !hasOpen(item) && item.request.sekisho.history.some(({ event }) => event === 'approve') && !usageOf(item)
+  !hasOpen(item) &&
+  item.request.sekisho.history.some(({ event }) => event === 'approve') &&
+  !usageOf(item)
 
 /** For how many minutes from now what is open may be open at most: the maximum counts from its beginning. */
 export function mostMinutes({ policy, request }: Asked, nowMs: number) {

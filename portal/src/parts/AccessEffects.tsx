@@ -24,7 +24,14 @@ const m = messages({
 })
 
 type Kind = 'guarded' | 'unguarded' | 'opened' | 'closed' | 'given' | 'taken'
-const tones: Record<Kind, Tone> = { guarded: 'ok', unguarded: 'crit', opened: 'med', closed: 'info', given: 'med', taken: 'info' }
+const tones: Record<Kind, Tone> = {
+  guarded: 'ok',
+  unguarded: 'crit',
+  opened: 'med',
+  closed: 'info',
+  given: 'med',
+  taken: 'info',
+}
 const kindOf = (effect: AccessEffect) => effect.kind as Kind
 
 /** Ports that machines begin to guard or open, and what they give users, or no longer do. */
@@ -48,7 +55,8 @@ function Line({ name, effect }: { name: string; effect: AccessEffect }) {
   return (
     <li className="flex items-center gap-2.5 border-b border-line/60 px-3 py-1.5 last:border-0">
       <span className="tnum min-w-0 flex-1 font-mono break-all">
-        {user ? m.user(name, user, gives) : m.line(name, port, protocol)} {sources.length > 0 && m.from(sources.join(', '))}
+        {user ? m.user(name, user, gives) : m.line(name, port, protocol)}{' '}
+        {sources.length > 0 && m.from(sources.join(', '))}
       </span>
       <Badge tone={tones[kindOf(effect)]}>{m[kindOf(effect)]}</Badge>
     </li>

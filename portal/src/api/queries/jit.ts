@@ -144,7 +144,7 @@ export type NewOffer = {
 }
 
 /** Lets people ask for more than they are on a machine. It is a policy of its own, as it holds for all its machines. */
-export const offer = (
+export const offerUsers = (
   { group, location, machine, minutes, sudo, commands, account }: NewOffer,
   policies: JitPolicy[],
 ): Write<JitPolicy> => {

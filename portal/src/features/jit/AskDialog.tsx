@@ -23,7 +23,8 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
   // Where there is nothing else to ask for, it is asked for.
   const [wanted, setWanted] = useState<{ sudo?: boolean; account?: boolean }>({})
   const sudo = offers.sudo && (wanted.sudo ?? ports.length === 0) ? offers.sudo : undefined
-  const account = offers.account && (wanted.account ?? (ports.length === 0 && !offers.sudo)) ? offers.account : undefined
+  const account =
+    offers.account && (wanted.account ?? (ports.length === 0 && !offers.sudo)) ? offers.account : undefined
   const [user, setUser] = useState('')
   const longest = [sudo ?? [], account ?? []].flat().map(({ maxRequestAccessDuration }) => maxRequestAccessDuration)
   const most = Math.min(1440, ...[...chosen.map((port) => port.longest), ...longest].map(minutesOf))
@@ -52,7 +53,10 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
       onClose()
     },
   )
-  const lacks = (justificationRequired && !reason.trim()) || (ticketPattern && !ticket.trim()) || (chosen.length === 0 && !sudo && !account)
+  const lacks =
+    (justificationRequired && !reason.trim()) ||
+    (ticketPattern && !ticket.trim()) ||
+    (chosen.length === 0 && !sudo && !account)
   return (
     <SendDialog
       title={m.askTitle(machine.name)}

@@ -1,5 +1,5 @@
 import { useState } from 'react'
-import { guard, offer } from '../../api/queries/jit.ts'
+import { guard, offerUsers } from '../../api/queries/jit.ts'
 import type { JitPolicy } from '../../api/types.ts'
 import type { Guarded } from '../../domain/access.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
@@ -39,7 +39,7 @@ export function GuardDialog({ machine, policies, onClose }: Props) {
         writes={[
           what === 'port'
             ? guard({ ...common, port: number }, policies)
-            : offer({ ...common, sudo, commands: paths, account }, policies),
+            : offerUsers({ ...common, sudo, commands: paths, account }, policies),
         ]}
         confirm={confirm}
         done={what === 'port' ? m.guarded : m.offered}
@@ -95,9 +95,7 @@ export function GuardDialog({ machine, policies, onClose }: Props) {
         />
       )}
       <div className="grid grid-cols-2 gap-3">
-        {what === 'port' && (
-          <TextField label={m.number} value={port} onChange={setPort} maxLength={5} autoFocus />
-        )}
+        {what === 'port' && <TextField label={m.number} value={port} onChange={setPort} maxLength={5} autoFocus />}
         <Select
           label={m.longest}
           value={minutes}

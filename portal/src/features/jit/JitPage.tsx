@@ -262,7 +262,10 @@ function Machines({ policies, machines }: { policies: JitPolicy[]; machines: Use
                       <span className="text-xs text-ink-2">{m.unknownMachine}</span>
                     ) : (
                       <span className="tnum">
-                        {[...row.ports.map(({ number, protocol }) => m.port(number, protocol)), ...offersText(row)].join(', ')}
+                        {[
+                          ...row.ports.map(({ number, protocol }) => m.port(number, protocol)),
+                          ...offersText(row),
+                        ].join(', ')}
                       </span>
                     ),
                 },

@@ -31,10 +31,10 @@ export function TimelinePanel({ item, onClose }: { item: Asked; onClose: () => v
             [m.gives, givesText(request)],
             ...elevationsOf(request).map(
               (one) =>
-                [m.users, one.problem ? m.refusedBecause(elevationText(one), one.problem) : elevationText(one)] satisfies [
-                  string,
-                  ReactNode,
-                ],
+                [
+                  m.users,
+                  one.problem ? m.refusedBecause(elevationText(one), one.problem) : elevationText(one),
+                ] satisfies [string, ReactNode],
             ),
             ...(hasPorts
               ? ([
