@@ -461,7 +461,12 @@ impl Request {
                 }
                 What::Raised(raised) => {
                     let extras = machines[at].sekisho.get_or_insert_with(ShownMachineExtras::default);
-                    extras.elevations.push(shown_raised(raised, grant, (status, status_reason), end_time_utc));
+                    extras.elevations.push(shown_raised(
+                        raised,
+                        grant,
+                        (status, status_reason),
+                        end_time_utc,
+                    ));
                 }
             }
         }

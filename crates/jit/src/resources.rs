@@ -519,7 +519,8 @@ impl Policy {
     pub fn longest(&self, machine: &Scope, what: &What) -> Option<Duration> {
         match what {
             What::Port(port) => {
-                let allows = |r: &&PortRule| r.protocol == port.protocol && port.sources.is_within(&r.allowed);
+                let allows =
+                    |r: &&PortRule| r.protocol == port.protocol && port.sources.is_within(&r.allowed);
                 self.rules(machine, port.number).find(allows).map(|rule| rule.longest)
             }
             What::Raised(_) if !self.machines.iter().any(|m| m.id == *machine) => None,

@@ -185,7 +185,9 @@ mod tests {
     fn an_account_is_locked_only_when_every_way_in_is() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\nalice:x:1001:1001:tag,,,:/home/alice:/bin/bash\n\
                       alices:x:7:7::/:/bin/sh\ncarol:x:1002:1002:tag:/home/carol:/usr/sbin/nologin\n";
-        let of = |user: &str, shadow: &str| seen(&line(passwd, &name(user))?, line(shadow, &name(user)).as_deref());
+        let of = |user: &str, shadow: &str| {
+            seen(&line(passwd, &name(user))?, line(shadow, &name(user)).as_deref())
+        };
         let alice = of("alice", "alice:*:19000:0:99999:7::20800:\n").unwrap();
         assert_eq!(alice, Seen { uid: 1001, comment: "tag".to_owned(), login: Login::Until(20800) });
         let login = |shadow: &str| of("carol", shadow).unwrap().login;

@@ -101,7 +101,10 @@ pub(crate) async fn end_all(state: &State) -> anyhow::Result<()> {
     for made in keeper.memory.kept.accounts.values_mut() {
         made.keeping.remove_after = 0;
     }
-    anyhow::ensure!(keeper.look(&Want::default()).await, "not everything could be ended that users were given");
+    anyhow::ensure!(
+        keeper.look(&Want::default()).await,
+        "not everything could be ended that users were given"
+    );
     Ok(())
 }
 
@@ -338,7 +341,8 @@ fn begins(action: &Action) -> Option<u32> {
 
 fn clocks(want: &Want) -> anyhow::Result<Clocks> {
     let since_boot = since_boot()?;
-    let wall = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    let wall =
+        i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
     let offset = wall.saturating_sub(i64::try_from(since_boot).unwrap_or(i64::MAX));
     Ok(Clocks { boot: facts::boot_id(), since_boot, offset, server: want.clock.said() })
 }

@@ -65,7 +65,8 @@ pub(super) fn end_all(uid: u32) -> anyhow::Result<usize> {
 
 /// Ends what an account runs by `sudo` since then, by the kernel's clock; how many there were.
 pub(super) fn end_sudo(uid: u32, since: SinceBoot) -> anyhow::Result<usize> {
-    let hertz = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|n| u64::try_from(n).ok()).unwrap_or(100);
+    let hertz =
+        sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|n| u64::try_from(n).ok()).unwrap_or(100);
     end(|all| of_sudo(all, uid, since.saturating_mul(hertz) / 1000))
 }
 

@@ -37,7 +37,11 @@ pub(super) fn files() -> anyhow::Result<BTreeMap<u32, String>> {
         let Some(mark) = entry.file_name().to_str().and_then(sudoers::mark) else { continue };
         let meta = fs::symlink_metadata(entry.path()).context(SUDOERS_D)?;
         let ours = meta.is_file() && meta.uid() == 0 && meta.permissions().mode() & 0o7777 == MODE;
-        let text = if ours && meta.len() <= LARGEST { fs::read(entry.path()).context(SUDOERS_D)? } else { Vec::new() };
+        let text = if ours && meta.len() <= LARGEST {
+            fs::read(entry.path()).context(SUDOERS_D)?
+        } else {
+            Vec::new()
+        };
         out.insert(mark, String::from_utf8_lossy(&text).into_owned());
     }
     Ok(out)
@@ -71,7 +75,9 @@ pub(super) async fn write(mark: u32, text: &str) -> anyhow::Result<()> {
     };
     put().context(SUDOERS_D)?;
     let checked = async {
-        check(&["-c", "-f", &fresh.display().to_string()]).await.context("sudo does not understand the rule")?;
+        check(&["-c", "-f", &fresh.display().to_string()])
+            .await
+            .context("sudo does not understand the rule")?;
         fs::rename(&fresh, &to).context(SUDOERS_D)?;
         sync()?;
         let said = check(&["-c"]).await.context("sudo does not read its rules any more")?;

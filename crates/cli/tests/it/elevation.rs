@@ -1,14 +1,15 @@
 //! `sudo` and accounts for a time, with the real programs, in machines with an `/etc` of their own: that they are there,
 //! that they end, whatever is dead by then, and that nothing else is touched.
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::bastion_ssh::ADMIN_LOGIN;
-use super::{AGENT, SOON, World, skipped, unable};
+use super::bastion_ssh::{ADMIN_LOGIN, Ssh, USER_LOGIN};
+use super::{AGENT, SOON, World, programs, skipped, unable};
 
 const VERSION: &str = "api-version=2020-01-01";
 
@@ -18,13 +19,43 @@ struct Users {
     bob: u32,
 }
 
+fn has_programs() -> bool {
+    let all =
+        ["/usr/sbin/visudo", "/usr/bin/sudo", "/usr/sbin/useradd"].iter().all(|p| Path::new(p).exists());
+    if !all {
+        skipped("sudo or useradd is not installed");
+    }
+    all
+}
+
+/// The path of the policy of the tests, or of an action of it.
+fn path(world: &World, rest: &str) -> String {
+    let group = world.site.group();
+    format!(
+        "{group}/providers/Microsoft.Security/locations/home/jitNetworkAccessPolicies/users{rest}?{VERSION}"
+    )
+}
+
+fn write_policy(world: &World, sekisho: Value) {
+    let machines = json!([{"id": world.machine_id("db"), "ports": []}]);
+    let body = json!({"properties": {"virtualMachines": machines, "sekisho": sekisho}});
+    world.api.put(&path(world, ""), &body).unwrap();
+}
+
+/// Asks for something; the request's name.
+fn ask(world: &World, what: Value) -> String {
+    let body = json!({"virtualMachines": [{"id": world.machine_id("db"), "sekisho": what}]});
+    let made = world.api.post(&path(world, "/initiate"), &body).unwrap();
+    made["sekisho"]["id"].as_str().unwrap().to_owned()
+}
+
+fn revoke(world: &World, name: &str) {
+    world.api.post(&path(world, "/revoke"), &json!({ "requestId": name })).unwrap();
+}
+
 impl Users {
     fn new(prefix: &str) -> Option<Users> {
-        if unable().is_some() {
-            return None;
-        }
-        if !["/usr/sbin/visudo", "/usr/bin/sudo", "/usr/sbin/useradd"].iter().all(|p| Path::new(p).exists()) {
-            skipped("sudo or useradd is not installed");
+        if unable().is_some() || !has_programs() {
             return None;
         }
         let mut users = Users { world: World::new(prefix), bob: 0 };
@@ -55,35 +86,27 @@ impl Users {
         self.command(program).args(arguments).output().unwrap()
     }
 
-    fn path(&self, rest: &str) -> String {
-        let group = self.world.site.group();
-        format!("{group}/providers/Microsoft.Security/locations/home/jitNetworkAccessPolicies/users{rest}?{VERSION}")
-    }
-
     fn policy(&self, sekisho: Value) {
-        let machines = json!([{"id": self.world.machine_id("db"), "ports": []}]);
-        let body = json!({"properties": {"virtualMachines": machines, "sekisho": sekisho}});
-        self.world.api.put(&self.path(""), &body).unwrap();
+        write_policy(&self.world, sekisho);
     }
 
     /// Asks for a user; the request's name.
     fn ask(&self, user: &str, mut what: Value) -> String {
         what["user"] = user.into();
-        let body = json!({"virtualMachines": [{"id": self.world.machine_id("db"), "sekisho": what}]});
-        let made = self.world.api.post(&self.path("/initiate"), &body).unwrap();
-        made["sekisho"]["id"].as_str().unwrap().to_owned()
+        ask(&self.world, what)
     }
 
     fn revoke(&self, name: &str) {
-        self.world.api.post(&self.path("/revoke"), &json!({ "requestId": name })).unwrap();
+        revoke(&self.world, name);
     }
 
     /// Waits until everything of the newest request is in a state, and returns it.
     fn becomes(&self, state: &str) -> Value {
         let start = Instant::now();
         loop {
-            let policy = self.world.api.get(&self.path("")).unwrap();
-            let all = policy["properties"]["requests"][0]["virtualMachines"][0]["sekisho"]["elevations"].clone();
+            let policy = self.world.api.get(&path(&self.world, "")).unwrap();
+            let all =
+                policy["properties"]["requests"][0]["virtualMachines"][0]["sekisho"]["elevations"].clone();
             if all.as_array().is_some_and(|all| all.iter().all(|e| e["state"] == state)) {
                 return all;
             }
@@ -203,7 +226,7 @@ fn with_the_server_and_the_agent_dead_sudo_itself_ends_it_and_what_still_runs() 
 
 #[test]
 fn an_account_comes_with_its_sudo_and_goes_with_its_home_and_everything_that_it_runs() {
-    let Some(users) = Users::new("fec") else { return };
+    let Some(mut users) = Users::new("fec") else { return };
     let name = users.ask("carol.k", json!({"account": {"duration": "PT10M"}, "sudo": {"duration": "PT10M"}}));
     users.becomes("active");
     let (uid, home) = (users.uid("carol.k"), users.own().join("home/carol.k"));
@@ -230,7 +253,9 @@ fn an_account_comes_with_its_sudo_and_goes_with_its_home_and_everything_that_it_
     assert_eq!((users.account("bob"), users.rules().len()), (before, 0));
 
     // One that is kept for a while is locked by every way in, and its home stays for root.
-    users.policy(json!({"account": {"maxRequestAccessDuration": "PT1H", "removeAfter": "P1D", "home": "keep"}}));
+    users.policy(
+        json!({"account": {"maxRequestAccessDuration": "PT1H", "removeAfter": "P1D", "home": "keep"}}),
+    );
     let name = users.ask("dave", json!({"account": {"duration": "PT10M"}}));
     users.becomes("active");
     let own = users.start(users.uid("dave"), &["/usr/bin/sleep", "600"]);
@@ -241,6 +266,46 @@ fn an_account_comes_with_its_sudo_and_goes_with_its_home_and_everything_that_it_
     let dave = shadow.lines().find(|l| l.starts_with("dave:")).unwrap();
     assert!(dave.starts_with("dave:!*:") && dave.ends_with(":1:"), "{dave}");
     assert!(users.own().join("home/dave").is_dir());
+
+    // A machine that leaves gives nothing any more.
+    let name = format!("dave.sekisho-{}", dave_mark(&users));
+    users.ask("bob", json!({"account": {"duration": "PT10M"}}));
+    users.world.site.kill_agent("db").unwrap();
+    let agent = programs().join("sekisho-agent").display().to_string();
+    let state = users.world.site.machine("db").unwrap().state.display().to_string();
+    let left = users.run(&agent, &["--state-dir", &state, "leave"]);
+    assert!(left.status.success(), "{left:?}");
+    assert!(users.account("dave").is_none() && users.account("bob").is_some());
+    let kept = std::fs::metadata(users.own().join("home").join(name)).unwrap();
+    assert_eq!((kept.uid(), kept.permissions().mode() & 0o777), (0, 0o700));
+}
+
+fn dave_mark(users: &Users) -> u64 {
+    let path = users.world.site.machine("db").unwrap().state.join("elevations.json");
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    kept["kept"]["accounts"]["dave"]["mark"].as_u64().unwrap()
+}
+
+#[test]
+fn somebody_who_may_only_log_in_has_an_account_of_their_own_and_is_root_there_for_as_long_as_it_lasts() {
+    if !has_programs() {
+        return;
+    }
+    let Some(ssh) = Ssh::new("feg") else { return };
+    let world = &ssh.bastion.world;
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    let hour = json!({"maxRequestAccessDuration": "PT1H"});
+    write_policy(world, json!({"sudo": hour, "account": hour}));
+    ssh.bastion.take_away("db", ADMIN_LOGIN);
+    ssh.bastion.give("db", USER_LOGIN);
+    let name = ask(world, json!({"account": {"duration": "PT10M"}, "sudo": {"duration": "PT10M"}}));
+    let mut terminal = ssh.log_in("demo");
+    ssh.type_in(&mut terminal, "echo $(whoami)-$(sudo -n id -u)\r");
+    ssh.until(&mut terminal, "demo-0\r\n");
+    revoke(world, &name);
+    let (_, lasted) = ssh.end(&mut terminal);
+    println!("the session ended {lasted:?} after it was revoked");
+    assert!(lasted < Duration::from_secs(5), "{lasted:?}");
 }
 
 #[test]
@@ -269,7 +334,8 @@ fn what_keeps_sudo_from_reading_its_rules_is_said_and_left_alone() {
     let path = users.etc().join("sudoers.d").join(ours);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, "bob ALL=(ALL) NOPASSWD: ALL\n").unwrap();
-    std::fs::write(users.etc().join("sudoers.d/90-sekisho-4000000000"), "bob ALL=(ALL) NOPASSWD: ALL\n").unwrap();
+    std::fs::write(users.etc().join("sudoers.d/90-sekisho-4000000000"), "bob ALL=(ALL) NOPASSWD: ALL\n")
+        .unwrap();
     let start = Instant::now();
     while std::fs::read_to_string(&path).unwrap() != text || users.rules().len() > 1 {
         assert!(start.elapsed() < SOON, "it stays");
@@ -309,7 +375,8 @@ fn an_agent_that_dies_at_any_step_leaves_nothing_that_the_next_one_does_not_put_
     let kept = users.world.site.machine("db").unwrap().state.join("elevations.json");
     let start = Instant::now();
     let nothing = json!({"rules": {}, "accounts": {}});
-    while serde_json::from_str::<Value>(&std::fs::read_to_string(&kept).unwrap()).unwrap()["kept"] != nothing {
+    while serde_json::from_str::<Value>(&std::fs::read_to_string(&kept).unwrap()).unwrap()["kept"] != nothing
+    {
         assert!(start.elapsed() < SOON, "something is still remembered");
     }
 }

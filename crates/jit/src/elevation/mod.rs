@@ -256,7 +256,8 @@ mod tests {
         for good in ["root", "alice", "_apt", "www-data", "a.b", "a9"] {
             assert_eq!(good.parse::<UnixName>().map(String::from).as_deref(), Ok(good));
         }
-        for bad in ["ALL", "Alice", "ADMINS", "#0", "%sudo", "+net", "a,b", "a b", "a\nb", "", "!a", "\"a\"", "a=b"]
+        for bad in
+            ["ALL", "Alice", "ADMINS", "#0", "%sudo", "+net", "a,b", "a b", "a\nb", "", "!a", "\"a\"", "a=b"]
         {
             assert_eq!(bad.parse::<UnixName>(), Err(BadName), "{bad}");
         }
@@ -265,9 +266,28 @@ mod tests {
         }
         let long = format!("/{}", "a".repeat(LONGEST_PATH));
         let bad = [
-            "ALL", "ls", "", "/", "/bin/", "//bin/ls", "/bin/../sh", "/bin/./sh", "/bin/*", "/bin/[a-z]", "/bin/l?",
-            "!/bin/ls", "/bin/a b", "/bin/a\tb", "/bin/a\nb ALL", "/bin/a\\", "/bin/a#b", "/bin/a\"b", "^/bin/ls$",
-            "sudoedit", "/bin/a(b)", &long,
+            "ALL",
+            "ls",
+            "",
+            "/",
+            "/bin/",
+            "//bin/ls",
+            "/bin/../sh",
+            "/bin/./sh",
+            "/bin/*",
+            "/bin/[a-z]",
+            "/bin/l?",
+            "!/bin/ls",
+            "/bin/a b",
+            "/bin/a\tb",
+            "/bin/a\nb ALL",
+            "/bin/a\\",
+            "/bin/a#b",
+            "/bin/a\"b",
+            "^/bin/ls$",
+            "sudoedit",
+            "/bin/a(b)",
+            &long,
         ];
         for bad in bad {
             assert_eq!(bad.parse::<CommandPath>(), Err(BadCommand), "{bad}");

@@ -93,8 +93,11 @@ impl SudoOffer {
     pub fn parse(given: &SudoProperties) -> Result<SudoOffer, ArmError> {
         let at = "properties.sekisho.sudo";
         let run_as = given.run_as.as_deref().map(|all| list(all, &format!("{at}.runAs"))).transpose()?;
-        let commands =
-            given.commands.as_deref().map(|all| list::<CommandPath>(all, &format!("{at}.commands"))).transpose()?;
+        let commands = given
+            .commands
+            .as_deref()
+            .map(|all| list::<CommandPath>(all, &format!("{at}.commands")))
+            .transpose()?;
         let most = Sudo { run_as: run_as.unwrap_or_else(|| vec![UnixName::root()]), commands };
         let longest = longest(&given.max_request_access_duration, at)?;
         Ok(SudoOffer { most, longest, existing: given.existing_sessions })
@@ -157,7 +160,9 @@ mod tests {
             let refused = sudo(wrong.clone()).unwrap_err();
             assert!(refused.target.unwrap_or_default().ends_with(field), "{wrong}");
         }
-        for wrong in [json!({"removeAfter": "P31D"}), json!({"removeAfter": "-PT1H"}), json!({"removeAfter": "1"})] {
+        for wrong in
+            [json!({"removeAfter": "P31D"}), json!({"removeAfter": "-PT1H"}), json!({"removeAfter": "1"})]
+        {
             let mut given = wrong.clone();
             given["maxRequestAccessDuration"] = "PT1H".into();
             assert!(account(given).is_err(), "{wrong}");

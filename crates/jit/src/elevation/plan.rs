@@ -216,7 +216,8 @@ pub fn plan(
     }
     // The number of an account once the steps so far are done.
     let there = |user: &UnixName| {
-        let any = |step: fn(&Action) -> Option<&UnixName>| todo.iter().flatten().any(|a| step(a) == Some(user));
+        let any =
+            |step: fn(&Action) -> Option<&UnixName>| todo.iter().flatten().any(|a| step(a) == Some(user));
         let goes = any(|a| match a {
             Action::Lock(name) | Action::RemoveAccount(name, ..) => Some(name),
             _ => None,
@@ -371,12 +372,7 @@ fn settle(
 }
 
 /// An account that is not there.
-fn make(
-    user: &UnixName,
-    made: Made,
-    (elevation, ends): (&Elevation, SinceBoot),
-    clocks: &Clocks,
-) -> Chain {
+fn make(user: &UnixName, made: Made, (elevation, ends): (&Elevation, SinceBoot), clocks: &Clocks) -> Chain {
     let made = Made { mark: elevation.mark, ..made };
     vec![
         Action::KeepAccount(user.clone(), made.clone()),
@@ -566,7 +562,8 @@ mod tests {
         world.converges(&open(&all), &clocks(0), None);
         assert_eq!(world.there.files.keys().copied().collect::<Vec<_>>(), [2, 3]);
         assert!(world.refused.is_empty() && world.there.accounts.contains_key(&name("alice")));
-        world.running = BTreeSet::from([(name("alice"), "sudo"), (name("alice"), "login"), (name("bob"), "sudo")]);
+        world.running =
+            BTreeSet::from([(name("alice"), "sudo"), (name("alice"), "login"), (name("bob"), "sudo")]);
         world.converges(&[], &clocks(9), None);
         assert_eq!((world.there.accounts, world.there.files.len()), (world.others, 0));
         assert_eq!((world.kept, world.running.len()), (Kept::default(), 0));
@@ -653,7 +650,11 @@ mod tests {
         let before = world.there.files[&1].clone();
         world.converges(&open(&all), &Clocks { offset: clocks(0).offset + 1999, ..clocks(10_000) }, None);
         assert_eq!(world.there.files[&1], before, "as clocks go");
-        world.converges(&open(&all), &Clocks { offset: clocks(0).offset - 86_400_000, ..clocks(10_000) }, None);
+        world.converges(
+            &open(&all),
+            &Clocks { offset: clocks(0).offset - 86_400_000, ..clocks(10_000) },
+            None,
+        );
         let earlier = |text: &str| text.split("NOTAFTER=").nth(1).unwrap()[..15].to_owned();
         assert!(earlier(&world.there.files[&1]) < earlier(&before));
         // Somebody has changed the file.

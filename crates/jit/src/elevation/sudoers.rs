@@ -14,8 +14,7 @@ use crate::settings::Existing;
 /// What the names of our files begin with. `sudo` reads no file with a dot in its name, or a tilde at its end.
 pub const PREFIX: &str = "90-sekisho-";
 
-const INSTANT: &[BorrowedFormatItem<'_>] =
-    format_description!("[year][month][day][hour][minute][second]Z");
+const INSTANT: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day][hour][minute][second]Z");
 
 /// The name of a grant's file.
 pub fn name(mark: u32) -> String {
@@ -105,7 +104,9 @@ mod tests {
         );
         assert_eq!(text(&one, Span { end: i64::MAX, ..SPAN }), None);
         assert_eq!(mark(&name(17)), Some(17));
-        for other in ["90-sekisho-", "90-sekisho-017", "90-sekisho-+7", "90-sekisho-7~", "90-sekisho-7.new", "sudo"] {
+        for other in
+            ["90-sekisho-", "90-sekisho-017", "90-sekisho-+7", "90-sekisho-7~", "90-sekisho-7.new", "sudo"]
+        {
             assert_eq!(mark(other), None, "{other}");
         }
         assert!(!name(u32::MAX).contains(['.', '~']));

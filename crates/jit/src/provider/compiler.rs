@@ -72,7 +72,12 @@ impl PartCompiler for Compiler {
                     match &grant.what {
                         What::Port(port) => {
                             let idle = policy.settings.idle_close.map(|d| d.whole_seconds());
-                            open.entry(id.key()).or_default().extend(opened(grant, port, request.start, idle));
+                            open.entry(id.key()).or_default().extend(opened(
+                                grant,
+                                port,
+                                request.start,
+                                idle,
+                            ));
                         }
                         What::Raised(_) => {
                             let given = given(grant, request.start, &policy.settings);

@@ -43,7 +43,9 @@ async fn what_is_offered_is_given_to_the_user_that_one_logs_in_as_and_to_no_othe
     let both = json!({"sudo": sudo, "account": {"maxRequestAccessDuration": "PT2H", "home": "keep", "removeAfter": "P1D"}});
     // Nobody lets others ask for what they may not do themselves.
     for not in [ken, mei] {
-        not.put(&path(&world, "default"), offers(&vm, both.clone())).await.refused(403, "AuthorizationFailed");
+        not.put(&path(&world, "default"), offers(&vm, both.clone()))
+            .await
+            .refused(403, "AuthorizationFailed");
     }
     let kept = jun.put(&path(&world, "default"), offers(&vm, both.clone())).await.expect(200).json();
     assert_eq!(kept["properties"]["sekisho"], both);
@@ -57,7 +59,10 @@ async fn what_is_offered_is_given_to_the_user_that_one_logs_in_as_and_to_no_othe
     assert_eq!(elevation(&given)["user"], "postgres");
     act(&world, jun, "revoke", &given, json!({})).await.expect(200);
     let given = initiate(&world, jun, asks(&vm, json!({ "account": hour }))).await.expect(202).json();
-    assert_eq!((&elevation(&given)["kind"], &elevation(&given)["user"]), (&json!("account"), &json!("jun.k")));
+    assert_eq!(
+        (&elevation(&given)["kind"], &elevation(&given)["user"]),
+        (&json!("account"), &json!("jun.k"))
+    );
     act(&world, jun, "revoke", &given, json!({})).await.expect(200);
 
     // A part of what is offered, and no more.
@@ -80,8 +85,17 @@ async fn what_is_offered_is_given_to_the_user_that_one_logs_in_as_and_to_no_othe
     }
     let part = json!({"duration": "PT30M", "runAs": ["www-data"], "commands": ["/usr/bin/tail"]});
     let given = initiate(&world, ken, ask(part)).await.expect(202).json();
-    assert_eq!((elevation(&given)["user"].as_str(), elevation(&given)["state"].as_str()), (Some("ken"), Some("approved")));
-    assert_eq!((elevation(&given)["status"].as_str(), given["virtualMachines"][0]["ports"].as_array().unwrap().len()), (Some("Initiated"), 0));
+    assert_eq!(
+        (elevation(&given)["user"].as_str(), elevation(&given)["state"].as_str()),
+        (Some("ken"), Some("approved"))
+    );
+    assert_eq!(
+        (
+            elevation(&given)["status"].as_str(),
+            given["virtualMachines"][0]["ports"].as_array().unwrap().len()
+        ),
+        (Some("Initiated"), 0)
+    );
     let told = wanted(&world).await["elevations"].clone();
     assert_eq!(told.as_array().unwrap().len(), 1);
     assert_eq!((&told[0]["user"], &told[0]["gives"]["sudo"]["existing"]), (&json!("ken"), &json!("cut")));
@@ -90,7 +104,9 @@ async fn what_is_offered_is_given_to_the_user_that_one_logs_in_as_and_to_no_othe
 
     // More time counts from the beginning, and the same asked for again takes its place.
     act(&world, ken, "extend", &given, json!({"duration": "PT50M"})).await.expect(200);
-    act(&world, ken, "extend", &given, json!({"duration": "PT2H"})).await.refused(400, "JitAccessPolicyValidationFailed");
+    act(&world, ken, "extend", &given, json!({"duration": "PT2H"}))
+        .await
+        .refused(400, "JitAccessPolicyValidationFailed");
     initiate(&world, ken, ask(hour.clone())).await.expect(202);
     assert_eq!(elevation(&requests(&world, jun).await[1])["state"], "superseded");
     // What the policy offers no more is ended.
@@ -98,7 +114,9 @@ async fn what_is_offered_is_given_to_the_user_that_one_logs_in_as_and_to_no_othe
     jun.put(&path(&world, "default"), offers(&vm, less)).await.expect(200);
     assert_eq!(elevation(&requests(&world, jun).await[0])["state"], "revoked");
     until("nothing is given", async || wanted(&world).await.get("elevations").is_none().then_some(())).await;
-    initiate(&world, ken, asks(&vm, json!({ "account": hour }))).await.refused(400, "JitElevationNotInPolicy");
+    initiate(&world, ken, asks(&vm, json!({ "account": hour })))
+        .await
+        .refused(400, "JitElevationNotInPolicy");
     let elsewhere = asks(&vm.replace("vm1", "vm9"), json!({ "sudo": hour }));
     initiate(&world, ken, elsewhere).await.refused(400, "JitMachineNotInPolicy");
     let nothing = json!({"properties": {"virtualMachines": [{"id": vm, "ports": []}]}});
@@ -130,7 +148,8 @@ async fn a_machine_says_what_it_has_given_and_what_not_and_why() {
     let told = parts["jit"]["elevations"].as_array().unwrap().clone();
     assert_eq!((&told[0]["user"], &told[1]["user"]), (&json!("jo.k"), &json!("jo.k")));
     assert!(told[0]["gives"].get("account").is_some(), "the account comes first: {told:?}");
-    let tell = |grant: &Value, by: i64| json!({"mark": grant["mark"], "end": grant["end"].as_i64().unwrap() + by});
+    let tell =
+        |grant: &Value, by: i64| json!({"mark": grant["mark"], "end": grant["end"].as_i64().unwrap() + by});
     // Of another end than it has now, a machine says nothing.
     machine.tell(GIVEN, tell(&told[1], 1)).await;
     let states = |request: &Value| {
@@ -144,7 +163,10 @@ async fn a_machine_says_what_it_has_given_and_what_not_and_why() {
     why["why"] = "the name is\n taken".into();
     machine.tell(REFUSED, why.clone()).await;
     let now = requests(&world, &root).await.remove(0);
-    assert_eq!((states(&now), elevation(&now)["problem"].as_str()), (vec!["refused".to_owned(), "active".to_owned()], Some("the name is taken")));
+    assert_eq!(
+        (states(&now), elevation(&now)["problem"].as_str()),
+        (vec!["refused".to_owned(), "active".to_owned()], Some("the name is taken"))
+    );
     assert_eq!(events(&now), ["wait", "approve", "refuse"]);
     // What is over stays so, and is not in what the machine is to do.
     machine.tell(GIVEN, tell(&told[0], 0)).await;

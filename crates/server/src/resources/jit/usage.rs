@@ -70,12 +70,14 @@ pub(crate) async fn keep(tx: &mut (dyn Write + '_), machine: &Scope, news: News)
     }
     for mark in news.idle {
         let idle = |g: &Grant| g.mark == mark && g.state.is_open();
-        change(tx, machine, mark, |request, now| request.happen(Event::Idle, now, None, idle).is_ok()).await?;
+        change(tx, machine, mark, |request, now| request.happen(Event::Idle, now, None, idle).is_ok())
+            .await?;
     }
     for (mark, end) in news.given {
         // It may tell of an end that was changed meanwhile.
         let given = |g: &Grant| g.mark == mark && g.end_ms() == end && g.what.raised().is_some();
-        change(tx, machine, mark, |request, now| request.happen(Event::Apply, now, None, given).is_ok()).await?;
+        change(tx, machine, mark, |request, now| request.happen(Event::Apply, now, None, given).is_ok())
+            .await?;
     }
     for (mark, why) in news.refused {
         let refused = |g: &Grant| g.mark == mark && g.what.raised().is_some();
@@ -100,7 +102,9 @@ async fn change(
 ) -> Result<(), ArmError> {
     let Some(grant) = requests::numbered(tx.as_read(), machine, mark).await? else { return Ok(()) };
     let policy = kept_id(&grant.policy)?;
-    let Some(mut request) = requests::named(tx.as_read(), &policy, &grant.request).await? else { return Ok(()) };
+    let Some(mut request) = requests::named(tx.as_read(), &policy, &grant.request).await? else {
+        return Ok(());
+    };
     let (now, before) = (tx.now(), request.clone());
     if !happens(&mut request, now) || request == before {
         return Ok(());

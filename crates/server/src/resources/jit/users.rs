@@ -50,8 +50,12 @@ pub(super) async fn of(
     let own = Account::of_person(&call.caller.name).ok().and_then(|own| UnixName::try_from(&own).ok());
     let wrong = |text: String| ArmError::invalid_content(text).target(format!("{at}.sekisho.user"));
     let user = match named {
-        Some(text) => text.parse().map_err(|why| wrong(format!("The request content is not valid: {why}.")))?,
-        None => own.clone().ok_or_else(|| wrong("Your name says nothing of an account: name one.".to_owned()))?,
+        Some(text) => {
+            text.parse().map_err(|why| wrong(format!("The request content is not valid: {why}.")))?
+        }
+        None => {
+            own.clone().ok_or_else(|| wrong("Your name says nothing of an account: name one.".to_owned()))?
+        }
     };
     if user.is_root() {
         return Err(wrong("Nothing is given to root, who has everything.".to_owned()));
