@@ -61,47 +61,49 @@ export function GuardDialog({ machine, policies, onClose }: Props) {
         </>
       }
     >
-      <Segments
-        label={m.whatToGuard}
-        hideLabel
-        value={what}
-        onChange={setWhat}
-        options={[
-          { id: 'port', label: m.onePort },
-          { id: 'users', label: m.sudoAndAccounts },
-        ]}
-      />
-      {what === 'users' && (
-        <div role="group" aria-label={m.sudoAndAccounts} className="flex flex-col gap-1.5">
-          <Checkbox isSelected={sudo} onChange={setSudo}>
-            {m.sudo}
-          </Checkbox>
-          <Checkbox isSelected={account} onChange={setAccount}>
-            {m.account}
-          </Checkbox>
-          <p className="text-xs text-ink-3">{m.offerHint}</p>
+      <div className="flex flex-col gap-4">
+        <Segments
+          label={m.whatToGuard}
+          hideLabel
+          value={what}
+          onChange={setWhat}
+          options={[
+            { id: 'port', label: m.onePort },
+            { id: 'users', label: m.sudoAndAccounts },
+          ]}
+        />
+        {what === 'users' && (
+          <div role="group" aria-label={m.sudoAndAccounts} className="flex flex-col gap-1.5">
+            <Checkbox isSelected={sudo} onChange={setSudo}>
+              {m.sudo}
+            </Checkbox>
+            <Checkbox isSelected={account} onChange={setAccount}>
+              {m.account}
+            </Checkbox>
+            <p className="text-xs text-ink-3">{m.offerHint}</p>
+          </div>
+        )}
+        {what === 'users' && sudo && (
+          <TextField
+            label={m.commands}
+            hint={m.commandsHint}
+            error={wrong && m.noCommand(wrong)}
+            rows={2}
+            mono
+            value={commands}
+            onChange={setCommands}
+            maxLength={2000}
+          />
+        )}
+        <div className="grid grid-cols-2 gap-3">
+          {what === 'port' && <TextField label={m.number} value={port} onChange={setPort} maxLength={5} autoFocus />}
+          <Select
+            label={m.longest}
+            value={minutes}
+            onChange={setMinutes}
+            options={[...usualSpans, 180].toSorted((a, b) => a - b).map((n) => ({ id: String(n), label: spanText(n) }))}
+          />
         </div>
-      )}
-      {what === 'users' && sudo && (
-        <TextField
-          label={m.commands}
-          hint={m.commandsHint}
-          error={wrong && m.noCommand(wrong)}
-          rows={2}
-          mono
-          value={commands}
-          onChange={setCommands}
-          maxLength={2000}
-        />
-      )}
-      <div className="grid grid-cols-2 gap-3">
-        {what === 'port' && <TextField label={m.number} value={port} onChange={setPort} maxLength={5} autoFocus />}
-        <Select
-          label={m.longest}
-          value={minutes}
-          onChange={setMinutes}
-          options={[...usualSpans, 180].toSorted((a, b) => a - b).map((n) => ({ id: String(n), label: spanText(n) }))}
-        />
       </div>
     </Dialog>
   )

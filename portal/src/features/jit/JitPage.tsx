@@ -255,8 +255,8 @@ function Machines({ policies, machines }: { policies: JitPolicy[]; machines: Use
               columns={[
                 { id: 'machine', header: m.machine, cell: (row) => <span className="font-medium">{row.name}</span> },
                 {
-                  id: 'ports',
-                  header: m.ports,
+                  id: 'gives',
+                  header: m.gives,
                   cell: (row) =>
                     view === 'unsupported' ? (
                       <span className="text-xs text-ink-2">{m.unknownMachine}</span>
