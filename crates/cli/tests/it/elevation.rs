@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::bastion_ssh::{ADMIN_LOGIN, Ssh, USER_LOGIN};
-use super::{AGENT, SOON, World, programs, skipped, unable};
+use super::{AGENT, SOON, World, clocks, programs, skipped, unable};
 
 const VERSION: &str = "api-version=2020-01-01";
 
@@ -415,4 +415,21 @@ fn after_a_reboot_nothing_is_given_until_the_server_says_what_time_it_is() {
     users.world.site.start_server().unwrap();
     users.root_becomes(uid, true, SOON);
     assert_eq!((users.uid("erin"), users.account("erin").unwrap()[6].as_str()), (uid, "/bin/bash"));
+}
+
+#[test]
+fn the_rule_ends_by_the_clock_that_the_machine_shows_whatever_that_is() {
+    if !clocks::is_there() {
+        skipped("libfaketime is not installed");
+        return;
+    }
+    let Some(mut users) = Users::new("feh") else { return };
+    users.ask("bob", json!({"sudo": {"duration": "PT10M"}}));
+    users.root_becomes(users.bob, true, SOON);
+    // For the agent it is yesterday; for sudo, which no clock but the machine's is shown, the rule is over.
+    for (by, is_root) in [("-1d", false), ("+0", true)] {
+        users.world.site.kill_agent("db").unwrap();
+        users.world.site.start_agent("db", AGENT, &clocks::off(by)).unwrap();
+        users.root_becomes(users.bob, is_root, SOON);
+    }
 }
