@@ -14,8 +14,10 @@ use time::{Date, Duration, OffsetDateTime};
 use tokio::process::Command;
 
 use super::LIMITS;
-use crate::facts::program::output;
+use crate::facts::program::{Limits, output};
 
+/// How long a database of accounts that is elsewhere may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 const PASSWD: &str = "/etc/passwd";
 const SHADOW: &str = "/etc/shadow";
 const HOMES: &str = "/home";
@@ -29,8 +31,7 @@ pub(super) async fn observe(names: &BTreeSet<&UnixName>) -> anyhow::Result<Obser
     if names.is_empty() {
         return Ok(Observed::default());
     }
-    let passwd = fs::read_to_string(PASSWD).context(PASSWD)?;
-    let shadow = fs::read_to_string(SHADOW).context(SHADOW)?;
+    let (passwd, shadow) = (read(PASSWD)?, read(SHADOW)?);
     let mut accounts = BTreeMap::new();
     for name in names {
         let own = line(&passwd, name).and_then(|fields| seen(&fields, line(&shadow, name).as_deref()));
@@ -43,6 +44,11 @@ pub(super) async fn observe(names: &BTreeSet<&UnixName>) -> anyhow::Result<Obser
     Ok(Observed { accounts, ..Observed::default() })
 }
 
+/// Whatever people write into their comments, the others are read.
+fn read(path: &'static str) -> anyhow::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path).context(path)?).into_owned())
+}
+
 /// The number of an account.
 pub(super) async fn uid(user: &UnixName) -> anyhow::Result<Option<u32>> {
     Ok(observe(&BTreeSet::from([user])).await?.accounts.get(user).map(|seen| seen.uid))
@@ -52,8 +58,8 @@ pub(super) async fn uid(user: &UnixName) -> anyhow::Result<Option<u32>> {
 async fn elsewhere(name: &UnixName) -> Option<Seen> {
     let mut getent = Command::new("getent");
     getent.args(["passwd", "--", name.as_str()]);
-    // It fails when there is none.
-    let said = output(getent, b"", LIMITS).await.ok()?;
+    // It fails when there is none. A database that does not answer must not keep others from ending.
+    let said = output(getent, b"", Limits { time: PATIENCE, ..LIMITS }).await.ok()?;
     let text = String::from_utf8_lossy(&said);
     seen(&line(&text, name)?, None)
 }
@@ -138,7 +144,7 @@ pub(super) async fn lock(user: &UnixName) -> anyhow::Result<()> {
 /// Lets people log in until a day.
 pub(super) async fn unlock(user: &UnixName, day: i64) -> anyhow::Result<()> {
     let day = written(day)?;
-    let shadow = fs::read_to_string(SHADOW).context(SHADOW)?;
+    let shadow = read(SHADOW)?;
     let is_locked = line(&shadow, user).is_some_and(|f| f.get(1).is_some_and(|p| p.starts_with('!')));
     let mut arguments = vec!["--expiredate", &day, "--shell", shell()];
     arguments.extend(is_locked.then_some("--unlock"));

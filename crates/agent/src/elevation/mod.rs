@@ -221,7 +221,7 @@ impl Keeper {
             .filter_map(|elevation| Some(Wanted { elevation, life: *lives.get(&elevation.mark)? }))
             .collect();
         let names: BTreeSet<&UnixName> =
-            want.elevations.iter().map(|e| &e.user).chain(self.memory.kept.accounts.keys()).collect();
+            wanted.iter().map(|w| &w.elevation.user).chain(self.memory.kept.accounts.keys()).collect();
         let mut observed = accounts::observe(&names).await?;
         observed.files = rules::files()?;
         let refused = self.refused.iter().map(|(mark, _)| *mark).collect();

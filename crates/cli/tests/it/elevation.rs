@@ -148,7 +148,8 @@ impl Users {
 
     /// An account's line.
     fn account(&self, user: &str) -> Option<Vec<String>> {
-        let all = std::fs::read_to_string(self.etc().join("passwd")).unwrap();
+        let all = std::fs::read(self.etc().join("passwd")).unwrap();
+        let all = String::from_utf8_lossy(&all);
         let line = all.lines().find(|line| line.starts_with(&format!("{user}:")))?;
         Some(line.split(':').map(str::to_owned).collect())
     }
@@ -227,6 +228,10 @@ fn with_the_server_and_the_agent_dead_sudo_itself_ends_it_and_what_still_runs() 
 #[test]
 fn an_account_comes_with_its_sudo_and_goes_with_its_home_and_everything_that_it_runs() {
     let Some(mut users) = Users::new("fec") else { return };
+    // Somebody has a comment of other times.
+    let mut passwd = std::fs::read(users.etc().join("passwd")).unwrap();
+    passwd.extend_from_slice(b"jose:x:999:999:Jos\xe9:/nonexistent:/usr/sbin/nologin\n");
+    std::fs::write(users.etc().join("passwd"), passwd).unwrap();
     let name = users.ask("carol.k", json!({"account": {"duration": "PT10M"}, "sudo": {"duration": "PT10M"}}));
     users.becomes("active");
     let (uid, home) = (users.uid("carol.k"), users.own().join("home/carol.k"));
