@@ -343,19 +343,30 @@ fn what_keeps_sudo_from_reading_its_rules_is_said_and_left_alone() {
     std::fs::write(&sudoers, kept).unwrap();
 
     // What somebody writes into our file, or under our name, is undone.
-    users.ask("bob", json!({"sudo": {"duration": "PT10M", "commands": ["/usr/bin/id"]}}));
+    let name = users.ask("bob", json!({"sudo": {"duration": "PT10M", "commands": ["/usr/bin/id"]}}));
     users.becomes("active");
     let [ours] = &users.rules()[..] else { panic!("{:?}", users.rules()) };
-    let path = users.etc().join("sudoers.d").join(ours);
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, "bob ALL=(ALL) NOPASSWD: ALL\n").unwrap();
+    let file = users.etc().join("sudoers.d").join(ours);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "bob ALL=(ALL) NOPASSWD: ALL\n").unwrap();
     std::fs::write(users.etc().join("sudoers.d/90-sekisho-4000000000"), "bob ALL=(ALL) NOPASSWD: ALL\n")
         .unwrap();
     let start = Instant::now();
-    while std::fs::read_to_string(&path).unwrap() != text || users.rules().len() > 1 {
+    while std::fs::read_to_string(&file).unwrap() != text || users.rules().len() > 1 {
         assert!(start.elapsed() < SOON, "it stays");
         std::thread::sleep(Duration::from_millis(20));
     }
+
+    // More time is written anew, and told.
+    let longer = json!({"requestId": name, "duration": "PT30M"});
+    users.world.api.post(&path(&users.world, "/extend"), &longer).unwrap();
+    let start = Instant::now();
+    while std::fs::read_to_string(&file).unwrap() == text {
+        assert!(start.elapsed() < SOON, "it ends as before");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    users.becomes("active");
+    assert!(users.is_root(users.bob));
 }
 
 #[test]
