@@ -1,8 +1,10 @@
 import { expect, type Page } from '@playwright/test'
 import { expectAccessible, test } from './fixtures.ts'
 import { ready } from './ready.ts'
+import { send } from './send.ts'
 import { setLanguage } from './signIn.ts'
 
+const adminLogin = '1c0163c0-47e6-4577-8991-ea5c82e286e4'
 const region = (page: Page, name: string) => page.getByRole('region', { name })
 
 test('a port is guarded, opened in two clicks, counted down and closed', async ({ portal }) => {
@@ -50,5 +52,63 @@ test('a port is guarded, opened in two clicks, counted down and closed', async (
   await expect(timeline.getByText('Given more time')).toBeVisible()
   await expect(timeline.getByText('Closed')).toBeVisible()
   await expect(portal.getByText('Never', { exact: true }).first(), 'nobody has used it').toBeVisible()
+  await expectAccessible(portal)
+})
+
+test('sudo and an account are offered, asked for together, shown and ended', async ({ portal }) => {
+  const machine = ready.machines.at(-1)
+  if (!machine) throw new Error('the demo has no machine')
+  await portal.goto(`${ready.url}/jit`)
+  await setLanguage(portal, 'en')
+  const me = await portal.evaluate(
+    async () => (await (await fetch('/auth/session')).json()) as { person: { id: string } },
+  )
+  // Nobody offers what they may not do themselves.
+  const role = `${machine.id}/providers/Microsoft.Authorization/roleAssignments/${crypto.randomUUID()}`
+  await send(portal, 'PUT', `${role}?api-version=2022-04-01`, {
+    properties: {
+      roleDefinitionId: `/providers/Microsoft.Authorization/roleDefinitions/${adminLogin}`,
+      principalId: me.person.id,
+      principalType: 'User',
+    },
+  })
+  await portal.getByText(/^Not configured/).click()
+  await portal.getByRole('button', { name: `Guard a port: ${machine.name}` }).click()
+  const dialog = portal.getByRole('dialog')
+  await dialog.getByText('sudo and accounts', { exact: true }).click()
+  await dialog.getByText('Temporary account', { exact: true }).click()
+  await dialog.getByLabel('Commands').fill('bin/sh')
+  await expect(dialog.getByText("'bin/sh' is no absolute path of a command.")).toBeVisible()
+  await dialog.getByLabel('Commands').fill('/usr/bin/id\n/usr/bin/tail')
+  await expectAccessible(portal)
+  await dialog.getByRole('button', { name: 'Offer…' }).click()
+  await portal.getByRole('button', { name: 'Offer', exact: true }).click()
+  await expect(portal.getByRole('dialog')).toBeHidden()
+
+  await portal.getByText(/^Configured/).click()
+  const row = region(portal, 'Machines').getByRole('row', { name: new RegExp(machine.name) })
+  await expect(row.getByText('sudo, Temporary account')).toBeVisible()
+  await portal.getByRole('button', { name: `Request access: ${machine.name}` }).click()
+  await dialog.getByText('Temporary account', { exact: true }).click()
+  await dialog.getByLabel('User', { exact: true }).fill('visitor')
+  await expect(dialog.getByText('as root: /usr/bin/id, /usr/bin/tail')).toBeVisible()
+  await expectAccessible(portal)
+  await dialog.getByRole('button', { name: 'Start', exact: true }).click()
+  const open = region(portal, 'Open now')
+  const access = open.getByRole('row', {
+    name: new RegExp(`${machine.name}.*account visitor, sudo \\(visitor\\).*0:59:`),
+  })
+  await expect(access).toBeVisible()
+  await expect(access.getByText('Open', { exact: true }), 'the machine says that it has given it').toBeVisible()
+  await expectAccessible(portal)
+
+  await access.getByRole('button', { name: /^Close now/ }).click()
+  await portal.getByRole('dialog').getByRole('button', { name: 'Close now', exact: true }).click()
+  await expect(access).toBeHidden()
+  await region(portal, 'Requests')
+    .getByRole('button', { name: new RegExp(`^Timeline: ${machine.name}`) })
+    .first()
+    .click()
+  await expect(portal.getByText('visitor as root: /usr/bin/id, /usr/bin/tail')).toBeVisible()
   await expectAccessible(portal)
 })

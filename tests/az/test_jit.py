@@ -1,5 +1,8 @@
 """Just-in-time access with the stock clients: `az security jit-policy`, `az rest`, and the SDK's `initiate`."""
 
+import json
+import uuid
+
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.mgmt.security import SecurityCenter
@@ -8,7 +11,7 @@ from azure.mgmt.security.v2020_01_01.models import (JitNetworkAccessPolicy, JitN
                                                     JitNetworkAccessPolicyInitiateVirtualMachine,
                                                     JitNetworkAccessPolicyVirtualMachine, JitNetworkAccessPortRule)
 
-from support import RESOURCES
+from support import RESOURCES, ROLES
 
 JIT = "2020-01-01"
 # Nothing listens at it on the demo's machines.
@@ -85,3 +88,30 @@ def test_a_policy_of_another_name_is_gone_when_it_is_deleted(security, api, grou
     security.delete(group_name, "home", "brief")
     security.delete(group_name, "home", "brief")
     assert "brief" not in [p.name for p in security.list_by_resource_group(group_name)]
+
+
+def test_what_users_may_be_given_is_beside_azures_fields_and_disturbs_no_client(az, security, api, ready, group, group_name, own_object_id):
+    machine = ready.machine("web").id
+    # Virtual Machine Administrator Login: nobody offers what they may not do themselves.
+    role = "/providers/Microsoft.Authorization/roleDefinitions/1c0163c0-47e6-4577-8991-ea5c82e286e4"
+    assignment = f"{machine}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+    api.must("PUT", assignment, ROLES, {"properties": {
+        "roleDefinitionId": role, "principalId": own_object_id, "principalType": "ServicePrincipal"}})
+    path = f"{group}/providers/Microsoft.Security/locations/home/jitNetworkAccessPolicies/users"
+    offered = {"sudo": {"maxRequestAccessDuration": "PT1H", "commands": ["/usr/bin/id"]}}
+    api.must("PUT", path, JIT, {"properties": {"virtualMachines": [{"id": machine, "ports": []}], "sekisho": offered}})
+    ask = {"virtualMachines": [{"id": machine, "sekisho": {"user": "nobody-here", "sudo": {"duration": "PT5M"}}}]}
+    url = f"{path}/initiate?api-version={JIT}"
+    made = az("rest", "--method", "post", "--url", url, "--body", json.dumps(ask))
+    given = made["virtualMachines"][0]["sekisho"]["elevations"][0]
+    assert (given["kind"], given["user"], given["runAs"], given["status"]) == ("sudo", "nobody-here", ["root"], "Initiated")
+    shown = az("security", "jit-policy", "show", "-g", group_name, "-l", "home", "-n", "users")
+    assert shown["virtualMachines"][0]["ports"] == [] and len(shown["requests"]) == 1
+    kept = security.get(group_name, "home", "users")
+    assert kept.requests[0].virtual_machines[0].ports == []
+    # A client that knows Azure's fields alone ends what it does not write.
+    security.create_or_update(group_name, "home", "users", JitNetworkAccessPolicy(kind="Basic", virtual_machines=[]))
+    after = api.must("GET", path, JIT)["properties"]
+    assert "sekisho" not in after and after["requests"][0]["virtualMachines"][0]["sekisho"]["elevations"][0]["status"] == "Revoked"
+    api.must("DELETE", path, JIT)
+    api.must("DELETE", assignment, ROLES)

@@ -38,6 +38,7 @@ pub(crate) const TESTS: &[Need] = &[
     SSHD,
     ("scp", "openssh-client"),
     ("rsync", "rsync"),
+    ("visudo", "sudo"),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 ];
 

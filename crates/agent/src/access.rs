@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
 use sekisho_jit::agent::{Now, SinceBoot, openings};
+use sekisho_jit::elevation::Elevation;
 use sekisho_jit::part::{GuardedPort, JitPart, OpenGrant, Transport};
 use sekisho_jit::settings;
 use sekisho_jit::usage::{At, Tally, Told};
@@ -65,11 +66,13 @@ pub(crate) fn narrowed(before: &JitPart, after: &JitPart) -> JitPart {
         before.grants.iter().any(|b| (b.mark, b.protocol, b.port) == (g.mark, g.protocol, g.port))
     };
     let grants = after.grants.iter().filter(known).cloned().collect();
-    JitPart { nics: before.nics.clone(), grants }
+    let given = |e: &&Elevation| before.elevations.iter().any(|b| b.mark == e.mark);
+    let elevations = after.elevations.iter().filter(given).cloned().collect();
+    JitPart { nics: before.nics.clone(), grants, elevations }
 }
 
 /// The kernel's clock since boot.
-fn since_boot() -> anyhow::Result<SinceBoot> {
+pub(crate) fn since_boot() -> anyhow::Result<SinceBoot> {
     let clock = clock_gettime(ClockId::CLOCK_BOOTTIME).context("the clock since boot")?;
     Ok(u64::try_from(Duration::from(clock).as_millis()).unwrap_or(u64::MAX))
 }

@@ -10,6 +10,7 @@ use sekisho_link::{JoinString, pki};
 use sekisho_nsg::agent::{Saved, observe, plan, restore};
 use zeroize::Zeroizing;
 
+use crate::elevation;
 use crate::facts;
 use crate::limits;
 use crate::log::{Distrust, Seen};
@@ -118,13 +119,14 @@ fn limited(limits: &Limits) -> String {
     if words.is_empty() { "without limits".to_owned() } else { format!("limited to {}", words.join(", ")) }
 }
 
-/// Removes the rules and forgets the server.
+/// Removes the rules, ends what users were given, and forgets the server.
 #[expect(clippy::print_stdout, reason = "the command line talks to a person")]
 pub(crate) async fn leave(state: &State) -> anyhow::Result<()> {
     let Some(identity) = state.identity()? else { bail!("this machine has not joined") };
     if state.confirmed()?.is_some_and(|c| !c.part.nics.is_empty()) {
         restore(&Saved::Nothing).await?;
     }
+    elevation::end_all(state).await?;
     state.clear()?;
     println!("Left. Retire the machine in the portal too: {}", identity.machine);
     Ok(())

@@ -11,6 +11,7 @@ mod access;
 mod clock;
 mod commands;
 mod deadman;
+mod elevation;
 mod facts;
 mod fault;
 mod followed;
@@ -64,7 +65,7 @@ enum Command {
     /// server may be somebody else's. After a backup was restored that is as it should be, and this lets the machine go
     /// on. Be sure of it first.
     TrustLog,
-    /// Removes the rules and forgets the server. Retire the machine in the portal as well.
+    /// Removes the rules, ends what users were given, and forgets the server. Retire the machine in the portal as well.
     Leave,
     /// Takes an unconfirmed change back unless it is told otherwise on standard input.
     #[command(hide = true)]

@@ -30,6 +30,7 @@ use zeroize::Zeroizing;
 
 use crate::access::Found;
 use crate::clock::ServerClock;
+use crate::elevation::Elevations;
 use crate::facts;
 use crate::followed::Followed;
 use crate::journal::{Journal, fresh_epoch};
@@ -106,6 +107,7 @@ struct Agent {
     clock: ServerClock,
     streams: Streams,
     ssh: Ssh,
+    elevations: Elevations,
 }
 
 /// Why a connection ended.
@@ -130,6 +132,8 @@ impl Agent {
         let connections = state.connections()?;
         let trusted = reconciler.confirmed().and_then(|confirmed| confirmed.ssh.clone());
         let ssh = Ssh::start(state.clone(), trusted);
+        let given = reconciler.confirmed().map(|confirmed| confirmed.access.elevations.clone());
+        let elevations = Elevations::start(state.clone(), given.unwrap_or_default());
         Ok(Self {
             state,
             identity,
@@ -148,6 +152,7 @@ impl Agent {
             clock: ServerClock::default(),
             streams: Streams::new(),
             ssh,
+            elevations,
         })
     }
 
@@ -260,7 +265,15 @@ impl Agent {
         self.state.keep_report(&report)?;
         self.log_flows();
         self.ssh.want(self.reconciler.confirmed().and_then(|confirmed| confirmed.ssh.as_ref()));
+        self.elevate();
         Ok(report)
+    }
+
+    /// Has users given what is to be given by the policy in force.
+    fn elevate(&self) {
+        if let Some(confirmed) = self.reconciler.confirmed() {
+            self.elevations.want(&confirmed.access.elevations, self.clock);
+        }
     }
 
     /// Has logged what is to be logged by the policy in force. That it cannot be is no reason not to enforce.
@@ -377,7 +390,7 @@ impl Agent {
         Lineage { hostname: facts::hostname(), process: self.process.clone(), connections: self.connections }
     }
 
-    /// Looks at what open ports are used for, and notes what is to be told of it.
+    /// Looks at what open ports are used for, and notes what is to be told of it and of what users are given.
     fn look(&mut self) {
         let found = self.reconciler.look(self.clock.said()).unwrap_or_else(|error| {
             tracing::error!(error = format!("{error:#}"), "ports that nobody uses are not closed");
@@ -389,6 +402,9 @@ impl Agent {
         for mark in found.idle {
             tracing::info!(mark, "a port was closed that nobody used");
             self.journal.note(Stream::Security, usage::IDLE, json!({ "mark": mark }));
+        }
+        for (kind, data) in self.elevations.told() {
+            self.journal.note(Stream::Security, kind, data);
         }
     }
 
@@ -475,6 +491,7 @@ impl Agent {
                     self.beat(connection).await?;
                 }
                 // What is open until an instant of the server's waited for its clock.
+                self.elevate();
                 self.mend(connection).await?;
             }
             ToAgent::NeedFacts => self.tell_all(connection).await?,

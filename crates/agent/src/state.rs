@@ -24,6 +24,7 @@ use sekisho_nsg::policy::NsgPart;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::elevation::Memory;
 use crate::log::Seen;
 
 /// A file of the state cannot be read or written.
@@ -75,6 +76,7 @@ pub(crate) struct Journal {
 const LOCK: &str = "agent.lock";
 const LEDGER: &str = "access.json";
 const USAGE: &str = "usage.json";
+const ELEVATIONS: &str = "elevations.json";
 const TRUST: &str = "trust-log.json";
 const SSHD_READ: &str = "sshd-read.json";
 
@@ -144,6 +146,13 @@ impl State {
     }
     pub(crate) fn keep_usage(&self, tally: &Tally) -> Result<(), StateError> {
         self.write(USAGE, tally)
+    }
+    /// What users were given.
+    pub(crate) fn elevations(&self) -> Result<Memory, StateError> {
+        Ok(self.read(ELEVATIONS)?.unwrap_or_default())
+    }
+    pub(crate) fn keep_elevations(&self, memory: &Memory) -> Result<(), StateError> {
+        self.write(ELEVATIONS, memory)
     }
     /// What was seen of the log.
     pub(crate) fn seen(&self) -> Result<Option<Seen>, StateError> {
@@ -242,6 +251,7 @@ impl State {
             TRUST,
             LEDGER,
             USAGE,
+            ELEVATIONS,
             SSHD_READ,
             "deadman.lock",
         ] {

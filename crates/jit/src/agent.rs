@@ -1,4 +1,5 @@
-//! The machine side: how long each grant has left, whichever clock is wrong.
+//! The machine side: how long each grant has left, whichever clock is wrong. It is the same for whatever a grant gives
+//! ([`Term`]).
 //!
 //! Pure. The kernel counts; this decides what it is told to count. Three rules:
 //! - A grant ends by the **server's** time, once the server has been heard; the machine's wall clock is never asked.
@@ -63,25 +64,48 @@ pub struct Now {
     pub server: Option<i64>,
 }
 
+/// Something that is given for a time.
+pub trait Term {
+    /// The number of the grant.
+    fn mark(&self) -> u32;
+    /// When it ends by the server's clock, in milliseconds since 1970.
+    fn end(&self) -> i64;
+    /// The longest that it may be there from when the machine first hears of it, in seconds.
+    fn longest(&self) -> i64;
+}
+
+impl Term for OpenGrant {
+    fn mark(&self) -> u32 {
+        self.mark
+    }
+    fn end(&self) -> i64 {
+        self.end
+    }
+    fn longest(&self) -> i64 {
+        self.longest
+    }
+}
+
 /// A grant with the time that it has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opening<'g> {
+pub struct Opening<'g, T = OpenGrant> {
     /// The grant.
-    pub grant: &'g OpenGrant,
+    pub grant: &'g T,
     /// When it ends by the kernel's clock.
     pub ends: SinceBoot,
 }
 
-/// What is to be open now, and what is to be remembered of it before it is opened.
-pub fn openings<'g>(grants: &'g [OpenGrant], ledger: &Ledger, now: &Now) -> (Vec<Opening<'g>>, Ledger) {
+/// What is to be open now, and what is to be remembered of it before it is opened. What is not remembered is not known to
+/// be over either.
+pub fn openings<'g, T: Term>(grants: &'g [T], ledger: &Ledger, now: &Now) -> (Vec<Opening<'g, T>>, Ledger) {
     let same_boot = ledger.boot == now.boot;
     let mut kept = Ledger { boot: now.boot.clone(), ends: BTreeMap::new() };
     let mut open = Vec::new();
     for grant in grants {
-        let key = (grant.mark, grant.end);
+        let key = (grant.mark(), grant.end());
         let remembered = ledger.ends.get(&key).copied().filter(|_| same_boot);
         let said = now.server.map(|server| {
-            let left = (grant.end - server).min(grant.longest.saturating_mul(1000));
+            let left = (grant.end() - server).min(grant.longest().saturating_mul(1000));
             now.since_boot + u64::try_from(left).unwrap_or(0)
         });
         let Some(ends) = remembered.into_iter().chain(said).min() else { continue };

@@ -2,9 +2,10 @@
 //!
 //! Data flows one way. A user writes a policy in Azure's JSON ([`resources`]): which ports of which machines are guarded,
 //! who may ask from where and for how long. Somebody asks; the request ([`request`]) waits for approvals where the policy
-//! says so, and in the end opens ports: each opened port is a grant. It may be given more time ([`extension`]). [`provider`] turns policies and grants into the part
-//! `jit` of the machine's desired document ([`part`]). On the machine, [`agent`] says how long each grant has left, and
-//! the kernel's timers end it, with or without agent and server; [`usage`] adds up what it carried.
+//! says so, and in the end opens ports: each opened port is a grant. So is what else the policy offers, `sudo` and an account
+//! for a time ([`elevation`]). A grant may be given more time ([`extension`]). [`provider`] turns policies and grants into
+//! the part `jit` of the machine's desired document ([`part`]). On the machine, [`agent`] says how long each grant has left,
+//! and the kernel's timers end what is open, with or without agent and server; [`usage`] adds up what it carried.
 //!
 //! What this crate must never do:
 //! - open anything for what the request's state does not call open ([`State::is_open`](request::State::is_open));
@@ -13,6 +14,7 @@
 //!   known.
 
 pub mod agent;
+pub mod elevation;
 pub mod extension;
 pub mod part;
 pub mod provider;

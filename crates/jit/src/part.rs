@@ -1,9 +1,10 @@
-//! The part `jit` of a machine's desired document: which ports are guarded on which interface, and what is open for whom
-//! until when. Names are resolved: the agent needs nothing but this, and the time.
+//! The part `jit` of a machine's desired document: which ports are guarded on which interface, what is open for whom
+//! until when, and who may be whom by `sudo`, or has an account. Names are resolved: the agent needs nothing but this, and the time.
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::elevation::Elevation;
 use crate::settings::Existing;
 
 /// The part's name.
@@ -17,6 +18,9 @@ pub struct JitPart {
     pub nics: Vec<GuardedNic>,
     /// What is open, on all of them.
     pub grants: Vec<OpenGrant>,
+    /// What accounts are given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elevations: Vec<Elevation>,
 }
 
 /// An interface with guarded ports.

@@ -1,5 +1,5 @@
-//! A request for access and the ports that it opens, as a state machine: what is open, what can still happen, and what is
-//! over for ever.
+//! A request for access and what it gives, ports and [`Raised`] users, as a state machine: what is open, what can still
+//! happen, and what is over for ever.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::elevation::{Gives, Raised};
 use crate::extension::Extension;
-use crate::resources::{Protocol, ShownExtras, ShownMachine, ShownPort, ShownRequest, ShownUsage};
+use crate::resources::{
+    Protocol, ShownElevation, ShownExtras, ShownMachine, ShownMachineExtras, ShownPort, ShownRequest,
+    ShownUsage,
+};
 use crate::sources::Sources;
 use crate::usage::Used;
 
-/// How far one port of a request is.
+/// How far one port of a request is, or what else it gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "JitRequestState")]
@@ -38,6 +42,8 @@ pub enum State {
     Denied,
     /// Whoever asked thought better of it.
     Cancelled,
+    /// The machine does not give it.
+    Refused,
 }
 
 /// What happens to a port of a request.
@@ -71,6 +77,8 @@ pub enum Event {
     Deny,
     /// It is taken back.
     Cancel,
+    /// The machine says that it does not give it.
+    Refuse,
 }
 
 /// Something that cannot happen in a state.
@@ -91,9 +99,11 @@ impl State {
     pub fn after(self, event: Event) -> Result<State, Impossible> {
         use Event::{
             Apply, Approve, AskExtension, Cancel, Deny, DenyExtension, DropExtension, Expire, Extend, Idle,
-            Revoke, Supersede, Wait,
+            Refuse, Revoke, Supersede, Wait,
         };
-        use State::{Active, Approved, Cancelled, Denied, Expired, Pending, Requested, Revoked, Superseded};
+        use State::{
+            Active, Approved, Cancelled, Denied, Expired, Pending, Refused, Requested, Revoked, Superseded,
+        };
         Ok(match (self, event) {
             (Requested, Wait) => Pending,
             (Requested | Pending, Approve) => Approved,
@@ -107,6 +117,7 @@ impl State {
             (Approved | Active, Idle) => Expired,
             (Approved | Active, Revoke) => Revoked,
             (Approved | Active, Supersede) => Superseded,
+            (Approved | Active, Refuse) => Refused,
             (state, event) => return Err(Impossible { state, event }),
         })
     }
@@ -128,7 +139,9 @@ impl State {
             State::Approved | State::Active => ("Initiated", "UserRequested"),
             State::Expired => ("Revoked", "Expired"),
             State::Superseded => ("Revoked", "NewerRequestInitiated"),
-            State::Revoked | State::Denied | State::Cancelled => ("Revoked", "UserRequested"),
+            State::Revoked | State::Denied | State::Cancelled | State::Refused => {
+                ("Revoked", "UserRequested")
+            }
         }
     }
 }
@@ -187,7 +200,60 @@ pub struct Deciding {
     pub before: OffsetDateTime,
 }
 
-/// One port of one machine that a request is about.
+/// What a grant gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum What {
+    /// A port is open.
+    Port(OpenPort),
+    /// A user is more than before.
+    Raised(Raised),
+}
+
+/// A port that is open to somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenPort {
+    /// The port.
+    pub number: u16,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// From where.
+    pub sources: Sources,
+}
+
+impl What {
+    /// The port.
+    pub fn port(&self) -> Option<&OpenPort> {
+        match self {
+            What::Port(port) => Some(port),
+            What::Raised(_) => None,
+        }
+    }
+
+    /// The user.
+    pub fn raised(&self) -> Option<&Raised> {
+        match self {
+            What::Port(_) => None,
+            What::Raised(raised) => Some(raised),
+        }
+    }
+
+    /// Whether another one takes the place of this one: it opens the same port from the same addresses, or gives the
+    /// same user `sudo`, or the account.
+    fn is_like(&self, other: &What) -> bool {
+        match (self, other) {
+            (What::Port(own), What::Port(other)) => own == other,
+            (What::Raised(own), What::Raised(other)) => {
+                let is_account = |raised: &Raised| raised.gives == Gives::Account;
+                own.user == other.user && is_account(own) == is_account(other)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// One port of one machine that a request is about, or one thing that it gives a user of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
@@ -195,12 +261,9 @@ pub struct Grant {
     pub mark: u32,
     /// The machine's id.
     pub machine: String,
-    /// The port.
-    pub number: u16,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// From where.
-    pub sources: Sources,
+    /// What it gives.
+    #[serde(flatten)]
+    pub what: What,
     /// When it was opened; absent until then, and in what a version before it wrote.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub begin: Option<OffsetDateTime>,
@@ -211,6 +274,9 @@ pub struct Grant {
     pub seconds: Option<i64>,
     /// How far it is.
     pub state: State,
+    /// Why the machine does not give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 impl Grant {
@@ -219,10 +285,9 @@ impl Grant {
         i64::try_from(self.end.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 
-    /// Whether another one opens the same port of the same machine from the same addresses.
+    /// Whether another one takes its place on its machine.
     pub fn is_like(&self, other: &Grant) -> bool {
-        self.machine.eq_ignore_ascii_case(&other.machine)
-            && (self.number, self.protocol, &self.sources) == (other.number, other.protocol, &other.sources)
+        self.machine.eq_ignore_ascii_case(&other.machine) && self.what.is_like(&other.what)
     }
 }
 
@@ -371,23 +436,38 @@ impl Request {
     pub fn shown_with(&self, used: &BTreeMap<u32, Used>) -> ShownRequest {
         let mut machines: Vec<ShownMachine> = Vec::new();
         for grant in &self.grants {
-            let mut words = grant.sources.words();
-            let one = if words.len() == 1 { words.pop() } else { None };
             let (status, status_reason) = grant.state.words();
             let counted = grant.state != State::Pending || grant.seconds.is_none();
-            let port = ShownPort {
-                number: grant.number,
-                allowed_source_address_prefix: one,
-                allowed_source_address_prefixes: Some(words).filter(|w| !w.is_empty()),
-                end_time_utc: counted.then(|| instant(grant.end)),
-                status,
-                status_reason,
-                state: grant.state,
-                usage: used.get(&grant.mark).map(ShownUsage::from),
-            };
-            match machines.iter_mut().find(|m| m.id == grant.machine) {
-                Some(machine) => machine.ports.push(port),
-                None => machines.push(ShownMachine { id: grant.machine.clone(), ports: vec![port] }),
+            let end_time_utc = counted.then(|| instant(grant.end));
+            let known = machines.iter().position(|m| m.id == grant.machine);
+            let at = known.unwrap_or_else(|| {
+                machines.push(ShownMachine { id: grant.machine.clone(), ports: Vec::new(), sekisho: None });
+                machines.len() - 1
+            });
+            match &grant.what {
+                What::Port(port) => {
+                    let mut words = port.sources.words();
+                    let one = if words.len() == 1 { words.pop() } else { None };
+                    machines[at].ports.push(ShownPort {
+                        number: port.number,
+                        allowed_source_address_prefix: one,
+                        allowed_source_address_prefixes: Some(words).filter(|w| !w.is_empty()),
+                        end_time_utc,
+                        status,
+                        status_reason,
+                        state: grant.state,
+                        usage: used.get(&grant.mark).map(ShownUsage::from),
+                    });
+                }
+                What::Raised(raised) => {
+                    let extras = machines[at].sekisho.get_or_insert_with(ShownMachineExtras::default);
+                    extras.elevations.push(shown_raised(
+                        raised,
+                        grant,
+                        (status, status_reason),
+                        end_time_utc,
+                    ));
+                }
             }
         }
         ShownRequest {
@@ -413,6 +493,29 @@ impl Request {
     }
 }
 
+fn shown_raised(
+    raised: &Raised,
+    grant: &Grant,
+    (status, status_reason): (&'static str, &'static str),
+    end_time_utc: Option<String>,
+) -> ShownElevation {
+    let sudo = match &raised.gives {
+        Gives::Sudo(sudo) => Some(sudo),
+        Gives::Account => None,
+    };
+    ShownElevation {
+        kind: if sudo.is_some() { "sudo" } else { "account" },
+        user: raised.user.clone(),
+        run_as: sudo.map(|s| s.run_as.clone()),
+        commands: sudo.and_then(|s| s.commands.clone()),
+        end_time_utc,
+        status,
+        status_reason,
+        state: grant.state,
+        problem: grant.problem.clone(),
+    }
+}
+
 /// The addresses of a family that a grant opens for.
 pub fn of_family(sources: &Sources, v4: bool) -> impl Iterator<Item = &IpNet> {
     sources.prefixes().iter().filter(move |net| net.addr().is_ipv4() == v4)
@@ -425,7 +528,7 @@ pub(crate) mod tests {
     use time::macros::datetime;
 
     pub(crate) const NOW: OffsetDateTime = datetime!(2026-11-26 12:00 UTC);
-    const EVENTS: [Event; 13] = [
+    const EVENTS: [Event; 14] = [
         Event::Wait,
         Event::Approve,
         Event::Apply,
@@ -439,6 +542,7 @@ pub(crate) mod tests {
         Event::Supersede,
         Event::Deny,
         Event::Cancel,
+        Event::Refuse,
     ];
 
     pub(crate) fn actor(name: &str) -> Actor {
@@ -449,13 +553,16 @@ pub(crate) mod tests {
         Grant {
             mark: 1,
             machine: "vm1".to_owned(),
-            number: 22,
-            protocol: Protocol::Tcp,
-            sources: Sources::parse(["192.0.2.1"]).unwrap(),
+            what: What::Port(OpenPort {
+                number: 22,
+                protocol: Protocol::Tcp,
+                sources: Sources::parse(["192.0.2.1"]).unwrap(),
+            }),
             begin: None,
             end: NOW + Duration::minutes(minutes),
             seconds: None,
             state,
+            problem: None,
         }
     }
 
@@ -558,5 +665,26 @@ pub(crate) mod tests {
         assert_eq!(port["allowedSourceAddressPrefix"], "192.0.2.1");
         assert_eq!(State::Superseded.words(), ("Revoked", "NewerRequestInitiated"));
         assert_eq!(State::Expired.words(), ("Revoked", "Expired"));
+    }
+
+    #[test]
+    fn what_a_version_before_it_kept_is_still_a_port_and_what_raises_a_user_reads_back() {
+        let sources = serde_json::to_value(Sources::parse(["192.0.2.1"]).unwrap()).unwrap();
+        let before = serde_json::json!({"mark": 1, "machine": "vm1", "number": 22, "protocol": "TCP",
+            "sources": sources, "end": "2026-11-26T13:30:00Z", "seconds": null, "state": "active"});
+        let read: Grant = serde_json::from_str(&before.to_string()).unwrap();
+        assert_eq!(read, grant(State::Active, 90));
+        let user = "jun".parse().unwrap();
+        let raised = Grant { what: What::Raised(Raised { user, gives: Gives::Account }), ..read.clone() };
+        let text = serde_json::to_string(&raised).unwrap();
+        assert_eq!(serde_json::from_str::<Grant>(&text).unwrap(), raised);
+        assert!(!raised.is_like(&read) && raised.is_like(&raised));
+        let mut request = request(1);
+        request.grants = vec![read, raised];
+        let shown = serde_json::to_value(request.shown()).unwrap();
+        let machine = &shown["virtualMachines"][0];
+        assert_eq!(machine["ports"].as_array().unwrap().len(), 1);
+        let elevation = &machine["sekisho"]["elevations"][0];
+        assert_eq!((&elevation["kind"], &elevation["user"]), (&"account".into(), &"jun".into()));
     }
 }

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
+use crate::elevation::offer::{self, SudoOffer};
+use crate::elevation::{CommandPath, Gives, Raised, Sudo, UnixName};
+use crate::request::What;
 use crate::settings::{Settings, SettingsProperties};
 use crate::sources::Sources;
 use crate::usage::Used;
@@ -159,7 +162,82 @@ pub struct InitiateMachine {
     /// The machine's id.
     pub id: String,
     /// The ports to open.
+    #[serde(default)]
     pub ports: Vec<InitiatePort>,
+    /// What Azure has no word for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sekisho: Option<InitiateElevations>,
+}
+
+/// What is asked for beside ports, for one's own account on the machine.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "JitInitiateElevations")]
+pub struct InitiateElevations {
+    /// Another account than one's own, for those who may log in as administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// To be others by `sudo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sudo: Option<InitiateSudo>,
+    /// The account, which the machine does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<InitiateAccount>,
+}
+
+/// What is asked for of `sudo`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "JitInitiateSudo")]
+pub struct InitiateSudo {
+    /// As whom; as everybody that the policy names when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<Vec<String>>,
+    /// The absolute paths of the commands; all that the policy names when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commands: Option<Vec<String>>,
+    /// When it ends, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time_utc: Option<String>,
+    /// How long it lasts, ISO 8601, counted from when it begins; instead of an instant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+}
+
+/// For how long an account is asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "JitInitiateAccount")]
+pub struct InitiateAccount {
+    /// When it ends, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time_utc: Option<String>,
+    /// How long it lasts, ISO 8601, counted from when it begins; instead of an instant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+}
+
+impl InitiateSudo {
+    /// What is asked for of what a policy offers.
+    ///
+    /// # Errors
+    /// 400 when it cannot be read, or is more.
+    pub fn of(&self, offer: &SudoOffer, at: &str) -> Result<Sudo, ArmError> {
+        let run_as = match &self.run_as {
+            None => offer.most.run_as.clone(),
+            Some(all) => offer::list::<UnixName>(all, &format!("{at}.runAs"))?,
+        };
+        let commands = match &self.commands {
+            None => offer.most.commands.clone(),
+            Some(all) => Some(offer::list::<CommandPath>(all, &format!("{at}.commands"))?),
+        };
+        let asked = Sudo { run_as, commands };
+        if asked.is_within(&offer.most) {
+            return Ok(asked);
+        }
+        let text = "The policy lets nobody ask for that by sudo: it names other users, or other commands.";
+        Err(ArmError::bad("JitSudoNotAllowed", text).target(at.to_owned()))
+    }
 }
 
 /// A port in a request. Without a source it is the address that the request came from.
@@ -210,6 +288,47 @@ pub struct ShownMachine {
     pub id: String,
     /// The ports.
     pub ports: Vec<ShownPort>,
+    /// What Azure has no word for; absent when it is about ports alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sekisho: Option<ShownMachineExtras>,
+}
+
+/// What a request is about beside ports.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "JitRequestMachineExtras")]
+pub struct ShownMachineExtras {
+    /// What accounts of the machine are given.
+    pub elevations: Vec<ShownElevation>,
+}
+
+/// What an account is given, as it is shown.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "JitRequestElevation")]
+pub struct ShownElevation {
+    /// `sudo`, or `account`: the account itself.
+    pub kind: &'static str,
+    /// The account.
+    pub user: UnixName,
+    /// As whom commands may be run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<Vec<UnixName>>,
+    /// Which; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commands: Option<Vec<CommandPath>>,
+    /// When it ends or ended; absent while nobody has decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time_utc: Option<String>,
+    /// As of a port.
+    pub status: &'static str,
+    /// As of a port.
+    pub status_reason: &'static str,
+    /// How far it is, in our own words.
+    pub state: crate::request::State,
+    /// Why the machine does not give it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A port of a request as it is shown.
@@ -336,7 +455,7 @@ pub struct Policy {
 pub struct Guarded {
     /// The machine.
     pub id: Scope,
-    /// Its guarded ports, each once.
+    /// Its guarded ports, each once; none where the policy is about users alone.
     pub ports: Vec<PortRule>,
 }
 
@@ -360,6 +479,8 @@ impl Policy {
     /// 400 with the path of what is wrong.
     pub fn parse(properties: &Value) -> Result<Policy, ArmError> {
         let given: PolicyProperties = typed(properties, "properties")?;
+        let settings = Settings::parse(&given.sekisho.unwrap_or_default())?;
+        let least = usize::from(settings.sudo.is_none() && settings.account.is_none());
         if given.virtual_machines.len() > MAX_MACHINES {
             return Err(invalid("properties.virtualMachines", format!("at most {MAX_MACHINES} machines")));
         }
@@ -370,8 +491,9 @@ impl Policy {
             if machines.iter().any(|m| m.id == id) {
                 return Err(invalid(&format!("{at}.id"), "each machine is named once"));
             }
-            if machine.ports.is_empty() || machine.ports.len() > MAX_PORTS {
-                return Err(invalid(&format!("{at}.ports"), format!("1 to {MAX_PORTS} ports are guarded")));
+            if !(least..=MAX_PORTS).contains(&machine.ports.len()) {
+                let why = format!("{least} to {MAX_PORTS} ports are guarded");
+                return Err(invalid(&format!("{at}.ports"), why));
             }
             let mut ports: Vec<PortRule> = Vec::new();
             for (index, port) in machine.ports.iter().enumerate() {
@@ -384,8 +506,32 @@ impl Policy {
             }
             machines.push(Guarded { id, ports });
         }
-        let settings = Settings::parse(&given.sekisho.unwrap_or_default())?;
         Ok(Policy { machines, settings })
+    }
+
+    /// Whether it lets anybody ask for anything but ports.
+    pub fn raises(&self) -> bool {
+        self.settings.sudo.is_some() || self.settings.account.is_some()
+    }
+
+    /// The longest that something may be there which somebody has on a machine; `None` when the policy does not let
+    /// anybody ask for it.
+    pub fn longest(&self, machine: &Scope, what: &What) -> Option<Duration> {
+        match what {
+            What::Port(port) => {
+                let allows =
+                    |r: &&PortRule| r.protocol == port.protocol && port.sources.is_within(&r.allowed);
+                self.rules(machine, port.number).find(allows).map(|rule| rule.longest)
+            }
+            What::Raised(_) if !self.machines.iter().any(|m| m.id == *machine) => None,
+            What::Raised(Raised { gives: Gives::Account, .. }) => {
+                self.settings.account.as_ref().map(|offer| offer.longest)
+            }
+            What::Raised(Raised { gives: Gives::Sudo(sudo), .. }) => {
+                let offer = self.settings.sudo.as_ref().filter(|offer| sudo.is_within(&offer.most));
+                offer.map(|offer| offer.longest)
+            }
+        }
     }
 
     /// The rule about a port of a machine that a request asks for by its number. TCP before UDP, as people mean it.

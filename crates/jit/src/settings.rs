@@ -8,6 +8,7 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime, Time, UtcOffset, Weekday};
 use uuid::Uuid;
 
+use crate::elevation::offer::{AccountOffer, AccountProperties, SudoOffer, SudoProperties};
 use crate::resources::invalid;
 
 /// How long a request waits for approvers where the policy does not say.
@@ -53,6 +54,10 @@ pub struct SettingsProperties {
     pub existing_connections: Existing,
     /// What is done when the policy would close the port that its writer comes in by and has no other way.
     pub only_way: OnlyWay,
+    /// What may be asked for of `sudo` on the machines; nothing when absent.
+    pub sudo: Option<SudoProperties>,
+    /// Accounts that may be asked for on the machines; none when absent.
+    pub account: Option<AccountProperties>,
 }
 
 /// What is done about a port without another way in.
@@ -93,7 +98,7 @@ fn one() -> usize {
 }
 
 /// A policy is shown as it was written: what the writer left to its default is not there.
-fn lacks_what_was_left_out(schema: &mut Schema) {
+pub(crate) fn lacks_what_was_left_out(schema: &mut Schema) {
     let has_default = |name: &Value| {
         let field = schema.get("properties").and_then(|all| all.get(name.as_str()?));
         field.is_some_and(|field| field.get("default").is_some())
@@ -139,6 +144,10 @@ pub struct Settings {
     pub existing: Existing,
     /// What is done about a port without another way in.
     pub only_way: OnlyWay,
+    /// What may be asked for of `sudo`.
+    pub sudo: Option<SudoOffer>,
+    /// Accounts that may be asked for.
+    pub account: Option<AccountOffer>,
 }
 
 /// Who must say yes, read.
@@ -189,6 +198,8 @@ impl Settings {
             idle_close: up_to_a_day("idleClose", &given.idle_close)?,
             existing: given.existing_connections,
             only_way: given.only_way,
+            sudo: given.sudo.as_ref().map(SudoOffer::parse).transpose()?,
+            account: given.account.as_ref().map(AccountOffer::parse).transpose()?,
         })
     }
 }

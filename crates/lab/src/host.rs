@@ -5,6 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -61,13 +63,35 @@ fn done(command: &mut Command) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("{command:?}: {status}"))) }
 }
 
+/// Processes are seen from everywhere, and an agent that ends those of a user must not find anybody's of this machine.
+fn without_people(passwd: &str) -> String {
+    let is_system = |line: &&str| {
+        let uid = line.split(':').nth(2).and_then(|uid| uid.parse::<u32>().ok());
+        uid.is_none_or(|uid| uid < 1000 || uid == 65534)
+    };
+    passwd.lines().filter(is_system).map(|line| format!("{line}\n")).collect()
+}
+
+/// Users that are made have numbers that nobody has here, nor on another host of any lab.
+fn with_own_numbers(login_defs: &str) -> String {
+    static HOSTS: AtomicU32 = AtomicU32::new(0);
+    let first = 1_000_000_000 + std::process::id() % 1_000_000 * 1000 + HOSTS.fetch_add(10, Relaxed) % 1000;
+    let other = |line: &&str| !["UID_M", "GID_M"].iter().any(|word| line.starts_with(word));
+    let mut text: String = login_defs.lines().filter(other).map(|line| format!("{line}\n")).collect();
+    for (word, number) in [("MIN", first), ("MAX", first + 9)] {
+        text.push_str(&format!("UID_{word} {number}\nGID_{word} {number}\n"));
+    }
+    text
+}
+
 impl Host {
     pub(crate) fn new(name: &str, namespace: &str, addresses: Vec<IpNet>) -> Self {
         Self { name: name.to_owned(), namespace: namespace.to_owned(), addresses, own: None }
     }
 
     /// The same host with `/etc`, `/run` and `/home` of its own, in an existing empty directory: `/etc` is a copy of this
-    /// machine's as it is now, with other SSH host keys and a home of its own for root. Programs started before are not in it.
+    /// machine's as it is now, with other SSH host keys, a home of its own for root, and none of its people. Programs started
+    /// before are not in it.
     ///
     /// # Errors
     /// When the copy cannot be made.
@@ -79,7 +103,10 @@ impl Host {
         // Shells of root read nothing of this machine's.
         let passwd = dir.join("etc/passwd");
         let accounts = std::fs::read_to_string(&passwd)?.replace(":/root:", ":/home/root:");
-        std::fs::write(passwd, accounts)?;
+        std::fs::write(passwd, without_people(&accounts))?;
+        let numbers = dir.join("etc/login.defs");
+        let kept = std::fs::read_to_string(&numbers).unwrap_or_default();
+        std::fs::write(numbers, with_own_numbers(&kept))?;
         let mut has_ssh = false;
         for entry in std::fs::read_dir(dir.join("etc/ssh")).into_iter().flatten() {
             let path = entry?.path();

@@ -121,11 +121,17 @@ export type JitPolicy = Narrowed<
       {
         /** What came from another installation has none of what is our own. */
         requests: (Omit<JitRequest, 'sekisho'> & Partial<JitRequest>)[]
-        sekisho?: Partial<Schema<'JitPolicySettings'>>
+        sekisho?: Partial<
+          Omit<Schema<'JitPolicySettings'>, 'sudo' | 'account'> & {
+            sudo: Partial<Schema<'JitSudoOffer'>> & Pick<Schema<'JitSudoOffer'>, 'maxRequestAccessDuration'>
+            account: Partial<Schema<'JitAccountOffer'>> & Pick<Schema<'JitAccountOffer'>, 'maxRequestAccessDuration'>
+          }
+        >
       }
     >
   }
 >
+export type JitElevation = Schema<'JitRequestElevation'>
 export type AccessEffect = Schema<'JitAccessEffect'>
 
 // === network ===

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { JitPolicy, JitState, Machine } from '../api/types.ts'
 import {
   asked,
+  elevationsOf,
   endOf,
   hasOpen,
   isTheirs,
@@ -9,6 +10,7 @@ import {
   isWaiting,
   left,
   mostMinutes,
+  offersOf,
   sorted,
   stateOf,
   usageOf,
@@ -109,6 +111,29 @@ test('what ports carried is added up, and what was open and carried nothing is u
   expect(isUnused(one(was(port(22, 'expired'))))).toBe(true)
   expect(isUnused(one(was(port(22, 'active'))))).toBe(false)
   expect(isUnused(one(request('2026-01', port(22, 'denied'))))).toBe(false)
+})
+
+test('what users are given counts as ports do, and nobody says how much it was used', () => {
+  const elevation = (kind: string, state: JitState, endTimeUtc: string) => ({ kind, user: 'eve', state, endTimeUtc })
+  const made = {
+    ...request('2026-11-26T12:00:00Z'),
+    virtualMachines: [
+      {
+        id: '/vm/a',
+        ports: [],
+        sekisho: { elevations: [elevation('sudo', 'active', '2'), elevation('account', 'expired', '3')] },
+      },
+    ],
+    sekisho: { ...request('').sekisho, history: [{ event: 'approve', at: '2026-11-26T12:00:00Z' }] },
+  }
+  const offering = policy(['/vm/a'], [made])
+  offering.properties.sekisho = { sudo: { maxRequestAccessDuration: 'PT1H' } }
+  const [item] = asked([offering])
+  if (!item) throw new Error('there is one')
+  expect([hasOpen(item), stateOf(item), endOf(item), isUnused(item)]).toEqual([true, 'active', '2', false])
+  expect(elevationsOf(item.request).map(({ kind }) => kind)).toEqual(['sudo', 'account'])
+  expect(mostMinutes(item, Date.parse('2026-11-26T12:20:00Z'))).toBe(40)
+  expect(offersOf(offering)).toEqual({ sudo: { maxRequestAccessDuration: 'PT1H' }, account: undefined })
 })
 
 test('what is left is counted down to nothing', () => {

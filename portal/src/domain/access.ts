@@ -3,7 +3,7 @@ import { minutesOf } from './isoDuration.ts'
 
 /** A request with the policy that it is of. */
 export type Asked = { policy: JitPolicy; request: JitRequest }
-/** A machine, and the policies that guard ports of it. */
+/** A machine, and the policies that guard ports of it, or offer its users more. */
 export type Guarded = { id: string; name: string; machine?: Machine; policies: JitPolicy[]; ports: GuardedPort[] }
 export type GuardedPort = { policy: JitPolicy; number: number; protocol: string; longest: string; allowed: string }
 
@@ -19,7 +19,14 @@ export const asked = (policies: readonly JitPolicy[]): Asked[] =>
     .flatMap((policy) => policy.properties.requests.filter(isOurs).map((request) => ({ policy, request })))
     .toSorted((a, b) => b.request.startTimeUtc.localeCompare(a.request.startTimeUtc))
 
-const statesOf = ({ request }: Asked) => request.virtualMachines.flatMap(({ ports }) => ports.map(({ state }) => state))
+/** Everything that a request is about on its machines, ports and what users are given alike. */
+const partsOf = (request: JitRequest) =>
+  request.virtualMachines.flatMap(({ ports, sekisho }) => [...ports, ...(sekisho?.elevations ?? [])])
+const statesOf = ({ request }: Asked) => partsOf(request).map(({ state }) => state)
+
+/** What users of a request's machines are given. */
+export const elevationsOf = (request: JitRequest) =>
+  request.virtualMachines.flatMap(({ sekisho }) => sekisho?.elevations ?? [])
 
 /** Whether more time was asked for what is open, to which somebody must say yes. */
 export const wantsMore = ({ request }: Asked) => request.sekisho.extension !== undefined
@@ -43,37 +50,47 @@ export function usageOf({ request }: Asked) {
   return { first, last, connections: sum('connections'), bytes: sum('bytes') }
 }
 
-/** Whether a request was open, is not any more, and nobody used it. */
+/** Whether ports of a request were open, are not any more, and nobody used them. What users did is not counted. */
 export const isUnused = (item: Asked) =>
-  !hasOpen(item) && item.request.sekisho.history.some(({ event }) => event === 'approve') && !usageOf(item)
+  item.request.virtualMachines.some(({ ports }) => ports.length > 0) &&
+  !hasOpen(item) &&
+  item.request.sekisho.history.some(({ event }) => event === 'approve') &&
+  !usageOf(item)
 
 /** For how many minutes from now what is open may be open at most: the maximum counts from its beginning. */
 export function mostMinutes({ policy, request }: Asked, nowMs: number) {
   const begin = request.sekisho.history.find(({ event }) => event === 'approve')?.at ?? request.startTimeUtc
   const gone = (nowMs - Date.parse(begin)) / 60_000
+  const { sudo, account } = policy.properties.sekisho ?? {}
+  const offers = elevationsOf(request)
+    .filter(({ state }) => isOpen(state))
+    .flatMap(({ kind }) => (kind === 'sudo' ? sudo : account) ?? [])
   const longest = request.virtualMachines.flatMap(({ id, ports }) => {
     const rules = policy.properties.virtualMachines.find((other) => other.id.toLowerCase() === id.toLowerCase())?.ports
     const open = ports.filter(({ state }) => isOpen(state))
     return open.flatMap(({ number }) => (rules ?? []).filter((rule) => rule.number === number))
   })
-  const most = Math.min(1440, ...longest.map(({ maxRequestAccessDuration }) => minutesOf(maxRequestAccessDuration)))
+  const all = [...longest, ...offers].map(({ maxRequestAccessDuration }) => maxRequestAccessDuration)
+  const most = Math.min(1440, ...all.map(minutesOf))
   return Math.max(0, Math.floor(most - gone))
 }
 
-/** The state that stands for a request whose ports differ: what is open counts, then what waits. */
+/** The state that stands for a request whose parts differ: what is open counts, then what waits. */
 export const stateOf = (item: Asked): JitState => {
   const states = statesOf(item)
   return states.find(isOpen) ?? states.find((state) => state === 'pending') ?? states[0] ?? 'requested'
 }
 
-/** When the last port of a request closes that is open. */
+/** When the last of what a request gives ends that is given. */
 export const endOf = ({ request }: Asked) =>
-  request.virtualMachines
-    .flatMap(({ ports }) => ports)
+  partsOf(request)
     .filter(({ state }) => isOpen(state))
     .map(({ endTimeUtc }) => endTimeUtc ?? '')
     .toSorted()
     .at(-1)
+
+/** What may be asked for of a policy beside ports. */
+export const offersOf = ({ properties: { sekisho } }: JitPolicy) => ({ sudo: sekisho?.sudo, account: sekisho?.account })
 
 /** Machines by what can be done about them. Unsupported: nothing is known of an interface, or of the machine at all. */
 export function sorted(policies: readonly JitPolicy[], machines: readonly Machine[]) {

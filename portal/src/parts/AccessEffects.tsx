@@ -10,6 +10,12 @@ const m = messages({
   unguarded: { en: 'no longer guarded', ja: '保護の解除' },
   opened: { en: 'opened', ja: '開放' },
   closed: { en: 'closed', ja: '閉鎖' },
+  given: { en: 'given', ja: '付与' },
+  taken: { en: 'taken', ja: '取り消し' },
+  user: {
+    en: (machine: string, user: string, what: string) => `${machine}: ${what} ${user}`,
+    ja: (machine: string, user: string, what: string) => `${machine}: ${what} ${user}`,
+  },
   line: {
     en: (machine: string, port: number, protocol: string) => `${machine}: ${protocol} ${port}`,
     ja: (machine: string, port: number, protocol: string) => `${machine}: ${protocol} ${port}`,
@@ -17,11 +23,18 @@ const m = messages({
   from: { en: (sources: string) => `from ${sources}`, ja: (sources: string) => `接続元 ${sources}` },
 })
 
-type Kind = 'guarded' | 'unguarded' | 'opened' | 'closed'
-const tones: Record<Kind, Tone> = { guarded: 'ok', unguarded: 'crit', opened: 'med', closed: 'info' }
+type Kind = 'guarded' | 'unguarded' | 'opened' | 'closed' | 'given' | 'taken'
+const tones: Record<Kind, Tone> = {
+  guarded: 'ok',
+  unguarded: 'crit',
+  opened: 'med',
+  closed: 'info',
+  given: 'med',
+  taken: 'info',
+}
 const kindOf = (effect: AccessEffect) => effect.kind as Kind
 
-/** Ports that machines begin to guard or open, or no longer do. */
+/** Ports that machines begin to guard or open, and what they give users, or no longer do. */
 export function AccessEffects({ preview }: { preview: Preview }) {
   const rows = preview.machines.flatMap(({ id, name, access }) => access.map((effect) => ({ id, name, effect })))
   if (rows.length === 0) return null
@@ -38,11 +51,12 @@ export function AccessEffects({ preview }: { preview: Preview }) {
 }
 
 function Line({ name, effect }: { name: string; effect: AccessEffect }) {
-  const { protocol, port, sources = [] } = effect
+  const { protocol = '', port = 0, user, gives = '', sources = [] } = effect
   return (
     <li className="flex items-center gap-2.5 border-b border-line/60 px-3 py-1.5 last:border-0">
       <span className="tnum min-w-0 flex-1 font-mono break-all">
-        {m.line(name, port, protocol)} {sources.length > 0 && m.from(sources.join(', '))}
+        {user ? m.user(name, user, gives) : m.line(name, port, protocol)}{' '}
+        {sources.length > 0 && m.from(sources.join(', '))}
       </span>
       <Badge tone={tones[kindOf(effect)]}>{m[kindOf(effect)]}</Badge>
     </li>

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use sekisho_bastion::privileged::{Known, SUDOERS_D, is_privileged};
+use sekisho_jit::elevation::sudoers;
 use sekisho_link::account::Account;
 use sekisho_link::ticket::Login;
 use tokio::process::Command;
@@ -54,8 +55,8 @@ async fn find(account: &Account) -> anyhow::Result<Option<Known>> {
     Ok(Some(Known { name: account.to_string(), uid, groups }))
 }
 
-/// The files that say who may use `sudo`. One that is there and cannot be read is an error: in doubt an account is not
-/// given away.
+/// The files that say who may use `sudo`, but for those that give it for a time to whoever the account is. One that is
+/// there and cannot be read is an error: in doubt an account is not given away.
 fn sudoers() -> anyhow::Result<Vec<String>> {
     let mut out = Vec::new();
     let mut read = |path: &Path| -> anyhow::Result<()> {
@@ -68,8 +69,9 @@ fn sudoers() -> anyhow::Result<Vec<String>> {
     }
     if Path::new(SUDOERS_D).exists() {
         for entry in fs::read_dir(SUDOERS_D).context(SUDOERS_D)? {
-            let path = entry.context(SUDOERS_D)?.path();
-            if path.is_file() {
+            let entry = entry.context(SUDOERS_D)?;
+            let (path, name) = (entry.path(), entry.file_name());
+            if path.is_file() && name.to_str().and_then(sudoers::mark).is_none() {
                 read(&path)?;
             }
         }

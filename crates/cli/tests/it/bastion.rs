@@ -6,8 +6,6 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -76,7 +74,7 @@ impl Bastion {
     }
 
     pub(super) fn machine(&self, name: &str) -> String {
-        format!("{}/providers/Microsoft.Compute/virtualMachines/{name}", self.world.site.group())
+        self.world.machine_id(name)
     }
 
     /// The path of the role by which the tests' program may log in to a machine.
@@ -85,9 +83,7 @@ impl Bastion {
     }
 
     fn role_of(&self, machine: &str, role: &str) -> String {
-        let name = format!("11111111-2222-4333-8444-0000{}", &role[..8]);
-        let kind = "providers/Microsoft.Authorization/roleAssignments";
-        format!("{}/{kind}/{name}?api-version=2022-04-01", self.machine(machine))
+        self.world.role_of(machine, role)
     }
 
     fn give_role(&self, machine: &str) {
@@ -99,12 +95,7 @@ impl Bastion {
     }
 
     pub(super) fn give(&self, machine: &str, role_id: &str) {
-        let claims = self.world.api.token().split('.').nth(1).unwrap();
-        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role_id}");
-        let body = json!({"properties": {"roleDefinitionId": role, "principalId": claims["oid"],
-            "principalType": "ServicePrincipal"}});
-        self.world.api.put(&self.role_of(machine, role_id), &body).unwrap();
+        self.world.give_role(machine, role_id);
     }
 
     /// Asks for a secret, as `az` does.

@@ -142,7 +142,7 @@ impl Ssh {
     }
 
     /// How the session ends, and how long that takes.
-    fn end(&self, terminal: &mut Terminal) -> (String, Duration) {
+    pub(super) fn end(&self, terminal: &mut Terminal) -> (String, Duration) {
         let began = Instant::now();
         while self.next(terminal) {}
         let last = terminal.told.iter().rev().find(|t| t["kind"] == "ended").cloned().unwrap_or_default();

@@ -12,6 +12,7 @@ mod clocks;
 mod confirm;
 mod copies;
 mod durability;
+mod elevation;
 mod flows;
 mod guest;
 mod installation;
@@ -26,6 +27,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekisho_lab::{Api, Site, SiteError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -211,6 +214,27 @@ impl World {
             assert!(began.elapsed() < SOON, "{what} did not come: {known}");
             std::thread::sleep(Duration::from_millis(30));
         }
+    }
+
+    fn machine_id(&self, name: &str) -> String {
+        format!("{}/providers/Microsoft.Compute/virtualMachines/{name}", self.site.group())
+    }
+
+    /// The path of the assignment by which the tests' program has a role on a machine.
+    fn role_of(&self, machine: &str, role: &str) -> String {
+        let name = format!("11111111-2222-4333-8444-0000{}", &role[..8]);
+        let kind = "providers/Microsoft.Authorization/roleAssignments";
+        format!("{}/{kind}/{name}?api-version=2022-04-01", self.machine_id(machine))
+    }
+
+    /// Gives the tests' program a role on a machine.
+    fn give_role(&self, machine: &str, role_id: &str) {
+        let claims = self.api.token().split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role_id}");
+        let body = json!({"properties": {"roleDefinitionId": role, "principalId": claims["oid"],
+            "principalType": "ServicePrincipal"}});
+        self.api.put(&self.role_of(machine, role_id), &body).unwrap();
     }
 
     fn nft(&self, host: &str, arguments: &[&str]) -> String {

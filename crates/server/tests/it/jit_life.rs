@@ -22,7 +22,7 @@ fn start(request: &Value) -> OffsetDateTime {
     OffsetDateTime::parse(request["startTimeUtc"].as_str().unwrap(), &Rfc3339).unwrap()
 }
 
-fn events(request: &Value) -> Vec<&str> {
+pub(crate) fn events(request: &Value) -> Vec<&str> {
     let history = request["sekisho"]["history"].as_array().unwrap();
     history.iter().map(|m| m["event"].as_str().unwrap()).collect()
 }
@@ -124,14 +124,14 @@ async fn where_the_policy_says_so_the_only_port_on_which_anything_listens_is_not
 }
 
 /// A machine with a link, and how much it has told.
-struct Machine {
-    agent: Agent,
-    link: Link,
+pub(crate) struct Machine {
+    pub(crate) agent: Agent,
+    pub(crate) link: Link,
     told: u64,
 }
 
 impl Machine {
-    async fn join(world: &World, root: &Http) -> Machine {
+    pub(crate) async fn join(world: &World, root: &Http) -> Machine {
         let agent = agent::join(&world.join_string(1).await, "vm2").await.ok().unwrap();
         let mut link = agent.connect(0).await;
         link.say(&ToServer::Facts { facts: agent::facts("vm2", "10.0.1.5/24") }).await;
@@ -140,7 +140,7 @@ impl Machine {
         Machine { agent, link, told: 0 }
     }
 
-    async fn tell(&mut self, kind: &str, data: Value) {
+    pub(crate) async fn tell(&mut self, kind: &str, data: Value) {
         let Value::Object(data) = data else { panic!() };
         self.told += 1;
         let entries = vec![Entry::Event { at: 0, kind: kind.to_owned(), data }];

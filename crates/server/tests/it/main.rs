@@ -20,6 +20,7 @@ mod invariants;
 mod jit;
 mod jit_doubt;
 mod jit_life;
+mod jit_users;
 mod keys;
 mod kit;
 mod link;

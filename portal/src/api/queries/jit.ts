@@ -54,10 +54,21 @@ export type Ask = {
   ticket: string
   /** Empty: where the request comes from. */
   source: string
+  sudo: boolean
+  account: boolean
+  /** Empty: one's own. */
+  user: string
 }
 
-export const initiate = ({ policy, machine, ports, minutes, reason, ticket, source }: Ask): Write<JitRequest> =>
-  act(policy, 'initiate', '', 'Initiated', {
+const elevations = ({ sudo, account, user, minutes }: Ask) => {
+  const given = { duration: isoDuration(minutes) }
+  const all = { user: user || undefined, sudo: sudo ? given : undefined, account: account ? given : undefined }
+  return sudo || account ? all : undefined
+}
+
+export const initiate = (asked: Ask): Write<JitRequest> => {
+  const { policy, machine, ports, minutes, reason, ticket, source } = asked
+  return act(policy, 'initiate', '', 'Initiated', {
     justification: reason || undefined,
     sekisho: ticket ? { ticketNumber: ticket } : undefined,
     virtualMachines: [
@@ -68,9 +79,11 @@ export const initiate = ({ policy, machine, ports, minutes, reason, ticket, sour
           duration: isoDuration(minutes),
           allowedSourceAddressPrefix: source || undefined,
         })),
+        sekisho: elevations(asked),
       },
     ],
   })
+}
 
 export type Verb = 'approve' | 'deny' | 'revoke' | 'cancel'
 
@@ -116,5 +129,35 @@ export const guard = (
     : [...machines, { id: machine, ports: [rule] }]
   // Fields of the policy that nobody here knows stay as they are.
   const properties = { ...kept?.properties, virtualMachines }
+  return resourceWrite<JitPolicy>('PUT', id, { body: { kind: 'Basic', ...kept, properties } })
+}
+
+export type NewOffer = {
+  group: string
+  location: string
+  machine: string
+  minutes: number
+  sudo: boolean
+  /** None: all of them. */
+  commands: string[]
+  account: boolean
+}
+
+/** Lets people ask for more than they are on a machine. It is a policy of its own, as it holds for all its machines. */
+export const offerUsers = (
+  { group, location, machine, minutes, sudo, commands, account }: NewOffer,
+  policies: JitPolicy[],
+): Write<JitPolicy> => {
+  const name = `users-${machine.split('/').at(-1) ?? ''}`
+  const id = `${group}/providers/Microsoft.Security/locations/${location}/${type}/${name}`
+  const kept = policies.find((policy) => policy.id.toLowerCase() === id.toLowerCase())
+  const longest = { maxRequestAccessDuration: isoDuration(minutes) }
+  const settings = {
+    ...kept?.properties.sekisho,
+    sudo: sudo ? { ...longest, commands: commands.length > 0 ? commands : undefined } : undefined,
+    account: account ? longest : undefined,
+  }
+  const machines = kept?.properties.virtualMachines ?? [{ id: machine, ports: [] }]
+  const properties = { ...kept?.properties, virtualMachines: machines, sekisho: settings }
   return resourceWrite<JitPolicy>('PUT', id, { body: { kind: 'Basic', ...kept, properties } })
 }

@@ -1,7 +1,7 @@
 import { useState } from 'react'
 import { initiate } from '../../api/queries/jit.ts'
 import { toast } from '../../app/toast.ts'
-import type { Guarded } from '../../domain/access.ts'
+import { type Guarded, offersOf } from '../../domain/access.ts'
 import { minutesOf } from '../../domain/isoDuration.ts'
 import { SendDialog } from '../../parts/SendDialog.tsx'
 import { spanText, usualSpans } from '../../parts/spanText.ts'
@@ -12,14 +12,22 @@ import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
 
-/** What one needs to say to have ports opened: nothing, where the policy asks for nothing. */
+/** What one needs to say to have ports opened, or to be more for a while: nothing, where the policy asks for nothing. */
 export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () => void }) {
   const [policyId, setPolicyId] = useState(machine.policies[0]?.id ?? '')
   const policy = machine.policies.find(({ id }) => id === policyId)
   const ports = machine.ports.filter((port) => port.policy.id === policyId)
   const [without, setWithout] = useState<number[]>([])
   const chosen = ports.filter(({ number }) => !without.includes(number))
-  const most = Math.min(1440, ...chosen.map(({ longest }) => minutesOf(longest)))
+  const offers = policy ? offersOf(policy) : { sudo: undefined, account: undefined }
+  // Where there is nothing else to ask for, it is asked for.
+  const [wanted, setWanted] = useState<{ sudo?: boolean; account?: boolean }>({})
+  const sudo = offers.sudo && (wanted.sudo ?? ports.length === 0) ? offers.sudo : undefined
+  const account =
+    offers.account && (wanted.account ?? (ports.length === 0 && !offers.sudo)) ? offers.account : undefined
+  const [user, setUser] = useState('')
+  const longest = [sudo ?? [], account ?? []].flat().map(({ maxRequestAccessDuration }) => maxRequestAccessDuration)
+  const most = Math.min(1440, ...[...chosen.map((port) => port.longest), ...longest].map(minutesOf))
   const lengths = [...new Set([...usualSpans.filter((length) => length <= most), most])].toSorted((a, b) => a - b)
   const [minutes, setMinutes] = useState(String(Math.min(most, 60)))
   const [source, setSource] = useState('')
@@ -36,13 +44,19 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
         reason: reason.trim(),
         ticket: ticket.trim(),
         source: source.trim(),
+        sudo: sudo !== undefined,
+        account: account !== undefined,
+        user: user.trim(),
       }),
     () => {
-      toast(approval ? m.sent : m.opened)
+      toast(approval ? m.sent : chosen.length > 0 ? m.opened : m.given)
       onClose()
     },
   )
-  const lacks = (justificationRequired && !reason.trim()) || (ticketPattern && !ticket.trim()) || chosen.length === 0
+  const lacks =
+    (justificationRequired && !reason.trim()) ||
+    (ticketPattern && !ticket.trim()) ||
+    (chosen.length === 0 && !sudo && !account)
   return (
     <SendDialog
       title={m.askTitle(machine.name)}
@@ -54,7 +68,7 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
           isDisabled={Boolean(lacks)}
           onPress={() => ask.mutate(undefined)}
         >
-          {approval ? m.ask : m.open}
+          {approval ? m.ask : ports.length > 0 ? m.open : m.start}
         </Button>
       }
       onClose={onClose}
@@ -67,7 +81,25 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
           options={machine.policies.map(({ id, name }) => ({ id, label: name }))}
         />
       )}
-      <div role="group" aria-label={m.ports} className="flex flex-col gap-1.5">
+      <div role="group" aria-label={m.gives} className="flex flex-col gap-1.5">
+        {offers.sudo && (
+          <div className="flex items-baseline gap-2">
+            <Checkbox isSelected={sudo !== undefined} onChange={(on) => setWanted({ ...wanted, sudo: on })}>
+              {m.sudo}
+            </Checkbox>
+            <span className="text-xs text-ink-3">
+              {m.sudoFor((offers.sudo.runAs ?? ['root']).join(', '), (offers.sudo.commands ?? []).join(', '))}
+            </span>
+          </div>
+        )}
+        {offers.account && (
+          <div className="flex items-baseline gap-2">
+            <Checkbox isSelected={account !== undefined} onChange={(on) => setWanted({ ...wanted, account: on })}>
+              {m.account}
+            </Checkbox>
+            <span className="text-xs text-ink-3">{m.accountHint}</span>
+          </div>
+        )}
         {ports.map(({ number, protocol, allowed }) => (
           <div key={`${number}${protocol}`} className="flex items-baseline gap-2">
             <Checkbox
@@ -87,12 +119,19 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
           onChange={setMinutes}
           options={lengths.map((length) => ({ id: String(length), label: spanText(length) }))}
         />
-        <TextField label={m.source} hint={m.here} value={source} onChange={setSource} maxLength={50} />
+        {ports.length > 0 && (
+          <TextField label={m.source} hint={m.here} value={source} onChange={setSource} maxLength={50} />
+        )}
+        {(sudo ?? account) && (
+          <TextField label={m.user} hint={m.ownUser} value={user} onChange={setUser} maxLength={32} />
+        )}
       </div>
       <TextField label={m.reason} rows={2} value={reason} onChange={setReason} maxLength={1000} />
       {ticketPattern && <TextField label={m.ticket} value={ticket} onChange={setTicket} maxLength={100} />}
       <p className="text-xs text-ink-3">
-        {approval && m.approvals(approval.required ?? 1)} {existingConnections === 'drain' ? m.drain : m.cut}
+        {approval && m.approvals(approval.required ?? 1)}{' '}
+        {chosen.length > 0 && (existingConnections === 'drain' ? m.drain : m.cut)}{' '}
+        {sudo && (sudo.existingSessions === 'drain' ? m.sudoDrain : m.sudoCut)} {account && m.accountCut}
       </p>
     </SendDialog>
   )

@@ -2,7 +2,7 @@ import { useState } from 'react'
 import { decide } from '../../api/queries/jit.ts'
 import { dateTime } from '../../app/format.ts'
 import { toast } from '../../app/toast.ts'
-import type { Asked } from '../../domain/access.ts'
+import { type Asked, elevationsOf } from '../../domain/access.ts'
 import { nameOf } from '../../domain/armId.ts'
 import { SendDialog } from '../../parts/SendDialog.tsx'
 import { useSendNow } from '../../parts/useSendNow.ts'
@@ -10,7 +10,7 @@ import { Button } from '../../ui/Button.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
-import { portsText, sourcesText } from './requestText.ts'
+import { elevationText, givesText, sourcesText } from './requestText.ts'
 
 /** Somebody asks for access, or for more time: what for, and yes or no. */
 export function DecideDialog({ item, onClose }: { item: Asked; onClose: () => void }) {
@@ -44,7 +44,8 @@ export function DecideDialog({ item, onClose }: { item: Asked; onClose: () => vo
     >
       <PropertyList
         items={[
-          [m.ports, portsText(request)],
+          [m.gives, givesText(request)],
+          ...elevationsOf(request).map((one) => [m.users, elevationText(one)] satisfies [string, string]),
           [m.source, sourcesText(request)],
           ...(more ? [[m.until, dateTime(more.endTimeUtc)] satisfies [string, string]] : []),
           [m.why, wanted.justification ?? ''],

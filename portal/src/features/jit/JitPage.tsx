@@ -16,6 +16,7 @@ import {
   isTheirs,
   isUnused,
   isWaiting,
+  offersOf,
   sorted,
   stateOf,
   usageOf,
@@ -39,7 +40,7 @@ import { DecideDialog } from './DecideDialog.tsx'
 import { ExtendDialog } from './ExtendDialog.tsx'
 import { GuardDialog } from './GuardDialog.tsx'
 import { m } from './messages.ts'
-import { portsText, sourcesText } from './requestText.ts'
+import { givesText, sourcesText } from './requestText.ts'
 import { stateText, stateTone } from './stateText.ts'
 import { TimelinePanel } from './TimelinePanel.tsx'
 
@@ -49,7 +50,7 @@ const machinesText = ({ request }: Asked) => request.virtualMachines.map(({ id }
 
 const what: TableColumn<Asked>[] = [
   { id: 'machine', header: m.machine, cell: (item) => <span className="font-medium">{machinesText(item)}</span> },
-  { id: 'ports', header: m.ports, cell: (item) => <span className="tnum">{portsText(item.request)}</span> },
+  { id: 'gives', header: m.gives, cell: (item) => <span className="tnum">{givesText(item.request)}</span> },
   {
     id: 'source',
     header: m.source,
@@ -142,14 +143,14 @@ function Requests({ all }: { all: Asked[] }) {
                       size="sm"
                       variant="ghost"
                       onPress={() => setExtending(item)}
-                      aria-label={`${m.more}: ${machinesText(item)} ${portsText(item.request)}`}
+                      aria-label={`${m.more}: ${machinesText(item)} ${givesText(item.request)}`}
                     >
                       {m.more}…
                     </Button>
                     <Button
                       size="sm"
                       onPress={() => setEnding({ item, verb: 'revoke' })}
-                      aria-label={`${m.revoke}: ${machinesText(item)} ${portsText(item.request)}`}
+                      aria-label={`${m.revoke}: ${machinesText(item)} ${givesText(item.request)}`}
                     >
                       {m.revoke}
                     </Button>
@@ -164,7 +165,7 @@ function Requests({ all }: { all: Asked[] }) {
       {extending && (
         <ExtendDialog
           item={extending}
-          what={`${machinesText(extending)} ${portsText(extending.request)}`}
+          what={`${machinesText(extending)} ${givesText(extending.request)}`}
           onClose={() => setExtending(undefined)}
         />
       )}
@@ -187,6 +188,23 @@ function StateBadge({ item }: { item: Asked }) {
   return <Badge tone={stateTone[state]}>{stateText(state)}</Badge>
 }
 
+/** What may be asked for on a machine beside ports. */
+const offersText = ({ policies }: Guarded) => {
+  const offers = policies.map(offersOf)
+  return [
+    ...(offers.some(({ sudo }) => sudo) ? [m.sudo] : []),
+    ...(offers.some(({ account }) => account) ? [m.account] : []),
+  ]
+}
+
+const longestOf = ({ ports, policies }: Guarded) => [
+  ...ports.map(({ longest }) => longest),
+  ...policies
+    .map(offersOf)
+    .flatMap(({ sudo, account }) => [sudo ?? [], account ?? []].flat())
+    .map(({ maxRequestAccessDuration }) => maxRequestAccessDuration),
+]
+
 const views = ['configured', 'open', 'unsupported'] as const
 type View = (typeof views)[number]
 
@@ -204,7 +222,7 @@ function Machines({ policies, machines }: { policies: JitPolicy[]; machines: Use
       <Button size="sm" variant="ghost" onPress={() => setGuarding(row)} aria-label={`${m.guard}: ${row.name}`}>
         {m.guard}…
       </Button>
-      {row.ports.length > 0 && (
+      {(row.ports.length > 0 || offersText(row).length > 0) && (
         <Button size="sm" variant="primary" onPress={() => setAsking(row)} aria-label={`${m.ask}: ${row.name}`}>
           {m.ask}
         </Button>
@@ -237,21 +255,24 @@ function Machines({ policies, machines }: { policies: JitPolicy[]; machines: Use
               columns={[
                 { id: 'machine', header: m.machine, cell: (row) => <span className="font-medium">{row.name}</span> },
                 {
-                  id: 'ports',
-                  header: m.ports,
+                  id: 'gives',
+                  header: m.gives,
                   cell: (row) =>
                     view === 'unsupported' ? (
                       <span className="text-xs text-ink-2">{m.unknownMachine}</span>
                     ) : (
                       <span className="tnum">
-                        {row.ports.map(({ number, protocol }) => m.port(number, protocol)).join(', ')}
+                        {[
+                          ...row.ports.map(({ number, protocol }) => m.port(number, protocol)),
+                          ...offersText(row),
+                        ].join(', ')}
                       </span>
                     ),
                 },
                 {
                   id: 'longest',
                   header: m.longest,
-                  cell: (row) => [...new Set(row.ports.map(({ longest }) => spanText(minutesOf(longest))))].join(', '),
+                  cell: (row) => [...new Set(longestOf(row).map((longest) => spanText(minutesOf(longest))))].join(', '),
                 },
                 {
                   ...actionsColumn,

@@ -1,11 +1,11 @@
 import type { ReactNode } from 'react'
 import { bytes } from '../../app/format.ts'
-import { type Asked, usageOf } from '../../domain/access.ts'
+import { type Asked, elevationsOf, usageOf } from '../../domain/access.ts'
 import { When } from '../../parts/When.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
 import { SidePanel } from '../../ui/SidePanel.tsx'
 import { m } from './messages.ts'
-import { portsText, sourcesText } from './requestText.ts'
+import { elevationText, givesText, sourcesText } from './requestText.ts'
 import { eventText } from './stateText.ts'
 
 /** Everything that happened to a request, oldest first. */
@@ -21,15 +21,27 @@ export function TimelinePanel({ item, onClose }: { item: Asked; onClose: () => v
     why: undefined,
   }))
   const usage = usageOf(item)
+  const hasPorts = request.virtualMachines.some(({ ports }) => ports.length > 0)
   const rows = [...said, ...happened].toSorted((a, b) => a.at.localeCompare(b.at))
   return (
     <SidePanel title={m.timelineOf(request.requestor)} subtitle={request.justification} onClose={onClose}>
       <div className="flex flex-col gap-5">
         <PropertyList
           items={[
-            [m.ports, portsText(request)],
-            [m.source, sourcesText(request)],
-            [m.used, usage ? m.carried(usage.connections, bytes(usage.bytes)) : m.neverUsed],
+            [m.gives, givesText(request)],
+            ...elevationsOf(request).map(
+              (one) =>
+                [
+                  m.users,
+                  one.problem ? m.refusedBecause(elevationText(one), one.problem) : elevationText(one),
+                ] satisfies [string, ReactNode],
+            ),
+            ...(hasPorts
+              ? ([
+                  [m.source, sourcesText(request)],
+                  [m.used, usage ? m.carried(usage.connections, bytes(usage.bytes)) : m.neverUsed],
+                ] satisfies [string, ReactNode][])
+              : []),
             ...(usage
               ? ([
                   [m.firstUsed, <When key="first" iso={usage.first} />],

@@ -14,6 +14,7 @@ export const stateTone: Record<JitState, Tone> = {
   superseded: 'info',
   denied: 'crit',
   cancelled: 'info',
+  refused: 'crit',
 }
 
 type Event = JitRequest['sekisho']['history'][number]['event']

@@ -37,6 +37,9 @@ const names = messages({
   'key.succeeded': { en: 'Follows a new key of the server', ja: 'サーバーの新しい鍵に移行' },
   'access.used': { en: 'Open port used', ja: '開いたポートの使用' },
   'access.idle': { en: 'Unused port closed', ja: '未使用のポートを閉鎖' },
+  'access.given': { en: 'Sudo or account given', ja: 'sudo またはアカウントを付与' },
+  'access.refused': { en: 'Sudo or account refused', ja: 'sudo またはアカウントの付与を拒否' },
+  'access.ended': { en: 'Sudo or account ended', ja: 'sudo またはアカウントが終了' },
   'facts.changed': { en: 'System changed', ja: 'システムの変更' },
   gap: { en: 'Events lost', ja: 'イベントの欠落' },
 })

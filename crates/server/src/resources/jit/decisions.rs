@@ -133,9 +133,9 @@ pub(super) async fn extend(
     let brought = (asked.justification.as_deref(), asked.ticket_number.as_deref());
     for grant in request.grants.iter().filter(|g| g.state.is_open()) {
         let machine = kept_id(&grant.machine)?;
-        let mut rules = policy.rules(&machine, grant.number);
-        let rule = rules.find(|r| r.protocol == grant.protocol).ok_or_else(ArmError::internal)?;
-        check(call, &policy, rule, brought, (grant.begin.unwrap_or(request.start), end), now)?;
+        // What it does not allow any more was ended when it was written.
+        let longest = policy.longest(&machine, &grant.what).ok_or_else(ArmError::internal)?;
+        check(call, &policy, longest, brought, (grant.begin.unwrap_or(request.start), end), now)?;
     }
     let longer = request.grants.iter().any(|g| g.state.is_open() && g.end < end);
     let deciding = policy.settings.approval.as_ref().and_then(|approval| deciding(approval, now));

@@ -1,11 +1,12 @@
-//! `initiate`: somebody asks for ports of machines to be opened.
+//! `initiate`: somebody asks for ports of machines to be opened, and to be more than a user there for a time.
 
 use sekisho_arm::resource::typed;
-use sekisho_arm::{ArmError, Call, Resource, Write, duration};
+use sekisho_arm::{ArmError, Call, Resource, Scope, Write, duration};
+use sekisho_jit::elevation::{Gives, Raised};
 use sekisho_jit::provider::requests;
-use sekisho_jit::request::{Deciding, Event, Grant, Request, State};
+use sekisho_jit::request::{Deciding, Event, Grant, OpenPort, Request, State, What};
 use sekisho_jit::resources::{
-    InitiatePort, InitiateRequest, MAX_PORTS, Policy, PortRule, machine_id, sources,
+    InitiateElevations, InitiatePort, InitiateRequest, MAX_PORTS, Policy, PortRule, machine_id, sources,
 };
 use sekisho_jit::settings::Approval;
 use sekisho_jit::sources::Sources;
@@ -14,7 +15,8 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{actor, check, impossible, policy_of, supersede};
+use super::{actor, check, impossible, policy_of, supersede, users};
+use crate::resources::authorization::LateUniverse;
 
 /// How much longer than allowed an instant may be away: clients count by clocks of their own.
 const SLACK: Duration = Duration::minutes(1);
@@ -27,13 +29,13 @@ fn refused(code: &str, why: String) -> ArmError {
 pub(super) async fn initiate(
     tx: &mut (dyn Write + '_),
     call: &Call,
-    target: &Resource,
+    (universe, target): (&LateUniverse, &Resource),
     body: &Value,
 ) -> Result<Request, ArmError> {
     let asked: InitiateRequest = typed(body, "$")?;
     let policy = policy_of(target)?;
     let now = tx.now();
-    let grants = grants(tx, call, &policy, &asked, now).await?;
+    let grants = grants(tx, call, universe, &policy, &asked).await?;
     if let Some(most) = policy.settings.max_concurrent {
         let live = requests::live(tx.as_read(), &target.id).await?.len();
         if live >= most {
@@ -73,51 +75,120 @@ pub(super) fn deciding(approval: &Approval, now: OffsetDateTime) -> Option<Decid
 async fn grants(
     tx: &mut (dyn Write + '_),
     call: &Call,
+    universe: &LateUniverse,
     policy: &Policy,
     asked: &InitiateRequest,
-    now: OffsetDateTime,
 ) -> Result<Vec<Grant>, ArmError> {
-    let brought = (asked.justification.as_deref(), asked.sekisho.ticket_number.as_deref());
+    let (now, brought) = (tx.now(), (asked.justification.as_deref(), asked.sekisho.ticket_number.as_deref()));
     let mut grants: Vec<Grant> = Vec::new();
     for (index, machine) in asked.virtual_machines.iter().enumerate() {
         let at = format!("virtualMachines[{index}]");
         let id = machine_id(&machine.id, &at)?;
+        let mut wanted = Vec::new();
         for (index, port) in machine.ports.iter().enumerate() {
-            let at = format!("{at}.ports[{index}]");
-            let rules: Vec<&PortRule> = policy.rules(&id, port.number).collect();
-            if rules.is_empty() {
-                let text = format!("Port {} of {} is not guarded by this policy.", port.number, machine.id);
-                return Err(refused("JitPortNotInPolicy", text).target(format!("{at}.number")));
+            wanted.extend(ports(call, policy, (&id, port), now, &format!("{at}.ports[{index}]"))?);
+        }
+        if let Some(asked) = &machine.sekisho {
+            wanted.extend(elevations(tx, call, universe, policy, (&id, asked, &at)).await?);
+        }
+        let kept = tx.get(&id).await?.ok_or_else(|| ArmError::not_found(&id))?;
+        for Wanted { what, longest, end, seconds, at } in wanted {
+            check(call, policy, longest, brought, (now, end), now)?;
+            let grant = Grant {
+                mark: requests::next_mark(tx).await?,
+                machine: kept.id.to_string(),
+                what,
+                begin: None,
+                end,
+                seconds,
+                state: State::Requested,
+                problem: None,
+            };
+            if grants.iter().any(|g| g.is_like(&grant)) {
+                let text = "A request names each port of a machine, and each user, once.";
+                return Err(ArmError::invalid_content(text).target(at));
             }
-            let kept = tx.get(&id).await?.ok_or_else(|| ArmError::not_found(&id))?;
-            for rule in rules {
-                let sources = asked_sources(call, port, rule, &at)?;
-                let (end, seconds) = asked_end(port, rule, now, &at)?;
-                check(call, policy, rule, brought, (now, end), now)?;
-                let grant = Grant {
-                    mark: requests::next_mark(tx).await?,
-                    machine: kept.id.to_string(),
-                    number: rule.number,
-                    protocol: rule.protocol,
-                    sources,
-                    begin: None,
-                    end,
-                    seconds,
-                    state: State::Requested,
-                };
-                if grants.iter().any(|g| g.is_like(&grant)) {
-                    let text = "A request names each port of a machine once.";
-                    return Err(ArmError::invalid_content(text).target(at));
-                }
-                grants.push(grant);
-            }
+            grants.push(grant);
         }
     }
     if grants.is_empty() || grants.len() > MAX_PORTS {
-        let text = format!("A request is about 1 to {MAX_PORTS} ports.");
+        let text = format!("A request is about 1 to {MAX_PORTS} ports and users.");
         return Err(ArmError::invalid_content(text).target("virtualMachines"));
     }
     Ok(grants)
+}
+
+/// Something that is asked for.
+struct Wanted {
+    what: What,
+    /// The longest that it may be asked for.
+    longest: Duration,
+    end: OffsetDateTime,
+    /// For how long it was asked when that counts from the approval.
+    seconds: Option<i64>,
+    /// Where the request says so.
+    at: String,
+}
+
+/// What a request says of a port: one for each rule about it.
+fn ports(
+    call: &Call,
+    policy: &Policy,
+    (id, port): (&Scope, &InitiatePort),
+    now: OffsetDateTime,
+    at: &str,
+) -> Result<Vec<Wanted>, ArmError> {
+    let rules: Vec<&PortRule> = policy.rules(id, port.number).collect();
+    if rules.is_empty() {
+        let text = format!("Port {} of {id} is not guarded by this policy.", port.number);
+        return Err(refused("JitPortNotInPolicy", text).target(format!("{at}.number")));
+    }
+    let (instant, length) = (port.end_time_utc.as_deref(), port.duration.as_deref());
+    let wanted = |rule: &PortRule| {
+        let sources = asked_sources(call, port, rule, at)?;
+        let (end, seconds) = asked_end((instant, length), rule.longest, now, at)?;
+        let what = What::Port(OpenPort { number: rule.number, protocol: rule.protocol, sources });
+        Ok(Wanted { what, longest: rule.longest, end, seconds, at: at.to_owned() })
+    };
+    rules.into_iter().map(wanted).collect()
+}
+
+/// What a request says of a user of a machine. The account comes before what it may do.
+async fn elevations(
+    tx: &mut (dyn Write + '_),
+    call: &Call,
+    universe: &LateUniverse,
+    policy: &Policy,
+    (id, asked, at): (&Scope, &InitiateElevations, &str),
+) -> Result<Vec<Wanted>, ArmError> {
+    if !policy.machines.iter().any(|m| m.id == *id) {
+        let text = format!("{id} is not in this policy.");
+        return Err(refused("JitMachineNotInPolicy", text).target(format!("{at}.id")));
+    }
+    let offered = |what: &str| {
+        let text = format!("The policy lets nobody ask for {what}.");
+        refused("JitElevationNotInPolicy", text).target(format!("{at}.sekisho"))
+    };
+    let user = users::of(tx, call, universe, (id, asked.user.as_deref(), at)).await?;
+    let now = tx.now();
+    let mut wanted = Vec::new();
+    if let Some(account) = &asked.account {
+        let offer = policy.settings.account.as_ref().ok_or_else(|| offered("an account"))?;
+        let at = format!("{at}.sekisho.account");
+        let given = (account.end_time_utc.as_deref(), account.duration.as_deref());
+        let (end, seconds) = asked_end(given, offer.longest, now, &at)?;
+        let what = What::Raised(Raised { user: user.clone(), gives: Gives::Account });
+        wanted.push(Wanted { what, longest: offer.longest, end, seconds, at });
+    }
+    if let Some(sudo) = &asked.sudo {
+        let offer = policy.settings.sudo.as_ref().ok_or_else(|| offered("sudo"))?;
+        let at = format!("{at}.sekisho.sudo");
+        let given = (sudo.end_time_utc.as_deref(), sudo.duration.as_deref());
+        let (end, seconds) = asked_end(given, offer.longest, now, &at)?;
+        let what = What::Raised(Raised { user, gives: Gives::Sudo(sudo.of(offer, &at)?) });
+        wanted.push(Wanted { what, longest: offer.longest, end, seconds, at });
+    }
+    Ok(wanted)
 }
 
 /// Where a port is to be reached from: what was asked for, or the address that the request came from.
@@ -144,15 +215,15 @@ fn asked_sources(call: &Call, port: &InitiatePort, rule: &PortRule, at: &str) ->
     Ok(asked)
 }
 
-/// When a port closes, and for how long it was asked when that counts from the approval.
+/// When it ends, and for how long it was asked when that counts from the approval.
 fn asked_end(
-    port: &InitiatePort,
-    rule: &PortRule,
+    (instant, length): (Option<&str>, Option<&str>),
+    longest: Duration,
     now: OffsetDateTime,
     at: &str,
 ) -> Result<(OffsetDateTime, Option<i64>), ArmError> {
-    let (end, seconds) = end_of(port.end_time_utc.as_deref(), port.duration.as_deref(), now, at)?;
-    let latest = now + rule.longest;
+    let (end, seconds) = end_of(instant, length, now, at)?;
+    let latest = now + longest;
     // Only an instant comes from the client's clock.
     let slightly = seconds.is_none() && end > latest && end <= latest + SLACK;
     Ok((if slightly { latest } else { end }, seconds))

@@ -2,24 +2,26 @@
 //! `sekisho_jit`'s; here it meets people, their rights and proofs, and the log.
 //!
 //! A policy ([`policies`]) is a row. Its requests are kept beside it: `initiate` makes one ([`initiate`]), the other
-//! actions decide on it or end it ([`decisions`]), and [`clock`] ends what is over; [`usage`] is what machines tell of it. [`writer`] keeps whoever guards a port
-//! from locking themselves out.
+//! actions decide on it or end it ([`decisions`]), and [`clock`] ends what is over; [`usage`] is what machines tell of it.
+//! [`writer`] keeps whoever guards a port from locking themselves out. What makes a user more than before is for those who
+//! may log in to the machine ([`users`]).
 
 pub mod clock;
 mod decisions;
 mod initiate;
 mod policies;
 pub(crate) mod usage;
+mod users;
 mod writer;
 
 use sekisho_arm::{ArmError, Call, CallerRef, Read, Registry, Resource, Scope, Write};
 use sekisho_jit::provider::{policy_type, requests};
 use sekisho_jit::request::{Actor, Event, Impossible, Request};
-use sekisho_jit::resources::{Policy, PortRule};
+use sekisho_jit::resources::Policy;
 use sekisho_rbac::pim::settings::{Demands, FRESH, ticket_pattern};
 use sekisho_rbac::pim::{Brought, Window, admit};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::authorization::LateUniverse;
 use super::logged;
@@ -72,11 +74,11 @@ async fn note_call(
     note(tx, (call.caller.clone(), call.correlation_id.clone()), verb, request).await
 }
 
-/// Whether a request brings what the policy demands for a port that is open until an instant.
+/// Whether a request brings what the policy demands for something that is there until an instant, and at most `longest`.
 fn check(
     call: &Call,
     policy: &Policy,
-    rule: &PortRule,
+    longest: Duration,
     (justification, ticket): (Option<&str>, Option<&str>),
     (from, until): (OffsetDateTime, OffsetDateTime),
     now: OffsetDateTime,
@@ -85,7 +87,7 @@ fn check(
     let demands = Demands {
         // It always has one, and may be as short as somebody likes.
         must_end: false,
-        longest: rule.longest,
+        longest,
         multi_factor: policy.settings.mfa_max_age.is_some(),
         phishing_resistant: false,
         fresh: policy.settings.mfa_max_age.unwrap_or(FRESH),

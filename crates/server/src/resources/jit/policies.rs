@@ -53,7 +53,7 @@ static SPEC: TypeSpec = TypeSpec {
         action::<InitiateRequest, ShownRequest>(
             "initiate",
             ActionStyle::Accepted,
-            "Asks for access to guarded ports",
+            "Asks for access to guarded ports, for sudo or an account",
         ),
         action::<Decision, ShownRequest>("approve", ActionStyle::Sync, "Says yes to a request for access"),
         action::<Decision, ShownRequest>("deny", ActionStyle::Sync, "Says no to a request for access"),
@@ -107,6 +107,10 @@ impl ResourceType for Policies {
                 let text = format!("At most {MAX_HISTORY} requests are kept as history.");
                 return Err(ArmError::invalid_content(text).target("properties.requests"));
             }
+        }
+        if policy.raises() {
+            let machines = policy.machines.iter().map(|m| &m.id);
+            super::users::may_offer(tx, call, &self.universe, machines).await?;
         }
         super::writer::refuse(tx.as_read(), (draft, &policy)).await?;
         super::writer::open(tx, call, &self.universe, (draft, &policy)).await
@@ -190,7 +194,7 @@ impl ResourceType for Policies {
     ) -> Result<Value, ArmError> {
         let body = if body.is_null() { json!({}) } else { body };
         let request = match verb {
-            "initiate" => super::initiate::initiate(tx, call, target, &body).await?,
+            "initiate" => super::initiate::initiate(tx, call, (&self.universe, target), &body).await?,
             "extend" => super::decisions::extend(tx, call, target, &body).await?,
             verb => super::decisions::decide(tx, call, (&self.universe, target), verb, &body).await?,
         };
@@ -200,10 +204,7 @@ impl ResourceType for Policies {
     }
 }
 
-/// Whether a policy still guards the port of a grant, and lets its sources ask.
+/// Whether a policy still guards the port of a grant and lets its sources ask, or still offers what it gives a user.
 fn allows(policy: &Policy, grant: &Grant) -> bool {
-    let Ok(machine) = Scope::parse(&grant.machine) else { return false };
-    policy
-        .rules(&machine, grant.number)
-        .any(|rule| rule.protocol == grant.protocol && grant.sources.is_within(&rule.allowed))
+    Scope::parse(&grant.machine).is_ok_and(|machine| policy.longest(&machine, &grant.what).is_some())
 }

@@ -1,12 +1,14 @@
-//! What machines tell of grants: what they carried, and that one was closed because nobody used it. A machine is believed
-//! about its own grants only, and nothing that it says opens anything.
+//! What machines tell of grants: what they carried, that one was closed because nobody used it, and whether a user was
+//! given what was to be. A machine is believed about its own grants only, and nothing that it says opens anything.
 
 use sekisho_arm::{ArmError, Scope, Write};
+use sekisho_jit::elevation::{GIVEN, REFUSED};
 use sekisho_jit::provider::requests;
-use sekisho_jit::request::Event;
+use sekisho_jit::request::{Event, Grant, Request};
 use sekisho_jit::usage::{IDLE, Told, USED};
 use sekisho_link::stream::{Batch, Entry};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
 
 use super::clock::tell;
 use super::kept_id;
@@ -16,6 +18,17 @@ use super::kept_id;
 pub(crate) struct News {
     used: Vec<Told>,
     idle: Vec<u32>,
+    /// The grant and its end.
+    given: Vec<(u32, i64)>,
+    /// The grant and why not.
+    refused: Vec<(u32, String)>,
+}
+
+/// Most characters of a machine's reason that are kept.
+const LONGEST_REASON: usize = 300;
+
+fn mark_of(data: &Map<String, Value>) -> Option<u32> {
+    data.get("mark").and_then(Value::as_u64).and_then(|m| u32::try_from(m).ok())
 }
 
 impl News {
@@ -28,8 +41,15 @@ impl News {
                     news.used.extend(serde_json::from_value::<Told>(Value::Object(data.clone())).ok());
                 }
                 Entry::Event { kind, data, .. } if kind == IDLE => {
-                    let mark = data.get("mark").and_then(Value::as_u64);
-                    news.idle.extend(mark.and_then(|m| u32::try_from(m).ok()));
+                    news.idle.extend(mark_of(data));
+                }
+                Entry::Event { kind, data, .. } if kind == GIVEN => {
+                    news.given.extend(mark_of(data).zip(data.get("end").and_then(Value::as_i64)));
+                }
+                Entry::Event { kind, data, .. } if kind == REFUSED => {
+                    let why = data.get("why").and_then(Value::as_str).unwrap_or_default();
+                    let why: String = why.chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect();
+                    news.refused.extend(mark_of(data).map(|mark| (mark, why)));
                 }
                 _ => {}
             }
@@ -49,19 +69,49 @@ pub(crate) async fn keep(tx: &mut (dyn Write + '_), machine: &Scope, news: News)
         }
     }
     for mark in news.idle {
-        let Some(grant) = requests::numbered(tx.as_read(), machine, mark).await? else { continue };
-        let policy = kept_id(&grant.policy)?;
-        let Some(mut request) = requests::named(tx.as_read(), &policy, &grant.request).await? else {
-            continue;
-        };
-        let now = tx.now();
-        let closed = |g: &sekisho_jit::request::Grant| g.mark == mark && g.state.is_open();
-        if request.grants.iter().any(closed) && request.happen(Event::Idle, now, None, closed).is_ok() {
-            requests::keep(tx, &request).await?;
-            tell(tx, &request).await?;
-        }
+        let idle = |g: &Grant| g.mark == mark && g.state.is_open();
+        change(tx, machine, mark, |request, now| request.happen(Event::Idle, now, None, idle).is_ok())
+            .await?;
+    }
+    for (mark, end) in news.given {
+        // It may tell of an end that was changed meanwhile.
+        let given = |g: &Grant| g.mark == mark && g.end_ms() == end && g.what.raised().is_some();
+        change(tx, machine, mark, |request, now| request.happen(Event::Apply, now, None, given).is_ok())
+            .await?;
+    }
+    for (mark, why) in news.refused {
+        let refused = |g: &Grant| g.mark == mark && g.what.raised().is_some();
+        change(tx, machine, mark, |request, now| {
+            let done = request.happen(Event::Refuse, now, None, refused).is_ok();
+            if let Some(grant) = request.grants.iter_mut().find(|g| done && refused(g)) {
+                grant.problem = Some(why);
+            }
+            done
+        })
+        .await?;
     }
     Ok(())
+}
+
+/// Has something happen to the request of a machine's grant, when it can.
+async fn change(
+    tx: &mut (dyn Write + '_),
+    machine: &Scope,
+    mark: u32,
+    happens: impl FnOnce(&mut Request, OffsetDateTime) -> bool,
+) -> Result<(), ArmError> {
+    let Some(grant) = requests::numbered(tx.as_read(), machine, mark).await? else { return Ok(()) };
+    let policy = kept_id(&grant.policy)?;
+    let Some(mut request) = requests::named(tx.as_read(), &policy, &grant.request).await? else {
+        return Ok(());
+    };
+    let (now, before) = (tx.now(), request.clone());
+    if !happens(&mut request, now) || request == before {
+        return Ok(());
+    }
+    requests::keep(tx, &request).await?;
+    // What is in force is told by its state alone.
+    if request.history != before.history { tell(tx, &request).await } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -86,10 +136,14 @@ mod tests {
             event(IDLE, json!({"mark": 7})),
             event(IDLE, json!({"mark": -7})),
             event(IDLE, json!({})),
+            event(GIVEN, json!({"mark": 8, "end": 5})),
+            event(GIVEN, json!({"mark": 8})),
+            event(REFUSED, json!({"mark": 9, "why": "It\n is taken"})),
         ];
         let batch = Batch { stream: Stream::Telemetry, epoch: Epoch(1), first: 1, entries };
         let news = News::of(&batch);
         assert_eq!((news.used.len(), news.used[0].mark, news.used[0].used.packets), (1, 7, 3));
-        assert_eq!(news.idle, [7]);
+        assert_eq!((news.idle, news.given), (vec![7], vec![(8, 5)]));
+        assert_eq!(news.refused, [(9, "It is taken".to_owned())]);
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, Call, Read, Resource, Scope, Write};
 use sekisho_jit::provider::{policies, policy_type, requests};
-use sekisho_jit::request::{Event, Grant, Request, State};
+use sekisho_jit::request::{Event, Grant, OpenPort, Request, State, What};
 use sekisho_jit::resources::{Guarded, Policy, PortRule, Protocol};
 use sekisho_jit::settings::OnlyWay;
 use sekisho_jit::sources::Sources;
@@ -49,13 +49,16 @@ pub(super) async fn open(
             grants.push(Grant {
                 mark: requests::next_mark(tx).await?,
                 machine: kept.id.to_string(),
-                number: rule.number,
-                protocol: rule.protocol,
-                sources: here.clone(),
+                what: What::Port(OpenPort {
+                    number: rule.number,
+                    protocol: rule.protocol,
+                    sources: here.clone(),
+                }),
                 begin: None,
                 end: now + OPEN.min(rule.longest),
                 seconds: None,
                 state: State::Requested,
+                problem: None,
             });
         }
     }
