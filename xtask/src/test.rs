@@ -56,7 +56,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut build = cargo();
     build.args(["build", "--workspace", "--all-targets", "--locked"]);
     run_step("building", &mut with_path(build))?;
-    run_step("Rust", &mut with_path(rust_tests()))?;
+    let mut rust = with_path(rust_tests());
+    if !options.quick {
+        rust.env("SEKISHO_AZURITE", setup::azurite(with_path(npm()))?).env("SEKISHO_S3S", setup::s3s()?);
+    }
+    run_step("Rust", &mut rust)?;
     if !options.quick {
         run_step("Rust on PostgreSQL", &mut with_path(postgres_tests()))?;
     }

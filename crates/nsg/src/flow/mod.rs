@@ -13,6 +13,7 @@ pub mod azure;
 pub mod collector;
 pub mod counters;
 pub mod denied;
+pub mod filter;
 pub mod nflog;
 pub mod owner;
 pub mod part;

@@ -1,10 +1,13 @@
 //! `Sekisho.Network/traffic`: what the flow logs of a machine, or of all machines in a scope, have to tell.
 
+use std::ops::ControlFlow;
+
 use async_trait::async_trait;
 use sekisho_arm::registry::{Action, ActionStyle, ScopeAction};
 use sekisho_arm::resource::{self, shown, typed};
 use sekisho_arm::{ArmError, Call, Read, Scope};
-use sekisho_lake::{Lake, Query};
+use sekisho_lake::{FlowQuery, Lake, Machines, Query};
+use sekisho_nsg::flow::filter::Filter;
 use sekisho_nsg::flow::record::{Batch, KIND};
 use sekisho_nsg::flow::traffic::{Asked, Summary, TrafficQuestion, TrafficView};
 use sekisho_store::{from_ms, to_ms};
@@ -17,12 +20,13 @@ use super::activity::instant;
 const HOUR: Duration = Duration::hours(1);
 /// The longest time that is looked at.
 const LONGEST: Duration = Duration::days(31);
-/// How long after a flow it may have been noted by its machine.
+/// How long after a flow its machine may say that others were lost.
 const NOTED: Duration = Duration::minutes(15);
-/// Events that are in memory at once.
+/// Events with gaps that are in memory at once, and that are looked through for one answer.
 const PAGE: usize = 100;
-/// Events that are looked through for one answer.
-const MOST: usize = 5_000;
+const MOST_GAPS: usize = 5_000;
+/// Flows that are counted for one answer: some seconds of work.
+pub(super) const MOST: u64 = 2_000_000;
 
 /// The operation.
 pub(crate) struct Traffic {
@@ -55,47 +59,83 @@ impl ScopeAction for Traffic {
         body: Value,
     ) -> Result<Value, ArmError> {
         let asked = asked(typed(&body, "")?, read.now())?;
-        let machine = match scope {
-            Scope::Resource(_) if scope.type_name().is("Microsoft.Compute/virtualMachines") => {
-                Some(read.get(scope).await?.ok_or_else(|| ArmError::not_found(scope))?.id.key())
-            }
-            Scope::Resource(_) => {
-                let text = format!("Only virtual machines have traffic; '{scope}' is none.");
-                return Err(ArmError::bad("UnsupportedResourceType", text));
-            }
-            _ => None,
+        let machines = machines(read, scope).await?;
+        let query = FlowQuery {
+            machines: machines.clone(),
+            from: from_ms(asked.from),
+            to: from_ms(asked.to),
+            filter: asked.filter.clone(),
         };
-        let below = format!("{}/", scope.key().trim_end_matches('/'));
+        let start = || (Summary::new(asked.clone(), |at| resource::instant(from_ms(at))), 0);
+        let (mut summary, _) = self
+            .lake
+            .flows(&query, start, |(summary, counted), row| {
+                if *counted == MOST {
+                    summary.cut();
+                    return ControlFlow::Break(());
+                }
+                *counted += 1;
+                summary.add(&row.machine, &row.record);
+                ControlFlow::Continue(())
+            })
+            .await?;
+        self.gaps(machines, (query.from, query.to), &mut summary).await?;
+        shown(&summary.finish())
+    }
+}
+
+impl Traffic {
+    /// What machines could not tell of.
+    async fn gaps(
+        &self,
+        machines: Machines,
+        (from, to): (OffsetDateTime, OffsetDateTime),
+        summary: &mut Summary,
+    ) -> Result<(), ArmError> {
         let mut query = Query {
-            machine,
-            from: Some(from_ms(asked.from)),
-            to: Some(from_ms(asked.to) + NOTED),
+            machine: match &machines {
+                Machines::One(machine) => Some(machine.clone()),
+                _ => None,
+            },
+            from: Some(from),
+            to: Some(to + NOTED),
             kinds: vec![KIND.to_owned()],
             limit: PAGE,
             ..Query::default()
         };
-        let mut summary = Summary::new(asked, |at| resource::instant(from_ms(at)));
         let mut looked = 0;
         loop {
             let page = self.lake.query(&query).await?;
-            for row in &page.rows {
-                let within = query.machine.is_some() || row.event.machine.starts_with(&below);
+            for row in page.rows.iter().filter(|row| machines.contains(&row.event.machine)) {
                 // One that makes no sense says nothing; it is shown among the machine's events.
-                if let (true, Ok(batch)) = (within, Batch::read(&row.event.data)) {
-                    summary.add(&row.event.machine, &batch);
-                }
+                let Ok(batch) = Batch::read(&row.event.data) else { continue };
+                batch.gaps.iter().for_each(|gap| summary.add_gap(&row.event.machine, gap));
             }
             looked += page.rows.len();
             query.after = page.next;
             if query.after.is_none() {
-                break;
+                return Ok(());
             }
-            if looked >= MOST {
+            if looked >= MOST_GAPS {
                 summary.cut();
-                break;
+                return Ok(());
             }
         }
-        shown(&summary.finish())
+    }
+}
+
+/// The machines of a scope.
+async fn machines(read: &mut dyn Read, scope: &Scope) -> Result<Machines, ArmError> {
+    match scope {
+        Scope::Resource(_) if scope.type_name().is("Microsoft.Compute/virtualMachines") => {
+            let machine = read.get(scope).await?.ok_or_else(|| ArmError::not_found(scope))?;
+            Ok(Machines::One(machine.id.key()))
+        }
+        Scope::Resource(_) => {
+            let text = format!("Only virtual machines have traffic; '{scope}' is none.");
+            Err(ArmError::bad("UnsupportedResourceType", text))
+        }
+        _ => Ok(Machines::Below(format!("{}/", scope.key().trim_end_matches('/')))),
     }
 }
 
@@ -112,11 +152,13 @@ fn asked(question: TrafficQuestion, now: OffsetDateTime) -> Result<Asked, ArmErr
     Ok(Asked {
         from: to_ms(from),
         to: to_ms(to),
-        address: address.transpose()?,
-        port: question.port,
-        rule: question.rule,
-        process: question.process,
-        access: question.access,
+        filter: Filter {
+            address: address.transpose()?,
+            port: question.port,
+            rule: question.rule,
+            process: question.process,
+            access: question.access,
+        },
         top: question.top,
     })
 }

@@ -14,6 +14,8 @@ mod coverage;
 mod device;
 mod duplicates;
 mod events;
+mod flow_logs;
+mod flows;
 mod generic;
 mod hierarchy;
 mod invariants;
