@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
-use super::record::{DecidingRule, Flow, Gap, GapReason, Process, Record, State};
+use super::record::{DecidingRule, Delta, Flow, Gap, GapReason, Process, Record, State};
 use crate::policy::{Access, Direction};
 
 /// Rows of each table.
@@ -17,7 +17,7 @@ const ROWS: usize = 25;
 /// Parts of the time.
 const BUCKETS: i64 = 60;
 /// Different entries that are counted one by one; those beyond are left out, and the answer says that it is not all.
-const COUNTED: usize = 100_000;
+pub(super) const COUNTED: usize = 100_000;
 /// The single flows that are shown when nothing else is said, and at most.
 const SHOWN: usize = 100;
 const MOST_SHOWN: usize = 1000;
@@ -87,17 +87,25 @@ pub struct Amount {
 impl Amount {
     fn add(&mut self, flow: &Flow) {
         match flow.state {
-            State::Begin => self.allowed += 1,
-            State::Denied => self.denied += flow.delta.packets_sent,
+            State::Begin => self.join(Amount { allowed: 1, ..Amount::default() }),
+            State::Denied => self.join(Amount { denied: flow.delta.packets_sent, ..Amount::default() }),
             State::Continue | State::End => {
-                self.bytes_sent += flow.delta.bytes_sent;
-                self.bytes_received += flow.delta.bytes_received;
+                let Delta { bytes_sent, bytes_received, .. } = flow.delta;
+                self.join(Amount { bytes_sent, bytes_received, ..Amount::default() });
             }
         }
     }
 
+    /// Both together. A machine may tell of any number.
+    pub(super) fn join(&mut self, other: Amount) {
+        self.allowed = self.allowed.saturating_add(other.allowed);
+        self.denied = self.denied.saturating_add(other.denied);
+        self.bytes_sent = self.bytes_sent.saturating_add(other.bytes_sent);
+        self.bytes_received = self.bytes_received.saturating_add(other.bytes_received);
+    }
+
     /// What is more: bytes, then flows.
-    fn weight(&self) -> (u64, u64) {
+    pub(super) fn weight(&self) -> (u64, u64) {
         (self.bytes_sent.saturating_add(self.bytes_received), self.allowed.saturating_add(self.denied))
     }
 }
@@ -420,7 +428,7 @@ impl Summary {
     }
 }
 
-fn counted<K: Eq + Hash>(table: &mut HashMap<K, Amount>, key: K, flow: &Flow) -> bool {
+pub(super) fn counted<K: Eq + Hash>(table: &mut HashMap<K, Amount>, key: K, flow: &Flow) -> bool {
     if table.len() >= COUNTED && !table.contains_key(&key) {
         return false;
     }
@@ -428,7 +436,7 @@ fn counted<K: Eq + Hash>(table: &mut HashMap<K, Amount>, key: K, flow: &Flow) ->
     true
 }
 
-fn top<K: Ord, R>(table: HashMap<K, Amount>, row: impl Fn(K, Amount) -> R) -> Vec<R> {
+pub(super) fn top<K: Ord, R>(table: HashMap<K, Amount>, row: impl Fn(K, Amount) -> R) -> Vec<R> {
     let mut all: Vec<(K, Amount)> = table.into_iter().collect();
     all.sort_by(|a, b| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0)));
     all.truncate(ROWS);
@@ -449,7 +457,7 @@ fn word(reason: GapReason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::super::record::tests::flow;
-    use super::super::record::{Batch, Delta, Nic};
+    use super::super::record::{Batch, Nic};
     use super::*;
     use crate::policy::InterfaceName;
 

@@ -7,6 +7,7 @@ pub(crate) mod bastion_sessions;
 pub mod core;
 pub mod events;
 pub mod groups;
+pub(crate) mod flow_map;
 mod hierarchy_settings;
 pub mod jit;
 pub mod locks;
