@@ -203,7 +203,11 @@ fn installed(
     if std::fs::read_to_string(&stamp).is_ok_and(|s| s == wanted) {
         return Ok(dir);
     }
-    println!("Installing from {registry} into {}: {}", dir.display(), wanted.lines().collect::<Vec<_>>().join(" "));
+    println!(
+        "Installing from {registry} into {}: {}",
+        dir.display(),
+        wanted.lines().collect::<Vec<_>>().join(" ")
+    );
     std::fs::create_dir_all(&dir)?;
     install(&dir)?;
     std::fs::write(&stamp, wanted)?;

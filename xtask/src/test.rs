@@ -59,6 +59,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut rust = with_path(rust_tests());
     if !options.quick {
         rust.env("SEKISHO_AZURITE", setup::azurite(with_path(npm()))?).env("SEKISHO_S3S", setup::s3s()?);
+        let duckdb = setup::python("flowtable", &root().join("xtask/flow-table-requirements.txt"))?;
+        rust.env("SEKISHO_DUCKDB", duckdb.join("python"));
     }
     run_step("Rust", &mut rust)?;
     if !options.quick {

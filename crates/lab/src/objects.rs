@@ -198,9 +198,12 @@ fn spawn(kind: Kind, port: u16, dir: &TempDir) -> Result<Child, LabError> {
         Kind::Azure => command
             .args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--blobHost", "127.0.0.1"])
             .args(["--blobPort", &port, "--location"]),
-        Kind::S3 => command
-            .args(["--host", "127.0.0.1", "--port", &port])
-            .args(["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]),
+        Kind::S3 => command.args(["--host", "127.0.0.1", "--port", &port]).args([
+            "--access-key",
+            ACCESS_KEY,
+            "--secret-key",
+            SECRET_KEY,
+        ]),
     };
     command.arg(dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map_err(LabError::io(format!("{program} ({package})")))

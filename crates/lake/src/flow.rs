@@ -308,8 +308,24 @@ fn once<K: Hash + Eq, V: ?Sized>(
 }
 
 const TEXTS: [usize; 18] = [
-    MACHINE, INTERFACE, MAC, DIRECTION, DECISION, STATE, SOURCE, DESTINATION, GROUP, RULE, RULE_ACCESS, PROCESS,
-    PROGRAM, UNIT, USER, PACKAGE, EVENT_STREAM, EPOCH,
+    MACHINE,
+    INTERFACE,
+    MAC,
+    DIRECTION,
+    DECISION,
+    STATE,
+    SOURCE,
+    DESTINATION,
+    GROUP,
+    RULE,
+    RULE_ACCESS,
+    PROCESS,
+    PROGRAM,
+    UNIT,
+    USER,
+    PACKAGE,
+    EVENT_STREAM,
+    EPOCH,
 ];
 
 impl<'b> Columns<'b> {
@@ -350,7 +366,8 @@ impl<'b> Columns<'b> {
 
     fn rule(&self, row: usize, known: &mut Known<'b>) -> Option<Option<Arc<DecidingRule>>> {
         let Some(name) = self.text(RULE, row) else { return Some(None) };
-        let key = (self.text(GROUP, row)?, name, self.rule_is_default.value(row), self.text(RULE_ACCESS, row)?);
+        let key =
+            (self.text(GROUP, row)?, name, self.rule_is_default.value(row), self.text(RULE_ACCESS, row)?);
         let make = |(nsg, name, is_default, access): &(&str, &str, bool, &str)| {
             Some(Arc::new(DecidingRule {
                 nsg: (*nsg).to_owned(),

@@ -42,9 +42,8 @@ impl FlowQuery {
         let are_flows = segment.stream == STREAM;
         let (from, to) = (to_ms(self.from), to_ms(if are_flows { self.to } else { self.to + NOTED }));
         let (low, high) = (segment.machines.0.as_bytes(), segment.machines.1.as_bytes());
-        let can = to_ms(segment.at.0) <= to
-            && from <= to_ms(segment.at.1)
-            && self.machines.overlaps(low, high);
+        let can =
+            to_ms(segment.at.0) <= to && from <= to_ms(segment.at.1) && self.machines.overlaps(low, high);
         let of_kind = || vec![Term { columns: &[row::KIND], is: Is::Text(vec![KIND.to_owned()]) }];
         can.then(|| Wanted {
             machines: self.machines.clone(),

@@ -144,12 +144,7 @@ impl Lake {
         failed.map_or(Ok(gone), Err)
     }
 
-    async fn merge<R: Record>(
-        &self,
-        stream: &str,
-        day: i64,
-        segments: &[Segment],
-    ) -> Result<u64, LakeError> {
+    async fn merge<R: Record>(&self, stream: &str, day: i64, segments: &[Segment]) -> Result<u64, LakeError> {
         let mut readers = Vec::with_capacity(segments.len());
         let mut heads = Vec::with_capacity(segments.len());
         for segment in segments {
@@ -238,9 +233,8 @@ impl Lake {
     /// # Errors
     /// Those of the database, and of a storage that does not answer at all.
     pub async fn check(&self) -> Result<Vec<LakeError>, LakeError> {
-        let size = |file: ObjectMeta| {
-            (file.location.to_string(), i64::try_from(file.size).unwrap_or(i64::MAX))
-        };
+        let size =
+            |file: ObjectMeta| (file.location.to_string(), i64::try_from(file.size).unwrap_or(i64::MAX));
         let sizes: BTreeMap<String, i64> = self.files().await?.into_iter().map(size).collect();
         let segments = self.store.read().await?.segments().await?;
         let wrong = |segment: Segment| match sizes.get(&segment.path) {

@@ -99,12 +99,14 @@ impl Place {
             Place::Bucket(url) => {
                 // The client takes the process's provider; when there is one already, it is this one.
                 let _ = rustls::crypto::ring::default_provider().install_default();
-                let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRIED, ..RetryConfig::default() };
+                let retry =
+                    RetryConfig { max_retries: TRIES, retry_timeout: TRIED, ..RetryConfig::default() };
                 let (scheme, path) = ObjectStoreScheme::parse(url).map_err(|e| refused(e.to_string()))?;
                 let path = Path::parse(path).map_err(|e| refused(e.to_string()))?;
                 if scheme == ObjectStoreScheme::AmazonS3 {
                     let bucket = AmazonS3Builder::new().with_url(url.as_str()).with_retry(retry);
-                    let bucket = self.named(options)?.fold(bucket, |b, (name, value)| b.with_config(name, value));
+                    let bucket =
+                        self.named(options)?.fold(bucket, |b, (name, value)| b.with_config(name, value));
                     let bucket = bucket.build().map_err(|e| refused(e.to_string()))?;
                     return Ok(Arc::new(PrefixStore::new(bucket, path)));
                 }

@@ -19,7 +19,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowPredicate, ArrowPredicateFn, ArrowReaderOptions, RowFilter, RowSelection, RowSelector,
 };
-use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::async_reader::{
+    AsyncFileReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder,
+};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, SortingColumn};
@@ -301,8 +303,7 @@ async fn open(
         let columns = metadata.row_group(group);
         let rows = usize::try_from(columns.num_rows()).map_err(|_| general("a negative number of rows"))?;
         let statistics = |column: usize| columns.columns().get(column).and_then(|c| c.statistics());
-        let texts =
-            |column: usize| statistics(column).and_then(|s| s.min_bytes_opt().zip(s.max_bytes_opt()));
+        let texts = |column: usize| statistics(column).and_then(|s| s.min_bytes_opt().zip(s.max_bytes_opt()));
         let may = wanted.overlaps(texts(MACHINE), statistics(AT).and_then(times))
             && wanted.single().all(|(column, is)| is.may(texts(column)));
         if !may || !known_in(&mut builder, group, wanted).await? {

@@ -61,7 +61,8 @@ pub(crate) enum Is {
 
 impl Is {
     pub(crate) fn holds(&self, column: &dyn Array, row: usize) -> Option<bool> {
-        let text = || column.as_string_opt::<i32>().map(|texts| texts.is_valid(row).then(|| texts.value(row)));
+        let text =
+            || column.as_string_opt::<i32>().map(|texts| texts.is_valid(row).then(|| texts.value(row)));
         match self {
             Is::Text(any) => text().map(|text| text.is_some_and(|text| any.iter().any(|a| a == text))),
             Is::AnyCase(one) => text().map(|text| text.is_some_and(|text| text.eq_ignore_ascii_case(one))),
@@ -72,7 +73,9 @@ impl Is {
     /// Whether a value between two can be it.
     pub(crate) fn may(&self, bounds: Option<(&[u8], &[u8])>) -> bool {
         match (self, bounds) {
-            (Is::Text(any), Some((low, high))) => any.iter().any(|a| low <= a.as_bytes() && a.as_bytes() <= high),
+            (Is::Text(any), Some((low, high))) => {
+                any.iter().any(|a| low <= a.as_bytes() && a.as_bytes() <= high)
+            }
             _ => true,
         }
     }

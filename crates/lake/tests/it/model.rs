@@ -85,7 +85,8 @@ fn data(kind: usize, at: i64, n: i64) -> Value {
     if KINDS[kind] != "network.flows" {
         return json!({"deep": {"n": n}, "text": "\u{0}\u{1F980}"});
     }
-    let mut told = flows::batch((0..n).map(|i| flows::flow(at + i, u32::try_from(i + at).unwrap())).collect());
+    let mut told =
+        flows::batch((0..n).map(|i| flows::flow(at + i, u32::try_from(i + at).unwrap())).collect());
     told.gaps.extend((n == 1).then(|| flows::gap(at)));
     told.data().into()
 }
@@ -213,7 +214,8 @@ async fn follow(steps: Vec<Step>, queries: Vec<Query>) {
         assert_eq!(told(&world.lake, &flows::everything()).await, expected_flows(&list));
         let mut read = world.store.read().await.unwrap();
         let segments = read.segments().await.unwrap();
-        let hot: Vec<Row> = read.hot_events(i64::MIN, 10_000).await.unwrap().into_iter().map(Row::from).collect();
+        let hot: Vec<Row> =
+            read.hot_events(i64::MIN, 10_000).await.unwrap().into_iter().map(Row::from).collect();
         let rows = |flows: bool| -> i64 {
             segments.iter().filter(|s| (s.stream == "network.flows") == flows).map(|s| s.rows).sum()
         };

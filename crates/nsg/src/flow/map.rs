@@ -218,8 +218,7 @@ impl MapSummary {
         // What is denied has hardly any bytes, and is what people look for.
         let mut denied: Vec<usize> = (0..all.len()).filter(|at| all[*at].1.denied > 0).collect();
         denied.sort_by_key(|at| std::cmp::Reverse(all[*at].1.denied));
-        let kept: BTreeSet<usize> =
-            (0..all.len().min(EDGES)).chain(denied.into_iter().take(EDGES)).collect();
+        let kept: BTreeSet<usize> = (0..all.len().min(EDGES)).chain(denied.into_iter().take(EDGES)).collect();
         let other_edges = all.len() - kept.len();
         let edges: Vec<(Edge, Amount)> =
             all.into_iter().enumerate().filter(|(at, _)| kept.contains(at)).map(|(_, edge)| edge).collect();
@@ -333,7 +332,8 @@ mod tests {
     use crate::policy::InterfaceName;
     use sekisho_arm::Scope;
 
-    const GROUP: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft";
+    const GROUP: &str =
+        "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft";
 
     fn machine(name: &str) -> Scope {
         Scope::parse(&format!("{GROUP}.Compute/virtualMachines/{name}")).unwrap()
@@ -346,7 +346,9 @@ mod tests {
     /// `web1` and `web2` in the group `web`, `db` in `db`.
     fn places(expanded: Option<String>) -> Places {
         let mut places = Places::new(Grouping::default(), expanded);
-        for (name, address, group) in [("web1", "10.0.0.4", "web"), ("web2", "10.0.0.5", "web"), ("db", "10.0.0.6", "db")] {
+        for (name, address, group) in
+            [("web1", "10.0.0.4", "web"), ("web2", "10.0.0.5", "web"), ("db", "10.0.0.6", "db")]
+        {
             places.add_nic(PlacedNic {
                 machine: machine(name),
                 interface: InterfaceName::new("eth0").ok(),
@@ -410,7 +412,14 @@ mod tests {
     #[test]
     fn groups_are_nodes_until_one_of_them_is_expanded_into_its_machines() {
         let all = [
-            ("db", [whole(Direction::Inbound, "10.0.0.4", "10.0.0.6"), whole(Direction::Inbound, "10.0.0.5", "10.0.0.6")].concat()),
+            (
+                "db",
+                [
+                    whole(Direction::Inbound, "10.0.0.4", "10.0.0.6"),
+                    whole(Direction::Inbound, "10.0.0.5", "10.0.0.6"),
+                ]
+                .concat(),
+            ),
             ("web1", whole(Direction::Inbound, "203.0.113.9", "10.0.0.4")),
         ];
         let shown = map(None, &all);
@@ -451,7 +460,8 @@ mod tests {
     #[test]
     fn of_one_edge_there_are_ports_and_records_and_nothing_of_the_others() {
         let places = places(None);
-        let question = FlowEdgeQuestion { source: asg("WEB"), target: asg("db"), ..FlowEdgeQuestion::default() };
+        let question =
+            FlowEdgeQuestion { source: asg("WEB"), target: asg("db"), ..FlowEdgeQuestion::default() };
         let mut summary = EdgeSummary::new(&question, |at| at.to_string());
         let db = machine("db").key();
         for from in ["10.0.0.4", "203.0.113.9"] {

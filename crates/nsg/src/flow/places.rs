@@ -94,7 +94,8 @@ pub struct PlacedNic {
 
 impl PlacedNic {
     fn place(&self, by: Grouping) -> Place {
-        let asg = || self.groups.iter().min_by_key(|g| g.key()).map(|g| (PlaceKind::ApplicationSecurityGroup, g));
+        let asg =
+            || self.groups.iter().min_by_key(|g| g.key()).map(|g| (PlaceKind::ApplicationSecurityGroup, g));
         let subnet = || self.subnet.as_ref().map(|s| (PlaceKind::Subnet, s));
         let nsg = || self.nsg.as_ref().map(|n| (PlaceKind::NetworkSecurityGroup, n));
         let found = match by {
@@ -170,12 +171,14 @@ impl Places {
         let flow = &record.flow;
         let own = self.own(machine, record);
         let place = own.map_or_else(
-            || Scope::parse(machine).map_or_else(|_| self.of_nobody(flow.source), |id| of_resource_group(&id)),
+            || {
+                Scope::parse(machine)
+                    .map_or_else(|_| self.of_nobody(flow.source), |id| of_resource_group(&id))
+            },
             |nic| nic.place(self.by),
         );
         let local = self.shown(End { place, machine: Some(machine.to_owned()) });
-        let remote =
-            if flow.direction == Direction::Inbound { flow.source } else { flow.destination };
+        let remote = if flow.direction == Direction::Inbound { flow.source } else { flow.destination };
         let remote = self.shown(self.remote(own.and_then(PlacedNic::network).as_ref(), remote));
         if flow.direction == Direction::Inbound { (remote, local) } else { (local, remote) }
     }
@@ -283,7 +286,7 @@ mod tests {
     use super::super::record::{Flow, Nic};
     use super::*;
 
-    const GROUP: &str = "/subscriptions/s/resourceGroups/rg/providers";
+    const GROUP: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers";
 
     fn id(rest: &str) -> Scope {
         Scope::parse(&format!("{GROUP}/{rest}")).unwrap()
@@ -299,7 +302,10 @@ mod tests {
             interface: InterfaceName::new("eth0").ok(),
             mac: None,
             addresses: vec![address.parse().unwrap()],
-            groups: asg.map(|g| id(&format!("Microsoft.Network/applicationSecurityGroups/{g}"))).into_iter().collect(),
+            groups: asg
+                .map(|g| id(&format!("Microsoft.Network/applicationSecurityGroups/{g}")))
+                .into_iter()
+                .collect(),
             subnet: network.map(|n| id(&format!("Microsoft.Network/virtualNetworks/{n}/subnets/s"))),
             nsg: None,
         }
@@ -311,8 +317,14 @@ mod tests {
         places.add_nic(nic("db", "10.0.0.5", Some("one"), Some("db")));
         places.add_nic(nic("twin", "10.0.0.5", Some("two"), Some("twin")));
         places.add_nic(nic("alone", "192.168.7.9", None, None));
-        places.add_subnet(id("Microsoft.Network/virtualNetworks/one/subnets/s"), vec!["10.0.0.0/24".parse().unwrap()]);
-        places.add_subnet(id("Microsoft.Network/virtualNetworks/two/subnets/s"), vec!["10.0.0.0/24".parse().unwrap()]);
+        places.add_subnet(
+            id("Microsoft.Network/virtualNetworks/one/subnets/s"),
+            vec!["10.0.0.0/24".parse().unwrap()],
+        );
+        places.add_subnet(
+            id("Microsoft.Network/virtualNetworks/two/subnets/s"),
+            vec!["10.0.0.0/24".parse().unwrap()],
+        );
         places.add_tag("Office", &["198.51.100.0/24".parse().unwrap()]);
         places.add_tag("Desk", &["198.51.100.7/32".parse().unwrap()]);
         places.add_tag("Late", &["198.51.100.7/32".parse().unwrap()]);
@@ -327,9 +339,14 @@ mod tests {
         let record = Record { generation: 1, nic: nic.into(), rule: None, process: None, flow };
         let (from, to) = places.ends(&machine(of).key(), &record);
         assert_eq!(from.machine, Some(machine(of).key()));
-        let back = Record { flow: Flow { direction: Direction::Inbound, source: destination, ..record.flow.clone() }, ..record };
+        let back = Record {
+            flow: Flow { direction: Direction::Inbound, source: destination, ..record.flow.clone() },
+            ..record
+        };
         assert_eq!(places.ends(&machine(of).key(), &back), (to.clone(), from));
-        let short = |text: String| text.rsplit("providers/").next().unwrap().rsplit("Microsoft.").next().unwrap().to_owned();
+        let short = |text: String| {
+            text.rsplit("providers/").next().unwrap().rsplit("Microsoft.").next().unwrap().to_owned()
+        };
         (short(to.place.id()), to.machine.map(short))
     }
 
@@ -343,7 +360,10 @@ mod tests {
         assert_eq!(of("alone", "10.0.0.5"), "PrivateAddresses", "it could be either");
         assert_eq!(of("web", "10.0.0.77"), "Network/virtualNetworks/one/subnets/s");
         assert_eq!(of("alone", "10.0.0.77"), "PrivateAddresses");
-        assert_eq!(of("web", "192.168.7.9"), "/subscriptions/s/resourceGroups/rg");
+        assert_eq!(
+            of("web", "192.168.7.9"),
+            "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg"
+        );
     }
 
     #[test]

@@ -309,8 +309,7 @@ impl Batch {
         fn named<T>(table: &[Arc<T>], index: Option<u16>) -> Option<Arc<T>> {
             index.and_then(|i| table.get(usize::from(i))).cloned()
         }
-        let (nics, rules, processes) =
-            (shared(&self.nics), shared(&self.rules), shared(&self.processes));
+        let (nics, rules, processes) = (shared(&self.nics), shared(&self.rules), shared(&self.processes));
         let record = |flow: &Flow| {
             Some(Record {
                 generation: self.generation,

@@ -463,12 +463,7 @@ mod tests {
 
     fn asked() -> Asked {
         let at = flow().at;
-        Asked {
-            from: at - 1000,
-            to: at + 59_000,
-            filter: Filter::default(),
-            top: None,
-        }
+        Asked { from: at - 1000, to: at + 59_000, filter: Filter::default(), top: None }
     }
 
     fn batch() -> Batch {

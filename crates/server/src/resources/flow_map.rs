@@ -92,7 +92,8 @@ impl ScopeAction for Question {
                 let question: FlowMapQuestion = typed(&body, "")?;
                 let around = self.around(read, call, (scope, &rights), &question).await?;
                 let times = around.times();
-                let map = around.count(&self.lake, MapSummary::default, MapSummary::cut, MapSummary::add).await?;
+                let map =
+                    around.count(&self.lake, MapSummary::default, MapSummary::cut, MapSummary::add).await?;
                 shown(&map.finish(times.0, times.1))
             }
             Asked::Edge => {

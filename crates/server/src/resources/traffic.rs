@@ -207,8 +207,7 @@ pub(super) fn span(
 
 fn asked(question: TrafficQuestion, now: OffsetDateTime) -> Result<Asked, ArmError> {
     let (from, to) = span(question.from.as_deref(), question.to.as_deref(), now)?;
-    let invalid =
-        |_| ArmError::bad("InvalidParameter", "'address' must be an IP address.").target("address");
+    let invalid = |_| ArmError::bad("InvalidParameter", "'address' must be an IP address.").target("address");
     let address = question.address.map(|a| a.parse().map_err(invalid));
     Ok(Asked {
         from: to_ms(from),

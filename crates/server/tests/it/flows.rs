@@ -21,8 +21,14 @@ pub(crate) struct Teller {
 }
 
 impl Teller {
-    /// Lets one join `rg1` with an address such as `10.0.1.7/24`, behind the security group `nsg1`.
-    pub(crate) async fn join(world: &World, root: &Http, name: &str, address: &str) -> Teller {
+    /// Lets one join `rg1` with an address such as `10.0.1.7/24`, behind the security group `nsg1`, and as a member of an
+    /// application security group.
+    pub(crate) async fn join(
+        world: &World,
+        root: &Http,
+        (name, address): (&str, &str),
+        member_of: Option<&str>,
+    ) -> Teller {
         let agent = join(&world.join_string(1).await, name).await.ok().unwrap();
         let mut link = agent.connect(0).await;
         link.say(&ToServer::Facts { facts: facts(name, address) }).await;
@@ -35,6 +41,11 @@ impl Teller {
         .await;
         body["properties"]["networkSecurityGroup"] =
             json!({"id": world.network("networkSecurityGroups/nsg1")});
+        if let Some(asg) = member_of {
+            let asg = world.network(&format!("applicationSecurityGroups/{asg}"));
+            body["properties"]["ipConfigurations"][0]["properties"]["applicationSecurityGroups"] =
+                json!([{ "id": asg }]);
+        }
         root.put(&path, body).await.expect(200);
         Teller { machine: agent.machine.clone(), nic, link, told: 0 }
     }

@@ -15,6 +15,7 @@ mod device;
 mod duplicates;
 mod events;
 mod flow_logs;
+mod flow_map;
 mod flows;
 mod generic;
 mod hierarchy;
