@@ -143,12 +143,18 @@ test('the flows of a machine are logged, seen, drawn on the map, and no longer l
   await expectAccessible(portal)
   await portal.keyboard.press('Escape')
   await expect(dialog).toHaveCount(0)
-  await map.getByRole('button', { name: /^Show the machines of/ }).first().click()
+  await map
+    .getByRole('button', { name: /^Show the machines of/ })
+    .first()
+    .click()
   await expect(map.getByText(machine.name, { exact: true }).first()).toBeVisible()
   await portal.getByRole('button', { name: 'Show the group again' }).click()
   await expect(map.getByText(machine.name, { exact: true })).toHaveCount(0)
   const table = portal.getByRole('table', { name: 'Connections' })
-  await table.getByRole('button', { name: /^Show rules and flows/ }).first().click()
+  await table
+    .getByRole('button', { name: /^Show rules and flows/ })
+    .first()
+    .click()
   await expect(dialog.getByRole('table', { name: 'By port' })).toBeVisible()
   await portal.keyboard.press('Escape')
 

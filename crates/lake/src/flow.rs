@@ -30,10 +30,6 @@ use crate::wanted::{Is, Term};
 
 /// What the manifest calls the stream of flows, whichever they came by. No machine's stream is called so.
 pub(crate) const STREAM: &str = KIND;
-/// Different addresses of a row group that are known for certain; of more, some are believed to be there.
-const ADDRESSES: u64 = 20_000;
-/// The same of ports.
-const PORTS: u64 = 5_000;
 
 /// One record of a flow, with the machine that told of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,9 +175,9 @@ impl segment::Record for FlowRow {
 
     fn kept(properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
         let properties = delta(properties, &["source_port", "sequence", "received"]);
-        let properties = known(properties, "source_address".into(), ADDRESSES);
-        let properties = known(properties, "destination_address".into(), ADDRESSES);
-        known(properties, "destination_port".into(), PORTS)
+        let properties = known(properties, "source_address");
+        let properties = known(properties, "destination_address");
+        known(properties, "destination_port")
     }
 
     fn machine(&self) -> &str {

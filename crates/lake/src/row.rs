@@ -66,7 +66,7 @@ impl Record for Row {
 
     fn kept(properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
         let properties = properties.set_column_dictionary_enabled("data".into(), false);
-        known(delta(properties, &["sequence", "received"]), "kind".into(), 100)
+        known(delta(properties, &["sequence", "received"]), "kind")
     }
 
     fn machine(&self) -> &str {

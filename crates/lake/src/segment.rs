@@ -94,7 +94,6 @@ pub(crate) fn instants(values: impl Iterator<Item = i64>) -> ArrayRef {
 }
 
 fn properties<R: Record>() -> Result<WriterProperties, ParquetError> {
-    let machine = || ColumnPath::from("machine");
     let sorted = R::SORTED.iter().map(|column| SortingColumn {
         column_idx: i32::try_from(*column).unwrap_or(0),
         descending: false,
@@ -110,7 +109,7 @@ fn properties<R: Record>() -> Result<WriterProperties, ParquetError> {
         // Ids of machines begin alike: cut off after 64 bytes, as is the default, all would look the same.
         .set_column_index_truncate_length(None)
         .set_statistics_truncate_length(None);
-    let properties = known(delta(properties, &["at"]), machine(), 10_000);
+    let properties = known(delta(properties, &["at"]), "machine");
     Ok(R::kept(properties).build())
 }
 
@@ -124,16 +123,14 @@ pub(crate) fn delta(mut properties: WriterPropertiesBuilder, columns: &[&str]) -
     properties
 }
 
-/// A column whose row groups say, nearly always rightly, what is not among their at most `most` different values.
-pub(crate) fn known(
-    properties: WriterPropertiesBuilder,
-    column: ColumnPath,
-    most: u64,
-) -> WriterPropertiesBuilder {
+/// A column whose row groups say, nearly always rightly, what is not among their values. What says so is as large as it must
+/// be for the values that there are, of which every row may have another.
+pub(crate) fn known(properties: WriterPropertiesBuilder, column: &str) -> WriterPropertiesBuilder {
+    let column = ColumnPath::from(column);
     properties
         .set_column_bloom_filter_enabled(column.clone(), true)
         .set_column_bloom_filter_fpp(column.clone(), 0.01)
-        .set_column_bloom_filter_max_ndv(column, most)
+        .set_column_bloom_filter_max_ndv(column, u64::try_from(GROUP).unwrap_or(u64::MAX))
 }
 
 /// A segment's file before it is anywhere.
