@@ -374,7 +374,8 @@ fn predicates<F>(
         Ok((0..batch.num_rows()).map(|row| Some(matches(row))).collect::<BooleanArray>())
     });
     let mut all: Vec<Box<dyn ArrowPredicate>> = vec![Box::new(first)];
-    for Term { columns, is } in wanted.terms.iter().cloned() {
+    for Term { columns, is } in &wanted.terms {
+        let is = is.clone();
         all.push(Box::new(ArrowPredicateFn::new(
             ProjectionMask::leaves(types, columns.iter().copied()),
             move |batch| {
@@ -426,13 +427,7 @@ fn pages(
         selection = selection.intersection(&RowSelection::from(selectors));
         Ok(())
     };
-    let texts = |bounds: &ColumnIndexMetaData, page: usize, may: &dyn Fn(Option<(&[u8], &[u8])>) -> bool| {
-        match bounds {
-            ColumnIndexMetaData::BYTE_ARRAY(b) => may(b.min_value(page).zip(b.max_value(page))),
-            _ => true,
-        }
-    };
-    narrow(MACHINE, &|bounds, page| texts(bounds, page, &|b| wanted.overlaps(b, None)))?;
+    narrow(MACHINE, &|bounds, page| wanted.overlaps(texts_of(bounds, page), None))?;
     narrow(AT, &|bounds, page| match bounds {
         ColumnIndexMetaData::INT64(b) => {
             wanted.overlaps(None, b.min_value(page).copied().zip(b.max_value(page).copied()))
@@ -440,9 +435,17 @@ fn pages(
         _ => true,
     })?;
     for (column, is) in wanted.single() {
-        narrow(column, &|bounds, page| texts(bounds, page, &|b| is.may(b)))?;
+        narrow(column, &|bounds, page| is.may(texts_of(bounds, page)))?;
     }
     Ok(selection.iter().copied().collect())
+}
+
+/// The first and the last text of a page.
+fn texts_of(bounds: &ColumnIndexMetaData, page: usize) -> Option<(&[u8], &[u8])> {
+    match bounds {
+        ColumnIndexMetaData::BYTE_ARRAY(texts) => texts.min_value(page).zip(texts.max_value(page)),
+        _ => None,
+    }
 }
 
 /// The rows of a batch; what does not fit to what the manifest says of the segment was not written by this program.
