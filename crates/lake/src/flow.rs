@@ -17,7 +17,7 @@ use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Int64Array, PrimitiveArray, RecordBatch, StringArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use parquet::file::properties::WriterPropertiesBuilder;
+use parquet::file::properties::{EnabledStatistics, WriterPropertiesBuilder};
 use sekisho_nsg::flow::filter::{Filter, decision};
 use sekisho_nsg::flow::record::{Batch, DecidingRule, Delta, Flow, KIND, Nic, Process, Record, State};
 use sekisho_nsg::policy::{Access, Direction, InterfaceName, MacAddress};
@@ -30,6 +30,9 @@ use crate::wanted::{Is, Term};
 
 /// What the manifest calls the stream of flows, whichever they came by. No machine's stream is called so.
 pub(crate) const STREAM: &str = KIND;
+
+/// Rows of a page.
+const PAGE: usize = 8192;
 
 /// One record of a flow, with the machine that told of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,6 +177,13 @@ impl segment::Record for FlowRow {
     }
 
     fn kept(properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
+        // The index of pages is read whole, and these are many columns: with fewer and larger pages, and bounds only where
+        // somebody looks at them, it is a hundredth of a file instead of a tenth.
+        let properties = properties.set_data_page_row_count_limit(PAGE);
+        let mut properties = properties.set_statistics_enabled(EnabledStatistics::Chunk);
+        for column in ["machine", "at", "decision", "process"] {
+            properties = properties.set_column_statistics_enabled(column.into(), EnabledStatistics::Page);
+        }
         let properties = delta(properties, &["source_port", "sequence", "received"]);
         let properties = known(properties, "source_address");
         let properties = known(properties, "destination_address");

@@ -40,7 +40,8 @@ impl FlowQuery {
     /// What is wanted of a segment of flows, or of events that hold some; `None` when nothing in it can be.
     fn wanted(&self, segment: &Segment) -> Option<Wanted> {
         let are_flows = segment.stream == STREAM;
-        let (from, to) = (to_ms(self.from), to_ms(if are_flows { self.to } else { self.to + NOTED }));
+        let (from, to) =
+            (to_ms(self.from), to_ms(if are_flows { self.to } else { self.to.saturating_add(NOTED) }));
         let (low, high) = (segment.machines.0.as_bytes(), segment.machines.1.as_bytes());
         let can =
             to_ms(segment.at.0) <= to && from <= to_ms(segment.at.1) && self.machines.overlaps(low, high);
@@ -106,7 +107,7 @@ impl Lake {
         };
         // Both in one transaction: a flow is in the one or in the other.
         let mut read = self.store.read().await?;
-        let noted = instants((to_ms(query.from), to_ms(query.to + NOTED)));
+        let noted = instants((to_ms(query.from), to_ms(query.to.saturating_add(NOTED))));
         let mut done = ControlFlow::Continue(());
         read.each_hot_event(machine, noted, |hot| {
             if done.is_continue() && hot.event.kind == KIND {

@@ -30,7 +30,7 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 use ring::digest::{Context, SHA256, digest};
-use sekisho_store::{Segment, from_ms};
+use sekisho_store::{Segment, from_ms, to_ms};
 
 use crate::LakeError;
 use crate::file::{File, external};
@@ -42,6 +42,9 @@ const PAGE: usize = 2048;
 const GROUP: usize = 128 * 1024;
 /// Rows that are encoded or decoded at once.
 const BATCH: usize = 2048;
+
+/// What is wrong with a file that was not written with its entry in the manifest.
+const UNKNOWN: &str = "it holds what the manifest does not know of";
 
 /// The first column of every segment.
 pub(crate) const MACHINE: usize = 0;
@@ -285,7 +288,10 @@ async fn open(
         return Err(general(&format!("it has {size} bytes instead of {}", segment.bytes)));
     }
     let file = File { objects: objects.clone(), path, size };
-    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let options = ArrowReaderOptions::new()
+        .with_offset_index_policy(PageIndexPolicy::Required)
+        // Not every column has bounds of its pages.
+        .with_column_index_policy(PageIndexPolicy::Optional);
     let mut builder = ParquetRecordBatchStreamBuilder::new_with_options(file, options).await?;
     if builder.schema().fields() != schema.fields() {
         return Err(general("it has other columns"));
@@ -301,13 +307,16 @@ async fn open(
         let rows = usize::try_from(columns.num_rows()).map_err(|_| general("a negative number of rows"))?;
         let statistics = |column: usize| columns.columns().get(column).and_then(|c| c.statistics());
         let texts = |column: usize| statistics(column).and_then(|s| s.min_bytes_opt().zip(s.max_bytes_opt()));
-        let may = wanted.overlaps(texts(MACHINE), statistics(AT).and_then(times))
-            && wanted.single().all(|(column, is)| is.may(texts(column)));
+        let (machines, at) = (texts(MACHINE), statistics(AT).and_then(times));
+        if !is_promised(segment, machines, at) {
+            return Err(general(UNKNOWN));
+        }
+        let may = wanted.overlaps(machines, at) && wanted.single().all(|(column, is)| is.may(texts(column)));
         if !may || !known_in(&mut builder, group, wanted).await? {
             continue;
         }
         groups.push(group);
-        selected.extend(pages(&metadata, group, rows, wanted)?);
+        selected.extend(pages(segment, &metadata, group, rows, wanted)?);
     }
     let filter = predicates(&builder, wanted);
     builder
@@ -394,9 +403,19 @@ fn predicates<F>(
     all
 }
 
+/// Whether bounds of machine and time lie within what the manifest says. Bounds that were damaged would have rows passed over
+/// that nobody looks at then.
+fn is_promised(segment: &Segment, machines: Option<(&[u8], &[u8])>, at: Option<(i64, i64)>) -> bool {
+    let (first, last) = (segment.machines.0.as_bytes(), segment.machines.1.as_bytes());
+    let (since, until) = (to_ms(segment.at.0), to_ms(segment.at.1));
+    machines.is_none_or(|(low, high)| first <= low && high <= last)
+        && at.is_none_or(|(low, high)| since <= low && high <= until)
+}
+
 /// The rows of a row group that lie in pages which can hold wanted ones. Pages of different columns have different
 /// borders; what counts are those of machine and time, and of columns that are spoken of alone.
 fn pages(
+    segment: &Segment,
     metadata: &ParquetMetaData,
     group: usize,
     rows: usize,
@@ -404,7 +423,7 @@ fn pages(
 ) -> Result<Vec<RowSelector>, ParquetError> {
     let index = metadata.page_index_for_row_group(group);
     let mut selection = RowSelection::from(vec![RowSelector::select(rows)]);
-    let mut narrow = |column: usize, may: &dyn Fn(&ColumnIndexMetaData, usize) -> bool| {
+    let mut narrow = |column: usize, may: &dyn Fn(&ColumnIndexMetaData, usize) -> Option<bool>| {
         let (Some(bounds), Some(places)) = (index.column_index(column), index.page_locations(column)) else {
             return Ok(());
         };
@@ -418,7 +437,7 @@ fn pages(
                 .and_then(|(first, end)| end.checked_sub(first))
                 .filter(|length| *length <= rows)
                 .ok_or_else(|| general("the index of its pages makes no sense"))?;
-            let may = may(bounds, page);
+            let may = may(bounds, page).ok_or_else(|| general(UNKNOWN))?;
             selectors.push(if may { RowSelector::select(length) } else { RowSelector::skip(length) });
         }
         if selectors.iter().map(|s| s.row_count).sum::<usize>() != rows {
@@ -427,15 +446,17 @@ fn pages(
         selection = selection.intersection(&RowSelection::from(selectors));
         Ok(())
     };
-    narrow(MACHINE, &|bounds, page| wanted.overlaps(texts_of(bounds, page), None))?;
-    narrow(AT, &|bounds, page| match bounds {
-        ColumnIndexMetaData::INT64(b) => {
-            wanted.overlaps(None, b.min_value(page).copied().zip(b.max_value(page).copied()))
-        }
-        _ => true,
+    narrow(MACHINE, &|bounds, page| {
+        let machines = texts_of(bounds, page);
+        is_promised(segment, machines, None).then(|| wanted.overlaps(machines, None))
+    })?;
+    narrow(AT, &|bounds, page| {
+        let ColumnIndexMetaData::INT64(b) = bounds else { return Some(true) };
+        let at = b.min_value(page).copied().zip(b.max_value(page).copied());
+        is_promised(segment, None, at).then(|| wanted.overlaps(None, at))
     })?;
     for (column, is) in wanted.single() {
-        narrow(column, &|bounds, page| is.may(texts_of(bounds, page)))?;
+        narrow(column, &|bounds, page| Some(is.may(texts_of(bounds, page))))?;
     }
     Ok(selection.iter().copied().collect())
 }
@@ -458,11 +479,7 @@ fn rows<R: Record>(segment: &Segment, batch: &RecordBatch) -> Result<VecDeque<R>
             && (low..=high).contains(&row.machine())
             && (segment.at.0..=segment.at.1).contains(&from_ms(row.at()))
     };
-    if rows.iter().all(fits) {
-        Ok(rows.into())
-    } else {
-        Err(unreadable(segment, "it holds what the manifest does not know of"))
-    }
+    if rows.iter().all(fits) { Ok(rows.into()) } else { Err(unreadable(segment, UNKNOWN)) }
 }
 
 /// Makes sure that a segment's file is, bit by bit, what was written.

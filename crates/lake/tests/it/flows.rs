@@ -249,23 +249,23 @@ async fn the_flows_of_one_machine_address_or_port_are_found_without_reading_thos
     let one = FlowQuery { machines: Machines::One(machine(50)), ..everything() };
     let (found, spared) = read(&one).await;
     assert_eq!(found, 4_000);
-    assert!(spared >= 20, "a {spared}th is read");
+    assert!(spared >= 12, "a {spared}th is read");
     let (found, spared) = read(&FlowQuery { from: from_ms(100), to: from_ms(110), ..one.clone() }).await;
     assert_eq!(found, 11);
-    assert!(spared >= 50, "a {spared}th is read");
+    assert!(spared >= 12, "a {spared}th is read");
     let absent = Filter { address: Some("203.0.113.9".parse().unwrap()), ..Filter::default() };
     let (found, spared) = read(&FlowQuery { filter: absent, ..everything() }).await;
     assert_eq!(found, 0);
     // What each group of rows knows of its addresses is larger than what it knows of ports.
-    assert!(spared >= 6, "a {spared}th is read");
+    assert!(spared >= 12, "a {spared}th is read");
     let absent = Filter { port: Some(1_500), ..Filter::default() };
     let (found, spared) = read(&FlowQuery { filter: absent, ..everything() }).await;
     assert_eq!(found, 0);
-    assert!(spared >= 20, "a {spared}th is read");
+    assert!(spared >= 30, "a {spared}th is read");
     let rare = Filter { rule: Some("nobody".to_owned()), ..Filter::default() };
     let (found, spared) = read(&FlowQuery { filter: rare, ..everything() }).await;
     assert_eq!(found, 0);
-    assert!(spared >= 5, "a {spared}th is read");
+    assert!(spared >= 20, "a {spared}th is read");
 }
 
 /// A segment as it was written when flows were events there, too.

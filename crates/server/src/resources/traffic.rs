@@ -151,7 +151,7 @@ impl Traffic {
                 _ => None,
             },
             from: Some(from),
-            to: Some(to + NOTED),
+            to: Some(to.saturating_add(NOTED)),
             kinds: vec![KIND.to_owned()],
             limit: PAGE,
             ..Query::default()
@@ -197,7 +197,7 @@ pub(super) fn span(
     now: OffsetDateTime,
 ) -> Result<(OffsetDateTime, OffsetDateTime), ArmError> {
     let to = to.map(instant).transpose()?.unwrap_or(now);
-    let from = from.map(instant).transpose()?.unwrap_or(to - HOUR);
+    let from = from.map(instant).transpose()?.unwrap_or(to.saturating_sub(HOUR));
     if from >= to || to - from > LONGEST {
         let text = "'from' must be before 'to', and by 31 days at most.";
         return Err(ArmError::bad("InvalidParameter", text).target("from"));

@@ -149,14 +149,14 @@ async fn is_the_same_as_in_a_directory(kind: Kind) {
     machine.tell(&nudge).await;
     assert_eq!(elsewhere.hold("40001,23,", logs).await, written);
 
+    let refused = "the storage account flows does not take a flow log";
+    let lines = || std::fs::read_to_string(&said).unwrap();
+    assert!(!lines().contains(refused), "{}", lines());
+
     // It does not answer for a while, which the server says once it has noticed.
     storage.stop().unwrap();
     machine.tell(&batch(&nsg, vec![flow(hour + 63_000, State::Denied, from(40_002), to(24))])).await;
-    until("that the account does not answer", async || {
-        let text = std::fs::read_to_string(&said).unwrap();
-        text.contains("the storage account flows does not take a flow log").then_some(())
-    })
-    .await;
+    until("that the account does not answer", async || lines().contains(refused).then_some(())).await;
     let store = Store::open(&world.server.data.url()).await.unwrap();
     let marks: Vec<(String, Uuid)> =
         read_documents(&mut store.read().await.unwrap(), "flow-hour").await.unwrap();

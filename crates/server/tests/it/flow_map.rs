@@ -84,6 +84,10 @@ async fn a_map_shows_groups_and_the_machines_of_one_when_asked_and_what_is_behin
     assert!(flows.len() == 4 && flows.iter().all(|f| f["sourceAddress"] == WEB), "{edge:#}");
     assert!(flows.iter().any(|f| f["machine"] == db.machine.to_lowercase()));
 
+    // The end of all time is no fault.
+    let last = json!({"from": "9999-12-31T00:00:00Z", "to": "9999-12-31T23:59:59Z"});
+    assert!(edges(&ask(&root, &sub, "flowMap", last.clone()).await).is_empty());
+    assert_eq!(ask(&root, &sub, "traffic", last).await["flows"], json!([]));
     for (question, code) in [
         (json!({"from": "2026-01-01T00:00:00Z", "to": "2026-03-01T00:00:00Z"}), "InvalidParameter"),
         (json!({"groupBy": "Colour"}), "InvalidRequestContent"),
