@@ -318,7 +318,7 @@ async fn open(
         groups.push(group);
         selected.extend(pages(segment, &metadata, group, rows, wanted)?);
     }
-    let filter = predicates(&builder, wanted);
+    let filter = predicates(segment, &builder, wanted);
     builder
         .with_row_groups(groups)
         .with_row_selection(RowSelection::from(selected))
@@ -367,20 +367,30 @@ async fn known_in<F: AsyncFileReader + 'static>(
 
 /// What a row must satisfy; each of them reads its own columns, of the rows that the ones before have left.
 fn predicates<F>(
+    segment: &Segment,
     builder: &ParquetRecordBatchStreamBuilder<F>,
     wanted: &Wanted,
 ) -> Vec<Box<dyn ArrowPredicate>> {
     let types = builder.parquet_schema();
-    let (machines, at) = (wanted.machines.clone(), wanted.at);
+    let (segment, machines, at) = (segment.clone(), wanted.machines.clone(), wanted.at);
     let first = ArrowPredicateFn::new(ProjectionMask::leaves(types, [MACHINE, AT]), move |batch| {
         let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
         let machine = batch.column(0).as_string_opt::<i32>().ok_or_else(misfit)?;
         let instants = batch.column(1).as_primitive_opt::<TimestampMillisecondType>().ok_or_else(misfit)?;
         let matches = |row: usize| {
-            machines.contains(machine.value(row))
-                && at.is_none_or(|(from, to)| (from..=to).contains(&instants.value(row)))
+            let (machine, instant) = (machine.value(row), instants.value(row));
+            // One that was damaged must not be passed over as if it were of somebody else.
+            if !is_promised(
+                &segment,
+                Some((machine.as_bytes(), machine.as_bytes())),
+                Some((instant, instant)),
+            ) {
+                return Err(ArrowError::SchemaError(UNKNOWN.to_owned()));
+            }
+            let within = at.is_none_or(|(from, to)| (from..=to).contains(&instant));
+            Ok(Some(within && machines.contains(machine)))
         };
-        Ok((0..batch.num_rows()).map(|row| Some(matches(row))).collect::<BooleanArray>())
+        (0..batch.num_rows()).map(matches).collect::<Result<BooleanArray, _>>()
     });
     let mut all: Vec<Box<dyn ArrowPredicate>> = vec![Box::new(first)];
     for Term { columns, is } in &wanted.terms {
