@@ -148,6 +148,11 @@ async fn is_the_same_as_in_a_directory(kind: Kind) {
     elsewhere.put_down(&world);
     machine.tell(&nudge).await;
     assert_eq!(elsewhere.hold("40001,23,", logs).await, written);
+    let store = Store::open(&world.server.data.url()).await.unwrap();
+    let marks = async || -> Vec<(String, Uuid)> {
+        read_documents(&mut store.read().await.unwrap(), "flow-hour").await.unwrap()
+    };
+    until("that nothing is left to be written", async || marks().await.is_empty().then_some(())).await;
 
     let refused = "the storage account flows does not take a flow log";
     let lines = || std::fs::read_to_string(&said).unwrap();
@@ -157,10 +162,7 @@ async fn is_the_same_as_in_a_directory(kind: Kind) {
     storage.stop().unwrap();
     machine.tell(&batch(&nsg, vec![flow(hour + 63_000, State::Denied, from(40_002), to(24))])).await;
     until("that the account does not answer", async || lines().contains(refused).then_some(())).await;
-    let store = Store::open(&world.server.data.url()).await.unwrap();
-    let marks: Vec<(String, Uuid)> =
-        read_documents(&mut store.read().await.unwrap(), "flow-hour").await.unwrap();
-    assert_eq!(marks.len(), 1, "the hour is still to be written");
+    assert_eq!(marks().await.len(), 1, "the hour is still to be written");
     storage.restart().unwrap();
     let late = elsewhere.hold("40002,24,", logs).await;
     here.put_down(&world);

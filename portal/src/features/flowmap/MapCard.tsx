@@ -1,5 +1,6 @@
 import type { KeyboardEvent } from 'react'
 import type { FlowEdge, FlowMap, FlowNode } from '../../api/types.ts'
+import { num } from '../../app/format.ts'
 import { type Box, canExpand, layout, type Line, rowHeight } from '../../domain/flowMap.ts'
 import { Card } from '../../ui/Card.tsx'
 import { m } from './messages.ts'
@@ -7,6 +8,8 @@ import { nodeText } from './nodeText.ts'
 
 const width = 1000
 const box = 270
+/** With more lines than this numbers would lie on each other. */
+const counted = 12
 const focus = 'cursor-pointer outline-none [&:focus-visible>.ring]:stroke-accent'
 
 type Props = {
@@ -49,6 +52,7 @@ export function MapCard({ map, onEdge, onExpand }: Props) {
               <EdgeLine
                 key={`${line.edge.source}|${line.edge.target}`}
                 line={line}
+                isCounted={lines.length <= counted}
                 label={label(line.edge)}
                 onPress={() => onEdge(line.edge)}
               />
@@ -97,7 +101,9 @@ const pressed = (onPress: () => void) => ({
   },
 })
 
-function EdgeLine({ line, label, onPress }: { line: Line; label: string; onPress: () => void }) {
+type EdgeProps = { line: Line; label: string; isCounted: boolean; onPress: () => void }
+
+function EdgeLine({ line, label, isCounted, onPress }: EdgeProps) {
   const { edge, from, to, weight } = line
   const [start, end, bend] = [box, width - box, (width - 2 * box) / 2]
   const path = `M ${start} ${from} C ${start + bend} ${from}, ${end - bend} ${to}, ${end} ${to}`
@@ -111,6 +117,13 @@ function EdgeLine({ line, label, onPress }: { line: Line; label: string; onPress
         <path d={path} fill="none" strokeWidth={1.5 + weight * 9} strokeOpacity={0.55} className="stroke-accent" />
       )}
       {isDenied && <path d={path} fill="none" strokeWidth={2.5} strokeDasharray="8 6" className="stroke-crit" />}
+      {/* A straight line has no height of its own that could be pointed at. */}
+      <rect x={width / 2 - 20} y={(from + to) / 2 - 9} width={40} height={18} fill="transparent" />
+      {isCounted && (
+        <text x={width / 2} y={(from + to) / 2 - 8} textAnchor="middle" className="tnum fill-ink-2 text-[11px]">
+          {countText(edge)}
+        </text>
+      )}
     </g>
   )
 }
@@ -152,6 +165,12 @@ function NodeBox({ place, x, onExpand }: { place: Box; x: number; onExpand: (nod
       {drawn}
     </g>
   )
+}
+
+/** Flows that were allowed, and packets that were not. */
+function countText({ allowed, denied }: FlowEdge) {
+  const texts = [allowed > 0 && num(allowed), denied > 0 && `✕ ${num(denied)}`]
+  return texts.filter(Boolean).join(' · ')
 }
 
 const shortened = (text: string, most: number) => (text.length > most ? `${text.slice(0, most - 1)}…` : text)
