@@ -189,6 +189,32 @@ async fn a_flow_log_in_s3_is_byte_for_byte_what_a_directory_gets_also_after_an_o
     is_the_same_as_in_a_directory(Kind::S3).await;
 }
 
+#[tokio::test]
+async fn an_account_that_does_not_answer_keeps_no_other_from_being_written() {
+    let world = World::new().await;
+    let root = world.client("root").await;
+    let dir = TempDir::new().unwrap();
+    let here = Account { place: dir.path().display().to_string(), options: BTreeMap::new() };
+    here.put_down(&world);
+    let file = world.server.data.storage_accounts();
+    let nobody = "[nobody]\nplace = \"s3://log\"\n[nobody.options]\naws_endpoint = \"http://127.0.0.1:1\"\n\
+        aws_allow_http = \"true\"\naws_region = \"x\"\naws_access_key_id = \"x\"\naws_secret_access_key = \"x\"\n";
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + nobody).unwrap();
+    let mut machine = Teller::join(&world, &root, ("web", "10.0.1.7/24"), None).await;
+    // It comes before the others.
+    let body = json!({"location": "home", "properties": {
+        "targetResourceId": machine.nic, "enabled": true,
+        "storageId": world.rg1("/providers/Microsoft.Storage/storageAccounts/nobody"),
+    }});
+    let first = world.network("networkWatchers/x1/flowLogs/a-first");
+    root.put(&at(first, NETWORK), body).await.expect(201);
+    log(&world, &root, &machine.nic, true).await;
+    let at = to_ms(OffsetDateTime::now_utc());
+    let told = flow(at, State::Begin, ("10.0.1.4", 40_000), ("10.0.1.7", 22));
+    machine.tell(&batch(&world.network("networkSecurityGroups/nsg1"), vec![told])).await;
+    here.hold("40000,22,", 2).await;
+}
+
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn skipped(why: &str) {
     eprintln!("skipped: {why}");
