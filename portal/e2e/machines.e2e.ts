@@ -96,7 +96,7 @@ test('connecting a machine shows a command with a token that is shown once', asy
   await expect(portal.getByRole('cell', { name, exact: true })).toBeHidden()
 })
 
-test('the flows of a machine are logged, seen, and no longer logged', async ({ portal }) => {
+test('the flows of a machine are logged, seen, drawn on the map, and no longer logged', async ({ portal }) => {
   test.setTimeout(120_000)
   const [machine] = ready.machines
   if (!machine) throw new Error('the demo has no machine')
@@ -128,6 +128,38 @@ test('the flows of a machine are logged, seen, and no longer logged', async ({ p
   await expect(portal.getByRole('list', { name: 'Over time' })).toBeVisible()
   await expect(portal.getByRole('table', { name: 'By process' })).toBeVisible()
   await expectAccessible(portal)
+
+  // On the map stand groups; an edge opens by the keyboard, and a group into its machines.
+  await portal.goto(`${ready.url}/flow-map`)
+  const map = portal.getByRole('group', { name: 'Who talks with whom' })
+  const edges = map.getByRole('button', { name: /allowed, .* denied$/ })
+  const drawn = map.locator('text', { hasText: new RegExp(`^${machine.name}$`) })
+  await expect(edges.first()).toBeVisible()
+  await expect(drawn).toHaveCount(0)
+  await expectAccessible(portal)
+  await edges.first().focus()
+  await portal.keyboard.press('Enter')
+  await expect(dialog.getByRole('table', { name: 'By rule' })).toBeVisible()
+  await expect(dialog.getByRole('table', { name: 'Newest records' })).toBeVisible()
+  await expectAccessible(portal)
+  await portal.keyboard.press('Escape')
+  await expect(dialog).toHaveCount(0)
+  await map
+    .getByRole('button', { name: /^Show the machines of/ })
+    .first()
+    .click()
+  await expect(drawn.first()).toBeVisible()
+  await portal.getByRole('button', { name: 'Show the group again' }).click()
+  await expect(drawn).toHaveCount(0)
+  const table = portal.getByRole('table', { name: 'Connections' })
+  await table
+    .getByRole('button', { name: /^Show rules and flows/ })
+    .first()
+    .click()
+  await expect(dialog.getByRole('table', { name: 'By port' })).toBeVisible()
+  await portal.keyboard.press('Escape')
+
+  await portal.goto(`${ready.url}/r${machine.id}/traffic`)
   await region.getByRole('button', { name: /^Stop logging/ }).click()
   await dialog.getByRole('button', { name: /^Stop logging/ }).click()
   await expect(region.getByText('Off', { exact: true })).toBeVisible()

@@ -12,6 +12,7 @@ export const pages: PageUnderTest[] = [
   { name: 'nsg', path: '/nsg', en: 'Network security groups', ja: 'ネットワーク セキュリティ グループ' },
   { name: 'service-tags', path: '/nsg?tab=tags', en: 'Service tags', ja: 'サービス タグ' },
   { name: 'network-managers', path: '/nsg?tab=managers', en: 'Network managers', ja: 'ネットワーク マネージャー' },
+  { name: 'flow-map', path: '/flow-map', en: 'Flow map', ja: '通信マップ' },
   { name: 'jit', path: '/jit', en: 'Just-in-time access', ja: 'Just-In-Time アクセス' },
   { name: 'bastion', path: '/bastion', en: 'Bastion hosts', ja: 'Bastion ホスト' },
   { name: 'rbac', path: '/rbac', en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },

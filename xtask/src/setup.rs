@@ -50,6 +50,11 @@ pub(crate) const MACHINES: &[Need] = &[
     ("jq", "jq"),
 ];
 
+/// Microsoft's emulator of its object storage.
+const AZURITE: &str = "azurite@3.37.0";
+/// An S3 server on a directory.
+const S3S: &str = "s3s-fs@0.14.1";
+
 /// The caches outside the checkout.
 pub(crate) fn cache() -> PathBuf {
     let given = std::env::var_os("SEKISHO_CACHE").map(PathBuf::from);
@@ -153,22 +158,61 @@ pub(crate) fn is_root() -> bool {
 
 /// A Python environment in the cache with everything of a requirements file.
 pub(crate) fn python(name: &str, requirements: &Path) -> anyhow::Result<PathBuf> {
-    let dir = cache().join(name);
     let wanted = std::fs::read_to_string(requirements).with_context(|| requirements.display().to_string())?;
+    let dir = installed(name, "PyPI", &wanted, |dir| {
+        let venv = || Command::new("python3").args(["-c", "import ensurepip"]).output();
+        if venv().is_ok_and(|o| !o.status.success()) {
+            packages(&[("/nonexistent/ensurepip", "python3-venv")])?;
+        }
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(dir))?;
+        run(Command::new(dir.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(requirements))
+    })?;
+    Ok(dir.join("bin"))
+}
+
+/// Azurite, with an `npm` to install it.
+pub(crate) fn azurite(mut npm: Command) -> anyhow::Result<PathBuf> {
+    let dir = installed("azurite", "npm", AZURITE, |dir| {
+        run(npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(dir).arg(AZURITE))
+    })?;
+    Ok(dir.join("node_modules/.bin/azurite-blob"))
+}
+
+/// An S3 server.
+pub(crate) fn s3s() -> anyhow::Result<PathBuf> {
+    let dir = installed("s3s", "crates.io", S3S, |dir| {
+        let mut install = Command::new("cargo");
+        install.args(["install", "--quiet", "--debug", "--locked", "--features", "binary", S3S, "--root"]);
+        // Away from the checkout, whose configuration is not meant for it.
+        run(install.arg(dir).current_dir(dir).env("CARGO_TARGET_DIR", dir.join("target")))?;
+        Ok(std::fs::remove_dir_all(dir.join("target"))?)
+    })?;
+    Ok(dir.join("bin/s3s-fs"))
+}
+
+/// A directory of the cache in which all that is wanted, and only that, has been installed.
+fn installed(
+    name: &str,
+    registry: &str,
+    wanted: &str,
+    install: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let dir = cache().join(name);
     let stamp = dir.join("installed.txt");
     if std::fs::read_to_string(&stamp).is_ok_and(|s| s == wanted) {
-        return Ok(dir.join("bin"));
+        return Ok(dir);
     }
-    println!("Installing from PyPI into {}: {}", dir.display(), wanted.lines().collect::<Vec<_>>().join(" "));
-    if Command::new("python3").args(["-c", "import ensurepip"]).output().is_ok_and(|o| !o.status.success()) {
-        packages(&[("/nonexistent/ensurepip", "python3-venv")])?;
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))?;
-    run(Command::new(dir.join("bin/pip"))
-        .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(requirements))?;
+    println!(
+        "Installing from {registry} into {}: {}",
+        dir.display(),
+        wanted.lines().collect::<Vec<_>>().join(" ")
+    );
+    std::fs::create_dir_all(&dir)?;
+    install(&dir)?;
     std::fs::write(&stamp, wanted)?;
-    Ok(dir.join("bin"))
+    Ok(dir)
 }
 
 /// The directory of a usable Node.js when the one on the PATH is missing or too old; `None` when it will do.

@@ -56,7 +56,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut build = cargo();
     build.args(["build", "--workspace", "--all-targets", "--locked"]);
     run_step("building", &mut with_path(build))?;
-    run_step("Rust", &mut with_path(rust_tests()))?;
+    let mut rust = with_path(rust_tests());
+    if !options.quick {
+        rust.env("SEKISHO_AZURITE", setup::azurite(with_path(npm()))?).env("SEKISHO_S3S", setup::s3s()?);
+        let duckdb = setup::python("flowtable", &root().join("xtask/flow-table-requirements.txt"))?;
+        rust.env("SEKISHO_DUCKDB", duckdb.join("python"));
+    }
+    run_step("Rust", &mut rust)?;
     if !options.quick {
         run_step("Rust on PostgreSQL", &mut with_path(postgres_tests()))?;
     }

@@ -447,6 +447,14 @@ pub trait ScopeAction: Send + Sync {
     fn namespace(&self) -> &'static str;
     /// The verb and how it answers.
     fn action(&self) -> Action;
+    /// The right that is needed.
+    fn right(&self) -> String {
+        format!("{}/{}/action", self.namespace(), self.action().verb)
+    }
+    /// Whether one that reads shows whoever has the right only further below what is there, as lists do.
+    fn shows_part(&self) -> bool {
+        false
+    }
     /// What may stand in the query beside the api-version.
     fn queries(&self) -> &'static [&'static str] {
         &[]
@@ -599,7 +607,12 @@ impl Registry {
             }
             out.extend(spec.actions.iter().map(|a| spec.action(&format!("{}/action", a.verb))));
         }
-        out.extend(self.scope_actions().map(|a| format!("{}/{}/action", a.namespace(), a.action().verb)));
+        for action in self.scope_actions() {
+            let right = action.right();
+            if !out.contains(&right) {
+                out.push(right);
+            }
+        }
         out
     }
 }

@@ -17,6 +17,7 @@ mod api;
 mod claim;
 mod host;
 mod ip;
+pub mod objects;
 pub mod postgres;
 pub mod site;
 

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use sekisho_store::{DAY, Hot, HotEvent, Segment, Store, Swap, from_ms, to_ms};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::flow::{self, FlowRow};
 use crate::query::{Best, Order, instants};
 use crate::row::Row;
-use crate::segment::{Encoded, Encoder, Reader, Wanted, storage, verify};
+use crate::segment::{Encoded, Encoder, Reader, Record, storage, verify};
+use crate::wanted::Wanted;
 use crate::{LakeError, Page, Query};
 
 /// Hot events that are taken into memory at once.
@@ -25,8 +27,10 @@ const WAIT: Duration = Duration::hours(1);
 const LARGEST: usize = 64 << 20;
 /// A file that is not in the manifest may be one whose writer is just about to put it there.
 const ORPHAN: Duration = Duration::hours(1);
-/// The folder of all segments.
-const ROOT: &str = "events";
+/// Flows that are taken into memory at once, if one event does not bring more.
+const FLOWS: usize = 200_000;
+/// The folders of all segments: of events, by their streams, and of flows.
+const ROOTS: [&str; 2] = ["events", "flows"];
 
 /// How many days events are kept, by the UTC day of their receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +44,8 @@ pub struct Retention {
 /// The lake; clones share it. Several servers may work on the same one when they share database and place.
 #[derive(Clone)]
 pub struct Lake {
-    store: Store,
-    objects: Arc<dyn ObjectStore>,
+    pub(crate) store: Store,
+    pub(crate) objects: Arc<dyn ObjectStore>,
 }
 
 impl Lake {
@@ -85,20 +89,30 @@ impl Lake {
         }
     }
 
+    /// Writes what came by one stream on one day, in the order of its arrival.
     async fn flush_part(&self, stream: String, day: i64, events: Vec<HotEvent>) -> Result<u64, LakeError> {
-        // They come in the order of their arrival.
-        let arrivals = events.first().map_or(0, |e| e.arrival)..=events.last().map_or(0, |e| e.arrival);
-        let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-        let mut rows: Vec<Row> = events.into_iter().map(Row::from).collect();
-        rows.sort_by(|a, b| a.place().cmp(&b.place()));
-        let mut encoder = Encoder::new()?;
-        for row in rows {
-            encoder.push(row)?;
+        let (mut flushed, mut part) = (0, Part::default());
+        for event in events {
+            part.take(event);
+            if part.flows.len() >= FLOWS {
+                flushed += self.flush_few(&stream, day, std::mem::take(&mut part)).await?;
+            }
         }
-        let segment = self.put(&stream, day, 0, encoder.finish()?).await?;
-        let hot = Hot { stream, day, arrivals, rows: count };
-        let swap = Swap { add: vec![segment], hot: Some(hot), remove: Vec::new() };
-        Ok(if self.swap(swap).await? { count } else { 0 })
+        Ok(flushed + self.flush_few(&stream, day, part).await?)
+    }
+
+    async fn flush_few(&self, stream: &str, day: i64, part: Part) -> Result<u64, LakeError> {
+        let Some((first, last)) = part.arrivals else { return Ok(0) };
+        let mut add = Vec::new();
+        if !part.rows.is_empty() {
+            add.push(self.put(stream, day, 0, encoded(part.rows)?).await?);
+        }
+        if !part.flows.is_empty() {
+            add.push(self.put(flow::STREAM, day, 0, encoded(part.flows)?).await?);
+        }
+        let hot = Hot { stream: stream.to_owned(), day, arrivals: first..=last, rows: part.events };
+        let swap = Swap { add, hot: Some(hot), remove: Vec::new() };
+        Ok(if self.swap(swap).await? { part.events } else { 0 })
     }
 
     /// Makes one sorted segment (several, where the day is large) of the many of every day before today; returns how
@@ -116,7 +130,12 @@ impl Lake {
             if of >= day(now) || segments.len() < 2 || segments.iter().all(|s| s.level > 0) {
                 continue;
             }
-            match self.merge(&stream, of, &segments).await {
+            let merged = if stream == flow::STREAM {
+                self.merge::<FlowRow>(&stream, of, &segments).await
+            } else {
+                self.merge::<Row>(&stream, of, &segments).await
+            };
+            match merged {
                 Ok(count) => gone += count,
                 // One damaged day does not keep the others from being compacted.
                 Err(error) => failed = failed.or(Some(error)),
@@ -125,19 +144,19 @@ impl Lake {
         failed.map_or(Ok(gone), Err)
     }
 
-    async fn merge(&self, stream: &str, day: i64, segments: &[Segment]) -> Result<u64, LakeError> {
+    async fn merge<R: Record>(&self, stream: &str, day: i64, segments: &[Segment]) -> Result<u64, LakeError> {
         let mut readers = Vec::with_capacity(segments.len());
         let mut heads = Vec::with_capacity(segments.len());
         for segment in segments {
             verify(&self.objects, segment).await?;
-            let mut reader = Reader::open(&self.objects, segment, &Wanted::default()).await?;
+            let mut reader = Reader::<R>::open(&self.objects, segment, &Wanted::default()).await?;
             heads.push(reader.next().await?);
             readers.push(reader);
         }
-        let (mut add, mut encoder, mut read) = (Vec::new(), Encoder::new()?, 0);
+        let (mut add, mut encoder, mut read) = (Vec::new(), Encoder::<R>::new()?, 0);
         loop {
-            let first = heads.iter().enumerate().filter_map(|(n, row)| Some((n, row.as_ref()?.place())));
-            let Some((first, _)) = first.min_by(|a, b| a.1.cmp(&b.1)) else { break };
+            let first = heads.iter().enumerate().filter_map(|(n, row)| Some((n, row.as_ref()?)));
+            let Some((first, _)) = first.min_by(|a, b| a.1.order(b.1)) else { break };
             let (Some(head), Some(reader)) = (heads.get_mut(first), readers.get_mut(first)) else { break };
             if let Some(row) = std::mem::replace(head, reader.next().await?) {
                 encoder.push(row)?;
@@ -194,7 +213,7 @@ impl Lake {
     /// Those of database and storage.
     pub async fn sweep(&self, now: OffsetDateTime) -> Result<u64, LakeError> {
         let old = to_ms(now - ORPHAN);
-        let files: Vec<_> = self.objects.list(Some(&Path::from(ROOT))).try_collect().await?;
+        let files = self.files().await?;
         // Read after the files: what has become part of the lake meanwhile is seen.
         let segments = self.store.read().await?.segments().await?;
         let known: BTreeSet<&str> = segments.iter().map(|s| s.path.as_str()).collect();
@@ -214,11 +233,9 @@ impl Lake {
     /// # Errors
     /// Those of the database, and of a storage that does not answer at all.
     pub async fn check(&self) -> Result<Vec<LakeError>, LakeError> {
-        let mut sizes = BTreeMap::new();
-        let mut files = self.objects.list(Some(&Path::from(ROOT)));
-        while let Some(file) = files.try_next().await? {
-            sizes.insert(file.location.to_string(), i64::try_from(file.size).unwrap_or(i64::MAX));
-        }
+        let size =
+            |file: ObjectMeta| (file.location.to_string(), i64::try_from(file.size).unwrap_or(i64::MAX));
+        let sizes: BTreeMap<String, i64> = self.files().await?.into_iter().map(size).collect();
         let segments = self.store.read().await?.segments().await?;
         let wrong = |segment: Segment| match sizes.get(&segment.path) {
             Some(size) if *size == segment.bytes => None,
@@ -265,7 +282,7 @@ impl Lake {
         }
         for segment in &segments {
             let Some(wanted) = best.wanted(segment) else { continue };
-            let mut reader = Reader::open(&self.objects, segment, &wanted).await?;
+            let mut reader = Reader::<Row>::open(&self.objects, segment, &wanted).await?;
             while let Some(row) = reader.next().await? {
                 best.offer(row);
             }
@@ -273,11 +290,26 @@ impl Lake {
         Ok(best.page())
     }
 
+    /// All files, whether they are part of the lake or not.
+    async fn files(&self) -> Result<Vec<ObjectMeta>, LakeError> {
+        let mut all = Vec::new();
+        for root in ROOTS {
+            all.extend(self.objects.list(Some(&Path::from(root))).try_collect::<Vec<_>>().await?);
+        }
+        Ok(all)
+    }
+
     /// Writes a file under its final name; only the manifest makes it part of the lake.
     async fn put(&self, stream: &str, day: i64, level: i64, encoded: Encoded) -> Result<Segment, LakeError> {
         let id = Uuid::now_v7().to_string();
         let date = from_ms(day * DAY).date().to_string();
-        let path = Path::from_iter([ROOT, stream, &date, &format!("{id}.parquet")]);
+        let file = format!("{id}.parquet");
+        let [events, flows] = ROOTS;
+        let path = if stream == flow::STREAM {
+            Path::from_iter([flows, &date, &file])
+        } else {
+            Path::from_iter([events, stream, &date, &file])
+        };
         let segment = Segment {
             id,
             stream: stream.to_owned(),
@@ -320,6 +352,37 @@ impl Lake {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Hot events on their way into segments.
+#[derive(Default)]
+struct Part {
+    /// The first and the last number of arrival.
+    arrivals: Option<(i64, i64)>,
+    events: u64,
+    rows: Vec<Row>,
+    flows: Vec<FlowRow>,
+}
+
+impl Part {
+    /// Takes the next one.
+    fn take(&mut self, event: HotEvent) {
+        let first = self.arrivals.map_or(event.arrival, |(first, _)| first);
+        self.arrivals = Some((first, event.arrival));
+        self.events += 1;
+        let (row, flows) = flow::divide(event.into());
+        self.rows.extend(row);
+        self.flows.extend(flows);
+    }
+}
+
+fn encoded<R: Record>(mut rows: Vec<R>) -> Result<Encoded, LakeError> {
+    rows.sort_by(Record::order);
+    let mut encoder = Encoder::new()?;
+    for row in rows {
+        encoder.push(row)?;
+    }
+    Ok(encoder.finish()?)
 }
 
 fn day(at: OffsetDateTime) -> i64 {

@@ -7,19 +7,28 @@
 //! what a crash or a slower neighbour left behind, and [`Lake::sweep`] removes it. So nothing is lost and nothing is
 //! there twice, whatever dies when.
 //!
+//! Flows of machines come in events, many in one. In segments they lie apart, in a table of their own (`flow`) that is flushed
+//! in the same transactions and kept in order in the same way; [`Lake::flows`] reads them wherever they are.
+//!
 //! This crate must never answer with less than the manifest promises: a segment that is missing or unreadable is an
 //! error that names it.
 
 mod error;
 mod file;
+mod flow;
+mod flow_query;
 mod lake;
 mod place;
 mod query;
 mod row;
 mod segment;
+mod wanted;
 
 pub use error::LakeError;
+pub use flow::{FlowRow, Origin};
+pub use flow_query::FlowQuery;
 pub use lake::{Lake, Retention};
 pub use place::Place;
 pub use query::{Cursor, Order, Page, Query};
 pub use row::Row;
+pub use wanted::Machines;

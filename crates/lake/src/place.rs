@@ -4,16 +4,25 @@ use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, parse_url_opts};
+use object_store::{ObjectStore, ObjectStoreScheme, RetryConfig};
 use url::Url;
 use uuid::Uuid;
 
 use crate::LakeError;
+
+/// How often a request is tried again, and for how long: whoever asked is still waiting, and what is written is kept by its
+/// writer until it is.
+const TRIES: usize = 3;
+const TRIED: Duration = Duration::from_secs(20);
 
 /// Where a lake is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +69,7 @@ impl Place {
     /// `azure_storage_account_name`; without keys among them the identity of the machine is used.
     ///
     /// # Errors
-    /// [`LakeError::Place`] when it cannot be made or opened.
+    /// [`LakeError::Place`] when it cannot be made or opened, or an option has a name that nobody knows.
     pub fn open(
         &self,
         installation: Uuid,
@@ -90,10 +99,36 @@ impl Place {
             Place::Bucket(url) => {
                 // The client takes the process's provider; when there is one already, it is this one.
                 let _ = rustls::crypto::ring::default_provider().install_default();
-                let (bucket, path) =
-                    parse_url_opts(url, options.clone()).map_err(|e| refused(e.to_string()))?;
-                Ok(Arc::new(PrefixStore::new(bucket, path)))
+                let retry =
+                    RetryConfig { max_retries: TRIES, retry_timeout: TRIED, ..RetryConfig::default() };
+                let (scheme, path) = ObjectStoreScheme::parse(url).map_err(|e| refused(e.to_string()))?;
+                let path = Path::parse(path).map_err(|e| refused(e.to_string()))?;
+                if scheme == ObjectStoreScheme::AmazonS3 {
+                    let bucket = AmazonS3Builder::new().with_url(url.as_str()).with_retry(retry);
+                    let bucket =
+                        self.named(options)?.fold(bucket, |b, (name, value)| b.with_config(name, value));
+                    let bucket = bucket.build().map_err(|e| refused(e.to_string()))?;
+                    return Ok(Arc::new(PrefixStore::new(bucket, path)));
+                }
+                let container = MicrosoftAzureBuilder::new().with_url(url.as_str()).with_retry(retry);
+                let container =
+                    self.named(options)?.fold(container, |b, (name, value)| b.with_config(name, value));
+                let container = container.build().map_err(|e| refused(e.to_string()))?;
+                Ok(Arc::new(PrefixStore::new(container, path)))
             }
         }
+    }
+
+    /// The options by what they are. One that is misspelt is an error: without its key another identity would be used.
+    fn named<'o, K: FromStr>(
+        &self,
+        options: &'o BTreeMap<String, String>,
+    ) -> Result<impl Iterator<Item = (K, &'o str)>, LakeError> {
+        let known = |(name, value): (&String, &'o String)| match name.to_ascii_lowercase().parse() {
+            Ok(key) => Ok((key, value.as_str())),
+            Err(_) => Err(LakeError::Place(self.to_string(), format!("it has no option '{name}'"))),
+        };
+        let all: Vec<(K, &str)> = options.iter().map(known).collect::<Result<_, _>>()?;
+        Ok(all.into_iter())
     }
 }

@@ -10,8 +10,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::LakeError;
-use crate::row::{Key, Row};
-use crate::segment::Wanted;
+use crate::flow;
+use crate::row::{KIND, Key, Row};
+use crate::wanted::{Is, Machines, Term, Wanted};
 
 /// Which end of the time comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,7 +113,8 @@ impl<'q> Best<'q> {
     pub(crate) fn wanted(&self, segment: &Segment) -> Option<Wanted> {
         let (from, to) = self.at();
         let streams = &self.query.streams;
-        let can = (streams.is_empty() || streams.contains(&segment.stream))
+        let can = segment.stream != flow::STREAM
+            && (streams.is_empty() || streams.contains(&segment.stream))
             && to_ms(segment.at.0) <= to
             && from <= to_ms(segment.at.1)
             && self
@@ -120,10 +122,12 @@ impl<'q> Best<'q> {
                 .machine
                 .as_ref()
                 .is_none_or(|m| segment.machines.0 <= *m && *m <= segment.machines.1);
+        let kinds = &self.query.kinds;
+        let of_kinds = || Term { columns: &[KIND], is: Is::Text(kinds.clone()) };
         can.then(|| Wanted {
-            machine: self.query.machine.clone(),
+            machines: self.query.machine.clone().map_or(Machines::All, Machines::One),
             at: Some((from, to)),
-            kinds: self.query.kinds.clone(),
+            terms: (!kinds.is_empty()).then(of_kinds).into_iter().collect(),
         })
     }
 
@@ -135,9 +139,13 @@ impl<'q> Best<'q> {
             && query.machine.as_ref().is_none_or(|m| *m == event.machine)
             && (query.kinds.is_empty() || query.kinds.contains(&event.kind))
             && !query.without.contains(&event.kind)
-            && (query.streams.is_empty() || query.streams.contains(&event.stream))
-            && query.field.as_ref().is_none_or(|(path, value)| event.data.pointer(path) == Some(value));
+            && (query.streams.is_empty() || query.streams.contains(&event.stream));
         if !matches {
+            return;
+        }
+        let (Some(row), _) = flow::divide(row) else { return };
+        let event = &row.event;
+        if !query.field.as_ref().is_none_or(|(path, value)| event.data.pointer(path) == Some(value)) {
             return;
         }
         let key = row.key();

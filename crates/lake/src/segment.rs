@@ -1,39 +1,40 @@
-//! The format of a segment: a Parquet file of events sorted by machine and time, with statistics and an index of its
-//! pages, so that a reader fetches little more than what it asks for; and the reading of one, which believes nothing.
+//! The format of a segment: a Parquet file of records sorted by machine and time, with statistics and an index of its
+//! pages, so that a reader fetches little more than what it asks for; and the reading of one, which believes nothing. What
+//! columns there are beside machine and time is the business of each [`Record`].
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Int64Type, TimestampMillisecondType};
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
-};
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_array::types::TimestampMillisecondType;
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderOptions, RowFilter, RowSelection, RowSelector,
+    ArrowPredicate, ArrowPredicateFn, ArrowReaderOptions, RowFilter, RowSelection, RowSelector,
 };
-use parquet::arrow::async_reader::{ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::async_reader::{
+    AsyncFileReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder,
+};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, SortingColumn};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 use ring::digest::{Context, SHA256, digest};
-use sekisho_arm::Event;
 use sekisho_store::{Segment, from_ms, to_ms};
 
 use crate::LakeError;
 use crate::file::{File, external};
-use crate::row::Row;
+use crate::wanted::{Is, Machines, Term, Wanted};
 
 /// Rows of a page: how finely a reader can choose.
 const PAGE: usize = 2048;
@@ -42,57 +43,97 @@ const GROUP: usize = 128 * 1024;
 /// Rows that are encoded or decoded at once.
 const BATCH: usize = 2048;
 
-const MACHINE: usize = 0;
-const AT: usize = 1;
-const STREAM: usize = 2;
-const EPOCH: usize = 3;
-const SEQUENCE: usize = 4;
-const RECEIVED: usize = 5;
-const KIND: usize = 6;
-const DATA: usize = 7;
+/// What is wrong with a file that was not written with its entry in the manifest.
+const UNKNOWN: &str = "it holds what the manifest does not know of";
 
-fn schema() -> SchemaRef {
-    let instant = || DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    Arc::new(Schema::new(vec![
-        Field::new("machine", DataType::Utf8, false),
-        Field::new("at", instant(), false),
-        Field::new("stream", DataType::Utf8, false),
-        Field::new("epoch", DataType::Utf8, false),
-        Field::new("sequence", DataType::Int64, false),
-        Field::new("received", instant(), false),
-        Field::new("kind", DataType::Utf8, false),
-        Field::new("data", DataType::Utf8, false),
-    ]))
+/// The first column of every segment.
+pub(crate) const MACHINE: usize = 0;
+/// The second.
+pub(crate) const AT: usize = 1;
+
+/// A row of a segment.
+pub(crate) trait Record: Sized + Send {
+    /// The columns by which rows are sorted, as [`Record::order`] does.
+    const SORTED: &'static [usize];
+
+    /// All columns; the first two are [`MACHINE`] and [`AT`].
+    fn schema() -> SchemaRef;
+
+    /// How the columns beside the first two are kept.
+    fn kept(properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder;
+
+    /// The lower-cased id of its machine.
+    fn machine(&self) -> &str;
+
+    /// Milliseconds since 1970.
+    fn at(&self) -> i64;
+
+    /// The order within a segment.
+    fn order(&self, other: &Self) -> Ordering;
+
+    /// Whether it can be in a segment of a stream.
+    fn is_of(&self, stream: &str) -> bool;
+
+    /// Rows as columns.
+    fn columns(rows: &[Self]) -> Vec<ArrayRef>;
+
+    /// Columns as rows. `None` when they are not what [`Record::columns`] makes.
+    fn rows(batch: &RecordBatch) -> Option<Vec<Self>>;
 }
 
-fn properties() -> Result<WriterProperties, ParquetError> {
-    let machine = || ColumnPath::from("machine");
-    let sorted = [MACHINE, AT, STREAM, EPOCH, SEQUENCE].map(|column| SortingColumn {
-        column_idx: i32::try_from(column).unwrap_or(0),
+/// The type of instants.
+pub(crate) fn instant() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+}
+
+/// A column of texts.
+pub(crate) fn texts<'r>(values: impl Iterator<Item = &'r str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+/// A column of instants in milliseconds.
+pub(crate) fn instants(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(TimestampMillisecondArray::from_iter_values(values).with_timezone("UTC"))
+}
+
+fn properties<R: Record>() -> Result<WriterProperties, ParquetError> {
+    let sorted = R::SORTED.iter().map(|column| SortingColumn {
+        column_idx: i32::try_from(*column).unwrap_or(0),
         descending: false,
         nulls_first: false,
     });
-    let mut properties = WriterProperties::builder()
+    let properties = WriterProperties::builder()
         .set_created_by(concat!("sekisho-lake ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_max_row_group_row_count(Some(GROUP))
         .set_data_page_row_count_limit(PAGE)
         .set_write_batch_size(PAGE)
-        .set_sorting_columns(Some(sorted.to_vec()))
+        .set_sorting_columns(Some(sorted.collect()))
         // Ids of machines begin alike: cut off after 64 bytes, as is the default, all would look the same.
         .set_column_index_truncate_length(None)
-        .set_statistics_truncate_length(None)
-        .set_column_bloom_filter_enabled(machine(), true)
-        .set_column_bloom_filter_fpp(machine(), 0.01)
-        .set_column_bloom_filter_max_ndv(machine(), 10_000)
-        .set_column_dictionary_enabled(ColumnPath::from("data"), false);
-    // Whoever wants one page must read a dictionary whole, and numbers that hardly repeat make a large one.
-    for column in ["at", "sequence", "received"] {
+        .set_statistics_truncate_length(None);
+    let properties = known(delta(properties, &["at"]), "machine");
+    Ok(R::kept(properties).build())
+}
+
+/// Numbers that hardly repeat: whoever wants one page must read a dictionary whole, and these make a large one.
+pub(crate) fn delta(mut properties: WriterPropertiesBuilder, columns: &[&str]) -> WriterPropertiesBuilder {
+    for column in columns {
         properties = properties
-            .set_column_dictionary_enabled(column.into(), false)
-            .set_column_encoding(column.into(), Encoding::DELTA_BINARY_PACKED);
+            .set_column_dictionary_enabled((*column).into(), false)
+            .set_column_encoding((*column).into(), Encoding::DELTA_BINARY_PACKED);
     }
-    Ok(properties.build())
+    properties
+}
+
+/// A column whose row groups say, nearly always rightly, what is not among their values. What says so is as large as it must
+/// be for the values that there are, of which every row may have another.
+pub(crate) fn known(properties: WriterPropertiesBuilder, column: &str) -> WriterPropertiesBuilder {
+    let column = ColumnPath::from(column);
+    properties
+        .set_column_bloom_filter_enabled(column.clone(), true)
+        .set_column_bloom_filter_fpp(column.clone(), 0.01)
+        .set_column_bloom_filter_max_ndv(column, u64::try_from(GROUP).unwrap_or(u64::MAX))
 }
 
 /// A segment's file before it is anywhere.
@@ -105,19 +146,19 @@ pub(crate) struct Encoded {
     pub(crate) at: (i64, i64),
 }
 
-/// Encodes rows that come in the order of [`Row::place`].
-pub(crate) struct Encoder {
+/// Encodes rows that come in their order.
+pub(crate) struct Encoder<R> {
     writer: ArrowWriter<Vec<u8>>,
-    waiting: Vec<Row>,
+    waiting: Vec<R>,
     rows: i64,
     machines: Option<(String, String)>,
     at: (i64, i64),
 }
 
-impl Encoder {
-    pub(crate) fn new() -> Result<Encoder, ParquetError> {
+impl<R: Record> Encoder<R> {
+    pub(crate) fn new() -> Result<Encoder<R>, ParquetError> {
         Ok(Encoder {
-            writer: ArrowWriter::try_new(Vec::new(), schema(), Some(properties()?))?,
+            writer: ArrowWriter::try_new(Vec::new(), R::schema(), Some(properties::<R>()?))?,
             waiting: Vec::with_capacity(BATCH),
             rows: 0,
             machines: None,
@@ -130,14 +171,14 @@ impl Encoder {
         self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
-    pub(crate) fn push(&mut self, row: Row) -> Result<(), ParquetError> {
-        let at = to_ms(row.event.at);
+    pub(crate) fn push(&mut self, row: R) -> Result<(), ParquetError> {
+        let at = row.at();
         self.at = (self.at.0.min(at), self.at.1.max(at));
         self.rows += 1;
-        let machine = &row.event.machine;
+        let machine = row.machine();
         match &mut self.machines {
-            None => self.machines = Some((machine.clone(), machine.clone())),
-            Some((_, last)) if last != machine => last.clone_from(machine),
+            None => self.machines = Some((machine.to_owned(), machine.to_owned())),
+            Some((_, last)) if last != machine => machine.clone_into(last),
             Some(_) => {}
         }
         self.waiting.push(row);
@@ -149,25 +190,7 @@ impl Encoder {
             return Ok(());
         }
         let rows = std::mem::take(&mut self.waiting);
-        let text = |of: fn(&Event) -> &str| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|r| of(&r.event))))
-        };
-        let instants = |of: fn(&Row) -> i64| -> ArrayRef {
-            let values = TimestampMillisecondArray::from_iter_values(rows.iter().map(of));
-            Arc::new(values.with_timezone("UTC"))
-        };
-        let data = rows.iter().map(|r| r.event.data.to_string());
-        let columns = vec![
-            text(|e| &e.machine),
-            instants(|r| to_ms(r.event.at)),
-            text(|e| &e.stream),
-            text(|e| &e.epoch),
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.event.sequence))),
-            instants(|r| to_ms(r.received)),
-            text(|e| &e.kind),
-            Arc::new(StringArray::from_iter_values(data)),
-        ];
-        self.writer.write(&RecordBatch::try_new(schema(), columns)?)
+        self.writer.write(&RecordBatch::try_new(R::schema(), R::columns(&rows))?)
     }
 
     pub(crate) fn finish(mut self) -> Result<Encoded, ParquetError> {
@@ -187,46 +210,26 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Which rows of a segment are wanted.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Wanted {
-    /// Of one machine, by its lower-cased id.
-    pub(crate) machine: Option<String>,
-    /// Not before and not after, in milliseconds.
-    pub(crate) at: Option<(i64, i64)>,
-    /// Of these kinds; of all when there are none.
-    pub(crate) kinds: Vec<String>,
-}
-
-impl Wanted {
-    /// Whether rows between these bounds can be wanted. A bound that is not known excludes nothing.
-    fn overlaps(&self, machines: Option<(&[u8], &[u8])>, at: Option<(i64, i64)>) -> bool {
-        let machine = self.machine.as_ref().map(String::as_bytes);
-        machine.zip(machines).is_none_or(|(wanted, (low, high))| low <= wanted && wanted <= high)
-            && self.at.zip(at).is_none_or(|((from, to), (low, high))| low <= to && from <= high)
-    }
-}
-
-/// Reads a segment's wanted rows in the order of [`Row::place`].
-pub(crate) struct Reader<'s> {
+/// Reads a segment's wanted rows in their order.
+pub(crate) struct Reader<'s, R> {
     segment: &'s Segment,
     batches: ParquetRecordBatchStream<File>,
-    rows: VecDeque<Row>,
+    rows: VecDeque<R>,
 }
 
-impl<'s> Reader<'s> {
+impl<'s, R: Record> Reader<'s, R> {
     /// Opens a segment.
     pub(crate) async fn open(
         objects: &Arc<dyn ObjectStore>,
         segment: &'s Segment,
         wanted: &Wanted,
-    ) -> Result<Reader<'s>, LakeError> {
-        let batches = guarded(segment, open(objects, segment, wanted)).await?;
+    ) -> Result<Reader<'s, R>, LakeError> {
+        let batches = guarded(segment, open(objects, segment, wanted, &R::schema())).await?;
         Ok(Reader { segment, batches, rows: VecDeque::new() })
     }
 
     /// The next row.
-    pub(crate) async fn next(&mut self) -> Result<Option<Row>, LakeError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<R>, LakeError> {
         while self.rows.is_empty() {
             let Some(batch) = guarded(self.segment, self.batches.try_next()).await? else { return Ok(None) };
             self.rows = rows(self.segment, &batch)?;
@@ -277,6 +280,7 @@ async fn open(
     objects: &Arc<dyn ObjectStore>,
     segment: &Segment,
     wanted: &Wanted,
+    schema: &SchemaRef,
 ) -> Result<ParquetRecordBatchStream<File>, ParquetError> {
     let path = Path::parse(&segment.path).map_err(|e| general(&e.to_string()))?;
     let size = objects.head(&path).await.map_err(external)?.size;
@@ -284,9 +288,12 @@ async fn open(
         return Err(general(&format!("it has {size} bytes instead of {}", segment.bytes)));
     }
     let file = File { objects: objects.clone(), path, size };
-    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let options = ArrowReaderOptions::new()
+        .with_offset_index_policy(PageIndexPolicy::Required)
+        // Not every column has bounds of its pages.
+        .with_column_index_policy(PageIndexPolicy::Optional);
     let mut builder = ParquetRecordBatchStreamBuilder::new_with_options(file, options).await?;
-    if builder.schema().fields() != schema().fields() {
+    if builder.schema().fields() != schema.fields() {
         return Err(general("it has other columns"));
     }
     let metadata = builder.metadata().clone();
@@ -298,44 +305,127 @@ async fn open(
     for group in 0..metadata.num_row_groups() {
         let columns = metadata.row_group(group);
         let rows = usize::try_from(columns.num_rows()).map_err(|_| general("a negative number of rows"))?;
-        let bounds = |column: usize| columns.columns().get(column).and_then(|c| c.statistics());
-        let machines = bounds(MACHINE).and_then(|s| s.min_bytes_opt().zip(s.max_bytes_opt()));
-        let at = bounds(AT).and_then(instants);
-        if !wanted.overlaps(machines, at) {
+        let statistics = |column: usize| columns.columns().get(column).and_then(|c| c.statistics());
+        let texts = |column: usize| statistics(column).and_then(|s| s.min_bytes_opt().zip(s.max_bytes_opt()));
+        let (machines, at) = (texts(MACHINE), statistics(AT).and_then(times));
+        if !is_promised(segment, machines, at) {
+            return Err(general(UNKNOWN));
+        }
+        let may = wanted.overlaps(machines, at) && wanted.single().all(|(column, is)| is.may(texts(column)));
+        if !may || !known_in(&mut builder, group, wanted).await? {
             continue;
         }
-        if let Some(machine) = &wanted.machine {
-            let filter = builder.get_row_group_column_bloom_filter(group, MACHINE).await?;
-            if filter.is_some_and(|f| !f.check(&machine.as_str())) {
-                continue;
-            }
-        }
         groups.push(group);
-        selected.extend(pages(&metadata, group, rows, wanted)?);
+        selected.extend(pages(segment, &metadata, group, rows, wanted)?);
     }
-    let types = builder.parquet_schema();
-    let filter = ArrowPredicateFn::new(ProjectionMask::leaves(types, [MACHINE, AT, KIND]), {
-        let wanted = wanted.clone();
-        move |batch| matches(&wanted, &batch)
-    });
+    let filter = predicates(segment, &builder, wanted);
     builder
         .with_row_groups(groups)
         .with_row_selection(RowSelection::from(selected))
-        .with_row_filter(RowFilter::new(vec![Box::new(filter)]))
+        .with_row_filter(RowFilter::new(filter))
         .with_batch_size(BATCH)
         .build()
 }
 
-fn instants(statistics: &Statistics) -> Option<(i64, i64)> {
+fn times(statistics: &Statistics) -> Option<(i64, i64)> {
     match statistics {
         Statistics::Int64(values) => values.min_opt().copied().zip(values.max_opt().copied()),
         _ => None,
     }
 }
 
+/// Whether a row group can hold what is wanted, as far as its columns know their values.
+async fn known_in<F: AsyncFileReader + 'static>(
+    builder: &mut ParquetRecordBatchStreamBuilder<F>,
+    group: usize,
+    wanted: &Wanted,
+) -> Result<bool, ParquetError> {
+    let machine = match &wanted.machines {
+        Machines::One(machine) => Some(Term { columns: &[MACHINE], is: Is::Text(vec![machine.clone()]) }),
+        _ => None,
+    };
+    for Term { columns, is } in machine.iter().chain(&wanted.terms) {
+        let mut may = false;
+        for column in *columns {
+            let filter = builder.get_row_group_column_bloom_filter(group, *column).await?;
+            may |= filter.is_none_or(|filter| match is {
+                Is::Text(any) => any.iter().any(|text| filter.check(&text.as_str())),
+                // 16 bits are kept as 32.
+                Is::Number(number) => filter.check(&i32::from(*number)),
+                Is::AnyCase(_) => true,
+            });
+            if may {
+                break;
+            }
+        }
+        if !may {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What a row must satisfy; each of them reads its own columns, of the rows that the ones before have left.
+fn predicates<F>(
+    segment: &Segment,
+    builder: &ParquetRecordBatchStreamBuilder<F>,
+    wanted: &Wanted,
+) -> Vec<Box<dyn ArrowPredicate>> {
+    let types = builder.parquet_schema();
+    let (segment, machines, at) = (segment.clone(), wanted.machines.clone(), wanted.at);
+    let first = ArrowPredicateFn::new(ProjectionMask::leaves(types, [MACHINE, AT]), move |batch| {
+        let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
+        let machine = batch.column(0).as_string_opt::<i32>().ok_or_else(misfit)?;
+        let instants = batch.column(1).as_primitive_opt::<TimestampMillisecondType>().ok_or_else(misfit)?;
+        let matches = |row: usize| {
+            let (machine, instant) = (machine.value(row), instants.value(row));
+            // One that was damaged must not be passed over as if it were of somebody else.
+            if !is_promised(
+                &segment,
+                Some((machine.as_bytes(), machine.as_bytes())),
+                Some((instant, instant)),
+            ) {
+                return Err(ArrowError::SchemaError(UNKNOWN.to_owned()));
+            }
+            let within = at.is_none_or(|(from, to)| (from..=to).contains(&instant));
+            Ok(Some(within && machines.contains(machine)))
+        };
+        (0..batch.num_rows()).map(matches).collect::<Result<BooleanArray, _>>()
+    });
+    let mut all: Vec<Box<dyn ArrowPredicate>> = vec![Box::new(first)];
+    for Term { columns, is } in &wanted.terms {
+        let is = is.clone();
+        all.push(Box::new(ArrowPredicateFn::new(
+            ProjectionMask::leaves(types, columns.iter().copied()),
+            move |batch| {
+                let holds = |row: usize| -> Result<Option<bool>, ArrowError> {
+                    let mut any = false;
+                    for column in batch.columns() {
+                        let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
+                        any |= is.holds(column.as_ref(), row).ok_or_else(misfit)?;
+                    }
+                    Ok(Some(any))
+                };
+                (0..batch.num_rows()).map(holds).collect::<Result<BooleanArray, _>>()
+            },
+        )));
+    }
+    all
+}
+
+/// Whether bounds of machine and time lie within what the manifest says. Bounds that were damaged would have rows passed over
+/// that nobody looks at then.
+fn is_promised(segment: &Segment, machines: Option<(&[u8], &[u8])>, at: Option<(i64, i64)>) -> bool {
+    let (first, last) = (segment.machines.0.as_bytes(), segment.machines.1.as_bytes());
+    let (since, until) = (to_ms(segment.at.0), to_ms(segment.at.1));
+    machines.is_none_or(|(low, high)| first <= low && high <= last)
+        && at.is_none_or(|(low, high)| since <= low && high <= until)
+}
+
 /// The rows of a row group that lie in pages which can hold wanted ones. Pages of different columns have different
-/// borders; what counts are those of machine and time.
+/// borders; what counts are those of machine and time, and of columns that are spoken of alone.
 fn pages(
+    segment: &Segment,
     metadata: &ParquetMetaData,
     group: usize,
     rows: usize,
@@ -343,9 +433,9 @@ fn pages(
 ) -> Result<Vec<RowSelector>, ParquetError> {
     let index = metadata.page_index_for_row_group(group);
     let mut selection = RowSelection::from(vec![RowSelector::select(rows)]);
-    for column in [MACHINE, AT] {
+    let mut narrow = |column: usize, may: &dyn Fn(&ColumnIndexMetaData, usize) -> Option<bool>| {
         let (Some(bounds), Some(places)) = (index.column_index(column), index.page_locations(column)) else {
-            continue;
+            return Ok(());
         };
         let mut selectors = Vec::with_capacity(places.len());
         for (page, place) in places.iter().enumerate() {
@@ -357,79 +447,49 @@ fn pages(
                 .and_then(|(first, end)| end.checked_sub(first))
                 .filter(|length| *length <= rows)
                 .ok_or_else(|| general("the index of its pages makes no sense"))?;
-            let may = match bounds {
-                ColumnIndexMetaData::BYTE_ARRAY(b) if column == MACHINE => {
-                    wanted.overlaps(b.min_value(page).zip(b.max_value(page)), None)
-                }
-                ColumnIndexMetaData::INT64(b) if column == AT => {
-                    wanted.overlaps(None, b.min_value(page).copied().zip(b.max_value(page).copied()))
-                }
-                _ => true,
-            };
+            let may = may(bounds, page).ok_or_else(|| general(UNKNOWN))?;
             selectors.push(if may { RowSelector::select(length) } else { RowSelector::skip(length) });
         }
         if selectors.iter().map(|s| s.row_count).sum::<usize>() != rows {
             return Err(general("the index of its pages does not cover its rows"));
         }
         selection = selection.intersection(&RowSelection::from(selectors));
+        Ok(())
+    };
+    narrow(MACHINE, &|bounds, page| {
+        let machines = texts_of(bounds, page);
+        is_promised(segment, machines, None).then(|| wanted.overlaps(machines, None))
+    })?;
+    narrow(AT, &|bounds, page| {
+        let ColumnIndexMetaData::INT64(b) = bounds else { return Some(true) };
+        let at = b.min_value(page).copied().zip(b.max_value(page).copied());
+        is_promised(segment, None, at).then(|| wanted.overlaps(None, at))
+    })?;
+    for (column, is) in wanted.single() {
+        narrow(column, &|bounds, page| Some(is.may(texts_of(bounds, page))))?;
     }
     Ok(selection.iter().copied().collect())
 }
 
-fn matches(wanted: &Wanted, batch: &RecordBatch) -> Result<BooleanArray, ArrowError> {
-    let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
-    let machines = batch.column(0).as_string_opt::<i32>().ok_or_else(misfit)?;
-    let at = batch.column(1).as_primitive_opt::<TimestampMillisecondType>().ok_or_else(misfit)?;
-    let kinds = batch.column(2).as_string_opt::<i32>().ok_or_else(misfit)?;
-    Ok((0..batch.num_rows())
-        .map(|row| {
-            let matches = wanted.machine.as_ref().is_none_or(|m| m == machines.value(row))
-                && wanted.at.is_none_or(|(from, to)| (from..=to).contains(&at.value(row)))
-                && (wanted.kinds.is_empty() || wanted.kinds.iter().any(|k| k == kinds.value(row)));
-            Some(matches)
-        })
-        .collect())
+/// The first and the last text of a page.
+fn texts_of(bounds: &ColumnIndexMetaData, page: usize) -> Option<(&[u8], &[u8])> {
+    match bounds {
+        ColumnIndexMetaData::BYTE_ARRAY(texts) => texts.min_value(page).zip(texts.max_value(page)),
+        _ => None,
+    }
 }
 
 /// The rows of a batch; what does not fit to what the manifest says of the segment was not written by this program.
-fn rows(segment: &Segment, batch: &RecordBatch) -> Result<VecDeque<Row>, LakeError> {
-    let misfit = || unreadable(segment, "a column has another type");
-    let text = |column: usize| {
-        let array = batch.columns().get(column).and_then(|c| c.as_string_opt::<i32>());
-        array.filter(|a| a.null_count() == 0).ok_or_else(misfit)
-    };
-    let instants = |column: usize| {
-        let array =
-            batch.columns().get(column).and_then(|c| c.as_primitive_opt::<TimestampMillisecondType>());
-        array.filter(|a| a.null_count() == 0).ok_or_else(misfit)
-    };
-    let (machines, streams, epochs, kinds) = (text(MACHINE)?, text(STREAM)?, text(EPOCH)?, text(KIND)?);
-    let (at, received, data) = (instants(AT)?, instants(RECEIVED)?, text(DATA)?);
-    let numbers = batch.columns().get(SEQUENCE).and_then(|c| c.as_primitive_opt::<Int64Type>());
-    let numbers = numbers.ok_or_else(misfit)?;
+fn rows<R: Record>(segment: &Segment, batch: &RecordBatch) -> Result<VecDeque<R>, LakeError> {
+    let misfit = || unreadable(segment, "a column holds what was never written into it");
+    let rows = R::rows(batch).ok_or_else(misfit)?;
     let (low, high) = (segment.machines.0.as_str(), segment.machines.1.as_str());
-    (0..batch.num_rows())
-        .map(|row| {
-            let event = Event {
-                machine: machines.value(row).to_owned(),
-                stream: streams.value(row).to_owned(),
-                epoch: epochs.value(row).to_owned(),
-                sequence: numbers.value(row),
-                at: from_ms(at.value(row)),
-                kind: kinds.value(row).to_owned(),
-                data: serde_json::from_str(data.value(row))
-                    .map_err(|e| unreadable(segment, &e.to_string()))?,
-            };
-            let fits = event.stream == segment.stream
-                && (low..=high).contains(&event.machine.as_str())
-                && segment.at.0 <= event.at
-                && event.at <= segment.at.1;
-            if !fits {
-                return Err(unreadable(segment, "it holds what the manifest does not know of"));
-            }
-            Ok(Row { event, received: from_ms(received.value(row)) })
-        })
-        .collect()
+    let fits = |row: &R| {
+        row.is_of(&segment.stream)
+            && (low..=high).contains(&row.machine())
+            && (segment.at.0..=segment.at.1).contains(&from_ms(row.at()))
+    };
+    if rows.iter().all(fits) { Ok(rows.into()) } else { Err(unreadable(segment, UNKNOWN)) }
 }
 
 /// Makes sure that a segment's file is, bit by bit, what was written.

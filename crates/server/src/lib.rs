@@ -171,7 +171,11 @@ pub fn registry(
     );
     sekisho_nsg::provider::register(&mut registry);
     sekisho_bastion::provider::register(&mut registry);
-    registry.add_scope_action(resources::traffic::Traffic { lake: lake.clone() });
+    registry.add_scope_action(resources::traffic::Traffic {
+        lake: lake.clone(),
+        universe: late_universe.clone(),
+    });
+    resources::flow_map::register(&mut registry, lake, &late_universe);
     registry.add_scope_action(resources::recordings::Play { files });
     resources::recordings::register_keeping(&mut registry);
     registry.add(resources::locks::Locks);

@@ -21,6 +21,8 @@ export const types = {
   vnet: 'microsoft.network/virtualnetworks',
   asg: 'microsoft.network/applicationsecuritygroups',
   flowLog: 'microsoft.network/networkwatchers/flowlogs',
+  /** Asked anew when it is looked at: flows come all the time. */
+  flowMap: 'sekisho.network/flowmap',
   effectiveRules: 'effectiverules',
   bastionHost: 'microsoft.network/bastionhosts',
   bastionSession: 'sekisho.bastion/sessions',

@@ -58,6 +58,10 @@ export type FlowLog = Narrowed<AnyFlowLog, { id: string; name: string }>
 export type TrafficView = Schema<'TrafficView'>
 export type TrafficAmount = TrafficView['total']
 export type TrafficFlow = TrafficView['flows'][number]
+export type FlowMap = Schema<'FlowMap'>
+export type FlowNode = FlowMap['nodes'][number]
+export type FlowEdge = FlowMap['edges'][number]
+export type FlowEdgeView = Schema<'FlowEdgeView'>
 export type RiskyUser = Schema<'RiskyUser'>
 export type AccessPass = Schema<'TemporaryAccessPassAuthenticationMethod'>
 

@@ -15,6 +15,7 @@ import {
   UserRoundCheck,
   Users,
   Waypoints,
+  Workflow,
 } from 'lucide-react'
 import { messages } from './i18n.ts'
 
@@ -25,6 +26,7 @@ export const navText = messages({
   enrolment: { en: 'Enrolment tokens', ja: '登録トークン' },
   network: { en: 'Network', ja: 'ネットワーク' },
   nsg: { en: 'Security groups', ja: 'セキュリティ グループ' },
+  flowMap: { en: 'Flow map', ja: '通信マップ' },
   jit: { en: 'Just-in-time access', ja: 'Just-In-Time アクセス' },
   access: { en: 'Access', ja: 'アクセス' },
   rbac: { en: 'Access control (IAM)', ja: 'アクセス制御 (IAM)' },
@@ -45,6 +47,7 @@ export type NavPath =
   | '/machines'
   | '/enrolment'
   | '/nsg'
+  | '/flow-map'
   | '/jit'
   | '/rbac'
   | '/people'
@@ -100,6 +103,13 @@ export const navGroups: { text?: keyof typeof navText; items: NavItem[] }[] = [
         text: 'nsg',
         icon: Shield,
         aliases: 'nsg network security group firewall せきゅりてぃ sekyuriti 規則 きそく kisoku',
+      },
+      {
+        to: '/flow-map',
+        key: 'f',
+        text: 'flowMap',
+        icon: Workflow,
+        aliases: 'flow map traffic connections つうしん tsuushin tsushin まっぷ mappu 通信 マップ',
       },
       {
         to: '/jit',

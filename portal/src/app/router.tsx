@@ -105,6 +105,13 @@ const nsgs = createRoute({
   component: lazyRouteComponent(() => import('../features/nsg/NsgListPage.tsx')),
 })
 
+const flowMap = createRoute({
+  getParentRoute: () => shell,
+  path: '/flow-map',
+  validateSearch: params({ span: text, access: text, by: text, expand: text }),
+  component: lazyRouteComponent(() => import('../features/flowmap/FlowMapPage.tsx')),
+})
+
 const jit = createRoute({
   getParentRoute: () => shell,
   path: '/jit',
@@ -198,6 +205,7 @@ export const router = createRouter({
       machines,
       enrolment,
       nsgs,
+      flowMap,
       jit,
       rbac,
       people,

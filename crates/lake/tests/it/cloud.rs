@@ -1,104 +1,35 @@
-//! The lake in object storage: Azurite, Microsoft's emulator of Azure's, on loopback. Without it (`azurite-blob`, in
-//! the path or named by `SEKISHO_AZURITE`) the test says that it was skipped.
+//! The lake in object storage, Azure's and S3's. Where the servers of [`sekisho_lab::objects`] are not installed the tests say
+//! that they were skipped.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ring::hmac;
+use sekisho_lab::objects::{Kind, Objects};
 use sekisho_lake::{Lake, Place};
 use serde_json::json;
-use tempfile::TempDir;
 use time::OffsetDateTime;
-use time::macros::format_description;
 use uuid::Uuid;
 
 use crate::{FIRST, World, all, event, noon};
 
-/// The emulator's account and key are the same everywhere; Microsoft documents them.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-
-struct Azurite {
-    process: Child,
-    port: u16,
-    _dir: TempDir,
-}
-
-impl Drop for Azurite {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Azurite {
-    fn start() -> Option<Azurite> {
-        let program = std::env::var("SEKISHO_AZURITE").unwrap_or_else(|_| "azurite-blob".to_owned());
-        let dir = TempDir::new().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let process = Command::new(program)
-            .args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--blobHost", "127.0.0.1"])
-            .args(["--blobPort", &port.to_string(), "--location"])
-            .arg(dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let azurite = Azurite { process, port, _dir: dir };
-        let began = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "Azurite did not come up");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(azurite)
-    }
-
-    /// Makes a container. (Shared key: learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key)
-    fn make(&self, container: &str) {
-        let form = format_description!(
-            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-        );
-        let date = OffsetDateTime::now_utc().format(form).unwrap();
-        let text = format!(
-            "PUT{}x-ms-date:{date}\nx-ms-version:2021-08-06\n/{ACCOUNT}/{ACCOUNT}/{container}\nrestype:container",
-            "\n".repeat(12)
-        );
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(KEY).unwrap());
-        let signature = STANDARD.encode(hmac::sign(&key, text.as_bytes()));
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        write!(
-            stream,
-            "PUT /{ACCOUNT}/{container}?restype=container HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nx-ms-date: {date}\r\n\
-             x-ms-version: 2021-08-06\r\nauthorization: SharedKey {ACCOUNT}:{signature}\r\ncontent-length: 0\r\n\
-             connection: close\r\n\r\n",
-            self.port
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-    }
+#[tokio::test]
+async fn a_lake_in_azures_object_storage_is_the_same_lake() {
+    is_the_same(Kind::Azure, "az://events/of/machines").await;
 }
 
 #[tokio::test]
-async fn a_lake_in_azures_object_storage_is_the_same_lake() {
-    let Some(azurite) = Azurite::start() else {
-        return skipped("azurite-blob is not installed (npm's package azurite)");
+async fn a_lake_in_s3_is_the_same_lake() {
+    is_the_same(Kind::S3, "s3://events/of/machines").await;
+}
+
+async fn is_the_same(kind: Kind, place: &str) {
+    let server = match Objects::start(kind) {
+        Ok(server) => server,
+        Err(why) => return skipped(&why.to_string()),
     };
-    azurite.make("events");
-    let options = BTreeMap::from([
-        ("azure_storage_account_name".to_owned(), ACCOUNT.to_owned()),
-        ("azure_storage_account_key".to_owned(), KEY.to_owned()),
-        ("azure_storage_endpoint".to_owned(), format!("http://127.0.0.1:{}/{ACCOUNT}", azurite.port)),
-        ("azure_allow_http".to_owned(), "true".to_owned()),
-    ]);
+    server.make("events").unwrap();
+    let options = server.options();
     let world = World::new().await;
-    let place = Place::parse("az://events/of/machines").unwrap();
+    let place = Place::parse(place).unwrap();
     let objects = place.open(Uuid::from_u128(1), &options).unwrap();
     let lake = Lake::on(world.store.clone(), objects);
     for n in 1..=3 {
@@ -128,6 +59,15 @@ fn a_place_is_a_directory_or_a_bucket_and_no_secret_is_repeated() {
     for bad in ["lake", "http://x/", "s3://u:hunter2@b/", "az://c/?sig=hunter2", ""] {
         let error = Place::parse(bad).unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn an_option_that_nobody_knows_is_an_error_that_names_it_and_no_value() {
+    for place in ["s3://bucket", "az://container"] {
+        let options = BTreeMap::from([("secret_acess_key".to_owned(), "hunter2".to_owned())]);
+        let error = Place::parse(place).unwrap().open_whole(&options).unwrap_err().to_string();
+        assert!(error.contains("'secret_acess_key'") && !error.contains("hunter2"), "{error}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! Files that are not what was written: a clear error that names the segment, or the right answer; never a panic that
 //! gets out, and never a shorter answer.
 
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
@@ -9,15 +10,17 @@ use sekisho_lake::{LakeError, Order, Query, Row};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::{FIRST, World, all, event, noon};
+use crate::{FIRST, World, all, event, flows, noon};
 
-/// A world with one segment, its file as it was written, and what it holds.
+/// A world with one segment of events and one of flows, the file of the first as it was written, what it holds, and the same of
+/// the second.
 struct Intact {
     runtime: Runtime,
     world: World,
     file: PathBuf,
     bytes: Vec<u8>,
     rows: Vec<Row>,
+    flows: (PathBuf, Vec<u8>),
 }
 
 fn intact() -> &'static Intact {
@@ -30,13 +33,16 @@ fn intact() -> &'static Intact {
             let events =
                 (1..=300).map(|n| event(["/a", "/b"][n as usize % 2], n, n, json!({"n": n}))).collect();
             world.receive(FIRST, events).await;
+            let told = flows::batch((0..300).map(|n| flows::flow(n.into(), n)).collect());
+            world.receive(FIRST, vec![flows::event("/c", 1, 500, &told)]).await;
             world.lake.flush().await.unwrap();
             let rows = all(&world.lake).await;
             (world, rows)
         });
-        let file = world.files().pop().unwrap();
+        let [file, flows] = world.files().try_into().unwrap();
         let bytes = std::fs::read(&file).unwrap();
-        Intact { runtime, world, file, bytes, rows }
+        let flows = (flows.clone(), std::fs::read(flows).unwrap());
+        Intact { runtime, world, file, bytes, rows, flows }
     })
 }
 
@@ -49,9 +55,25 @@ fn ask(content: &[u8]) -> Result<Vec<Row>, LakeError> {
     answer.map(|page| page.rows)
 }
 
+/// The same of flows; how many there are.
+fn ask_flows(content: &[u8]) -> Result<usize, LakeError> {
+    let intact = intact();
+    std::fs::write(&intact.flows.0, content).unwrap();
+    let query = flows::everything();
+    let count = |sum: &mut usize, _| {
+        *sum += 1;
+        ControlFlow::Continue(())
+    };
+    intact.runtime.block_on(intact.world.lake.flows(&query, || 0, count))
+}
+
 fn named(error: &LakeError) -> bool {
+    names(error, &intact().file)
+}
+
+fn names(error: &LakeError, file: &Path) -> bool {
     matches!(error, LakeError::Unreadable { segment, .. }
-        if intact().file.ends_with(segment) && error.to_string().contains(segment))
+        if file.ends_with(segment) && error.to_string().contains(segment))
 }
 
 proptest! {
@@ -93,6 +115,27 @@ proptest! {
             Err(error) => prop_assert!(named(&error), "{error}"),
             Ok(rows) => prop_assert_eq!(rows.len(), intact.rows.len()),
         }
+    }
+
+    #[test]
+    fn a_segment_of_flows_that_was_changed_or_cut_is_an_error_that_names_it_or_read_as_far_as_it_is_right(
+        at in any::<prop::sample::Index>(),
+        value in 1_u8..,
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let (file, bytes) = &intact().flows;
+        // The segment of events is asked, too, for flows of older versions.
+        std::fs::write(&intact().file, &intact().bytes).unwrap();
+        let error = ask_flows(&bytes[..cut.index(bytes.len())]).unwrap_err();
+        prop_assert!(names(&error, file), "{error}");
+        let mut changed = bytes.clone();
+        let at = at.index(changed.len());
+        changed[at] ^= value;
+        match ask_flows(&changed) {
+            Err(error) => prop_assert!(names(&error, file), "{error}"),
+            Ok(count) => prop_assert_eq!(count, 300),
+        }
+        prop_assert_eq!(ask_flows(bytes).unwrap(), 300);
     }
 }
 

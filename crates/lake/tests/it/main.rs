@@ -5,6 +5,7 @@
 
 mod cloud;
 mod damage;
+mod flows;
 mod model;
 mod storage;
 

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sekisho_arm::Event;
 use sekisho_lake::{Cursor, Lake, Order, Query, Retention, Row};
+use sekisho_nsg::flow::record::Batch;
 use sekisho_store::from_ms;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::flows::{self, told};
 use crate::storage::{Stop, Storage};
 use crate::{DAY, FIRST, World, noon};
 
 const MACHINES: [&str; 4] = ["/a", "/a/1", "/b", "/日本"];
 const STREAMS: [&str; 2] = ["flows", "server"];
-const KINDS: [&str; 3] = ["agent.started", "facts.changed", "x"];
+const KINDS: [&str; 4] = ["agent.started", "facts.changed", "x", "network.flows"];
 const KEPT: Retention = Retention { days: 2, streams: BTreeMap::new() };
 
 #[derive(Debug, Clone, Copy)]
@@ -78,10 +80,42 @@ fn query() -> impl Strategy<Value = Query> {
     )
 }
 
+/// What an event says; one of flows brings as many as `n` says, and says where it has gaps what else it says.
+fn data(kind: usize, at: i64, n: i64) -> Value {
+    if KINDS[kind] != "network.flows" {
+        return json!({"deep": {"n": n}, "text": "\u{0}\u{1F980}"});
+    }
+    let mut told =
+        flows::batch((0..n).map(|i| flows::flow(at + i, u32::try_from(i + at).unwrap())).collect());
+    told.gaps.extend((n == 1).then(|| flows::gap(at)));
+    told.data().into()
+}
+
+/// What is left of an event beside flows.
+fn rest(row: &Row) -> Option<Row> {
+    let mut row = row.clone();
+    if row.event.kind == "network.flows" {
+        row.event.data.get("gaps")?;
+        for table in ["nics", "rules", "processes", "flows"] {
+            row.event.data[table] = json!([]);
+        }
+    }
+    Some(row)
+}
+
+/// The flows of the list.
+fn expected_flows(list: &[Row]) -> Vec<(String, i64, usize, String)> {
+    let told = list.iter().filter_map(|row| Some((&row.event, Batch::read(&row.event.data).ok()?)));
+    let mut rows: Vec<_> = told.flat_map(|(event, batch)| flows::rows(event, &batch)).collect();
+    rows.sort();
+    rows
+}
+
 /// What the list answers.
 fn expected(list: &[Row], query: &Query) -> Vec<Row> {
     let mut rows: Vec<Row> = list
         .iter()
+        .filter_map(rest)
         .filter(|row| {
             let e = &row.event;
             query.machine.as_ref().is_none_or(|m| *m == e.machine)
@@ -92,7 +126,6 @@ fn expected(list: &[Row], query: &Query) -> Vec<Row> {
                 && !query.without.contains(&e.kind)
                 && query.field.as_ref().is_none_or(|(_, n)| e.data["deep"]["n"] == *n)
         })
-        .cloned()
         .collect();
     rows.sort_by_key(|r| (r.event.at, r.event.machine.clone(), r.event.stream.clone(), r.event.sequence));
     if query.order == Order::NewestFirst {
@@ -143,7 +176,7 @@ async fn follow(steps: Vec<Step>, queries: Vec<Query>) {
                             sequence: *number,
                             at: from_ms(at),
                             kind: KINDS[kind].into(),
-                            data: json!({"deep": {"n": n}, "text": "\u{0}\u{1F980}"}),
+                            data: data(kind, at, n),
                         }
                     })
                     .collect();
@@ -178,10 +211,18 @@ async fn follow(steps: Vec<Step>, queries: Vec<Query>) {
             Step::NextDay => today += 1,
         }
         assert_eq!(answered(&world.lake, &everything).await, expected(&list, &everything));
+        assert_eq!(told(&world.lake, &flows::everything()).await, expected_flows(&list));
         let mut read = world.store.read().await.unwrap();
-        let segments: i64 = read.segments().await.unwrap().iter().map(|s| s.rows).sum();
-        let kept = segments + read.count_hot_events().await.unwrap();
-        assert_eq!(usize::try_from(kept).unwrap(), list.len(), "each of them is kept once");
+        let segments = read.segments().await.unwrap();
+        let hot: Vec<Row> =
+            read.hot_events(i64::MIN, 10_000).await.unwrap().into_iter().map(Row::from).collect();
+        let rows = |flows: bool| -> i64 {
+            segments.iter().filter(|s| (s.stream == "network.flows") == flows).map(|s| s.rows).sum()
+        };
+        let kept = usize::try_from(rows(false)).unwrap() + hot.iter().filter_map(rest).count();
+        assert_eq!(kept, list.iter().filter_map(rest).count(), "each of them is kept once");
+        let kept = usize::try_from(rows(true)).unwrap() + expected_flows(&hot).len();
+        assert_eq!(kept, expected_flows(&list).len(), "each flow is kept once");
     }
     for query in &queries {
         assert_eq!(answered(&world.lake, query).await, expected(&list, query), "{query:?}");

@@ -2,6 +2,7 @@
 //! and processes. A flow is an array, not an object: there may be tens of thousands a second.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,6 +17,8 @@ pub const MAX_FLOWS: usize = 400;
 pub const MAX_TABLE: usize = 1000;
 /// Most characters of a text in it.
 const MAX_TEXT: usize = 1024;
+/// The last instant of a flow, in milliseconds since 1970: the end of the year 9999.
+const MAX_AT: i64 = 253_402_300_799_999;
 
 /// Flows that were told of together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,7 +267,7 @@ pub struct BatchError;
 
 impl Batch {
     /// Reads what an event carries. What arrives is hostile until it is checked: indexes point into tables, tables are
-    /// of bounded size, addresses of a flow are of one family.
+    /// of bounded size, addresses of a flow are of one family, and its instant is one.
     ///
     /// # Errors
     /// [`BatchError`].
@@ -281,6 +284,7 @@ impl Batch {
                 && within(f.process, self.processes.len())
                 && f.source.is_ipv4() == f.destination.is_ipv4()
                 && f.count > 0
+                && (0..=MAX_AT).contains(&f.at)
         };
         let short = |text: &str| text.len() <= MAX_TEXT;
         let named = self.gaps.iter().filter_map(|g| g.rule.as_ref());
@@ -297,6 +301,27 @@ impl Batch {
             && self.flows.iter().all(good)
     }
 
+    /// Its flows, each with what it names.
+    pub fn records(&self) -> Vec<Record> {
+        fn shared<T: Clone>(table: &[T]) -> Vec<Arc<T>> {
+            table.iter().cloned().map(Arc::new).collect()
+        }
+        fn named<T>(table: &[Arc<T>], index: Option<u16>) -> Option<Arc<T>> {
+            index.and_then(|i| table.get(usize::from(i))).cloned()
+        }
+        let (nics, rules, processes) = (shared(&self.nics), shared(&self.rules), shared(&self.processes));
+        let record = |flow: &Flow| {
+            Some(Record {
+                generation: self.generation,
+                nic: named(&nics, Some(flow.nic))?,
+                rule: named(&rules, flow.rule),
+                process: named(&processes, flow.process),
+                flow: Flow { nic: 0, rule: None, process: None, ..flow.clone() },
+            })
+        };
+        self.flows.iter().filter_map(record).collect()
+    }
+
     /// What an event carries.
     pub fn data(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
@@ -306,18 +331,18 @@ impl Batch {
     }
 }
 
-/// A record that names what it speaks of, before it is put into a [`Batch`].
+/// A record that names what it speaks of: before it is put into a [`Batch`], and when it has been taken out of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The generation of the rules by which it was judged.
     pub generation: u64,
     /// The interface.
-    pub nic: std::sync::Arc<Nic>,
+    pub nic: Arc<Nic>,
     /// The rule.
-    pub rule: Option<std::sync::Arc<DecidingRule>>,
+    pub rule: Option<Arc<DecidingRule>>,
     /// The process.
-    pub process: Option<std::sync::Arc<Process>>,
-    /// The rest; its indexes mean nothing yet.
+    pub process: Option<Arc<Process>>,
+    /// The rest; its indexes mean nothing, and are 0 or absent when it has been taken out.
     pub flow: Flow,
 }
 
@@ -419,11 +444,13 @@ pub(crate) mod tests {
 
     #[test]
     fn what_points_nowhere_or_is_too_much_is_refused() {
-        let bad: [fn(&mut Batch); 6] = [
+        let bad: [fn(&mut Batch); 8] = [
             |b| b.flows[0].nic = 1,
             |b| b.flows[0].rule = Some(0),
             |b| b.flows[0].process = Some(9),
             |b| b.flows[0].source = "::1".parse().unwrap(),
+            |b| b.flows[0].at = -1,
+            |b| b.flows[0].at = MAX_AT + 1,
             |b| b.flows = vec![flow(); MAX_FLOWS + 1],
             |b| b.processes = vec![Process { exe: "x".repeat(MAX_TEXT + 1), ..Process::default() }],
         ];
@@ -442,24 +469,28 @@ pub(crate) mod tests {
         ) {
             let records: Vec<Record> = kinds.iter().map(|(generation, process, rule)| Record {
                 generation: *generation,
-                nic: std::sync::Arc::new(batch().nics[0].clone()),
-                rule: rule.map(|n| std::sync::Arc::new(DecidingRule {
+                nic: Arc::new(batch().nics[0].clone()),
+                rule: rule.map(|n| Arc::new(DecidingRule {
                     nsg: "/n".to_owned(), name: n.to_string(), is_default: false, access: Access::Allow,
                 })),
-                process: Some(std::sync::Arc::new(Process { pid: *process, exe: "/usr/bin/program".to_owned(), ..Process::default() })),
+                process: Some(Arc::new(Process { pid: *process, exe: "/usr/bin/program".to_owned(), ..Process::default() })),
                 flow: flow(),
             }).collect();
-            let mut told = Vec::new();
-            for batch in batches(records, Vec::new()) {
+            let (mut told, mut again) = (Vec::new(), Vec::new());
+            for batch in batches(records.clone(), Vec::new()) {
                 let data = Value::Object(batch.data());
                 prop_assert!(data.to_string().len() <= 64 << 10);
                 let batch = Batch::read(&data).unwrap();
+                again.extend(batch.records());
                 for f in &batch.flows {
                     let rule = f.rule.map(|r| batch.rules[usize::from(r)].name.parse().unwrap());
                     told.push((batch.generation, batch.processes[usize::from(f.process.unwrap())].pid, rule));
                 }
             }
             prop_assert_eq!(told, kinds);
+            // Taken out again, they name what they named.
+            let named = |r: &Record| (r.generation, r.nic.clone(), r.rule.clone(), r.process.clone());
+            prop_assert_eq!(again.iter().map(named).collect::<Vec<_>>(), records.iter().map(named).collect::<Vec<_>>());
         }
     }
 }

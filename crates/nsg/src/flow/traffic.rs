@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Batch, DecidingRule, Flow, GapReason, State};
+use super::filter::Filter;
+use super::record::{DecidingRule, Delta, Flow, Gap, GapReason, Process, Record, State};
 use crate::policy::{Access, Direction};
 
 /// Rows of each table.
@@ -16,7 +17,7 @@ const ROWS: usize = 25;
 /// Parts of the time.
 const BUCKETS: i64 = 60;
 /// Different entries that are counted one by one; those beyond are left out, and the answer says that it is not all.
-const COUNTED: usize = 100_000;
+pub(super) const COUNTED: usize = 100_000;
 /// The single flows that are shown when nothing else is said, and at most.
 const SHOWN: usize = 100;
 const MOST_SHOWN: usize = 1000;
@@ -86,17 +87,25 @@ pub struct Amount {
 impl Amount {
     fn add(&mut self, flow: &Flow) {
         match flow.state {
-            State::Begin => self.allowed += 1,
-            State::Denied => self.denied += flow.delta.packets_sent,
+            State::Begin => self.join(Amount { allowed: 1, ..Amount::default() }),
+            State::Denied => self.join(Amount { denied: flow.delta.packets_sent, ..Amount::default() }),
             State::Continue | State::End => {
-                self.bytes_sent += flow.delta.bytes_sent;
-                self.bytes_received += flow.delta.bytes_received;
+                let Delta { bytes_sent, bytes_received, .. } = flow.delta;
+                self.join(Amount { bytes_sent, bytes_received, ..Amount::default() });
             }
         }
     }
 
+    /// Both together. A machine may tell of any number.
+    pub(super) fn join(&mut self, other: Amount) {
+        self.allowed = self.allowed.saturating_add(other.allowed);
+        self.denied = self.denied.saturating_add(other.denied);
+        self.bytes_sent = self.bytes_sent.saturating_add(other.bytes_sent);
+        self.bytes_received = self.bytes_received.saturating_add(other.bytes_received);
+    }
+
     /// What is more: bytes, then flows.
-    fn weight(&self) -> (u64, u64) {
+    pub(super) fn weight(&self) -> (u64, u64) {
         (self.bytes_sent.saturating_add(self.bytes_received), self.allowed.saturating_add(self.denied))
     }
 }
@@ -172,6 +181,18 @@ pub struct ProcessShown {
     pub package: Option<String>,
 }
 
+impl From<&Process> for ProcessShown {
+    fn from(process: &Process) -> Self {
+        Self {
+            name: process.name.clone(),
+            exe: process.exe.clone(),
+            user: process.user.clone().unwrap_or_else(|| process.uid.to_string()),
+            unit: process.unit.clone(),
+            package: process.package.clone(),
+        }
+    }
+}
+
 /// The traffic in a part of the time.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -225,6 +246,33 @@ pub struct FlowShown {
     pub count: u64,
 }
 
+impl FlowShown {
+    /// A record of a machine; `instant` writes milliseconds since 1970.
+    pub(super) fn of(machine: &str, record: &Record, instant: fn(i64) -> String) -> Self {
+        let flow = &record.flow;
+        Self {
+            at: instant(flow.at),
+            machine: machine.to_owned(),
+            interface: record.nic.interface.to_string(),
+            direction: flow.direction,
+            source_address: flow.source.to_string(),
+            source_port: flow.source_port,
+            destination_address: flow.destination.to_string(),
+            destination_port: flow.destination_port,
+            protocol: flow.protocol,
+            state: flow.state.letter().to_owned(),
+            rule: record.rule.as_deref().map(RuleShown::from),
+            generation: record.generation,
+            process: record.process.as_deref().map(ProcessShown::from),
+            packets_sent: flow.delta.packets_sent,
+            bytes_sent: flow.delta.bytes_sent,
+            packets_received: flow.delta.packets_received,
+            bytes_received: flow.delta.bytes_received,
+            count: flow.count,
+        }
+    }
+}
+
 /// Something that was not told of.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -248,16 +296,8 @@ pub struct Asked {
     pub from: i64,
     /// Milliseconds since 1970.
     pub to: i64,
-    /// See [`TrafficQuestion`].
-    pub address: Option<IpAddr>,
-    /// See [`TrafficQuestion`].
-    pub port: Option<u16>,
-    /// See [`TrafficQuestion`].
-    pub rule: Option<String>,
-    /// See [`TrafficQuestion`].
-    pub process: Option<String>,
-    /// See [`TrafficQuestion`].
-    pub access: Option<Access>,
+    /// What must hold of a flow.
+    pub filter: Filter,
     /// See [`TrafficQuestion`].
     pub top: Option<usize>,
 }
@@ -272,15 +312,45 @@ pub struct Summary {
     rules: HashMap<Option<RuleShown>, Amount>,
     processes: HashMap<Option<ProcessShown>, Amount>,
     over_time: Vec<Amount>,
+    newest: Newest,
+    gaps: Vec<GapShown>,
+}
+
+/// The newest records, as many as are shown.
+pub(super) struct Newest {
+    most: usize,
     flows: BTreeMap<(i64, u64), FlowShown>,
     taken: u64,
-    gaps: Vec<GapShown>,
+}
+
+impl Newest {
+    pub(super) fn new(top: Option<usize>) -> Self {
+        Self { most: top.unwrap_or(SHOWN).min(MOST_SHOWN), flows: BTreeMap::new(), taken: 0 }
+    }
+
+    pub(super) fn add(&mut self, at: i64, shown: impl FnOnce() -> FlowShown) {
+        let is_full = self.flows.len() >= self.most;
+        if is_full && self.flows.first_key_value().is_none_or(|(first, _)| at < first.0) {
+            return;
+        }
+        self.taken += 1;
+        self.flows.insert((at, self.taken), shown());
+        while self.flows.len() > self.most {
+            self.flows.pop_first();
+        }
+    }
+
+    /// The newest first.
+    pub(super) fn finish(self) -> Vec<FlowShown> {
+        self.flows.into_values().rev().collect()
+    }
 }
 
 impl Summary {
     /// Counts nothing yet. `instant` writes milliseconds since 1970.
     pub fn new(asked: Asked, instant: fn(i64) -> String) -> Self {
         let buckets = usize::try_from(BUCKETS).unwrap_or(0);
+        let newest = Newest::new(asked.top);
         Self {
             asked,
             instant,
@@ -290,8 +360,7 @@ impl Summary {
             rules: HashMap::new(),
             processes: HashMap::new(),
             over_time: vec![Amount::default(); buckets],
-            flows: BTreeMap::new(),
-            taken: 0,
+            newest,
             gaps: Vec::new(),
         }
     }
@@ -301,101 +370,35 @@ impl Summary {
         self.is_all = false;
     }
 
-    /// Counts what a machine told.
-    pub fn add(&mut self, machine: &str, batch: &Batch) {
-        let rules: Vec<RuleShown> = batch.rules.iter().map(RuleShown::from).collect();
-        let processes: Vec<ProcessShown> = batch
-            .processes
-            .iter()
-            .map(|p| ProcessShown {
-                name: p.name.clone(),
-                exe: p.exe.clone(),
-                user: p.user.clone().unwrap_or_else(|| p.uid.to_string()),
-                unit: p.unit.clone(),
-                package: p.package.clone(),
-            })
-            .collect();
-        for flow in &batch.flows {
-            let rule = flow.rule.and_then(|r| rules.get(usize::from(r)));
-            let process = flow.process.and_then(|p| processes.get(usize::from(p)));
-            if self.wants(flow, rule, process) {
-                self.count(machine, batch, flow, rule, process);
-            }
-        }
-        let Asked { from, to, .. } = self.asked;
-        for gap in batch.gaps.iter().filter(|g| (from..=to).contains(&g.at)) {
-            if self.gaps.len() < COUNTED {
-                self.gaps.push(GapShown {
-                    at: (self.instant)(gap.at),
-                    machine: machine.to_owned(),
-                    reason: word(gap.reason).to_owned(),
-                    lost: gap.lost,
-                    rule: gap.rule.as_ref().map(RuleShown::from),
-                });
-            }
-        }
-    }
-
-    fn wants(&self, flow: &Flow, rule: Option<&RuleShown>, process: Option<&ProcessShown>) -> bool {
-        let a = &self.asked;
-        let access = if flow.state == State::Denied { Access::Deny } else { Access::Allow };
-        (a.from..=a.to).contains(&flow.at)
-            && a.address.is_none_or(|at| flow.source == at || flow.destination == at)
-            && a.port.is_none_or(|port| flow.destination_port == port)
-            && a.rule.as_ref().is_none_or(|name| rule.is_some_and(|r| r.name.eq_ignore_ascii_case(name)))
-            && a.process.as_ref().is_none_or(|name| process.is_some_and(|p| p.name == *name))
-            && a.access.is_none_or(|wanted| wanted == access)
-    }
-
-    fn count(
-        &mut self,
-        machine: &str,
-        batch: &Batch,
-        flow: &Flow,
-        rule: Option<&RuleShown>,
-        process: Option<&ProcessShown>,
-    ) {
+    /// Counts a record of a machine that is asked for.
+    pub fn add(&mut self, machine: &str, record: &Record) {
+        let flow = &record.flow;
         self.total.add(flow);
         let other = if flow.direction == Direction::Inbound { flow.source } else { flow.destination };
+        let rule = record.rule.as_deref().map(RuleShown::from);
+        let process = record.process.as_deref().map(ProcessShown::from);
         self.is_all &= counted(&mut self.talkers, other, flow)
-            && counted(&mut self.rules, rule.cloned(), flow)
-            && counted(&mut self.processes, process.cloned(), flow);
+            && counted(&mut self.rules, rule.clone(), flow)
+            && counted(&mut self.processes, process.clone(), flow);
         let span = (self.asked.to - self.asked.from).max(1);
         let part = ((flow.at - self.asked.from) * BUCKETS / span).min(BUCKETS - 1);
         if let Some(bucket) = usize::try_from(part).ok().and_then(|p| self.over_time.get_mut(p)) {
             bucket.add(flow);
         }
-        let most = self.asked.top.unwrap_or(SHOWN).min(MOST_SHOWN);
-        self.taken += 1;
-        self.flows.insert(
-            (flow.at, self.taken),
-            FlowShown {
-                at: (self.instant)(flow.at),
+        self.newest.add(flow.at, || FlowShown::of(machine, record, self.instant));
+    }
+
+    /// Notes that a machine could not tell of something.
+    pub fn add_gap(&mut self, machine: &str, gap: &Gap) {
+        let Asked { from, to, .. } = self.asked;
+        if (from..=to).contains(&gap.at) && self.gaps.len() < COUNTED {
+            self.gaps.push(GapShown {
+                at: (self.instant)(gap.at),
                 machine: machine.to_owned(),
-                interface: batch
-                    .nics
-                    .get(usize::from(flow.nic))
-                    .map(|n| n.interface.to_string())
-                    .unwrap_or_default(),
-                direction: flow.direction,
-                source_address: flow.source.to_string(),
-                source_port: flow.source_port,
-                destination_address: flow.destination.to_string(),
-                destination_port: flow.destination_port,
-                protocol: flow.protocol,
-                state: flow.state.letter().to_owned(),
-                rule: rule.cloned(),
-                generation: batch.generation,
-                process: process.cloned(),
-                packets_sent: flow.delta.packets_sent,
-                bytes_sent: flow.delta.bytes_sent,
-                packets_received: flow.delta.packets_received,
-                bytes_received: flow.delta.bytes_received,
-                count: flow.count,
-            },
-        );
-        while self.flows.len() > most {
-            self.flows.pop_first();
+                reason: word(gap.reason).to_owned(),
+                lost: gap.lost,
+                rule: gap.rule.as_ref().map(RuleShown::from),
+            });
         }
     }
 
@@ -419,13 +422,13 @@ impl Summary {
                 .enumerate()
                 .map(|(part, amount)| TimeTraffic { from: at(part), amount })
                 .collect(),
-            flows: self.flows.into_values().rev().collect(),
+            flows: self.newest.finish(),
             gaps: self.gaps,
         }
     }
 }
 
-fn counted<K: Eq + Hash>(table: &mut HashMap<K, Amount>, key: K, flow: &Flow) -> bool {
+pub(super) fn counted<K: Eq + Hash>(table: &mut HashMap<K, Amount>, key: K, flow: &Flow) -> bool {
     if table.len() >= COUNTED && !table.contains_key(&key) {
         return false;
     }
@@ -433,7 +436,7 @@ fn counted<K: Eq + Hash>(table: &mut HashMap<K, Amount>, key: K, flow: &Flow) ->
     true
 }
 
-fn top<K: Ord, R>(table: HashMap<K, Amount>, row: impl Fn(K, Amount) -> R) -> Vec<R> {
+pub(super) fn top<K: Ord, R>(table: HashMap<K, Amount>, row: impl Fn(K, Amount) -> R) -> Vec<R> {
     let mut all: Vec<(K, Amount)> = table.into_iter().collect();
     all.sort_by(|a, b| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0)));
     all.truncate(ROWS);
@@ -454,22 +457,13 @@ fn word(reason: GapReason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::super::record::tests::flow;
-    use super::super::record::{Delta, Gap, Nic, Process};
+    use super::super::record::{Batch, Nic};
     use super::*;
     use crate::policy::InterfaceName;
 
     fn asked() -> Asked {
         let at = flow().at;
-        Asked {
-            from: at - 1000,
-            to: at + 59_000,
-            address: None,
-            port: None,
-            rule: None,
-            process: None,
-            access: None,
-            top: None,
-        }
+        Asked { from: at - 1000, to: at + 59_000, filter: Filter::default(), top: None }
     }
 
     fn batch() -> Batch {
@@ -501,8 +495,12 @@ mod tests {
     }
 
     fn ask(asked: Asked) -> TrafficView {
+        let (from, to, filter) = (asked.from, asked.to, asked.filter.clone());
         let mut summary = Summary::new(asked, |at| at.to_string());
-        summary.add("/m", &batch());
+        let batch = batch();
+        let wanted = |r: &&Record| (from..=to).contains(&r.flow.at) && filter.holds(r);
+        batch.records().iter().filter(wanted).for_each(|record| summary.add("/m", record));
+        batch.gaps.iter().for_each(|gap| summary.add_gap("/m", gap));
         summary.finish()
     }
 
@@ -533,13 +531,14 @@ mod tests {
 
     #[test]
     fn a_question_about_less_is_answered_with_less() {
-        let total = |asked| ask(asked).total;
-        assert_eq!(total(Asked { access: Some(Access::Deny), ..asked() }).denied, 7);
-        assert_eq!(total(Asked { access: Some(Access::Deny), ..asked() }).allowed, 0);
-        assert_eq!(total(Asked { process: Some("curl".to_owned()), ..asked() }).denied, 0);
-        assert_eq!(total(Asked { rule: Some("DENY".to_owned()), ..asked() }).denied, 7);
-        assert_eq!(total(Asked { port: Some(1), ..asked() }), Amount::default());
-        assert_eq!(total(Asked { address: Some("10.0.0.6".parse().unwrap()), ..asked() }).allowed, 1);
+        let total = |filter| ask(Asked { filter, ..asked() }).total;
+        let all = Filter::default();
+        assert_eq!(total(Filter { access: Some(Access::Deny), ..all.clone() }).denied, 7);
+        assert_eq!(total(Filter { access: Some(Access::Deny), ..all.clone() }).allowed, 0);
+        assert_eq!(total(Filter { process: Some("curl".to_owned()), ..all.clone() }).denied, 0);
+        assert_eq!(total(Filter { rule: Some("DENY".to_owned()), ..all.clone() }).denied, 7);
+        assert_eq!(total(Filter { port: Some(1), ..all.clone() }), Amount::default());
+        assert_eq!(total(Filter { address: Some("10.0.0.6".parse().unwrap()), ..all }).allowed, 1);
         assert_eq!(ask(Asked { top: Some(1), ..asked() }).flows.len(), 1);
     }
 }

@@ -14,6 +14,7 @@ mod judge;
 mod lookup;
 mod managers;
 mod networks;
+mod places;
 mod simulate;
 mod standing;
 mod tag_lists;
@@ -29,6 +30,7 @@ pub use compiler::{Compiler, EffectKind, EffectRule, EffectStage, RuleEffect};
 pub use flow_logs::{FlowCompiler, KeptFlowLog, flow_logs, guid, logged};
 pub use interfaces::Interfaces;
 pub use judge::{Judge, PolicyChange, Refused, TrafficChange, Violation};
+pub use places::places;
 pub use traffic::TrafficEffect;
 
 /// The api-versions of the network types that stock clients send, newest first.

@@ -72,6 +72,17 @@ pub(super) async fn add_defined(read: &mut dyn Read, scope: &Scope, tags: &mut T
     Ok(())
 }
 
+/// The tags of a subscription, or of all, that may be read, with their prefixes.
+pub(super) async fn readable(
+    read: &mut dyn Read,
+    scope: &Scope,
+    may: &(dyn Fn(&Scope) -> bool + Sync),
+) -> Result<Vec<(String, Vec<IpNet>)>, ArmError> {
+    let all = defined(read, scope).await?;
+    let readable = all.iter().filter(|tag| may(&tag.id));
+    readable.map(|tag| Ok((tag.id.name().to_owned(), prefixes(tag)?))).collect()
+}
+
 /// The tags of a subscription with their prefixes.
 pub(super) async fn of(read: &mut dyn Read, scope: &Scope) -> Result<Vec<(String, Vec<IpNet>)>, ArmError> {
     let all = defined(read, scope).await?;

@@ -681,7 +681,7 @@ impl Asker<'_> {
         let app = self.app;
         let body = if request.body.is_empty() { Value::Null } else { web::parse_json(&request.body)? };
         if let Some(action) = app.registry.scope_action(&type_name) {
-            let name = format!("{}/{}/action", action.namespace(), action.action().verb);
+            let name = action.right();
             if !action.action().reads {
                 let grant = self.require(&name, core::GROUP_READ, &scope, &Attributes::none()).await?;
                 let action = action.clone();
@@ -695,7 +695,9 @@ impl Asker<'_> {
             }
             if action.is_about(&self.call.caller, &body) {
                 self.seen(&scope).await?;
-            } else {
+            } else if !action.shows_part()
+                || !app.access.snapshot().may_list(&self.acting(), &name).touches(&scope)
+            {
                 self.require(&name, core::GROUP_READ, &scope, &Attributes::none()).await?;
             }
             let mut read = app.store.read().await?;

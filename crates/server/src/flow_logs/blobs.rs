@@ -1,16 +1,18 @@
 //! The blobs of one machine's hour, from the lake to the storage accounts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutPayload};
 use sekisho_arm::{Read, Resource, Scope};
-use sekisho_lake::{Order, Query};
+use sekisho_lake::{FlowQuery, FlowRow, Machines};
 use sekisho_nsg::flow::azure::{
     About, FlowTuple, Logged, NSG_CONTAINER, VNET_CONTAINER, blob_folder, blob_path, nsg_blob, vnet_blob,
 };
-use sekisho_nsg::flow::record::{Batch, DecidingRule, Flow, KIND, Nic, State};
+use sekisho_nsg::flow::filter::Filter;
+use sekisho_nsg::flow::record::{DecidingRule, Flow, State};
 use sekisho_nsg::policy::MacAddress;
 use sekisho_nsg::provider::{KeptFlowLog, flow_logs, guid, logged};
 use sekisho_store::from_ms;
@@ -19,19 +21,8 @@ use time::{Duration, OffsetDateTime};
 use super::{FlowLogError, HOUR, storage};
 use crate::app::App;
 
-/// How long after a flow it may have been noted by its machine.
-const NOTED: Duration = Duration::minutes(15);
-/// Events of the lake that are in memory at once.
-const PAGE: usize = 100;
 /// Flows of a machine's hour that are written; what exceeds them is in the lake only, and the server's log says so.
 const MOST: usize = 1_000_000;
-
-/// A flow with what it names.
-struct Named {
-    flow: Flow,
-    nic: Nic,
-    rule: Option<DecidingRule>,
-}
 
 /// An interface with the flow logs that are about it.
 pub(super) type LoggedInterface = (Resource, Vec<KeptFlowLog>);
@@ -51,58 +42,55 @@ pub(super) async fn by_machine(
     Ok(all)
 }
 
-/// Writes the blobs of a machine's hour.
+/// Writes the blobs of a machine's hour, as many as can be. Storage accounts that do not answer are noted in `down`, and not
+/// asked again.
 pub(super) async fn write(
     app: &App,
     machine: &Scope,
     own: &[LoggedInterface],
     hour: i64,
+    down: &mut BTreeSet<String>,
 ) -> Result<(), FlowLogError> {
     if own.is_empty() {
         return Ok(());
     }
     let flows = flows(app, machine, hour).await?;
+    let mut failed = None;
     for (nic, logs) in own {
         for log in logs {
-            write_one(app, nic, log, hour, &flows).await?;
+            let account = log.spec.storage.name();
+            let written = if down.contains(account) {
+                Err(FlowLogError::Down(account.to_owned()))
+            } else {
+                write_one(app, nic, log, hour, &flows).await
+            };
+            if let Err(FlowLogError::Objects(account, _)) = &written {
+                down.insert(account.clone());
+            }
+            failed = failed.or(written.err());
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// The flows of a machine's hour in the order of their time.
-async fn flows(app: &App, machine: &Scope, hour: i64) -> Result<Vec<Named>, FlowLogError> {
-    let mut query = Query {
-        machine: Some(machine.key()),
-        from: Some(from_ms(hour * HOUR)),
-        to: Some(from_ms((hour + 1) * HOUR) + NOTED),
-        kinds: vec![KIND.to_owned()],
-        order: Order::OldestFirst,
-        limit: PAGE,
-        ..Query::default()
+async fn flows(app: &App, machine: &Scope, hour: i64) -> Result<Vec<FlowRow>, FlowLogError> {
+    let query = FlowQuery {
+        machines: Machines::One(machine.key()),
+        from: from_ms(hour * HOUR),
+        to: from_ms((hour + 1) * HOUR - 1),
+        filter: Filter::default(),
     };
-    let mut out = Vec::new();
-    loop {
-        let page = app.lake.query(&query).await?;
-        for row in &page.rows {
-            // One that makes no sense says nothing; it is shown among the machine's events.
-            let Ok(batch) = Batch::read(&row.event.data) else { continue };
-            for flow in batch.flows.into_iter().filter(|f| f.at.div_euclid(HOUR) == hour) {
-                let Some(nic) = batch.nics.get(usize::from(flow.nic)).cloned() else { continue };
-                let rule = flow.rule.and_then(|r| batch.rules.get(usize::from(r))).cloned();
-                out.push(Named { flow, nic, rule });
-            }
-        }
-        query.after = page.next;
-        if query.after.is_none() {
-            break;
-        }
-        if out.len() > MOST {
-            tracing::error!(machine = %machine, hour = %from_ms(hour * HOUR), "an hour has more flows than a flow log takes");
-            break;
-        }
+    let take = |out: &mut Vec<FlowRow>, row| {
+        out.push(row);
+        if out.len() > MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let mut out = app.lake.flows(&query, Vec::new, take).await?;
+    if out.len() > MOST {
+        tracing::error!(machine = %machine, hour = %from_ms(hour * HOUR), "an hour has more flows than a flow log takes");
     }
-    out.sort_by_key(|n| n.flow.at);
+    // The same whether they are hot, flushed or compacted.
+    out.sort_by(|a, b| (a.record.flow.at, &a.origin).cmp(&(b.record.flow.at, &b.origin)));
     Ok(out)
 }
 
@@ -130,22 +118,22 @@ async fn write_one(
     nic: &Resource,
     log: &KeptFlowLog,
     hour: i64,
-    flows: &[Named],
+    flows: &[FlowRow],
 ) -> Result<(), FlowLogError> {
     let Some(about) = about(nic, log) else { return Ok(()) };
     let mut guids = HashMap::<String, String>::new();
-    let own = flows.iter().filter(|named| named.nic.mac == Some(about.mac));
-    let own = own.filter(|named| {
+    let own = flows.iter().map(|row| &row.record).filter(|record| record.nic.mac == Some(about.mac));
+    let own = own.filter(|record| {
         let decided = |rule: &DecidingRule| rule.nsg.eq_ignore_ascii_case(&about.target);
-        !is_of_group(log) || named.rule.as_ref().is_some_and(decided)
+        !is_of_group(log) || record.rule.as_deref().is_some_and(decided)
     });
     let lines: Vec<Logged> = own
-        .map(|named| {
-            let rule = named.rule.as_ref().map(|rule| {
+        .map(|record| {
+            let rule = record.rule.as_ref().map(|rule| {
                 let id = || Scope::parse(&rule.nsg).map(|id| guid(&id).to_string()).unwrap_or_default();
                 (guids.entry(rule.nsg.clone()).or_insert_with(id).clone(), rule.logged_name())
             });
-            Logged { tuple: tuple(&named.flow), rule }
+            Logged { tuple: tuple(&record.flow), rule }
         })
         .collect();
     if lines.is_empty() {
@@ -190,19 +178,25 @@ pub(super) async fn retain(app: &App, now: OffsetDateTime) -> Result<(), FlowLog
     let mut read = app.store.read().await?;
     let logs = flow_logs(&mut read).await?;
     drop(read);
+    let mut failed = None;
     for log in logs {
         let Some(days) = log.spec.retention_days else { continue };
-        let account = log.spec.storage.name();
-        let refused = |e| FlowLogError::Objects(account.to_owned(), e);
-        let objects = storage::open(&app.config, account, container(&log))?;
-        let of = if is_of_group(&log) { &log.spec.target } else { &log.id };
-        let folder =
-            Path::parse(blob_folder(&of.to_string(), is_of_group(&log))).map_err(|e| refused(e.into()))?;
-        let old = (now - Duration::days(days.into())).unix_timestamp();
-        let blobs: Vec<_> = objects.list(Some(&folder)).try_collect().await.map_err(refused)?;
-        for blob in blobs.into_iter().filter(|b| b.last_modified.timestamp() < old) {
-            objects.delete(&blob.location).await.map_err(refused)?;
-        }
+        let old = now - Duration::days(days.into());
+        failed = failed.or(retain_one(app, &log, old).await.err());
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn retain_one(app: &App, log: &KeptFlowLog, old: OffsetDateTime) -> Result<(), FlowLogError> {
+    let account = log.spec.storage.name();
+    let refused = |e| FlowLogError::Objects(account.to_owned(), e);
+    let objects = storage::open(&app.config, account, container(log))?;
+    let of = if is_of_group(log) { &log.spec.target } else { &log.id };
+    let folder =
+        Path::parse(blob_folder(&of.to_string(), is_of_group(log))).map_err(|e| refused(e.into()))?;
+    let blobs: Vec<_> = objects.list(Some(&folder)).try_collect().await.map_err(refused)?;
+    for blob in blobs.into_iter().filter(|b| b.last_modified.timestamp() < old.unix_timestamp()) {
+        objects.delete(&blob.location).await.map_err(refused)?;
     }
     Ok(())
 }

@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// A blob is written again after this pause at least, and after so many times as long as it took.
 const PAUSE: Duration = Duration::from_secs(2);
 const RARELY: u32 = 10;
+/// One that could not be written is tried again after this pause.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How often it is looked for blobs that were kept long enough.
 const TIDY: Duration = Duration::from_secs(3600);
 
@@ -96,7 +98,7 @@ async fn look(app: &App, next: &mut HashMap<String, Instant>) -> Result<(), Flow
     }
     let logged = blobs::by_machine(&mut read).await?;
     drop(read);
-    let mut failed = None;
+    let (mut failed, mut down) = (None, BTreeSet::new());
     for (key, mark) in marks {
         let Some((hour, machine)) =
             key.split_once('|').and_then(|(h, m)| Some((h.parse().ok()?, Scope::parse(m).ok()?)))
@@ -105,8 +107,9 @@ async fn look(app: &App, next: &mut HashMap<String, Instant>) -> Result<(), Flow
         };
         let began = Instant::now();
         let own = logged.get(&machine).map_or(&[][..], Vec::as_slice);
-        let written = blobs::write(app, &machine, own, hour).await;
-        next.insert(key.clone(), Instant::now() + PAUSE.max(began.elapsed() * RARELY));
+        let written = blobs::write(app, &machine, own, hour, &mut down).await;
+        let pause = if written.is_ok() { PAUSE.max(began.elapsed() * RARELY) } else { AGAIN };
+        next.insert(key.clone(), Instant::now() + pause);
         match written {
             Ok(()) => unmark(app, key, mark).await?,
             // One place that does not answer does not keep the others from being written.
@@ -149,6 +152,9 @@ pub(crate) enum FlowLogError {
     /// The storage does not answer.
     #[error("the storage account {0} does not take a flow log: {1}")]
     Objects(String, object_store::Error),
+    /// It has not answered a moment ago.
+    #[error("the storage account {0} does not take a flow log: it has just refused another")]
+    Down(String),
     /// A record has no JSON form.
     #[error(transparent)]
     Json(#[from] serde_json::Error),

@@ -6,6 +6,7 @@ pub mod authorization;
 pub(crate) mod bastion_sessions;
 pub mod core;
 pub mod events;
+pub(crate) mod flow_map;
 pub mod groups;
 mod hierarchy_settings;
 pub mod jit;

@@ -142,6 +142,8 @@ impl Data {
                 "SEKISHO_FEDERATION_CA_FILE".to_owned(),
                 self.path().join("federation.pem").display().to_string(),
             ),
+            // Read when a flow log is written.
+            ("SEKISHO_STORAGE_ACCOUNTS_FILE".to_owned(), self.storage_accounts().display().to_string()),
         ]);
         if let Some(postgres) = &self.postgres {
             environment.insert("SEKISHO_DATABASE".to_owned(), postgres.url());
@@ -156,6 +158,11 @@ impl Data {
             environment.insert("SEKISHO_BREACHED_PASSWORDS_FILE".to_owned(), breached.display().to_string());
         }
         environment
+    }
+
+    /// The file that says where storage accounts are, for a test that makes one.
+    pub(crate) fn storage_accounts(&self) -> PathBuf {
+        self.path().join("storage-accounts.toml")
     }
 
     /// The list of breached passwords, for a test that makes one.

@@ -80,6 +80,14 @@ impl World {
         World { server, seed }
     }
 
+    /// The same, served by the program itself; its process.
+    pub(crate) async fn in_a_process(self, said: &Path, variables: &[(&str, &str)]) -> (World, u32) {
+        let World { server, seed } = self;
+        let (server, pid) = Server::program(server.stop().await, said, variables).await;
+        server.confirms(&seed.cookies, &seed.passkey);
+        (World { server, seed }, pid)
+    }
+
     /// One of the programs.
     pub(crate) fn program(&self, name: &str) -> &'static Program {
         &self.seed.programs[name]

@@ -1,11 +1,20 @@
-import { queryOptions } from '@tanstack/react-query'
+import { keepPreviousData, queryOptions } from '@tanstack/react-query'
 import { armUrl } from '../arm.ts'
 import { call, listAll } from '../client.ts'
 import { types } from '../keys.ts'
-import type { FlowLog, TrafficView } from '../types.ts'
+import type { FlowEdgeView, FlowLog, FlowMap, TrafficView } from '../types.ts'
 import { resourceWrite } from '../writes.ts'
 
 export type TrafficFilter = { minutes: number; access?: 'Allow' | 'Deny' }
+
+/** By what machines are put together, in the server's words. */
+export type Grouping = 'ApplicationSecurityGroup' | 'Subnet' | 'NetworkSecurityGroup'
+export type FlowMapFilter = TrafficFilter & { groupBy: Grouping; expand?: string }
+
+const asked = ({ minutes, ...rest }: FlowMapFilter) => ({
+  ...rest,
+  from: new Date(Date.now() - minutes * 60_000).toISOString(),
+})
 
 const groupOf = (id: string) => id.split('/').slice(0, 5).join('/')
 
@@ -20,6 +29,28 @@ export const trafficQueries = {
       queryFn: ({ signal }) =>
         call<TrafficView>('POST', armUrl(`${machine}/providers/Sekisho.Network/traffic`, 'sekisho.network'), {
           body: { from: new Date(Date.now() - minutes * 60_000).toISOString(), access },
+          signal,
+        }),
+    }),
+  /** Which groups talk with which. */
+  map: (scope: string, filter: FlowMapFilter) =>
+    queryOptions({
+      queryKey: [types.flowMap, scope, filter],
+      queryFn: ({ signal }) =>
+        call<FlowMap>('POST', armUrl(`${scope}/providers/Sekisho.Network/flowMap`, 'sekisho.network'), {
+          body: asked(filter),
+          signal,
+        }),
+      // A node that is expanded appears where it was.
+      placeholderData: keepPreviousData,
+    }),
+  /** The rules and flows between two groups. */
+  edge: (scope: string, filter: FlowMapFilter, source: string, target: string) =>
+    queryOptions({
+      queryKey: [types.flowMap, scope, filter, source, target],
+      queryFn: ({ signal }) =>
+        call<FlowEdgeView>('POST', armUrl(`${scope}/providers/Sekisho.Network/flowMapEdge`, 'sekisho.network'), {
+          body: { ...asked(filter), source, target },
           signal,
         }),
     }),
