@@ -14,8 +14,8 @@ use crate::segment::Reader;
 use crate::wanted::{Is, Machines, Term, Wanted};
 use crate::{Lake, LakeError};
 
-/// How long after a flow the event may have happened in which its machine told of it.
-const NOTED: Duration = Duration::minutes(15);
+/// How long after a flow the event may have happened in which its machine told of it, or of what it missed.
+pub const NOTED: Duration = Duration::minutes(15);
 
 /// Which flows are asked for.
 #[derive(Debug, Clone)]

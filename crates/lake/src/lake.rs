@@ -37,7 +37,7 @@ const ROOTS: [&str; 2] = ["events", "flows"];
 pub struct Retention {
     /// Of streams that are not named.
     pub days: u32,
-    /// Of these streams.
+    /// Of these streams; flows are one of their own, by the kind of the events in which they came.
     pub streams: BTreeMap<String, u32>,
 }
 

@@ -26,7 +26,7 @@ mod wanted;
 
 pub use error::LakeError;
 pub use flow::{FlowRow, Origin};
-pub use flow_query::FlowQuery;
+pub use flow_query::{FlowQuery, NOTED};
 pub use lake::{Lake, Retention};
 pub use place::Place;
 pub use query::{Cursor, Order, Page, Query};

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sekisho_arm::registry::{Action, ActionStyle, ScopeAction};
 use sekisho_arm::resource::{self, shown, typed};
 use sekisho_arm::{ArmError, Call, Read, Scope};
-use sekisho_lake::{FlowQuery, Lake, Machines, Query};
+use sekisho_lake::{FlowQuery, Lake, Machines, NOTED, Query};
 use sekisho_nsg::flow::filter::Filter;
 use sekisho_nsg::flow::record::{Batch, KIND};
 use sekisho_nsg::flow::traffic::{Asked, Summary, TrafficQuestion, TrafficView};
@@ -23,8 +23,6 @@ use super::authorization::{LateUniverse, acting, snapshot};
 const HOUR: Duration = Duration::hours(1);
 /// The longest time that is looked at.
 const LONGEST: Duration = Duration::days(31);
-/// How long after a flow its machine may say that others were lost.
-const NOTED: Duration = Duration::minutes(15);
 /// Events with gaps that are in memory at once, and that are looked through for one answer.
 const PAGE: usize = 100;
 const MOST_GAPS: usize = 5_000;
