@@ -257,7 +257,7 @@ fn what_was_on_the_screen_is_recorded_sealed_and_found_and_a_session_that_cannot
     let said = world.site.sekisho(&["recording", "verify", path, "--log", log]).unwrap();
     assert!(said.contains("it ends with its session") && said.contains(": over at"), "{said}");
 
-    // Nobody removes what is held; a changed byte is found.
+    // Nobody removes what is held; a changed byte is found, and so is a missing end.
     let keep = |verb: &str, reason: &str| {
         let machine = ssh.bastion.machine("db");
         let path = format!("{machine}/providers/Sekisho.Bastion/{verb}Recording?api-version=2026-09-01");
@@ -266,12 +266,14 @@ fn what_was_on_the_screen_is_recorded_sealed_and_found_and_a_session_that_cannot
     assert_eq!(keep("hold", "case 7").unwrap()["properties"]["hold"]["reason"], "case 7");
     assert_eq!(world.api.get(&list).unwrap()["value"][0]["properties"]["hold"]["reason"], "case 7");
     assert!(keep("delete", "no room").unwrap_err().contains("case 7"));
-    let mut bytes = std::fs::read(&file).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&file, bytes).unwrap();
-    let broken = world.api.post(&play, &json!({"id": name})).unwrap_err().to_string();
-    assert!(broken.contains("not what was recorded"), "{broken}");
+    let whole = std::fs::read(&file).unwrap();
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 1;
+    for bytes in [changed.as_slice(), &whole[..whole.len() - 1], &whole[..whole.len() / 2]] {
+        std::fs::write(&file, bytes).unwrap();
+        let broken = world.api.post(&play, &json!({"id": name})).unwrap_err().to_string();
+        assert!(broken.contains("not what was recorded"), "{broken}");
+    }
 
     keep("release", "case 7 is closed").unwrap();
     keep("delete", "no room").unwrap();

@@ -13,7 +13,7 @@ use sekisho_arm::registry::{PutStyle, Storage};
 use sekisho_arm::resource::{instant, shown};
 use sekisho_arm::traits::{read_document, read_documents};
 use sekisho_arm::{ArmError, Call, Read, ResourceType, Scope, ScopeKind, TypeSpec};
-use sekisho_bastion_recording::verify::{Recording, read, unpacked};
+use sekisho_bastion_recording::verify::{End, Recording, read, unpacked};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -207,9 +207,14 @@ impl Files {
         }
         let key = kept.key.clone();
         let read = tokio::task::spawn_blocking(move || read(&bytes, Some(&key))).await;
-        let recording = read.map_err(|_| ArmError::internal())?.map_err(|why| {
+        let broken = |why: &dyn std::fmt::Display| {
             ArmError::new(409, "RecordingBroken", format!("The recording is not what was recorded: {why}."))
-        })?;
+        };
+        let recording = read.map_err(|_| ArmError::internal())?.map_err(|why| broken(&why))?;
+        // A file that is cut, or says that more follows than does, is what a server leaves that dies; this one had not.
+        if kept.state == RecordingState::Closed && recording.end == End::Open {
+            return Err(broken(&"its end is missing"));
+        }
         Ok((recording, size))
     }
 
