@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import operations
-from support import (COMPUTE, FLEET, NETWORK, READER, RESOURCES, ROLES, Api, Ready, error_of, join_machine, require_shared,
+from support import (COMPUTE, FLEET, NETWORK, READER, RESOURCES, ROLES, Api, Ready, error_of, join_machine, poll, require_shared,
                      shared_arm, token_of)
 
 ARM = shared_arm()
@@ -623,6 +623,9 @@ def thing(request, ready, api, group, parents):
     path, body = filled(path, words), filled(body, words)
     if request.param == "virtualMachines":
         path = join_machine(api, group, words["name"])
+        # What it should be is decided soon after it has joined, and shows.
+        poll("something is wanted of the machine",
+             lambda: api.must("GET", path, version)["properties"]["sekisho"]["network"]["generation"] > 0)
     else:
         answer = api.put(path, version, body)
         assert answer.status_code == 201, answer.text
