@@ -325,8 +325,11 @@ impl<'a> Decoder<'a> {
     }
 }
 
+/// Where the values of a key lead.
+type Branches<'r> = Cow<'r, [(Interval, Verdict)]>;
+
 /// The key that the chain of a node asks for, and where its values lead, intervals being sorted and disjoint.
-fn tested(rules: &[Rule]) -> Option<(Key, Cow<'_, [(Interval, Verdict)]>)> {
+fn tested(rules: &[Rule]) -> Option<(Key, Branches<'_>)> {
     let (Rule::When(rest), tests) = rules.split_last()? else { return None };
     if *rest != When::always(Verdict::Drop) {
         return None;
