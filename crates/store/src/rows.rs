@@ -1,5 +1,7 @@
 //! Rows to values and back: the only place that knows column names.
 
+use std::sync::LazyLock;
+
 use sekisho_arm::{Document, Listing, Resource, Scope, StoreError, TypeName};
 use sqlx::any::AnyRow;
 use sqlx::query::Query;
@@ -89,6 +91,12 @@ const DOCUMENT: [&str; 3] = ["key", "body", "changed_ms"];
 /// Most rows that are read together.
 const TOGETHER: usize = 1000;
 
+/// One resource, and one document, as every request asks for them.
+static ONE_RESOURCE: LazyLock<String> =
+    LazyLock::new(|| format!("{} FROM resource WHERE key = $1", gathered(&RESOURCE)));
+static ONE_DOCUMENT: LazyLock<String> =
+    LazyLock::new(|| format!("{} FROM document WHERE kind = $1 AND key = $2", gathered(&DOCUMENT)));
+
 /// What gathers columns of many rows into one text: row after row, each field after its length in bytes and a colon.
 ///
 /// sqlx hands every row of SQLite's from one thread to another and describes its columns anew, which for a thousand rows
@@ -148,8 +156,8 @@ fn resource(
 }
 
 pub(crate) async fn get(connection: &mut AnyConnection, id: &Scope) -> Result<Option<Resource>, StoreError> {
-    let statement = format!("{} FROM resource WHERE key = $1", gathered(&RESOURCE));
-    let text = gather(connection, sqlx::query(AssertSqlSafe(statement)).bind(id.key())).await?;
+    let query = sqlx::query(AssertSqlSafe(ONE_RESOURCE.as_str())).bind(id.key());
+    let text = gather(connection, query).await?;
     rows_of(&text)?.into_iter().next().map(resource).transpose()
 }
 
@@ -249,8 +257,8 @@ pub(crate) async fn document(
     if cannot_be_kept(key) {
         return Ok(None);
     }
-    let statement = format!("{} FROM document WHERE kind = $1 AND key = $2", gathered(&DOCUMENT));
-    let text = gather(connection, sqlx::query(AssertSqlSafe(statement)).bind(kind).bind(key)).await?;
+    let query = sqlx::query(AssertSqlSafe(ONE_DOCUMENT.as_str())).bind(kind).bind(key);
+    let text = gather(connection, query).await?;
     rows_of(&text)?.into_iter().next().map(|row| document_of(kind, row)).transpose()
 }
 

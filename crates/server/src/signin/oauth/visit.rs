@@ -19,7 +19,7 @@ use crate::http::{self as web, Peer};
 use crate::signin::{entry, kind, people, person_ref};
 
 /// How long an answer is waited for: a visitor holds a connection meanwhile.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a visitor waits for.
 pub(crate) struct Invitation {
