@@ -93,4 +93,4 @@ def settle(site, page):
         assert site.machine.attempt("nft list table inet sekisho").returncode != 0
         site.desk.shell("curl --silent --fail --max-time 5 --output /dev/null http://web.example:8080/")
         site.machine.shell("test ! -e /var/lib/sekisho-agent && test ! -e /usr/bin/sekisho-agent")
-        site.server.shell("test -e /var/lib/sekisho/keys/root.key && test ! -e /etc/sekisho && test ! -e /usr/bin/sekisho")
+        site.server.shell("test -e /var/lib/sekisho/keys/ca.pem && test ! -e /etc/sekisho && test ! -e /usr/bin/sekisho")

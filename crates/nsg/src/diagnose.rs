@@ -5,6 +5,7 @@
 
 use ipnet::IpNet;
 
+use crate::diagram::{DENY, Family, Manager, NodeId, ORDERS, Product, product};
 use crate::policy::{
     Addresses, Direction, NicPolicy, PORT_PROTOCOLS, PortRange, Ports, Protocol, Rule, RuleAction, Stage,
 };
@@ -22,6 +23,22 @@ pub struct Traffic {
     pub destination: Addresses,
     /// To which ports.
     pub destination_ports: Ports,
+}
+
+impl Traffic {
+    /// A rule that matches it, and nothing else.
+    fn as_rule(&self) -> Rule {
+        Rule {
+            name: String::new(),
+            priority: 0,
+            access: RuleAction::Allow,
+            protocol: self.protocol,
+            source: self.source.clone(),
+            destination: self.destination.clone(),
+            source_ports: self.source_ports.clone(),
+            destination_ports: self.destination_ports.clone(),
+        }
+    }
 }
 
 /// How one rule stands to the traffic, field by field.
@@ -52,17 +69,27 @@ pub struct Asked<'a> {
     pub rules: Vec<Matched<'a>>,
 }
 
-/// A rule decides a part of the traffic only, so that there is no one answer.
+/// There is no one answer for all of the traffic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the rule '{rule}' of {nsg} is about a part of this traffic; ask about less at a time")]
-pub struct Divided {
-    /// The rule's name.
-    pub rule: String,
-    /// The group's id.
-    pub nsg: String,
+pub enum Divided {
+    /// A rule decides a part of it only.
+    #[error("the rule '{rule}' of {nsg} is about a part of this traffic; ask about less at a time")]
+    ByRule {
+        /// The rule's name.
+        rule: String,
+        /// The group's id.
+        nsg: String,
+    },
+    /// What the rules deny of it is denied but for what goes to services of Azure's platform.
+    #[error(
+        "a part of this traffic goes to services of Azure's platform, which no rule is asked about, and the rest is \
+         denied; ask about less at a time"
+    )]
+    ByPlatform,
 }
 
-/// What every group says of some traffic, in the order they are asked, up to the first that denies or always allows it.
+/// What every group says of some traffic, in the order they are asked, up to the first that denies or always allows it;
+/// nothing when no rule is asked, because all of it goes to services of Azure's platform.
 ///
 /// # Errors
 /// [`Divided`].
@@ -72,6 +99,10 @@ pub fn diagnose<'a>(
     traffic: &Traffic,
 ) -> Result<Vec<Asked<'a>>, Divided> {
     let mut out = Vec::new();
+    let unasked = to_platform(policy, direction, traffic);
+    if unasked == Share::All {
+        return Ok(out);
+    }
     for stage in policy.stages(direction) {
         let mut asked = Asked { stage, decides: None, rules: Vec::new() };
         for rule in &stage.rules {
@@ -82,11 +113,16 @@ pub fn diagnose<'a>(
                     asked.decides = Some(rule);
                     break;
                 }
-                Share::Some => return Err(Divided { rule: rule.name.clone(), nsg: stage.nsg.clone() }),
+                Share::Some => {
+                    return Err(Divided::ByRule { rule: rule.name.clone(), nsg: stage.nsg.clone() });
+                }
                 Share::None => {}
             }
         }
         let action = stage.action(asked.decides);
+        if action == RuleAction::Deny && unasked == Share::Some {
+            return Err(Divided::ByPlatform);
+        }
         out.push(asked);
         if action != RuleAction::Allow {
             break;
@@ -101,6 +137,31 @@ enum Share {
     None,
     Some,
     All,
+}
+
+/// How much of the traffic goes to services of Azure's platform that are reached whatever the rules say.
+fn to_platform(policy: &NicPolicy, direction: Direction, traffic: &Traffic) -> Share {
+    if direction == Direction::Inbound || policy.platform.is_empty() {
+        return Share::None;
+    }
+    let [order, ..] = ORDERS;
+    let mut manager = Manager::new(order);
+    let mut set = |products: Vec<(Family, Product)>| {
+        products.iter().fold(NodeId::from(DENY), |all, (family, product)| {
+            let one = manager.set(*family, product);
+            manager.or(all, one)
+        })
+    };
+    let alike = traffic.as_rule();
+    let asked = set(Family::ALL.into_iter().filter_map(|f| Some((f, product(&alike, f)?))).collect());
+    let platform = policy.platform.iter().flat_map(|service| service.products());
+    let platform = set(platform.map(|p| (Family::V4, p)).collect());
+    let nothing = NodeId::from(DENY);
+    match (manager.and(asked, platform), manager.without(asked, platform)) {
+        (some, _) if some == nothing => Share::None,
+        (_, others) if others == nothing => Share::All,
+        _ => Share::Some,
+    }
 }
 
 struct Fields {

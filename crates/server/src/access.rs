@@ -338,6 +338,31 @@ pub async fn living_facts(read: &mut (dyn Read + '_), universe: Arc<Universe>) -
     Ok(facts)
 }
 
+/// The kinds of documents that are principals who can sign in.
+pub(crate) const ACCOUNTS: [&str; 2] = [kind::PERSON, kind::SERVICE_PRINCIPAL];
+
+/// Of somebody who can sign in, whether they may.
+#[derive(Deserialize)]
+struct Account {
+    id: Uuid,
+    enabled: bool,
+}
+
+/// Whether a person or a program of this object id is there and not disabled. One that cannot be read is not.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn is_living(read: &mut (dyn Read + '_), id: &str) -> Result<bool, StoreError> {
+    for what in ACCOUNTS {
+        let found = read.document(what, id).await?;
+        if found.and_then(|kept| serde_json::from_value::<Account>(kept.body).ok()).is_some_and(|a| a.enabled)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Takes the assignments and memberships of removed and disabled principals out. `sign_ins` count as living.
 ///
 /// # Errors
@@ -347,13 +372,8 @@ pub async fn only_living(
     facts: &mut Facts,
     sign_ins: impl IntoIterator<Item = PrincipalId>,
 ) -> Result<(), StoreError> {
-    #[derive(Deserialize)]
-    struct Account {
-        id: Uuid,
-        enabled: bool,
-    }
     let mut living: HashSet<PrincipalId> = sign_ins.into_iter().collect();
-    for what in [kind::PERSON, kind::SERVICE_PRINCIPAL] {
+    for what in ACCOUNTS {
         let all: Vec<(String, Account)> = read_documents(read, what).await?;
         living.extend(all.into_iter().filter(|(_, a)| a.enabled).map(|(_, a)| PrincipalId(a.id)));
     }

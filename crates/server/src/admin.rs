@@ -24,9 +24,11 @@ use crate::app::App;
 use crate::conditional_access::emergency;
 use crate::keys::rotate::{self, Rotation};
 use crate::process::Process;
-use crate::{http as web, signin};
+use crate::{http as web, log, signin};
 
 const SOCKET: &str = "admin.sock";
+/// Has the server sign all that is in the activity log.
+pub(crate) const SIGN_LOG: &str = "/audit-sign";
 
 /// A command could not reach the server, or the server refused.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,7 @@ pub(crate) async fn serve(app: Arc<App>) -> std::io::Result<()> {
         .route("/keys", post(keys))
         .route("/keys/rotate", post(rotate_keys))
         .route("/audit-verify", post(audit_verify))
+        .route(SIGN_LOG, post(audit_sign))
         .route("/emergency-account", post(emergency_account))
         .route("/recover", post(recover))
         .with_state(app);
@@ -176,6 +179,11 @@ async fn audit_verify(State(app): State<Arc<App>>) -> Response {
         Ok((entries, root)) => Ok(json!({"entries": entries, "root": root.to_string()})),
         Err(error) => Err(ArmError::new(500, "AuditBroken", format!("{error}."))),
     })
+}
+
+async fn audit_sign(State(app): State<Arc<App>>) -> Response {
+    let signed = log::sign(&app).await;
+    answer(signed.map(|size| json!({ "size": size })).map_err(ArmError::from))
 }
 
 async fn agent_token(State(app): State<Arc<App>>, Json(body): Json<Value>) -> Response {

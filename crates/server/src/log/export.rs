@@ -6,11 +6,12 @@ use sekisho_audit::export::Line;
 use sekisho_audit::tree::Plan;
 use sekisho_link::witnesses;
 use sekisho_store::{ReadTransaction, Store};
+use serde_json::Value;
 
 use super::{Kept, Signed, kept};
 use crate::config::Config;
 use crate::keys::{self, KeptLog};
-use crate::{ServerError, database};
+use crate::{ServerError, admin, database};
 
 /// Entries read at once.
 const PAGE: i64 = 1000;
@@ -25,7 +26,8 @@ pub struct Exported {
 }
 
 /// Writes the entries from one number to another, or to the last one, with the newest checkpoint and what witnesses have
-/// cosigned. The server may be running.
+/// cosigned. The server may be running; when the root key is its credential, only the server can sign, and what it has
+/// signed last is written where it is not running.
 ///
 /// # Errors
 /// When the database or the log's key cannot be read, there are no such entries, or `out` cannot be written.
@@ -40,9 +42,16 @@ pub async fn export(
     let KeptLog { verifier, log, successions } = keys::kept_log(config, &mut read).await?;
     let signed = match &log {
         Some(log) => log.checkpoint(&mut read, 0).await?,
-        None => newest(&mut read).await?,
+        None => {
+            drop(read);
+            let asked = admin::ask(&config.data_dir, admin::SIGN_LOG, Value::Null).await;
+            if let Err(error) = asked {
+                tracing::warn!(%error, "the log is written as it was signed last");
+            }
+            read = store.read().await?;
+            newest(&mut read).await?
+        }
     };
-    // What is signed can be checked; only the running server signs when the root key is its credential.
     let size = signed.size;
     let to = to.unwrap_or(size);
     if from < 1 || to < from || to > size {

@@ -85,7 +85,11 @@ async fn check(app: &App) -> Result<(u64, u64), StoreError> {
     Ok((kept.size, size))
 }
 
-async fn sign(app: &App) -> Result<u64, StoreError> {
+/// Signs all that there is and keeps that; returns how many entries it is of.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn sign(app: &App) -> Result<u64, StoreError> {
     let mut read = app.store.read().await?;
     let all = read.log_size().await?;
     let signed = app.log.checkpoint(&mut read, all).await?;

@@ -19,7 +19,7 @@ use sekisho_store::ReadTransaction;
 use uuid::Uuid;
 
 pub use export::{Exported, export};
-pub(crate) use keep::keep;
+pub(crate) use keep::{keep, sign};
 pub(crate) use standing::{Kept, Standing, kept, standing};
 
 /// A checkpoint as it was signed.

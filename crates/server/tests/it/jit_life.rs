@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::agent::{self, Agent, Link};
-use crate::jit::{act, asked, initiate, path, policy, port, requests, state};
+use crate::jit::{act, asked, initiate, path, policy, port, requests, state, wanted};
 use crate::kit::{COMPUTE, Http, at, until};
 use crate::seed::{OWNER, World, grant};
 use crate::signin::person;
@@ -91,6 +91,38 @@ async fn more_time_needs_the_same_yes_as_the_request_and_no_more_than_the_maximu
     // Less time needs nobody.
     let less = act(&world, jun, "extend", &open, json!({"duration": "PT30M"})).await.expect(200).json();
     assert!(end(&less) < end(&open));
+}
+
+#[tokio::test]
+async fn what_somebody_asked_for_ends_with_their_account() {
+    let world = World::new().await;
+    let (page, admin) = (world.page(), world.client("root").await);
+    admin.put(&path(&world, "default"), policy(&world, json!([port(22, "*")]), json!({}))).await.expect(200);
+    for how in ["disabled", "removed"] {
+        let (id, _, cookies) = person(&world, &format!("{how}@contoso.test")).await;
+        grant(&page, &world.rg1(""), OWNER, &id, "User").await;
+        let theirs = world.server.http().page(&cookies);
+        initiate(&world, &theirs, asked(&world, 22, None, "PT3H")).await.expect(202);
+        let mut other = asked(&world, 22, None, "PT1H");
+        other["virtualMachines"][0]["ports"][0]["allowedSourceAddressPrefix"] = "192.0.2.7".into();
+        initiate(&world, &theirs, other).await.expect(202);
+        let user = format!("/v1.0/users/{id}");
+        match how {
+            "disabled" => page.patch(&user, json!({"accountEnabled": false})).await.expect(204),
+            _ => page.delete(&user).await.expect(204),
+        };
+        let over = until("the end of what was open", async || {
+            let all = requests(&world, &admin).await;
+            let theirs: Vec<Value> = all.into_iter().take(2).collect();
+            theirs.iter().all(|request| state(request) == "revoked").then_some(theirs)
+        })
+        .await;
+        assert_eq!(events(&over[0]), ["approve", "revoke"]);
+    }
+    until("nothing being open on the machine", async || {
+        (wanted(&world).await["grants"] == json!([])).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! What happens to requests by itself: their time is over, nobody decided on them, their machine or policy is gone, or the
-//! machine says that it has opened what was approved.
+//! What happens to requests by itself: their time is over, nobody decided on them, their machine or policy is gone, whoever
+//! asked may not sign in any more, or the machine says that it has opened what was approved.
 //!
 //! The kernels of the machines do not wait for it: what is over is closed there already.
 
@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{kept_id, note};
+use crate::access::{ACCOUNTS, is_living};
 use crate::app::App;
 
 /// The longest between two looks at the clock on the wall, which may be set at any time.
@@ -73,6 +74,8 @@ struct Waits {
     next: Option<OffsetDateTime>,
     /// What these machines report.
     machines: BTreeSet<String>,
+    /// What becomes of those who asked.
+    requestors: BTreeSet<String>,
 }
 
 impl Waits {
@@ -81,6 +84,7 @@ impl Waits {
             || changed == vm_type().key()
             || changed == policy_type().key()
             || (changed == kind::MACHINE && self.machines.contains(key))
+            || (ACCOUNTS.contains(&changed) && self.requestors.contains(key))
     }
 }
 
@@ -105,6 +109,7 @@ async fn sweep(app: &App) -> Result<Waits, ArmError> {
         waits.next = waits.next.into_iter().chain(request.next()).min();
         let opening = request.grants.iter().filter(|g| g.state == State::Approved);
         waits.machines.extend(opening.map(|g| g.machine.to_ascii_lowercase()));
+        waits.requestors.insert(request.requestor.id);
     }
     drop(read);
     if changed.is_empty() {
@@ -151,7 +156,8 @@ async fn look(read: &mut (dyn Read + '_), request: &mut Request) -> Result<Optio
             machines.insert(grant.machine.clone(), in_force(read, &grant.machine).await?);
         }
     }
-    let gone = |g: &Grant| machines.get(&g.machine).is_some_and(Option::is_none);
+    let is_nobodys = !is_living(read, &request.requestor.id).await?;
+    let gone = |g: &Grant| is_nobodys || machines.get(&g.machine).is_some_and(Option::is_none);
     for event in [Event::Revoke, Event::Deny] {
         let concerned = |g: &Grant| gone(g) && g.state.after(event).is_ok();
         // Only what can happen is asked for.
