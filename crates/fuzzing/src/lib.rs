@@ -13,6 +13,7 @@ mod frame;
 mod id;
 mod join;
 mod listing;
+mod rules;
 mod segment;
 mod spool;
 mod tags;
@@ -26,6 +27,7 @@ pub use frame::frame;
 pub use id::id;
 pub use join::join;
 pub use listing::listing;
+pub use rules::rules;
 pub use segment::segment;
 pub use spool::spool;
 pub use tags::tags;
@@ -35,7 +37,7 @@ pub use token::token;
 pub type Body = fn(&[u8]);
 
 /// All of them, by the names of their targets and of their folders of seeds.
-pub const ALL: [(&str, Body); 12] = [
+pub const ALL: [(&str, Body); 13] = [
     ("assertion", assertion),
     ("configuration", configuration),
     ("filter", filter),
@@ -44,6 +46,7 @@ pub const ALL: [(&str, Body); 12] = [
     ("id", id),
     ("join", join),
     ("listing", listing),
+    ("rules", rules),
     ("segment", segment),
     ("spool", spool),
     ("tags", tags),
