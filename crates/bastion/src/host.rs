@@ -206,7 +206,8 @@ pub struct IpRule {
     pub address_prefix: String,
 }
 
-fn network(text: &str) -> Option<IpNet> {
+/// An address or a CIDR.
+pub fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
@@ -270,6 +271,11 @@ impl BastionHost {
     /// Whether native clients may use it.
     pub fn tunnels(&self) -> bool {
         self.sku() >= Sku::Standard && self.properties.enable_tunneling == Some(true)
+    }
+
+    /// Whether links may lend logins through it.
+    pub fn shares(&self) -> bool {
+        self.sku() >= Sku::Standard && self.properties.enable_shareable_link == Some(true)
     }
 
     /// What sessions in a browser may do and how long.

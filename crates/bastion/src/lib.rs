@@ -4,6 +4,8 @@
 //! log in to a machine asks for a session ([`session`]) through one that reaches it. The stream itself is no business of
 //! this crate: the server asks the machine for it by a [ticket](sekisho_link::ticket), and the machine dials out.
 //!
+//! Whoever may log in can lend that by a [link](shareable_link).
+//!
 //! For logins, agents have the machine's SSH server trust the installation ([`part`], [`sshd`]), tell of its host keys, which
 //! are certified ([`machine`]), and look whether an account is one for administrators ([`privileged`]).
 //!
@@ -17,4 +19,5 @@ pub mod part;
 pub mod privileged;
 pub mod provider;
 pub mod session;
+pub mod shareable_link;
 pub mod sshd;

@@ -1,6 +1,7 @@
 //! The server side: the type itself, and which machines a host reaches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -17,6 +18,10 @@ use uuid::Uuid;
 
 use crate::host::{BastionHost, NAMESPACE, Sku, TYPE, place};
 use crate::session::{self, BastionActiveSession};
+use crate::shareable_link::{
+    BastionShareableLink, BastionShareableLinkListRequest, BastionShareableLinkListResult,
+    BastionShareableLinkTokenListRequest,
+};
 
 /// What sessions on machines need: Azure's data actions of logging in.
 pub const LOGIN_RIGHTS: [&str; 2] = [
@@ -27,9 +32,59 @@ pub const LOGIN_RIGHTS: [&str; 2] = [
 pub const READ: &str = "Microsoft.Network/bastionHosts/read";
 const JOIN_SUBNET: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
 
+/// What is done with links through a host: by the server, which knows who has which right, and makes secrets.
+#[async_trait]
+pub trait Lend: Send + Sync {
+    /// Makes links.
+    ///
+    /// # Errors
+    /// 400 for what cannot be, 403 for what whoever makes them may not do themselves.
+    async fn create(
+        &self,
+        tx: &mut (dyn Write + '_),
+        call: &Call,
+        host: &Resource,
+        asked: Vec<BastionShareableLink>,
+    ) -> Result<Vec<BastionShareableLink>, ArmError>;
+
+    /// The links through a host.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn all(
+        &self,
+        read: &mut (dyn Read + '_),
+        host: &Scope,
+    ) -> Result<Vec<BastionShareableLink>, ArmError>;
+
+    /// Takes links through a host back, which ends what was begun with them.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn take_back(&self, tx: &mut (dyn Write + '_), host: &Scope, which: &Which)
+    -> Result<(), ArmError>;
+}
+
+/// Some links of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// To these machines, by their keys.
+    Machines(BTreeSet<String>),
+    /// By their secrets, or their ids.
+    Tokens(Vec<String>),
+}
+
+impl Which {
+    fn machines(asked: &[BastionShareableLink]) -> Which {
+        Which::Machines(asked.iter().map(|link| link.vm.id.to_ascii_lowercase()).collect())
+    }
+}
+
 /// Adds the types of this crate.
-pub fn register(registry: &mut Registry) {
-    registry.add(BastionHosts);
+pub fn register(registry: &mut Registry, links: Arc<dyn Lend>) {
+    registry.add(BastionHosts { links });
 }
 
 /// The type's name.
@@ -74,7 +129,9 @@ struct BastionSessionDeleteResult {
     value: Vec<BastionSessionState>,
 }
 
-struct BastionHosts;
+struct BastionHosts {
+    links: Arc<dyn Lend>,
+}
 
 static SPEC: TypeSpec = TypeSpec {
     namespace: NAMESPACE,
@@ -111,6 +168,38 @@ static SPEC: TypeSpec = TypeSpec {
             title: "Ends sessions",
             takes: |g: &mut SchemaGenerator| g.subschema_for::<SessionIds>(),
             answers: |g: &mut SchemaGenerator| g.subschema_for::<BastionSessionDeleteResult>(),
+        },
+        Action {
+            verb: "createShareableLinks",
+            style: ActionStyle::Sync,
+            reads: false,
+            title: "Makes links that lend a login to a machine",
+            takes: |g: &mut SchemaGenerator| g.subschema_for::<BastionShareableLinkListRequest>(),
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<BastionShareableLinkListResult>(),
+        },
+        Action {
+            verb: "getShareableLinks",
+            style: ActionStyle::Sync,
+            reads: true,
+            title: "Shows links, without what makes them good",
+            takes: |g: &mut SchemaGenerator| g.subschema_for::<BastionShareableLinkListRequest>(),
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<BastionShareableLinkListResult>(),
+        },
+        Action {
+            verb: "deleteShareableLinks",
+            style: ActionStyle::Sync,
+            reads: false,
+            title: "Takes all links to machines back",
+            takes: |g: &mut SchemaGenerator| g.subschema_for::<BastionShareableLinkListRequest>(),
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<Map<String, Value>>(),
+        },
+        Action {
+            verb: "deleteShareableLinksByToken",
+            style: ActionStyle::Sync,
+            reads: false,
+            title: "Takes links back",
+            takes: |g: &mut SchemaGenerator| g.subschema_for::<BastionShareableLinkTokenListRequest>(),
+            answers: |g: &mut SchemaGenerator| g.subschema_for::<Map<String, Value>>(),
         },
     ],
     schema: |g: &mut SchemaGenerator| g.subschema_for::<BastionHost>(),
@@ -187,7 +276,7 @@ impl ResourceType for BastionHosts {
         for open in session::through(tx.as_read(), &old.id).await? {
             session::end(tx, &old.id, &open.id.to_string(), &call.caller.name).await?;
         }
-        Ok(())
+        self.links.take_back(tx, &old.id, &Which::All).await
     }
 
     fn removal_is_long_running(&self) -> bool {
@@ -202,28 +291,59 @@ impl ResourceType for BastionHosts {
         verb: &str,
         body: Value,
     ) -> Result<Value, ArmError> {
-        if verb == "getActiveSessions" {
-            let open = session::through(tx.as_read(), &target.id).await?;
-            let value = open.iter().map(|session| session.shown(call.at)).collect();
-            return shown(&BastionActiveSessionListResult { value });
+        match verb {
+            "getActiveSessions" => {
+                let open = session::through(tx.as_read(), &target.id).await?;
+                let value = open.iter().map(|session| session.shown(call.at)).collect();
+                shown(&BastionActiveSessionListResult { value })
+            }
+            "createShareableLinks" => {
+                let BastionShareableLinkListRequest { vms, .. } = typed(&body, "")?;
+                let value = self.links.create(tx, call, target, vms).await?;
+                shown(&BastionShareableLinkListResult { value })
+            }
+            "getShareableLinks" => {
+                let BastionShareableLinkListRequest { vms, .. } = typed(&body, "")?;
+                let mut value = self.links.all(tx.as_read(), &target.id).await?;
+                let asked = |link: &BastionShareableLink| {
+                    vms.iter().any(|vm| vm.vm.id.eq_ignore_ascii_case(&link.vm.id))
+                };
+                value.retain(|link| vms.is_empty() || asked(link));
+                shown(&BastionShareableLinkListResult { value })
+            }
+            "deleteShareableLinks" => {
+                let BastionShareableLinkListRequest { vms, .. } = typed(&body, "")?;
+                self.links.take_back(tx, &target.id, &Which::machines(&vms)).await?;
+                Ok(json!({}))
+            }
+            "deleteShareableLinksByToken" => {
+                let BastionShareableLinkTokenListRequest { tokens, .. } = typed(&body, "")?;
+                self.links.take_back(tx, &target.id, &Which::Tokens(tokens)).await?;
+                Ok(json!({}))
+            }
+            _ => end_sessions(tx, call, target, &body).await,
         }
-        let SessionIds { session_ids, .. } = typed(&body, "")?;
-        let mut value = Vec::new();
-        for session_id in session_ids.into_iter().take(1000) {
-            let found = session::end(tx, &target.id, &session_id, &call.caller.name).await?;
-            let (message, state) = if found {
-                ("The session ends.", "Disconnected")
-            } else {
-                ("There is no such session.", "NotFound")
-            };
-            value.push(BastionSessionState {
-                session_id,
-                message: message.to_owned(),
-                state: state.to_owned(),
-            });
-        }
-        shown(&BastionSessionDeleteResult { value })
     }
+}
+
+async fn end_sessions(
+    tx: &mut dyn Write,
+    call: &Call,
+    target: &Resource,
+    body: &Value,
+) -> Result<Value, ArmError> {
+    let SessionIds { session_ids, .. } = typed(body, "")?;
+    let mut value = Vec::new();
+    for session_id in session_ids.into_iter().take(1000) {
+        let found = session::end(tx, &target.id, &session_id, &call.caller.name).await?;
+        let (message, state) = if found {
+            ("The session ends.", "Disconnected")
+        } else {
+            ("There is no such session.", "NotFound")
+        };
+        value.push(BastionSessionState { session_id, message: message.to_owned(), state: state.to_owned() });
+    }
+    shown(&BastionSessionDeleteResult { value })
 }
 
 /// What stock clients take for a host's name: they put it between `https://` and the path of what they ask. With a path

@@ -170,7 +170,8 @@ pub fn registry(
         vec![Arc::new(sekisho_nsg::provider::Interfaces), Arc::new(sekisho_bastion::machine::Observer)],
     );
     sekisho_nsg::provider::register(&mut registry);
-    sekisho_bastion::provider::register(&mut registry);
+    let links = bastion::Links { universe: late_universe.clone() };
+    sekisho_bastion::provider::register(&mut registry, Arc::new(links));
     registry.add_scope_action(resources::traffic::Traffic {
         lake: lake.clone(),
         universe: late_universe.clone(),

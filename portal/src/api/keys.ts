@@ -26,6 +26,7 @@ export const types = {
   effectiveRules: 'effectiverules',
   bastionHost: 'microsoft.network/bastionhosts',
   bastionSession: 'sekisho.bastion/sessions',
+  bastionLink: 'sekisho.bastion/links',
   bastionRecording: 'sekisho.bastion/recordings',
   /** What the server's change feed calls it; it is no resource. */
   sshKey: 'sshkey',

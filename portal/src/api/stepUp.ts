@@ -2,7 +2,7 @@ import { getPasskey } from './passkey.ts'
 
 /** What the server wants to have confirmed before it does it; of the refusal's additional information. */
 export type StepUp = {
-  reason: 'rights' | 'role' | 'deny' | 'lock' | 'policy' | 'programSecret' | 'otherPerson' | 'otherSession'
+  reason: 'rights' | 'role' | 'deny' | 'lock' | 'policy' | 'programSecret' | 'otherPerson' | 'otherSession' | 'lending'
   ceremony: string
   method: 'passkey' | 'password'
   publicKey?: PublicKeyCredentialRequestOptionsJSON

@@ -244,6 +244,8 @@ export type EffectiveGroups = { value: EffectiveGroup[]; platformExceptions: Sch
 export type RuleEffect = Schema<'RuleEffect'>
 export type WhatIf = Schema<'WhatIf'>
 
+export type LentLogin = Schema<'LinkAnswer'>
+export type ShareableLink = Schema<'BastionShareableLink'>
 type AnyBastionHost = Schema<'Microsoft.Network.bastionHosts'>
 export type BastionHost = Narrowed<
   AnyBastionHost,

@@ -3,11 +3,19 @@ import { nameOf, parseArmId } from './armId.ts'
 /** What a host is called in addresses: the last segment of its `dnsName`, which is `<name>:<port>/bastions/<place>`. */
 export function placeOf(dnsName: string | undefined) {
   const place = dnsName?.split('/bastions/')[1]
-  return place && /^[0-9a-f-]{36}$/i.test(place) ? place : undefined
+  return place && isPlace(place) ? place : undefined
 }
 
+const isPlace = (text: string) => /^[0-9a-f-]{36}$/i.test(text)
+
 /** A session that is to be: by whom on which machine, and through which host. */
-export type SessionTarget = { machine: string; host: string; account: string }
+export type SessionTarget = {
+  machine: string
+  host: string
+  account: string
+  /** What the host is called in addresses, for whoever may not read it. */
+  place?: string
+}
 /** A session that is there already, and is looked at. */
 export type WatchTarget = { machine: string; host: string; session: string; mode: 'readOnly' | 'interactive' }
 
@@ -36,8 +44,13 @@ export function readTarget(search: string): SessionTarget | WatchTarget | undefi
   if (session && /^[0-9a-f-]{36}$/i.test(session)) {
     return { machine, host, session, mode: query.get('mode') === 'interactive' ? 'interactive' : 'readOnly' }
   }
-  return account && isAccount(account) ? { machine, host, account } : undefined
+  const place = query.get('place')
+  const known = place && isPlace(place) ? { place } : {}
+  return account && isAccount(account) ? { machine, host, account, ...known } : undefined
 }
+
+/** What stands behind the `#` of an address that lends a login. */
+export const readLink = (hash: string) => /^#([0-9a-f]{32}\.[\w-]{20,100})$/i.exec(hash)?.[1]
 
 export type RecordingTarget = { machine: string; recording: string; atMs?: number }
 

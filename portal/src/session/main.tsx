@@ -9,7 +9,14 @@ import { queryClient } from '../app/query.ts'
 import { SignedIn } from './SignedIn.tsx'
 
 const TerminalApp = lazy(() => import('./terminal/TerminalApp.tsx'))
+const LinkApp = lazy(() => import('./link/LinkApp.tsx'))
 const ReplayApp = lazy(() => import('./replay/ReplayApp.tsx'))
+
+function App({ personId }: { personId: string }) {
+  if (location.pathname === '/session/replay') return <ReplayApp />
+  if (location.pathname === '/session/link') return <LinkApp />
+  return <TerminalApp personId={personId} />
+}
 
 const root = document.getElementById('root')
 if (!root) throw new Error('session.html has no #root')
@@ -21,7 +28,7 @@ createRoot(root).render(
         <SignedIn>
           {(person) => (
             <Suspense>
-              {location.pathname === '/session/replay' ? <ReplayApp /> : <TerminalApp personId={person.id} />}
+              <App personId={person.id} />
             </Suspense>
           )}
         </SignedIn>

@@ -277,7 +277,7 @@ impl Keeper for Visit {
 
 impl Target {
     fn allows(self, caller: Caller, what: What) -> Allowed {
-        Allowed { caller, host: self.host, machine: self.machine, what, native: true }
+        Allowed { caller, host: self.host, machine: self.machine, what, native: true, lent: None }
     }
 }
 

@@ -25,7 +25,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use uuid::Uuid;
 
-use super::{Allowed, What, may, recorder, tunnels};
+use super::{Allowed, Lent, What, links, may, recorder, tunnels};
 use crate::admitted::Admitted;
 use crate::app::App;
 
@@ -62,6 +62,7 @@ impl Live {
 pub(super) struct Begun {
     session: Session,
     end: Arc<Notify>,
+    lent: Option<Lent>,
 }
 
 /// Bytes to the machine and from it, and when there were some to it last.
@@ -132,19 +133,24 @@ impl Begun {
             ended_by: None,
         };
         let end = app.bastion.live.enter(session.id);
-        let kept = session.clone();
+        let (kept, lent) = (session.clone(), allowed.lent.clone());
         let written = app
             .store
-            .write::<_, StoreError, _>(move |tx| {
-                Box::pin(async move { session::begin(tx, &kept, most).await })
+            .write::<_, ArmError, _>(move |tx| {
+                Box::pin(async move {
+                    if let Some(lent) = &lent {
+                        links::take(tx, lent).await?;
+                    }
+                    Ok(session::begin(tx, &kept, most).await?)
+                })
             })
             .await;
         if !matches!(written, Ok(true)) {
             app.bastion.live.leave(session.id);
             let text = "You have as many sessions as this bastion host lets one person have. End one first.";
-            return Err(written.map_or_else(ArmError::from, |_| ArmError::new(429, "TooManySessions", text)));
+            return Err(written.err().unwrap_or_else(|| ArmError::new(429, "TooManySessions", text)));
         }
-        Ok(Begun { session, end })
+        Ok(Begun { session, end, lent: allowed.lent.clone() })
     }
 
     /// What it is called.
@@ -162,6 +168,13 @@ impl Begun {
     /// # Errors
     /// Those of the database.
     pub(super) async fn give_up(self, app: &App, why: &str) -> Result<(), StoreError> {
+        if let Some(lent) = self.lent.clone() {
+            app.store
+                .write::<_, StoreError, _>(move |tx| {
+                    Box::pin(async move { links::give_back(tx, &lent).await })
+                })
+                .await?;
+        }
         self.over(app, why, (0, 0), None).await
     }
 
@@ -227,7 +240,7 @@ pub(super) async fn hold(
         why = work => why,
         why = until_not_allowed(app, allowed, &headers) => why,
         why = until_ended(app, begun.session.id, &begun.end) => why,
-        () = tokio::time::sleep(lasts) => "TimeOver",
+        () = tokio::time::sleep(allowed.lasts(lasts)) => "TimeOver",
     }
 }
 
@@ -342,7 +355,13 @@ async fn until_not_allowed(app: &Arc<App>, allowed: &Allowed, headers: &HeaderMa
                 None => return "SignInEnded",
                 Some(None | Some(News::Missed)) => break,
                 Some(Some(News::Changes(changes))) => {
-                    if changes.iter().any(|c| [&host, &machine, &interface].contains(&&c.kind)) {
+                    let is_theirs =
+                        |key: &str| allowed.lent.as_ref().is_some_and(|l| l.link.to_string() == key);
+                    let concerns = |kind: &String, key: &str| {
+                        [&host, &machine, &interface].contains(&kind)
+                            || (kind == links::KIND && is_theirs(key))
+                    };
+                    if changes.iter().any(|c| concerns(&c.kind, &c.key)) {
                         break;
                     }
                 }

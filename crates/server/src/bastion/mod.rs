@@ -4,13 +4,14 @@
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
 //! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]; [`retention`] says for how
 //! long), with the machine's files beside it ([`files`]). SSH clients as everybody has them come in through the [`gate`],
-//! with keys that people said are theirs ([`keys`]). For all it is asked who may ([`may`]), the machine is asked for a stream
+//! with keys that people said are theirs ([`keys`]). A link lends somebody else a login ([`links`]). For all it is asked who may ([`may`]), the machine is asked for a stream
 //! ([`tunnels`]), and the session lasts for as long as everything holds that let it begin ([`live`]). What machines trust of
 //! all this is in [`trust`].
 
 mod files;
 mod gate;
 mod keys;
+mod links;
 mod live;
 mod recorder;
 pub(crate) mod retention;
@@ -22,6 +23,7 @@ mod trust;
 mod tunnels;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Form;
 use axum::body::Body;
@@ -41,6 +43,7 @@ use sekisho_link::machine::vm_type;
 use sekisho_link::ticket::{Login, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use time::OffsetDateTime;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use uuid::Uuid;
 
@@ -52,6 +55,7 @@ use crate::routes::{Operation, Routes};
 
 pub(crate) use gate::{Gate, serve as serve_gate};
 pub(crate) use keys::ended as ended_keys;
+pub(crate) use links::Links;
 pub(crate) use live::keep;
 #[cfg(test)]
 pub(crate) use recorder::tests::kept;
@@ -87,6 +91,27 @@ struct Allowed {
     what: What,
     /// Whether with a client of their own, and not in the portal.
     native: bool,
+    /// By what they may, if not by a right of their own.
+    lent: Option<Lent>,
+}
+
+impl Allowed {
+    /// How long a session may last that would otherwise last so long.
+    fn lasts(&self, otherwise: Duration) -> Duration {
+        let Some(lent) = &self.lent else { return otherwise };
+        otherwise.min((lent.until - OffsetDateTime::now_utc()).try_into().unwrap_or_default())
+    }
+}
+
+/// A link with which somebody came.
+#[derive(Debug, Clone)]
+struct Lent {
+    /// Its id.
+    link: Uuid,
+    /// Who made it.
+    by: String,
+    /// Until when it is good.
+    until: OffsetDateTime,
 }
 
 /// What somebody wants on a machine.
@@ -131,6 +156,7 @@ pub(crate) fn routes() -> Routes {
         )
         .merge(sessions::routes())
         .merge(keys::routes())
+        .merge(links::routes())
         .merge(files::routes())
 }
 
@@ -243,7 +269,7 @@ async fn allowed(
     }
     let mut read = app.store.read().await?;
     let host = provider::at(&mut read, host).await?.map(|host| host.id).ok_or_else(no_host)?;
-    let allowed = Allowed { caller, host, machine, what: What::Port(port), native: true };
+    let allowed = Allowed { caller, host, machine, what: What::Port(port), native: true, lent: None };
     may(app, &mut read, &allowed.caller, &allowed).await?;
     drop(read);
     Ok(allowed)
@@ -278,14 +304,22 @@ async fn may(
     app: &App,
     read: &mut (dyn Read + '_),
     caller: &Caller,
-    Allowed { host, machine, what, native, .. }: &Allowed,
+    Allowed { host, machine, what, native, lent, .. }: &Allowed,
 ) -> Result<BastionHost, ArmError> {
-    let (snapshot, who) = (app.access.snapshot(), app.access.acting(caller));
+    let snapshot = app.access.snapshot();
+    let who = match lent {
+        None => app.access.acting(caller),
+        Some(lent) => links::lender(read, caller, lent).await?,
+    };
     if !snapshot.decide(&who, provider::READ, host).is_allowed() {
         return Err(no_host());
     }
     let kept = read.get(host).await?.ok_or_else(no_host)?;
     let settings = BastionHost::of(&kept)?;
+    if lent.is_some() && !settings.shares() {
+        let text = "This bastion host lets nobody in by links any more (enableShareableLink).";
+        return Err(ArmError::new(403, "BastionShareableLinkDisabled", text));
+    }
     if !LOGIN_RIGHTS.iter().any(|right| snapshot.decide(&who, right, machine).is_allowed()) {
         return Err(ArmError::new(
             403,
@@ -404,6 +438,9 @@ async fn begin(app: &Arc<App>, allowed: &Allowed) -> Result<Started, ArmError> {
     let Allowed { caller, host: id, machine, what, .. } = allowed;
     let host = may(app, &mut app.store.read().await?, caller, allowed).await?;
     let mut about = json!({ "bastionHost": id, "address": caller.address });
+    if let Some(lent) = &allowed.lent {
+        about["link"] = json!({ "id": lent.link, "createdBy": lent.by });
+    }
     let (target, recording, minutes, most) = match what {
         What::Port(port) => {
             about["port"] = json!(port);

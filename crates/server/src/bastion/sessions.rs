@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, Method, StatusCode, header};
 use schemars::JsonSchema;
 use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, Scope, StoreError};
-use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
+use sekisho_bastion::provider;
 use sekisho_bastion::session;
 use sekisho_bastion_ssh::terminal::wire::Mode;
 use sekisho_bastion_ssh::terminal::{Size, wire};
@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use uuid::Uuid;
 
 use super::terminals::{self, Entry, Open, Viewer};
-use super::{Allowed, What, caller, machine, no_host, refusal, socket, switching};
+use super::{Allowed, What, caller, links, machine, no_host, refusal, socket, switching};
 use crate::app::App;
 use crate::authn::{self, Caller};
 use crate::http::{self as web, Peer};
@@ -85,8 +85,12 @@ pub(super) fn routes() -> Routes {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SessionRequest {
-    /// The machine's id.
-    resource_id: String,
+    /// The machine's id; without it, a `link` leads to one.
+    #[serde(default)]
+    resource_id: Option<String>,
+    /// What stands behind the `#` of a link, which says which machine and which account.
+    #[serde(default)]
+    link: Option<String>,
     /// The account on it. Without one, the caller's own.
     #[serde(default)]
     account: Option<String>,
@@ -170,10 +174,25 @@ async fn ask(
 
 /// What somebody wants who wants to log in. Whether they may is asked when it begins.
 async fn wanted(app: &App, caller: Caller, host: Uuid, wanted: SessionRequest) -> Result<Allowed, ArmError> {
-    let machine = machine(&wanted.resource_id)?;
+    if let Some(token) = &wanted.link {
+        if wanted.resource_id.is_some() || wanted.account.is_some() {
+            let text = "A link says which machine it leads to, and which account.";
+            return Err(ArmError::bad("InvalidParameter", text).target("link"));
+        }
+        let (lent, host, machine, login) = links::wanted(app, &caller, host, token).await?;
+        return Ok(Allowed {
+            caller,
+            host,
+            machine,
+            what: What::Login(login),
+            native: false,
+            lent: Some(lent),
+        });
+    }
+    let machine = machine(wanted.resource_id.as_deref().unwrap_or_default())?;
     let login = login(app, &caller, &machine, wanted.account.as_deref())?;
     let host = provider::at(&mut app.store.read().await?, host).await?.ok_or_else(no_host)?;
-    Ok(Allowed { caller, host: host.id, machine, what: What::Login(login), native: false })
+    Ok(Allowed { caller, host: host.id, machine, what: What::Login(login), native: false, lent: None })
 }
 
 /// As whom somebody logs in who names an account, or none.
@@ -183,21 +202,17 @@ pub(super) fn login(
     machine: &Scope,
     account: Option<&str>,
 ) -> Result<Login, ArmError> {
-    let own = Account::of_person(&caller.name).ok();
     let account = match account {
-        Some(text) => Some(text.parse::<Account>().map_err(|error| {
+        Some(text) => text.parse::<Account>().map_err(|error| {
             ArmError::bad("InvalidParameter", format!("'account': {error}.")).target("account")
-        })?),
-        None => own.clone(),
+        })?,
+        None => Account::of_person(&caller.name).map_err(|_| {
+            let text = "Your name says nothing of an account: name one in 'account'.";
+            ArmError::bad("InvalidParameter", text).target("account")
+        })?,
     };
-    let account = account.ok_or_else(|| {
-        let text = "Your name says nothing of an account: name one in 'account'.";
-        ArmError::bad("InvalidParameter", text).target("account")
-    })?;
-    // Whoever may log in as an administrator does, also with an account of their own, which may be one.
-    let (snapshot, who) = (app.access.snapshot(), app.access.acting(caller));
-    let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
-    Ok(Login { administrator: administrator || own.as_ref() != Some(&account), account })
+    let who = app.access.acting(caller);
+    Ok(links::login_as(&app.access.snapshot(), (&who, &caller.name), machine, account))
 }
 
 /// A session of one's own.

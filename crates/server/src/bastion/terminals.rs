@@ -184,7 +184,7 @@ pub(super) async fn begin(
             return Err(error);
         }
     };
-    let lasts = Duration::from_secs(u64::from(host.longest()) * 60);
+    let lasts = allowed.lasts(Duration::from_secs(u64::from(host.longest()) * 60));
     let until = OffsetDateTime::now_utc() + lasts;
     let (views, ended) = (watch::Sender::new(0), watch::Sender::new(None));
     let (watchers, said) = (watch::Sender::new(Vec::new()), broadcast::Sender::new(MESSAGES));

@@ -27,6 +27,7 @@ mod jit_users;
 mod keys;
 mod kit;
 mod link;
+mod links;
 mod locks;
 mod log;
 mod matrix;

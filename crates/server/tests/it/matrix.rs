@@ -79,6 +79,7 @@ const OTHER: &[(Method, &str, &str)] = &[
     ),
     (Method::DELETE, "/bastions/{id}/api/tokens/{token}", ""),
     (Method::GET, "/bastions/{id}/webtunnelv2/{token}", ""),
+    (Method::POST, "/bastions/links/inspect", r#"{"token": "x"}"#),
     (Method::POST, "/bastions/{id}/api/sessions", r#"{"resourceId": "x", "account": "root"}"#),
     (Method::POST, "/bastions/{id}/api/sessions/{id}/resume", "{}"),
     (Method::POST, "/bastions/{id}/api/sessions/{id}/end", "{}"),

@@ -1,13 +1,14 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { SquareTerminal, Waypoints } from 'lucide-react'
-import { useState } from 'react'
+import { lazy, Suspense, useState } from 'react'
 import { bastionQueries } from '../../api/queries/bastion.ts'
 import type { BastionHost } from '../../api/types.ts'
 import { useScope } from '../../app/scope.ts'
 import { nameOf, parseArmId } from '../../domain/armId.ts'
 import { isAccount, terminalAddress } from '../../domain/bastion.ts'
 import { Section } from '../../parts/Section.tsx'
+import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { CodeBlock } from '../../ui/CodeBlock.tsx'
 import { cx } from '../../ui/cx.ts'
@@ -15,7 +16,10 @@ import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { m } from './messages.ts'
+import { l } from './linkMessages.ts'
 import { SshClientCard } from './SshClientCard.tsx'
+
+const LinkPanel = lazy(() => import('./LinkPanel.tsx'))
 
 const key = 'sekisho.account'
 
@@ -58,6 +62,7 @@ export default function ConnectTab({ machineId }: { machineId: string }) {
 function Connect({ machineId, hosts }: { machineId: string; hosts: BastionHost[] }) {
   const [chosen, setChosen] = useState<string>()
   const [account, setAccount] = useState(lastAccount)
+  const [isLending, setLending] = useState(false)
   const host = hosts.find(({ id }) => id === chosen) ?? hosts[0]
   const bad = account !== '' && !isAccount(account)
   const isReady = host !== undefined && account !== '' && !bad
@@ -110,6 +115,24 @@ function Connect({ machineId, hosts }: { machineId: string; hosts: BastionHost[]
       </Card>
       {host?.properties.enableTunneling === true && (
         <SshClientCard machine={nameOf(machineId)} account={bad ? '' : account} />
+      )}
+      {host?.properties.enableShareableLink === true && (
+        <Card title={l.title}>
+          <div className="flex max-w-xl flex-col items-start gap-3">
+            <p className="text-sm text-ink-2">{l.why}</p>
+            <Button onPress={() => setLending(true)}>{l.make}</Button>
+          </div>
+        </Card>
+      )}
+      {host && isLending && (
+        <Suspense>
+          <LinkPanel
+            host={host.id}
+            machine={machineId}
+            account={bad ? '' : account}
+            onClose={() => setLending(false)}
+          />
+        </Suspense>
       )}
       {tunnel && host?.properties.enableTunneling === true && (
         <Card title={m.native}>

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { Settings, Trash2 } from 'lucide-react'
-import { useState } from 'react'
+import { lazy, Suspense, useState } from 'react'
 import { bastionQueries } from '../../api/queries/bastion.ts'
 import type { BastionHost } from '../../api/types.ts'
 import { resourceWrite } from '../../api/writes.ts'
@@ -22,7 +22,9 @@ import { SidePanel } from '../../ui/SidePanel.tsx'
 import { HostFields } from './HostFields.tsx'
 import { m } from './messages.ts'
 
-const tabIds = ['settings', 'activity', 'json'] as const
+const LinksTab = lazy(() => import('./LinksTab.tsx'))
+
+const tabIds = ['settings', 'links', 'activity', 'json'] as const
 
 export default function HostPage({ id, tab = 'settings' }: { id: string; tab?: string }) {
   const host = useQuery(bastionQueries.host(id))
@@ -62,8 +64,13 @@ function Host({ host, tab }: { host: BastionHost; tab: string }) {
           <ActivitySection filter={{ hours: 24 * 30, resourceId: id }} withoutResource />
         </Card>
       )}
+      {tab === 'links' && (
+        <Suspense>
+          <LinksTab host={id} />
+        </Suspense>
+      )}
       {tab === 'json' && <JsonCard value={host} />}
-      {!['activity', 'json'].includes(tab) && (
+      {!['links', 'activity', 'json'].includes(tab) && (
         <Card title={m.settings}>
           <PropertyList
             items={[

@@ -21,6 +21,7 @@ export const m = messages({
   sku: { en: 'SKU', ja: 'SKU' },
   allows: { en: 'Allows', ja: '許可する機能' },
   features: { en: 'Features', ja: '機能' },
+  links: { en: 'Links', ja: 'リンク' },
   enableTunneling: { en: 'Native clients (tunnels)', ja: 'ネイティブ クライアント (トンネル)' },
   enableFileCopy: { en: 'Copying files in the browser', ja: 'ブラウザーでのファイルのコピー' },
   disableCopyPaste: { en: 'No copying and pasting in the browser', ja: 'ブラウザーでのコピーと貼り付けの禁止' },

@@ -32,5 +32,6 @@ export const reasons = messages({
     en: 'You change how somebody else signs in, or whether they may.',
     ja: 'ほかのユーザーのサインイン方法、または可否を変更します。',
   },
+  lending: { en: 'You lend somebody else a login.', ja: 'ほかのユーザーにログインを貸与します。' },
   otherSession: { en: 'You sign somebody out.', ja: 'ほかのユーザーをサインアウトさせます。' },
 })

@@ -17,10 +17,14 @@ export async function findPlace(host: string) {
 const sessions = (place: string) => `/bastions/${encodeURIComponent(place)}/api/sessions`
 const post = (url: string, body: object) => call<Ticket>('POST', url, { body })
 
+export type Begin = { link: string } | SessionTarget
 type Size = { columns: number; rows: number }
 
-export const begin = (place: string, { machine, account }: SessionTarget, size: Size) =>
-  post(sessions(place), { resourceId: machine, account, ...size })
+export const begin = (place: string, how: Begin, size: Size) =>
+  post(
+    sessions(place),
+    'link' in how ? { link: how.link, ...size } : { resourceId: how.machine, account: how.account, ...size },
+  )
 
 export const resume = (place: string, sessionId: string) =>
   post(`${sessions(place)}/${encodeURIComponent(sessionId)}/resume`, {})

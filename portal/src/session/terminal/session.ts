@@ -25,6 +25,8 @@ export type Shown = {
 
 /** What a window keeps of a session over a reload: no secret, only what to ask for again. */
 export type Kept = { target: SessionTarget | WatchTarget; sessionId?: string }
+/** With the link by which it may begin, which is nothing to keep. */
+export type Opened = Kept & { link?: string }
 
 const deniedShownMs = 4_000
 
@@ -44,13 +46,15 @@ export class TerminalSession {
     isFinding: false,
   })
   #place: Promise<string> | undefined
+  readonly #lent: string | undefined
   #lastNote = 0
   #denied: ReturnType<typeof setTimeout> | undefined
   readonly #onLeave: () => void
   readonly #onKept: () => void
 
-  constructor({ target, sessionId }: Kept, { onLeave, onKept }: { onLeave: () => void; onKept: () => void }) {
+  constructor({ target, sessionId, link }: Opened, { onLeave, onKept }: { onLeave: () => void; onKept: () => void }) {
     this.target = target
+    this.#lent = link
     this.#onLeave = onLeave
     this.#onKept = onKept
     this.screen = new Screen({
@@ -158,7 +162,8 @@ export class TerminalSession {
   #placeNow = ''
 
   async #ticket(known: string | undefined) {
-    this.#place ??= api.findPlace(this.target.host)
+    const place = isWatching(this.target) ? undefined : this.target.place
+    this.#place ??= place ? Promise.resolve(place) : api.findPlace(this.target.host)
     try {
       this.#placeNow = await this.#place
     } catch (error) {
@@ -168,7 +173,7 @@ export class TerminalSession {
     if (isWatching(this.target)) return api.watch(this.#placeNow, this.target)
     if (known !== undefined) return api.resume(this.#placeNow, known)
     const { columns, rows } = this.screen
-    return api.begin(this.#placeNow, this.target, { columns, rows })
+    return api.begin(this.#placeNow, this.#lent ? { link: this.#lent } : this.target, { columns, rows })
   }
 
   #input(bytes: Uint8Array<ArrayBuffer>) {

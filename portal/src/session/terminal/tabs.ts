@@ -1,6 +1,6 @@
 import { createStore } from '../../app/store.ts'
-import { readTarget, type SessionTarget, terminalAddress, type WatchTarget } from '../../domain/bastion.ts'
-import { isWatching, type Kept, TerminalSession } from './session.ts'
+import { readLink, readTarget, type SessionTarget, terminalAddress, type WatchTarget } from '../../domain/bastion.ts'
+import { isWatching, type Kept, type Opened, TerminalSession } from './session.ts'
 
 const key = 'sekisho.terminals'
 
@@ -40,7 +40,7 @@ function keep() {
   }
 }
 
-function open(kept: Kept) {
+function open(kept: Opened) {
   const session = new TerminalSession(kept, { onLeave: () => leaving.to(), onKept: keep })
   tabs.set({ sessions: [...tabs.get().sessions, session], current: session.key })
   return session
@@ -82,7 +82,9 @@ export function restore() {
   for (const item of kept) open(item)
   const there = asked && tabs.get().sessions.find(({ target }) => same(target, asked))
   if (there) selectTab(there.key)
-  else if (asked) openTab(asked)
+  else if (asked) open({ target: asked, link: readLink(location.hash) })
+  // It is good again and again: not in the history, and not for whoever looks over a shoulder.
+  if (location.hash) history.replaceState(undefined, '', location.pathname + location.search)
   addEventListener('offline', () => tabs.get().sessions.forEach((session) => session.networkGone()))
   addEventListener('online', () => tabs.get().sessions.forEach((session) => session.connect()))
   return asked !== undefined || kept.length > 0

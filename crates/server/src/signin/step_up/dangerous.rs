@@ -28,6 +28,8 @@ pub(crate) enum Reason {
     OtherPerson,
     /// Where somebody else is signed in.
     OtherSession,
+    /// Who may log in to machines in one's own name.
+    Lending,
 }
 
 /// Types of `Microsoft.Authorization`, with everything below them: writes, removals and actions.
@@ -42,6 +44,9 @@ const ARM: &[(&str, Reason)] = &[
     ("denyAssignments", Reason::Deny),
     ("locks", Reason::Lock),
 ];
+
+/// Makes links that lend a login to whoever has them.
+const LENDING: (&str, &str) = ("Microsoft.Network", "bastionHosts/createShareableLinks");
 
 /// Paths below `/v1.0`; `*` is any one word, and what follows the last word belongs to it. An empty method is every one.
 const GRAPH: &[(&str, &str, Reason)] = &[
@@ -94,6 +99,9 @@ fn arm(path: &str) -> Option<Reason> {
     // Whoever moves a subscription or a group changes whose rights it inherits.
     if kind.namespace.eq_ignore_ascii_case("Microsoft.Management") {
         return Some(Reason::Rights);
+    }
+    if kind.namespace.eq_ignore_ascii_case(LENDING.0) && kind.path.eq_ignore_ascii_case(LENDING.1) {
+        return Some(Reason::Lending);
     }
     if !kind.namespace.eq_ignore_ascii_case("Microsoft.Authorization") {
         return None;
@@ -173,6 +181,12 @@ mod tests {
             ("//v1.0/identity/conditional%41ccess/policies/p".to_owned(), Reason::Policy),
             ("/v1.0/identity/conditionalAccess/policies/p/sekisho.confirm".to_owned(), Reason::Policy),
             ("/v1.0/users/u/authentication/temporaryAccessPassMethods".to_owned(), Reason::OtherPerson),
+            (
+                format!(
+                    "{SUB}/resourceGroups/a/providers/Microsoft.Network/bastionHosts/b/createShareableLinks"
+                ),
+                Reason::Lending,
+            ),
         ] {
             for method in [Method::PUT, Method::POST, Method::PATCH, Method::DELETE] {
                 assert_eq!(why(&method, &path), Some(reason), "{method} {path}");

@@ -1,0 +1,175 @@
+//! Links that lend a login: who makes them, for whom they are good, and what ends them. That somebody works on a machine with
+//! one is tested in the browser.
+
+use serde_json::{Value, json};
+
+use crate::kit::{Answer, Http, NETWORK, at, until};
+use crate::seed::{OWNER, World, grant};
+use crate::signin::{browser, person};
+
+const ADMIN_LOGIN: &str = "1c0163c0-47e6-4577-8991-ea5c82e286e4";
+const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
+
+struct Lending {
+    world: World,
+    host: String,
+    vm: String,
+}
+
+impl Lending {
+    /// A bastion host that makes links, before a machine that is not connected.
+    async fn new() -> Lending {
+        let world = World::new().await;
+        let (host, vm) = (world.network("bastionHosts/gate"), crate::jit::machine(&world));
+        let body = json!({"location": "home", "sku": {"name": "Standard"},
+            "properties": {"enableShareableLink": true}});
+        world.page().put(&at(&host, NETWORK), body).await.expect(201);
+        Lending { world, host, vm }
+    }
+
+    async fn make(&self, by: &Http, wishes: Value) -> Answer {
+        let body = json!({"vms": [{"vm": {"id": self.vm}, "sekisho": wishes}]});
+        by.post(&at(&format!("{}/createShareableLinks", self.host), NETWORK), body).await
+    }
+
+    /// What stands behind the `#` of a link that is made.
+    async fn token(&self, by: &Http, wishes: Value) -> String {
+        let made = self.make(by, wishes).await.expect(200).json();
+        let bsl = made["value"][0]["bsl"].as_str().unwrap();
+        let (address, token) = bsl.split_once('#').unwrap();
+        assert_eq!(address, format!("{}/session/link", self.world.server.base()));
+        token.to_owned()
+    }
+
+    async fn all(&self) -> Vec<Value> {
+        let path = at(&format!("{}/getShareableLinks", self.host), NETWORK);
+        let shown = self.world.page().post(&path, json!({"vms": []})).await.expect(200).json();
+        shown["value"].as_array().unwrap().clone()
+    }
+
+    async fn take_back(&self, tokens: &[&str]) {
+        let path = at(&format!("{}/deleteShareableLinksByToken", self.host), NETWORK);
+        self.world.page().post(&path, json!({ "tokens": tokens })).await.expect(200);
+    }
+
+    async fn inspect(&self, who: &Http, token: &str) -> Answer {
+        who.post("/bastions/links/inspect", json!({ "token": token })).await
+    }
+
+    async fn begin(&self, who: &Http, token: &str) -> Answer {
+        let host = self.world.page().get(&at(&self.host, NETWORK)).await.expect(200).json();
+        let place = host["properties"]["dnsName"].as_str().unwrap().rsplit_once('/').unwrap().1.to_owned();
+        who.post(&format!("/bastions/{place}/api/sessions"), json!({ "link": token })).await
+    }
+}
+
+/// Somebody without any right, and their page.
+async fn guest(world: &World, name: &str) -> Http {
+    let (_, _, cookies) = person(world, name).await;
+    world.server.http().page(&cookies)
+}
+
+#[tokio::test]
+async fn a_link_lends_what_its_maker_may_do_and_only_as_long_as_they_may() {
+    let lending = Lending::new().await;
+    let world = &lending.world;
+    let page = world.page();
+    let (jun_id, _, cookies) = person(world, "jun@contoso.test").await;
+    let jun = world.server.http().page(&cookies);
+    grant(&page, &world.rg1(""), OWNER, &jun_id, "User").await;
+    // An owner of the host makes no link to what they may not log in to themselves.
+    lending.make(&jun, json!({})).await.refused(403, "AuthorizationFailed");
+    let role = grant(&page, &world.rg1(""), USER_LOGIN, &jun_id, "User").await;
+    lending.make(&jun, json!({"account": "root"})).await.refused(403, "AuthorizationFailed");
+    let token = lending.token(&jun, json!({})).await;
+
+    let mei = guest(world, "mei@contoso.test").await;
+    let seen = lending.inspect(&mei, &token).await.expect(200).json();
+    assert_eq!(
+        (&seen["account"], &seen["createdBy"], &seen["machine"]),
+        (&json!("jun"), &json!("jun@contoso.test"), &json!(lending.vm))
+    );
+    // The machine is not there, and nothing else is in the way; what began is no use then.
+    lending.begin(&mei, &token).await.refused(409, "MachineNotConnected");
+    assert_eq!(lending.all().await[0]["sekisho"]["uses"], 0);
+    // Nobody without the link comes in, and a changed one is none.
+    let other = token.replacen(|c: char| c.is_ascii_alphanumeric(), "0", 40);
+    for bad in [other.as_str(), "x", "", &token[..token.len() - 1]] {
+        lending.inspect(&mei, bad).await.refused(410, "LinkNotGood");
+        lending.begin(&mei, bad).await.refused(410, "LinkNotGood");
+    }
+    browser(&world.server).post("/bastions/links/inspect", json!({ "token": token })).await.expect(401);
+    world
+        .client("root")
+        .await
+        .post("/bastions/links/inspect", json!({"token": token}))
+        .await
+        .refused(403, "LinkForPeople");
+
+    page.delete(&at(&role, "2022-04-01")).await.expect(200);
+    until("the end of the right", async || {
+        let refused = lending.begin(&mei, &token).await;
+        (refused.status == 403).then_some(refused)
+    })
+    .await
+    .refused(403, "AuthorizationFailed");
+    // What is shown says everything but what makes it good, and so does the log.
+    let all = lending.all().await;
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].get("bsl"), None);
+    let secret = token.split_once('.').unwrap().1;
+    for file in std::fs::read_dir(world.server.data.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        let kept = if file.is_file() { std::fs::read(&file).unwrap() } else { Vec::new() };
+        assert!(!kept.windows(secret.len()).any(|w| w == secret.as_bytes()), "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn a_link_is_good_until_its_end_for_so_many_sessions_from_its_addresses_and_with_fresh_proof() {
+    let lending = Lending::new().await;
+    let world = &lending.world;
+    let page = world.page();
+    grant(&page, &world.rg1(""), ADMIN_LOGIN, world.person(), "User").await;
+    let mei = guest(world, "mei@contoso.test").await;
+    for (wishes, target) in [
+        (json!({"duration": "P31D"}), "duration"),
+        (json!({"duration": "PT1S"}), "duration"),
+        (json!({"maximumUses": 0}), "maximumUses"),
+        (json!({"multiFactorMaxAge": "PT4M"}), "multiFactorMaxAge"),
+        (json!({"account": "a b"}), "account"),
+        (json!({"allowedSourceAddressPrefixes": ["home"]}), "allowedSourceAddressPrefixes"),
+    ] {
+        let refused = lending.make(&page, wishes).await.expect(400).json();
+        assert_eq!(refused["error"]["target"], format!("vms[0].sekisho.{target}"), "{refused}");
+    }
+    let elsewhere = json!({"allowedSourceAddressPrefixes": ["192.0.2.0/24", "2001:db8::1"]});
+    let elsewhere = lending.token(&page, elsewhere).await;
+    lending.inspect(&mei, &elsewhere).await.refused(403, "LinkAddressDenied");
+    lending.begin(&mei, &elsewhere).await.refused(403, "LinkAddressDenied");
+    let here = json!({"account": "root", "allowedSourceAddressPrefixes": ["127.0.0.0/8"], "maximumUses": 2});
+    let here = lending.token(&page, here).await;
+    assert_eq!(lending.inspect(&mei, &here).await.expect(200).json()["usesLeft"], 2);
+
+    // Whoever proved two factors long ago proves them again.
+    let fresh = lending.token(&page, json!({"account": "root", "multiFactorMaxAge": "PT5M"})).await;
+    lending.begin(&mei, &fresh).await.refused(409, "MachineNotConnected");
+    world.server.age("session", "at", 600).await;
+    assert_eq!(lending.inspect(&mei, &fresh).await.expect(200).json()["needsFreshSignIn"], true);
+    lending.begin(&mei, &fresh).await.refused(403, "FreshSignInRequired");
+    lending.begin(&mei, &here).await.refused(409, "MachineNotConnected");
+    lending.take_back(&[&fresh]).await;
+    lending.take_back(&[&here]).await;
+    lending.inspect(&mei, &here).await.refused(410, "LinkNotGood");
+    lending.begin(&mei, &here).await.refused(410, "LinkNotGood");
+    // By its id, too.
+    let id = lending.all().await[0]["sekisho"]["id"].as_str().unwrap().to_owned();
+    lending.take_back(&[&id]).await;
+    assert_eq!(lending.all().await, Vec::<Value>::new());
+
+    // A host that makes no links any more lets nobody in by those that there are.
+    let token = lending.token(&page, json!({})).await;
+    let body = json!({"location": "home", "properties": {"enableShareableLink": false}});
+    page.put(&at(&lending.host, NETWORK), body).await.expect(200);
+    lending.begin(&mei, &token).await.refused(403, "BastionShareableLinkDisabled");
+    lending.make(&page, json!({})).await.refused(400, "BastionShareableLinkDisabled");
+}

@@ -1,0 +1,95 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link2, SquareTerminal } from 'lucide-react'
+import { lazy, Suspense, useEffect, useState } from 'react'
+import { dateTime } from '../../app/format.ts'
+import { nameOf } from '../../domain/armId.ts'
+import { readLink, terminalAddress } from '../../domain/bastion.ts'
+import { plainText } from '../../domain/plainText.ts'
+import { Button } from '../../ui/Button.tsx'
+import { EmptyState } from '../../ui/EmptyState.tsx'
+import { Mark } from '../../ui/Mark.tsx'
+import { PropertyList } from '../../ui/PropertyList.tsx'
+import { Refusal } from '../Refusal.tsx'
+import { inspect, type Lent } from './api.ts'
+import { m } from './messages.ts'
+
+const SignInAgain = lazy(() => import('../../features/signin/SignInAgain.tsx'))
+
+/** What a link lends, and the way in. */
+export default function LinkApp() {
+  const [token] = useState(() => readLink(location.hash))
+  if (token) return <Found token={token} />
+  return (
+    <main className="grid h-screen place-items-center">
+      <EmptyState icon={<Link2 size={20} aria-hidden />} title={m.none}>
+        {m.noneWhy}
+      </EmptyState>
+    </main>
+  )
+}
+
+function Found({ token }: { token: string }) {
+  const lent = useQuery({ queryKey: ['link', token], queryFn: () => inspect(token), retry: false })
+  useEffect(() => {
+    document.title = `${m.lent} – Sekisho`
+  }, [])
+  if (lent.data) return <Offer token={token} lent={lent.data} onSignedIn={() => void lent.refetch()} />
+  return (
+    <main className="grid h-screen">
+      {lent.isError && <Refusal error={lent.error} onRetry={() => void lent.refetch()} />}
+    </main>
+  )
+}
+
+function Offer({ token, lent, onSignedIn }: { token: string; lent: Lent; onSignedIn: () => void }) {
+  const [isProving, setProving] = useState(false)
+  const { machine, host, account, place, createdBy, expiryTime, usesLeft, needsFreshSignIn } = lent
+  const enter = () => location.assign(`${terminalAddress({ machine, host, account, place })}#${token}`)
+  return (
+    <main className="grid h-screen place-items-center p-6">
+      <section className="flex w-full max-w-md flex-col gap-5 rounded-lg border border-line bg-surface p-6">
+        <header className="flex items-center gap-3">
+          <Mark size={24} />
+          <h1 className="text-base font-medium">{m.lent}</h1>
+        </header>
+        <p className="text-sm">{m.lentBy(plainText(createdBy))}</p>
+        <PropertyList
+          items={[
+            [m.machine, nameOf(machine)],
+            [
+              m.account,
+              <code key="account" className="font-mono text-xs">
+                {account}
+              </code>,
+            ],
+            [m.until, dateTime(expiryTime)],
+            ...(usesLeft === undefined || usesLeft === null ? [] : [[m.left, m.times(usesLeft)] as [string, string]]),
+          ]}
+        />
+        {needsFreshSignIn ? (
+          <div className="flex flex-col items-start gap-3">
+            <p className="text-sm text-ink-2">{m.againWhy}</p>
+            <Button variant="primary" onPress={() => setProving(true)}>
+              {m.again}
+            </Button>
+          </div>
+        ) : (
+          <Button variant="primary" onPress={enter}>
+            <SquareTerminal size={14} aria-hidden />
+            {m.connect}
+          </Button>
+        )}
+      </section>
+      {isProving && (
+        <Suspense>
+          <SignInAgain
+            onSignedIn={() => {
+              setProving(false)
+              onSignedIn()
+            }}
+          />
+        </Suspense>
+      )}
+    </main>
+  )
+}
