@@ -3,8 +3,7 @@ import { Authenticator } from './authenticator.ts'
 import { expectAccessible, test } from './fixtures.ts'
 import { ready } from './ready.ts'
 import { send } from './send.ts'
-import { answerSignIn, setLanguage } from './signIn.ts'
-import { AuthenticatorApp } from './totp.ts'
+import { answerSignIn, enrol, setLanguage } from './signIn.ts'
 
 const policies = (page: Page) => page.getByRole('region', { name: 'Policies' })
 const panel = (page: Page, name: string) => page.getByRole('dialog', { name })
@@ -76,16 +75,7 @@ test('whoever becomes privileged is asked for a passkey, makes one, and is in', 
   const person = await send(portal, 'POST', '/v1.0/users', { userPrincipalName: user, displayName: 'Promoted' })
   const { link = '' } = await send(portal, 'POST', `/v1.0/users/${person.id}/sekisho.invite`, {})
 
-  await newcomer.addInitScript(() => localStorage.setItem('sekisho.locale', 'en'))
-  await newcomer.goto(link)
-  await newcomer.getByText('Password and code', { exact: true }).click()
-  await newcomer.getByRole('textbox', { name: 'Password' }).fill(password)
-  await newcomer.getByRole('button', { name: 'Next' }).click()
-  const key = newcomer.getByText('Or enter this key').locator('xpath=following-sibling::p')
-  const app = new AuthenticatorApp(await key.innerText())
-  await newcomer.getByLabel('Six-digit code').fill(await app.next())
-  await newcomer.getByRole('button', { name: 'Finish' }).click()
-  await expect(newcomer.getByRole('heading', { level: 1, name: 'Keep your recovery codes' })).toBeVisible()
+  await enrol(newcomer, link, password)
   const owner = '8e3af657-a8ff-443c-a75c-2fe8c4bcb635'
   await send(
     portal,

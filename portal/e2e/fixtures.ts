@@ -21,6 +21,7 @@ const expectedUrls = [
   /\/auth\/setup\/inspect$/,
   // What is dangerous is refused first, and confirmed.
   /status of 401 .*\/(v1\.0|providers\/Microsoft\.Authorization)\//,
+  /status of 401 .*\/createShareableLinks\?/,
 ]
 const refusedToNewcomers = [/\/auth\/setup\/password\/finish$/, /\/auth\/password$/]
 

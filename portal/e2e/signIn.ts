@@ -1,5 +1,6 @@
 import { expect, type Page } from '@playwright/test'
 import { ready } from './ready.ts'
+import { AuthenticatorApp } from './totp.ts'
 
 export type Language = 'en' | 'ja'
 
@@ -52,6 +53,20 @@ export async function answerSignIn(page: Page) {
   )
   if (!byItself) await button.click()
   await expect(shell).toBeVisible()
+}
+
+/** Somebody invited, with a password and an authenticator app: signed in afterwards. In English. */
+export async function enrol(page: Page, link: string, password: string) {
+  await page.addInitScript(() => localStorage.setItem('sekisho.locale', 'en'))
+  await page.goto(link)
+  await page.getByText('Password and code', { exact: true }).click()
+  await page.getByRole('textbox', { name: 'Password' }).fill(password)
+  await page.getByRole('button', { name: 'Next' }).click()
+  const key = page.getByText('Or enter this key').locator('xpath=following-sibling::p')
+  const app = new AuthenticatorApp(await key.innerText())
+  await page.getByLabel('Six-digit code').fill(await app.next())
+  await page.getByRole('button', { name: 'Finish' }).click()
+  await expect(heading(page, 'Keep your recovery codes')).toBeVisible()
 }
 
 /** In the dialog over a page whose session has ended. */

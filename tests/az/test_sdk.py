@@ -104,6 +104,21 @@ def test_security_groups_and_rules(network, group_name):
     network.network_security_groups.begin_delete(group_name, "sdk").result()
 
 
+def test_shareable_links_of_a_bastion_host(network, ready, group_name):
+    network.bastion_hosts.begin_create_or_update(group_name, "links", {
+        "location": "home", "sku": {"name": "Standard"}, "properties": {"enableShareableLink": True}}).result()
+    asked = {"vms": [{"vm": {"id": ready.machine("web").id}}]}
+    # Whoever owns a machine may not log in to it for that alone, and nobody lends what they lack.
+    with pytest.raises(HttpResponseError) as refused:
+        network.begin_put_bastion_shareable_link(group_name, "links", {
+            "vms": [{"vm": {"id": ready.machine("web").id}, "sekisho": {"account": "root"}}]}).result()
+    assert refused.value.status_code == 403 and "loginAsAdmin" in str(refused.value)
+    assert list(network.get_bastion_shareable_link(group_name, "links", asked)) == []
+    network.begin_delete_bastion_shareable_link(group_name, "links", asked).result()
+    network.begin_delete_bastion_shareable_link_by_token(group_name, "links", {"tokens": ["x"]}).result()
+    network.bastion_hosts.begin_delete(group_name, "links").result()
+
+
 def test_application_groups_networks_subnets_and_interfaces(network, group_name):
     asg = network.application_security_groups.begin_create_or_update(group_name, "sdk", {"location": "home"}).result()
     assert asg.provisioning_state == "Succeeded"

@@ -33,6 +33,14 @@ const byCode = messages({
     ja: 'このサインインは続行できません。プログラムからやり直してください。',
   },
   WeakPassword: { en: 'This password is too weak.', ja: 'このパスワードは弱すぎます。' },
+  LinkNotGood: {
+    en: 'This link is not good, or not any more. Ask whoever gave it to you for another.',
+    ja: 'このリンクは無効か、期限切れです。発行した人に新しいリンクを依頼してください。',
+  },
+  LinkAddressDenied: {
+    en: 'This link may not be used from your address.',
+    ja: 'このリンクは、お使いのアドレスからは使用できません。',
+  },
   FreshSignInRequired: {
     en: 'Sign in again first: this needs a sign-in younger than 10 minutes.',
     ja: '先にもう一度サインインしてください。この操作には 10 分以内のサインインが必要です。',

@@ -13,8 +13,12 @@ export const linksOf = (host: string) =>
   queryOptions({
     queryKey: [types.bastionLink, host.toLowerCase()],
     queryFn: async ({ signal }) =>
-      (await call<{ value: ShareableLink[] }>('POST', actionUrl(host, 'getShareableLinks'), { body: { vms: [] }, signal }))
-        .value,
+      (
+        await call<{ value: ShareableLink[] }>('POST', actionUrl(host, 'getShareableLinks'), {
+          body: { vms: [] },
+          signal,
+        })
+      ).value,
   })
 
 /** What a link is to be good for. */
@@ -35,6 +39,14 @@ export const createLink = ({ host, machine, from, ...wish }: LinkWish): Write<{ 
   body: { vms: [{ vm: { id: machine }, sekisho: { ...wish, allowedSourceAddressPrefixes: from } }] },
   operation: 'Microsoft.Network/bastionHosts/createShareableLinks/action',
   target: { name: nameOf(machine), id: machine },
+  foresee: async () => [
+    {
+      resourceId: host,
+      changeType: 'Create',
+      before: null,
+      after: { displayName: nameOf(machine), ...wish, allowedSourceAddressPrefixes: from },
+    },
+  ],
 })
 
 /** Takes a link back; what was begun with it ends. */
@@ -44,4 +56,12 @@ export const takeLinkBack = (host: string, link: ShareableLink): Write<void> => 
   body: { tokens: [link.sekisho?.id] },
   operation: 'Microsoft.Network/bastionHosts/deleteShareableLinksByToken/action',
   target: { name: nameOf(link.vm.id), id: link.vm.id },
+  foresee: async () => [
+    {
+      resourceId: host,
+      changeType: 'Delete',
+      before: { displayName: nameOf(link.vm.id), ...link.sekisho },
+      after: null,
+    },
+  ],
 })

@@ -72,6 +72,7 @@ export default function LinksTab({ host }: { host: string }) {
             <ReviewDialog
               title={l.takeBackOf(targetOf(leaving))}
               writes={[takeLinkBack(host, leaving)]}
+              confirm={l.takeBack}
               onClose={() => setLeaving(undefined)}
               onDone={() => setLeaving(undefined)}
             >

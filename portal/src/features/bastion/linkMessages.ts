@@ -23,7 +23,10 @@ export const l = messages({
     ja: '使用前に、あらためて二要素での認証を求める',
   },
   from: { en: 'From these addresses only', ja: '接続元のアドレスを限定' },
-  fromHint: { en: 'One address or CIDR a line; empty: from anywhere', ja: '1 行に 1 つのアドレスまたは CIDR。空欄の場合は制限なし' },
+  fromHint: {
+    en: 'One address or CIDR a line; empty: from anywhere',
+    ja: '1 行に 1 つのアドレスまたは CIDR。空欄の場合は制限なし',
+  },
   made: { en: 'The link was made.', ja: 'リンクを作成しました。' },
   madeWhy: {
     en: 'It is shown only now. Give it to nobody but whom it is for, and take it back on the page of the bastion host.',
