@@ -18,6 +18,7 @@ mod followed;
 mod journal;
 mod limits;
 mod log;
+mod reach;
 mod reconcile;
 mod run;
 mod ssh;
@@ -56,6 +57,11 @@ enum Command {
         /// The longest pause between attempts to reach the server, in seconds.
         #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=900))]
         reconnect_seconds: u64,
+        /// A list of hosts near this machine to which sessions through a bastion may lead; a file that only root can change.
+        ///
+        /// One line for each network with its ports: '10.0.5.0/24 22 3389 5900-5910'. Without the file it leads to none.
+        #[arg(long, default_value = "/etc/sekisho-agent/reach")]
+        reach: PathBuf,
     },
     /// Shows what this machine is and what is in force.
     Status,
@@ -90,8 +96,8 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Join { file } => commands::join(&state, file.as_deref()).await,
-            Command::Run { confirm_seconds, reconnect_seconds } => {
-                run::run(state, run::Settings::new(confirm_seconds, reconnect_seconds)).await
+            Command::Run { confirm_seconds, reconnect_seconds, reach } => {
+                run::run(state, run::Settings::new(confirm_seconds, reconnect_seconds, reach)).await
             }
             Command::Status => commands::status(&state).await,
             Command::TrustLog => commands::trust_log(&state),

@@ -1,6 +1,7 @@
 //! The agent's life: recover, then hold a connection for ever, sending facts and applying what arrives; repair what
 //! others break, with or without a server.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ use crate::followed::Followed;
 use crate::journal::{Journal, fresh_epoch};
 use crate::limits;
 use crate::log::{Log, Refused};
+use crate::reach::ReachFile;
 use crate::reconcile::Reconciler;
 use crate::ssh::{Principals, Ssh};
 use crate::state::State;
@@ -53,15 +55,17 @@ const LOOK: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// What the command line sets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     confirm_seconds: u64,
+    reach: ReachFile,
     reconnect: Duration,
 }
 
 impl Settings {
-    pub(crate) fn new(confirm_seconds: u64, reconnect_seconds: u64) -> Self {
-        Self { confirm_seconds, reconnect: Duration::from_secs(reconnect_seconds) }
+    pub(crate) fn new(confirm_seconds: u64, reconnect_seconds: u64, reach: PathBuf) -> Self {
+        let reconnect = Duration::from_secs(reconnect_seconds);
+        Self { confirm_seconds, reconnect, reach: ReachFile::new(reach) }
     }
 }
 
@@ -75,7 +79,7 @@ pub(crate) async fn run(state: State, settings: Settings) -> anyhow::Result<()> 
         tracing::warn!(why, "nothing limits what the agent may use of this machine");
     }
     let reconciler = Reconciler::recover(state.clone(), settings.confirm_seconds).await?;
-    let mut agent = Agent::new(state, identity, reconciler)?;
+    let mut agent = Agent::new(state, identity, reconciler, settings.reach)?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         result = agent.live(settings.reconnect) => result,
@@ -106,6 +110,7 @@ struct Agent {
     connections: u64,
     clock: ServerClock,
     streams: Streams,
+    reach: ReachFile,
     ssh: Ssh,
     elevations: Elevations,
 }
@@ -121,7 +126,12 @@ enum Ended {
 }
 
 impl Agent {
-    fn new(state: State, identity: Identity, reconciler: Reconciler) -> anyhow::Result<Self> {
+    fn new(
+        state: State,
+        identity: Identity,
+        reconciler: Reconciler,
+        reach: ReachFile,
+    ) -> anyhow::Result<Self> {
         let command_key = CommandKey::parse(&identity.command_key)?;
         let log = Log::open(&state, &identity)?;
         let tls = Arc::new(identity.tls()?);
@@ -150,7 +160,8 @@ impl Agent {
             process: fresh_epoch()?.to_string(),
             connections,
             clock: ServerClock::default(),
-            streams: Streams::new(),
+            streams: Streams::new(reach.clone()),
+            reach,
             ssh,
             elevations,
         })
@@ -460,7 +471,7 @@ impl Agent {
 
     /// The facts of this machine; none until all are known, so that what is not known yet is not told as not being there.
     async fn facts(&self) -> Option<Value> {
-        Some(facts::collect(self.clock.beside(), self.ssh.facts()?).await)
+        Some(facts::collect(self.clock.beside(), self.ssh.facts()?, self.reach.list()).await)
     }
 
     /// Tells all facts, now or as soon as they are known.

@@ -1,14 +1,15 @@
 //! The machine's end of byte streams: each [`Ticket`] that was checked becomes a connection to something on this
-//! machine's loopback and another one back to the server, and what comes from one goes to the other.
+//! machine's loopback, or to a host near it to which the list on this machine leads, and another one back to the server,
+//! and what comes from one goes to the other.
 //!
-//! It must never connect anywhere else than to loopback, and never keep a stream longer than its ticket says.
+//! It must never connect anywhere else, and never keep a stream longer than its ticket says.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::body::Bytes;
@@ -17,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use sekisho_agent::confirm;
 use sekisho_link::message::ToServer;
+use sekisho_link::reach::leads_to;
 use sekisho_link::ticket::{PROTOCOL, Target, Ticket, principal};
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::TcpStream;
@@ -25,6 +27,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::reach::ReachFile;
 use crate::ssh::{self, Entry, Principals};
 
 /// Most streams at once.
@@ -44,6 +47,7 @@ pub(crate) struct Streams {
     tell: mpsc::UnboundedSender<ToServer>,
     told: mpsc::UnboundedReceiver<ToServer>,
     principals: Principals,
+    reach: ReachFile,
 }
 
 /// A stream that was opened.
@@ -55,10 +59,10 @@ struct Begun {
 }
 
 impl Streams {
-    pub(crate) fn new() -> Streams {
+    pub(crate) fn new(reach: ReachFile) -> Streams {
         let (tell, told) = mpsc::unbounded_channel();
         let principals = Principals::default();
-        Streams { open: Vec::new(), used: HashSet::new(), tell, told, principals }
+        Streams { open: Vec::new(), used: HashSet::new(), tell, told, principals, reach }
     }
 
     /// Another link begins: no ticket of an earlier one is good on it.
@@ -95,8 +99,9 @@ impl Streams {
             return;
         }
         let (address, tell, principals) = (address.to_owned(), self.tell.clone(), self.principals.clone());
+        let reach = self.reach.clone();
         let stream = tokio::spawn(async move {
-            match begin(&ticket, (&address, tls), ssh, &principals).await {
+            match begin(&ticket, (&address, tls), ssh, (&principals, &reach)).await {
                 Ok(begun) => carry(&ticket, begun).await,
                 Err(error) => {
                     let reason = format!("{error:#}");
@@ -113,10 +118,17 @@ async fn begin(
     ticket: &Ticket,
     (address, tls): (&str, Arc<ClientConfig>),
     ssh: Result<u16, String>,
-    principals: &Principals,
+    (principals, reach): (&Principals, &ReachFile),
 ) -> anyhow::Result<Begun> {
     let (port, admitted) = match &ticket.target {
         Target::Port(port) => (*port, None),
+        Target::Near(to) => {
+            ensure!(leads_to(&reach.list(), *to), "the list on the machine does not lead to {to}");
+            let target = timeout(CONNECT, TcpStream::connect(to)).await.context("nothing answers there")?;
+            let target = target.with_context(|| format!("nothing listens at {to}"))?;
+            target.set_nodelay(true)?;
+            return called_back(ticket, (address, tls), target, None).await;
+        }
         Target::Ssh(login) => {
             let port = ssh.map_err(anyhow::Error::msg)?;
             ssh::permit(login).await?;
@@ -125,6 +137,15 @@ async fn begin(
         }
     };
     let target = timeout(CONNECT, connect(port)).await.context("nothing answers there")??;
+    called_back(ticket, (address, tls), target, admitted).await
+}
+
+async fn called_back(
+    ticket: &Ticket,
+    (address, tls): (&str, Arc<ClientConfig>),
+    target: TcpStream,
+    admitted: Option<Entry>,
+) -> anyhow::Result<Begun> {
     let server =
         timeout(CONNECT, dial_back(ticket.id, address, tls)).await.context("the server is slow")??;
     Ok(Begun { target, server, admitted })

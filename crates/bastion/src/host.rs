@@ -273,6 +273,11 @@ impl BastionHost {
         self.sku() >= Sku::Standard && self.properties.enable_tunneling == Some(true)
     }
 
+    /// Whether it leads to hosts near machines.
+    pub fn leads_by_address(&self) -> bool {
+        self.sku() >= Sku::Standard && self.properties.enable_ip_connect == Some(true)
+    }
+
     /// Whether links may lend logins through it.
     pub fn shares(&self) -> bool {
         self.sku() >= Sku::Standard && self.properties.enable_shareable_link == Some(true)

@@ -15,6 +15,7 @@
 
 pub mod host;
 pub mod machine;
+pub mod near;
 pub mod part;
 pub mod privileged;
 pub mod provider;

@@ -328,6 +328,7 @@ impl Machine {
         let nftables = Capability { tier: "full".to_owned(), detail: "simulated".to_owned() };
         Facts {
             platform: String::new(),
+            reach: Vec::new(),
             os: self.os(),
             kernel: Kernel {
                 release: self.kernel().to_owned(),

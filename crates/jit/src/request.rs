@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::elevation::{Gives, Raised};
+use crate::elevation::{Gives, Raised, UnixName};
 use crate::extension::Extension;
 use crate::resources::{
     Protocol, ShownElevation, ShownExtras, ShownMachine, ShownMachineExtras, ShownPort, ShownRequest,
@@ -208,6 +208,16 @@ pub enum What {
     Port(OpenPort),
     /// A user is more than before.
     Raised(Raised),
+    /// Somebody may log in through a bastion. The server sees to it; machines are told nothing.
+    Login(Login),
+}
+
+/// As whom somebody may log in through a bastion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Login {
+    /// The account on the machine.
+    pub login: UnixName,
 }
 
 /// A port that is open to somebody.
@@ -227,23 +237,24 @@ impl What {
     pub fn port(&self) -> Option<&OpenPort> {
         match self {
             What::Port(port) => Some(port),
-            What::Raised(_) => None,
+            What::Raised(_) | What::Login(_) => None,
         }
     }
 
     /// The user.
     pub fn raised(&self) -> Option<&Raised> {
         match self {
-            What::Port(_) => None,
+            What::Port(_) | What::Login(_) => None,
             What::Raised(raised) => Some(raised),
         }
     }
 
-    /// Whether another one takes the place of this one: it opens the same port from the same addresses, or gives the
-    /// same user `sudo`, or the account.
+    /// Whether another one takes the place of this one: it opens the same port from the same addresses, gives the same user
+    /// `sudo`, or the account, or lets the same one log in.
     fn is_like(&self, other: &What) -> bool {
         match (self, other) {
             (What::Port(own), What::Port(other)) => own == other,
+            (What::Login(own), What::Login(other)) => own == other,
             (What::Raised(own), What::Raised(other)) => {
                 let is_account = |raised: &Raised| raised.gives == Gives::Account;
                 own.user == other.user && is_account(own) == is_account(other)
@@ -459,10 +470,10 @@ impl Request {
                         usage: used.get(&grant.mark).map(ShownUsage::from),
                     });
                 }
-                What::Raised(raised) => {
+                what @ (What::Raised(_) | What::Login(_)) => {
                     let extras = machines[at].sekisho.get_or_insert_with(ShownMachineExtras::default);
-                    extras.elevations.push(shown_raised(
-                        raised,
+                    extras.elevations.extend(shown_raised(
+                        what,
                         grant,
                         (status, status_reason),
                         end_time_utc,
@@ -494,18 +505,20 @@ impl Request {
 }
 
 fn shown_raised(
-    raised: &Raised,
+    what: &What,
     grant: &Grant,
     (status, status_reason): (&'static str, &'static str),
     end_time_utc: Option<String>,
-) -> ShownElevation {
-    let sudo = match &raised.gives {
-        Gives::Sudo(sudo) => Some(sudo),
-        Gives::Account => None,
+) -> Option<ShownElevation> {
+    let (kind, user, sudo) = match what {
+        What::Port(_) => return None,
+        What::Login(login) => ("login", &login.login, None),
+        What::Raised(Raised { user, gives: Gives::Account }) => ("account", user, None),
+        What::Raised(Raised { user, gives: Gives::Sudo(sudo) }) => ("sudo", user, Some(sudo)),
     };
-    ShownElevation {
-        kind: if sudo.is_some() { "sudo" } else { "account" },
-        user: raised.user.clone(),
+    Some(ShownElevation {
+        kind,
+        user: user.clone(),
         run_as: sudo.map(|s| s.run_as.clone()),
         commands: sudo.and_then(|s| s.commands.clone()),
         end_time_utc,
@@ -513,7 +526,7 @@ fn shown_raised(
         status_reason,
         state: grant.state,
         problem: grant.problem.clone(),
-    }
+    })
 }
 
 /// The addresses of a family that a grant opens for.

@@ -182,7 +182,10 @@ pub struct InitiateElevations {
     pub sudo: Option<InitiateSudo>,
     /// The account, which the machine does not have.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub account: Option<InitiateAccount>,
+    pub account: Option<InitiateTerm>,
+    /// To log in with it through a bastion; also as `root`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<InitiateTerm>,
 }
 
 /// What is asked for of `sudo`.
@@ -204,11 +207,11 @@ pub struct InitiateSudo {
     pub duration: Option<String>,
 }
 
-/// For how long an account is asked for.
+/// For how long an account, or logins, are asked for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(rename = "JitInitiateAccount")]
-pub struct InitiateAccount {
+#[schemars(rename = "JitInitiateTerm")]
+pub struct InitiateTerm {
     /// When it ends, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time_utc: Option<String>,
@@ -307,7 +310,7 @@ pub struct ShownMachineExtras {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "JitRequestElevation")]
 pub struct ShownElevation {
-    /// `sudo`, or `account`: the account itself.
+    /// `sudo`; `account`: the account itself; or `login`: to log in with it through a bastion.
     pub kind: &'static str,
     /// The account.
     pub user: UnixName,
@@ -480,7 +483,8 @@ impl Policy {
     pub fn parse(properties: &Value) -> Result<Policy, ArmError> {
         let given: PolicyProperties = typed(properties, "properties")?;
         let settings = Settings::parse(&given.sekisho.unwrap_or_default())?;
-        let least = usize::from(settings.sudo.is_none() && settings.account.is_none());
+        let least =
+            usize::from(settings.sudo.is_none() && settings.account.is_none() && settings.login.is_none());
         if given.virtual_machines.len() > MAX_MACHINES {
             return Err(invalid("properties.virtualMachines", format!("at most {MAX_MACHINES} machines")));
         }
@@ -509,7 +513,7 @@ impl Policy {
         Ok(Policy { machines, settings })
     }
 
-    /// Whether it lets anybody ask for anything but ports.
+    /// Whether it lets anybody become more than they are on a machine.
     pub fn raises(&self) -> bool {
         self.settings.sudo.is_some() || self.settings.account.is_some()
     }
@@ -523,7 +527,7 @@ impl Policy {
                     |r: &&PortRule| r.protocol == port.protocol && port.sources.is_within(&r.allowed);
                 self.rules(machine, port.number).find(allows).map(|rule| rule.longest)
             }
-            What::Raised(_) if !self.machines.iter().any(|m| m.id == *machine) => None,
+            What::Raised(_) | What::Login(_) if !self.machines.iter().any(|m| m.id == *machine) => None,
             What::Raised(Raised { gives: Gives::Account, .. }) => {
                 self.settings.account.as_ref().map(|offer| offer.longest)
             }
@@ -531,6 +535,7 @@ impl Policy {
                 let offer = self.settings.sudo.as_ref().filter(|offer| sudo.is_within(&offer.most));
                 offer.map(|offer| offer.longest)
             }
+            What::Login(_) => self.settings.login.as_ref().map(|offer| offer.longest),
         }
     }
 

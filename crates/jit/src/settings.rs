@@ -8,7 +8,9 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime, Time, UtcOffset, Weekday};
 use uuid::Uuid;
 
-use crate::elevation::offer::{AccountOffer, AccountProperties, SudoOffer, SudoProperties};
+use crate::elevation::offer::{
+    AccountOffer, AccountProperties, LoginOffer, LoginProperties, SudoOffer, SudoProperties,
+};
 use crate::resources::invalid;
 
 /// How long a request waits for approvers where the policy does not say.
@@ -58,6 +60,8 @@ pub struct SettingsProperties {
     pub sudo: Option<SudoProperties>,
     /// Accounts that may be asked for on the machines; none when absent.
     pub account: Option<AccountProperties>,
+    /// Logins to the machines through a bastion, which must be asked for then; they need nothing of this when absent.
+    pub login: Option<LoginProperties>,
 }
 
 /// What is done about a port without another way in.
@@ -148,6 +152,8 @@ pub struct Settings {
     pub sudo: Option<SudoOffer>,
     /// Accounts that may be asked for.
     pub account: Option<AccountOffer>,
+    /// Logins that must be asked for.
+    pub login: Option<LoginOffer>,
 }
 
 /// Who must say yes, read.
@@ -200,6 +206,7 @@ impl Settings {
             only_way: given.only_way,
             sudo: given.sudo.as_ref().map(SudoOffer::parse).transpose()?,
             account: given.account.as_ref().map(AccountOffer::parse).transpose()?,
+            login: given.login.as_ref().map(LoginOffer::parse).transpose()?,
         })
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::join::Hex;
+use crate::reach::Reach;
 
 /// Everything a machine reports.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +58,9 @@ pub struct Facts {
     /// The SSH server; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh: Option<Ssh>,
+    /// Hosts near it to which it leads, as its administrators say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reach: Vec<Reach>,
 }
 
 /// The SSH server.

@@ -27,6 +27,7 @@ pub mod message;
 pub mod outline;
 pub mod pki;
 pub mod provider;
+pub mod reach;
 pub mod served;
 pub mod stream;
 pub mod summary;

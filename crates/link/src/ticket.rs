@@ -6,6 +6,8 @@
 //! once, on the link that it was sent over, and the agent ends its stream when its seconds are over, whatever the server
 //! says or does not say by then.
 
+use std::net::SocketAddr;
+
 use ring::digest::{SHA256, digest};
 use sekisho_arm::{AuditEntry, CallerRef, Outcome, Phase, Scope};
 use sekisho_audit::witness::{Memory, WitnessError};
@@ -51,6 +53,8 @@ pub struct Ticket {
 pub enum Target {
     /// To a TCP port of the machine itself, on its loopback.
     Port(u16),
+    /// To a host near the machine, where the list on it ([`crate::reach`]) leads there.
+    Near(SocketAddr),
     /// To the machine's SSH server, which lets somebody in by the [name](principal) of this ticket and by no other.
     Ssh(Login),
 }

@@ -167,7 +167,11 @@ pub fn registry(
     sekisho_link::provider::register(
         &mut registry,
         point,
-        vec![Arc::new(sekisho_nsg::provider::Interfaces), Arc::new(sekisho_bastion::machine::Observer)],
+        vec![
+            Arc::new(sekisho_nsg::provider::Interfaces),
+            Arc::new(sekisho_bastion::machine::Observer),
+            Arc::new(sekisho_bastion::near::Observer),
+        ],
     );
     sekisho_nsg::provider::register(&mut registry);
     let links = bastion::Links { universe: late_universe.clone() };

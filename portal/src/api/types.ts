@@ -126,7 +126,8 @@ export type JitPolicy = Narrowed<
         /** What came from another installation has none of what is our own. */
         requests: (Omit<JitRequest, 'sekisho'> & Partial<JitRequest>)[]
         sekisho?: Partial<
-          Omit<Schema<'JitPolicySettings'>, 'sudo' | 'account'> & {
+          Omit<Schema<'JitPolicySettings'>, 'sudo' | 'account' | 'login'> & {
+            login: Schema<'JitLoginOffer'>
             sudo: Partial<Schema<'JitSudoOffer'>> & Pick<Schema<'JitSudoOffer'>, 'maxRequestAccessDuration'>
             account: Partial<Schema<'JitAccountOffer'>> & Pick<Schema<'JitAccountOffer'>, 'maxRequestAccessDuration'>
           }

@@ -133,7 +133,11 @@ test('what users are given counts as ports do, and nobody says how much it was u
   expect([hasOpen(item), stateOf(item), endOf(item), isUnused(item)]).toEqual([true, 'active', '2', false])
   expect(elevationsOf(item.request).map(({ kind }) => kind)).toEqual(['sudo', 'account'])
   expect(mostMinutes(item, Date.parse('2026-11-26T12:20:00Z'))).toBe(40)
-  expect(offersOf(offering)).toEqual({ sudo: { maxRequestAccessDuration: 'PT1H' }, account: undefined })
+  expect(offersOf(offering)).toEqual({
+    sudo: { maxRequestAccessDuration: 'PT1H' },
+    account: undefined,
+    login: undefined,
+  })
 })
 
 test('what is left is counted down to nothing', () => {

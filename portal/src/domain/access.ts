@@ -61,10 +61,10 @@ export const isUnused = (item: Asked) =>
 export function mostMinutes({ policy, request }: Asked, nowMs: number) {
   const begin = request.sekisho.history.find(({ event }) => event === 'approve')?.at ?? request.startTimeUtc
   const gone = (nowMs - Date.parse(begin)) / 60_000
-  const { sudo, account } = policy.properties.sekisho ?? {}
+  const { sudo, account, login } = policy.properties.sekisho ?? {}
   const offers = elevationsOf(request)
     .filter(({ state }) => isOpen(state))
-    .flatMap(({ kind }) => (kind === 'sudo' ? sudo : account) ?? [])
+    .flatMap(({ kind }) => (kind === 'sudo' ? sudo : kind === 'login' ? login : account) ?? [])
   const longest = request.virtualMachines.flatMap(({ id, ports }) => {
     const rules = policy.properties.virtualMachines.find((other) => other.id.toLowerCase() === id.toLowerCase())?.ports
     const open = ports.filter(({ state }) => isOpen(state))
@@ -90,7 +90,11 @@ export const endOf = ({ request }: Asked) =>
     .at(-1)
 
 /** What may be asked for of a policy beside ports. */
-export const offersOf = ({ properties: { sekisho } }: JitPolicy) => ({ sudo: sekisho?.sudo, account: sekisho?.account })
+export const offersOf = ({ properties: { sekisho } }: JitPolicy) => ({
+  sudo: sekisho?.sudo,
+  account: sekisho?.account,
+  login: sekisho?.login,
+})
 
 /** Machines by what can be done about them. Unsupported: nothing is known of an interface, or of the machine at all. */
 export function sorted(policies: readonly JitPolicy[], machines: readonly Machine[]) {

@@ -10,6 +10,7 @@ mod sockets;
 mod system;
 
 use sekisho_link::facts::{Agent, Clock, Facts, Ssh};
+use sekisho_link::reach::Reach;
 use serde_json::Value;
 
 pub(crate) use system::{boot_id, hostname};
@@ -22,8 +23,8 @@ const MANY: usize = 2000;
 const MANY_PACKAGES: usize = 20_000;
 
 /// Collects everything, as the JSON that is sent. `clock` is the machine's clock beside the server's, `ssh` what is known
-/// of its SSH server.
-pub(crate) async fn collect(clock: Option<Clock>, ssh: Option<Ssh>) -> Value {
+/// of its SSH server, `reach` the hosts near it to which it leads.
+pub(crate) async fn collect(clock: Option<Clock>, ssh: Option<Ssh>, reach: Vec<Reach>) -> Value {
     let mut facts = Facts {
         os: system::os(),
         kernel: system::kernel(),
@@ -48,6 +49,7 @@ pub(crate) async fn collect(clock: Option<Clock>, ssh: Option<Ssh>) -> Value {
         },
         clock,
         ssh,
+        reach,
     };
     bound(&mut facts);
     serde_json::to_value(facts).unwrap_or_default()

@@ -21,7 +21,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::Request;
 
-use super::{SOON, World, rule, unable};
+use super::bastion_ssh::ADMIN_LOGIN;
+use super::{AGENT, SOON, World, rule, unable};
 
 const PORT: u16 = 2222;
 const VERSION: &str = "api-version=2024-01-01";
@@ -46,18 +47,7 @@ impl Bastion {
         let world = &bastion.world;
         let listener =
             world.site.machine("db").unwrap().host.listen_tcp(([127, 0, 0, 1], PORT).into()).unwrap();
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                std::thread::spawn(move || {
-                    let mut buffer = [0; 4096];
-                    while let Ok(read @ 1..) = stream.read(&mut buffer) {
-                        if stream.write_all(&buffer[..read]).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
+        answers(listener);
         Some(bastion)
     }
 
@@ -100,9 +90,12 @@ impl Bastion {
 
     /// Asks for a secret, as `az` does.
     fn ask(&self, machine: &str, port: u16) -> Value {
+        self.ask_for(&self.machine(machine), port)
+    }
+
+    fn ask_for(&self, resource: &str, port: u16) -> Value {
         let form = format!(
-            "resourceId={}&protocol=tcptunnel&workloadHostPort={port}&aztoken={}",
-            self.machine(machine),
+            "resourceId={resource}&protocol=tcptunnel&workloadHostPort={port}&aztoken={}",
             self.world.api.token()
         );
         let config = format!(
@@ -147,7 +140,18 @@ impl Bastion {
     }
 
     fn tunnel(&self, machine: &str, port: u16) -> Result<Socket, String> {
-        let answer = self.ask(machine, port);
+        self.tunnel_to(&self.machine(machine), port)
+    }
+
+    /// Opens a tunnel to an address, as `az network bastion tunnel --target-ip-address` does.
+    fn tunnel_near(&self, address: &str, port: u16) -> Result<Socket, String> {
+        let machine = self.machine("db");
+        let (group, _) = machine.split_once("/providers/").unwrap();
+        self.tunnel_to(&format!("{group}/providers/Microsoft.Network/bh-hostConnect/{address}"), port)
+    }
+
+    fn tunnel_to(&self, resource: &str, port: u16) -> Result<Socket, String> {
+        let answer = self.ask_for(resource, port);
         match answer["websocketToken"].as_str() {
             Some(secret) => self.enter(secret),
             None => Err(answer["message"].as_str().unwrap().to_owned()),
@@ -182,6 +186,22 @@ impl Bastion {
         let answer = self.world.api.post(&host(&self.world, "/getActiveSessions"), &json!({})).unwrap();
         answer["value"].as_array().cloned().unwrap_or_default()
     }
+}
+
+/// Sends everybody back what they send.
+fn answers(listener: std::net::TcpListener) {
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    if stream.write_all(&buffer[..read]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
 }
 
 pub(super) fn host(world: &World, rest: &str) -> String {
@@ -246,4 +266,51 @@ fn a_session_ends_when_somebody_disconnects_it_and_when_the_host_no_longer_does_
     bastion.world.api.put(&host(&bastion.world, ""), &body).unwrap();
     assert!(bastion.ends(&mut tunnel) < Duration::from_secs(1));
     assert!(bastion.tunnel("db", PORT).unwrap_err().contains("enableTunneling"));
+}
+
+#[test]
+fn a_host_near_a_machine_is_reached_by_its_address_where_the_list_on_the_machine_leads() {
+    let Some(mut bastion) = Bastion::new("fbn") else { return };
+    let body = json!({"location": "home", "sku": {"name": "Standard"},
+        "properties": {"enableTunneling": true, "enableIpConnect": true}});
+    bastion.world.api.put(&host(&bastion.world, ""), &body).unwrap();
+    bastion.give("db", ADMIN_LOGIN);
+    // Of this host nothing but its address is known.
+    bastion.world.rule("near", rule(90, "Inbound", "Allow", &format!("{PORT}-{}", PORT + 1)));
+    let near = bastion.world.site.machine("web").unwrap().host.addresses()[0].addr();
+    let listen =
+        |port| bastion.world.site.machine("web").unwrap().host.listen_tcp((near, port).into()).unwrap();
+    answers(listen(PORT));
+    answers(listen(PORT + 1));
+    let refused = bastion.tunnel_near(&near.to_string(), PORT).unwrap_err();
+    assert!(refused.contains("No machine"), "{refused}");
+
+    let list = bastion.world.dir.path().join("reach");
+    std::fs::write(&list, format!("{near}/32 {PORT} # and nothing else\n127.0.0.0/8 1-65535\n")).unwrap();
+    bastion.world.site.kill_agent("db").unwrap();
+    bastion
+        .world
+        .site
+        .start_agent("db", &[AGENT, &["--reach", list.to_str().unwrap()]].concat(), &[])
+        .unwrap();
+    let began = Instant::now();
+    let mut tunnel = loop {
+        match bastion.tunnel_near(&near.to_string(), PORT) {
+            Ok(tunnel) => break tunnel,
+            Err(why) => assert!(began.elapsed() < SOON, "{why}"),
+        }
+    };
+    assert!(bastion.echoes(&mut tunnel, b"by way of another machine"));
+    for (address, port) in
+        [(near.to_string(), PORT + 1), ("127.0.0.1".to_owned(), PORT), ("192.0.2.9".to_owned(), PORT)]
+    {
+        let refused = bastion.tunnel_near(&address, port).unwrap_err();
+        assert!(refused.contains("No machine"), "{address} {refused}");
+    }
+    // What the server was told may be old: the machine looks at its own list.
+    std::fs::write(&list, "").unwrap();
+    assert!(bastion.tunnel_near(&near.to_string(), PORT).unwrap_err().contains("502"));
+    // What is open ends with the right.
+    bastion.take_away("db", ADMIN_LOGIN);
+    assert!(bastion.ends(&mut tunnel) < Duration::from_secs(1));
 }

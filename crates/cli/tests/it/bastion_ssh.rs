@@ -67,7 +67,7 @@ impl Ssh {
         Some(Ssh { bastion: Bastion::before(world), server })
     }
 
-    fn begin(&self, account: &str) -> Result<Value, String> {
+    pub(super) fn begin(&self, account: &str) -> Result<Value, String> {
         let (_, place) = self.bastion.address.split_once('/').unwrap();
         let body =
             json!({"resourceId": self.bastion.machine("db"), "account": account, "columns": 100, "rows": 30});

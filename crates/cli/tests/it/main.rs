@@ -5,6 +5,7 @@
 
 mod access;
 mod bastion;
+mod bastion_asked;
 mod bastion_files;
 mod bastion_gate;
 mod bastion_ssh;

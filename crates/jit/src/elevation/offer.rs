@@ -1,5 +1,5 @@
-//! `properties.sekisho.sudo` and `.account` of a policy: what people may ask for beside ports, for how long, and what
-//! becomes of it in the end.
+//! `properties.sekisho.sudo`, `.account` and `.login` of a policy: what people may ask for beside ports, for how long, and
+//! what becomes of it in the end.
 
 use std::str::FromStr;
 
@@ -46,6 +46,15 @@ pub struct AccountProperties {
     pub home: Home,
 }
 
+/// Logins through a bastion: with this, nobody logs in to the machines without having asked.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "JitLoginOffer")]
+pub struct LoginProperties {
+    /// The longest that a request may ask for: an ISO 8601 duration of 5 minutes to a day.
+    pub max_request_access_duration: String,
+}
+
 /// What may be asked for of `sudo`, read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SudoOffer {
@@ -64,6 +73,24 @@ pub struct AccountOffer {
     pub longest: Duration,
     /// What becomes of one.
     pub keeping: Keeping,
+}
+
+/// Logins, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoginOffer {
+    /// The longest.
+    pub longest: Duration,
+}
+
+impl LoginOffer {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// 400 with the path of what is wrong.
+    pub fn parse(given: &LoginProperties) -> Result<LoginOffer, ArmError> {
+        let longest = longest(&given.max_request_access_duration, "properties.sekisho.login")?;
+        Ok(LoginOffer { longest })
+    }
 }
 
 /// Reads a list, which is never an empty one.

@@ -79,6 +79,7 @@ impl PartCompiler for Compiler {
                                 idle,
                             ));
                         }
+                        What::Login(_) => {}
                         What::Raised(_) => {
                             let given = given(grant, request.start, &policy.settings);
                             raised.entry(id.key()).or_default().extend(given);

@@ -3,6 +3,7 @@
 
 mod compiler;
 mod doubt;
+pub mod logins;
 pub mod requests;
 
 pub use compiler::{AccessEffect, Compiler};

@@ -15,6 +15,7 @@ use sekisho_arm::{ArmError, Outcome, StoreError};
 use sekisho_bastion::host::{LONGEST_MINUTES, Recording};
 use sekisho_bastion::provider::host_type;
 use sekisho_bastion::session::{self, BEAT, KIND, Session};
+use sekisho_jit::provider::{policy_type, requests};
 use sekisho_link::machine::{interface_type, vm_type};
 use sekisho_store::News;
 use time::OffsetDateTime;
@@ -116,6 +117,7 @@ impl Begun {
         let now = OffsetDateTime::now_utc();
         let (protocol, port, account) = match &allowed.what {
             What::Port(port) => (super::PROTOCOL, *port, None),
+            What::Near(to) => (super::PROTOCOL, to.port(), None),
             What::Login(login) => ("ssh", 22, Some(login.account.to_string())),
         };
         let session = Session {
@@ -337,7 +339,7 @@ async fn until_not_allowed(app: &Arc<App>, allowed: &Allowed, headers: &HeaderMa
     let longest = OffsetDateTime::now_utc() + LONGEST;
     caller.expires = caller.grant.as_ref().map_or(longest, |grant| grant.lapses().min(longest));
     let mut admitted = Admitted::new(app.clone(), caller, headers.clone());
-    let [host, machine, interface] = [host_type(), vm_type(), interface_type()].map(|kind| kind.key());
+    let kinds = [host_type(), vm_type(), interface_type(), policy_type()].map(|kind| kind.key());
     // What was allowed a moment ago is looked at once more: it may have changed before anything was heard.
     loop {
         if !admitted.holds() {
@@ -358,7 +360,8 @@ async fn until_not_allowed(app: &Arc<App>, allowed: &Allowed, headers: &HeaderMa
                     let is_theirs =
                         |key: &str| allowed.lent.as_ref().is_some_and(|l| l.link.to_string() == key);
                     let concerns = |kind: &String, key: &str| {
-                        [&host, &machine, &interface].contains(&kind)
+                        kinds.contains(kind)
+                            || kind == requests::LIVE
                             || (kind == links::KIND && is_theirs(key))
                     };
                     if changes.iter().any(|c| concerns(&c.kind, &c.key)) {

@@ -4,7 +4,7 @@
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
 //! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]; [`retention`] says for how
 //! long), with the machine's files beside it ([`files`]). SSH clients as everybody has them come in through the [`gate`],
-//! with keys that people said are theirs ([`keys`]). A link lends somebody else a login ([`links`]). For all it is asked who may ([`may`]), the machine is asked for a stream
+//! with keys that people said are theirs ([`keys`]). A link lends somebody else a login ([`links`]); hosts near a machine are reached by their addresses ([`near`]). For all it is asked who may ([`may`]), the machine is asked for a stream
 //! ([`tunnels`]), and the session lasts for as long as everything holds that let it begin ([`live`]). What machines trust of
 //! all this is in [`trust`].
 
@@ -13,6 +13,7 @@ mod gate;
 mod keys;
 mod links;
 mod live;
+mod near;
 mod recorder;
 pub(crate) mod retention;
 mod sessions;
@@ -22,6 +23,7 @@ mod tokens;
 mod trust;
 mod tunnels;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,9 +40,11 @@ use sekisho_bastion::machine as servers;
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
 use sekisho_bastion_recording::container::Key;
 use sekisho_identity::conditional_access::application;
+use sekisho_jit::provider::logins::{self, Admission};
 use sekisho_link::account::Account;
 use sekisho_link::machine::vm_type;
 use sekisho_link::ticket::{Login, Target};
+use sekisho_rbac::Asker;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -119,6 +123,8 @@ struct Lent {
 enum What {
     /// A port.
     Port(u16),
+    /// A host near it.
+    Near(SocketAddr),
     /// To log in.
     Login(Login),
 }
@@ -261,15 +267,21 @@ async fn allowed(
     bearer.set_sensitive(true);
     headers.insert(header::AUTHORIZATION, bearer);
     let caller = caller(app, &headers, peer).await?;
-    let machine = machine(&form.resource_id)?;
     let port = form.workload_host_port.parse().ok().filter(|port| *port != 0);
     let port = port.ok_or_else(|| ArmError::bad("InvalidParameter", "'workloadHostPort' is not a port."))?;
     if form.protocol != PROTOCOL {
         return Err(ArmError::bad("InvalidParameter", "The protocol must be 'tcptunnel'."));
     }
     let mut read = app.store.read().await?;
-    let host = provider::at(&mut read, host).await?.map(|host| host.id).ok_or_else(no_host)?;
-    let allowed = Allowed { caller, host, machine, what: What::Port(port), native: true, lent: None };
+    let kept = provider::at(&mut read, host).await?.ok_or_else(no_host)?;
+    let (machine, what) = match near::address(&form.resource_id) {
+        Some(address) => {
+            let to = SocketAddr::new(address, port);
+            (near::machine(app, &mut read, &caller, &kept, to).await?, What::Near(to))
+        }
+        None => (machine(&form.resource_id)?, What::Port(port)),
+    };
+    let allowed = Allowed { caller, host: kept.id, machine, what, native: true, lent: None };
     may(app, &mut read, &allowed.caller, &allowed).await?;
     drop(read);
     Ok(allowed)
@@ -331,12 +343,19 @@ async fn may(
             ),
         ));
     }
+    asked_for(read, &who, machine, what).await?;
     match what {
         What::Login(login) => {
             let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
             if login.administrator && !administrator {
                 return Err(not_administrator(caller, machine, &login.account));
             }
+        }
+        What::Near(to) => {
+            near::may(read, &settings, (caller, machine), *to, |right| {
+                snapshot.decide(&who, right, machine).is_allowed()
+            })
+            .await?;
         }
         What::Port(port) => {
             let is_ssh = servers::of(read, machine).await?.is_some_and(|server| server.port == *port);
@@ -361,6 +380,30 @@ async fn may(
         return Err(ArmError::bad("BastionTargetNotReachable", text));
     }
     Ok(settings)
+}
+
+/// Refuses whoever has not asked where logins to a machine must be asked for just in time.
+async fn asked_for(
+    read: &mut (dyn Read + '_),
+    who: &Asker,
+    machine: &Scope,
+    what: &What,
+) -> Result<(), ArmError> {
+    let account = match what {
+        What::Login(login) => Some(login.account.as_str()),
+        What::Port(_) | What::Near(_) => None,
+    };
+    let person = who.principals.first().map(|p| p.0.to_string()).unwrap_or_default();
+    match logins::admission(read, machine, &person, account).await? {
+        Admission::Free | Admission::Open => Ok(()),
+        Admission::Needed(policy) => {
+            let text = format!(
+                "Logins to this machine are just in time: ask for one of the policy {policy} first (initiate, with \
+                 'sekisho.login')."
+            );
+            Err(ArmError::new(403, "JitLoginRequired", text))
+        }
+    }
 }
 
 fn not_administrator(caller: &Caller, machine: &Scope, account: &Account) -> ArmError {
@@ -442,6 +485,10 @@ async fn begin(app: &Arc<App>, allowed: &Allowed) -> Result<Started, ArmError> {
         about["link"] = json!({ "id": lent.link, "createdBy": lent.by });
     }
     let (target, recording, minutes, most) = match what {
+        What::Near(to) => {
+            about["near"] = json!(to);
+            (Target::Near(*to), Recording::Off, LONGEST_MINUTES, None)
+        }
         What::Port(port) => {
             about["port"] = json!(port);
             (Target::Port(*port), Recording::Off, LONGEST_MINUTES, None)

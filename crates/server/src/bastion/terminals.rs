@@ -84,7 +84,7 @@ impl Open {
     pub(super) fn account(&self) -> &str {
         match &self.allowed.what {
             What::Login(login) => login.account.as_str(),
-            What::Port(_) => "",
+            What::Port(_) | What::Near(_) => "",
         }
     }
 

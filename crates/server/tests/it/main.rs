@@ -23,6 +23,7 @@ mod invariants;
 mod jit;
 mod jit_doubt;
 mod jit_life;
+mod jit_logins;
 mod jit_users;
 mod keys;
 mod kit;

@@ -56,14 +56,20 @@ export type Ask = {
   source: string
   sudo: boolean
   account: boolean
+  login: boolean
   /** Empty: one's own. */
   user: string
 }
 
-const elevations = ({ sudo, account, user, minutes }: Ask) => {
+const elevations = ({ sudo, account, login, user, minutes }: Ask) => {
   const given = { duration: isoDuration(minutes) }
-  const all = { user: user || undefined, sudo: sudo ? given : undefined, account: account ? given : undefined }
-  return sudo || account ? all : undefined
+  const all = {
+    user: user || undefined,
+    sudo: sudo ? given : undefined,
+    account: account ? given : undefined,
+    login: login ? given : undefined,
+  }
+  return sudo || account || login ? all : undefined
 }
 
 export const initiate = (asked: Ask): Write<JitRequest> => {
@@ -141,11 +147,12 @@ export type NewOffer = {
   /** None: all of them. */
   commands: string[]
   account: boolean
+  login: boolean
 }
 
 /** Lets people ask for more than they are on a machine. It is a policy of its own, as it holds for all its machines. */
 export const offerUsers = (
-  { group, location, machine, minutes, sudo, commands, account }: NewOffer,
+  { group, location, machine, minutes, sudo, commands, account, login }: NewOffer,
   policies: JitPolicy[],
 ): Write<JitPolicy> => {
   const name = `users-${machine.split('/').at(-1) ?? ''}`
@@ -156,6 +163,7 @@ export const offerUsers = (
     ...kept?.properties.sekisho,
     sudo: sudo ? { ...longest, commands: commands.length > 0 ? commands : undefined } : undefined,
     account: account ? longest : undefined,
+    login: login ? longest : undefined,
   }
   const machines = kept?.properties.virtualMachines ?? [{ id: machine, ports: [] }]
   const properties = { ...kept?.properties, virtualMachines: machines, sekisho: settings }

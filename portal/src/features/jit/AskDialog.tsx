@@ -19,14 +19,17 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
   const ports = machine.ports.filter((port) => port.policy.id === policyId)
   const [without, setWithout] = useState<number[]>([])
   const chosen = ports.filter(({ number }) => !without.includes(number))
-  const offers = policy ? offersOf(policy) : { sudo: undefined, account: undefined }
+  const offers = policy ? offersOf(policy) : { sudo: undefined, account: undefined, login: undefined }
   // Where there is nothing else to ask for, it is asked for.
-  const [wanted, setWanted] = useState<{ sudo?: boolean; account?: boolean }>({})
+  const [wanted, setWanted] = useState<{ sudo?: boolean; account?: boolean; login?: boolean }>({})
   const sudo = offers.sudo && (wanted.sudo ?? ports.length === 0) ? offers.sudo : undefined
   const account =
     offers.account && (wanted.account ?? (ports.length === 0 && !offers.sudo)) ? offers.account : undefined
+  const login = offers.login && (wanted.login ?? ports.length === 0) ? offers.login : undefined
   const [user, setUser] = useState('')
-  const longest = [sudo ?? [], account ?? []].flat().map(({ maxRequestAccessDuration }) => maxRequestAccessDuration)
+  const longest = [sudo ?? [], account ?? [], login ?? []]
+    .flat()
+    .map(({ maxRequestAccessDuration }) => maxRequestAccessDuration)
   const most = Math.min(1440, ...[...chosen.map((port) => port.longest), ...longest].map(minutesOf))
   const lengths = [...new Set([...usualSpans.filter((length) => length <= most), most])].toSorted((a, b) => a - b)
   const [minutes, setMinutes] = useState(String(Math.min(most, 60)))
@@ -46,6 +49,7 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
         source: source.trim(),
         sudo: sudo !== undefined,
         account: account !== undefined,
+        login: login !== undefined,
         user: user.trim(),
       }),
     () => {
@@ -56,7 +60,7 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
   const lacks =
     (justificationRequired && !reason.trim()) ||
     (ticketPattern && !ticket.trim()) ||
-    (chosen.length === 0 && !sudo && !account)
+    (chosen.length === 0 && !sudo && !account && !login)
   return (
     <SendDialog
       title={m.askTitle(machine.name)}
@@ -82,6 +86,14 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
         />
       )}
       <div role="group" aria-label={m.gives} className="flex flex-col gap-1.5">
+        {offers.login && (
+          <div className="flex items-baseline gap-2">
+            <Checkbox isSelected={login !== undefined} onChange={(on) => setWanted({ ...wanted, login: on })}>
+              {m.login}
+            </Checkbox>
+            <span className="text-xs text-ink-3">{m.loginHint}</span>
+          </div>
+        )}
         {offers.sudo && (
           <div className="flex items-baseline gap-2">
             <Checkbox isSelected={sudo !== undefined} onChange={(on) => setWanted({ ...wanted, sudo: on })}>
@@ -122,7 +134,7 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
         {ports.length > 0 && (
           <TextField label={m.source} hint={m.here} value={source} onChange={setSource} maxLength={50} />
         )}
-        {(sudo ?? account) && (
+        {(sudo ?? account ?? login) && (
           <TextField label={m.user} hint={m.ownUser} value={user} onChange={setUser} maxLength={32} />
         )}
       </div>
@@ -131,7 +143,8 @@ export function AskDialog({ machine, onClose }: { machine: Guarded; onClose: () 
       <p className="text-xs text-ink-3">
         {approval && m.approvals(approval.required ?? 1)}{' '}
         {chosen.length > 0 && (existingConnections === 'drain' ? m.drain : m.cut)}{' '}
-        {sudo && (sudo.existingSessions === 'drain' ? m.sudoDrain : m.sudoCut)} {account && m.accountCut}
+        {sudo && (sudo.existingSessions === 'drain' ? m.sudoDrain : m.sudoCut)} {account && m.accountCut}{' '}
+        {login && m.loginCut}
       </p>
     </SendDialog>
   )

@@ -20,6 +20,7 @@ export function GuardDialog({ machine, policies, onClose }: Props) {
   const [port, setPort] = useState('22')
   const [sudo, setSudo] = useState(true)
   const [account, setAccount] = useState(false)
+  const [login, setLogin] = useState(false)
   const [commands, setCommands] = useState('')
   const [minutes, setMinutes] = useState('180')
   const [reviewing, setReviewing] = useState(false)
@@ -28,7 +29,7 @@ export function GuardDialog({ machine, policies, onClose }: Props) {
   const location = machine.machine?.location ?? ''
   const paths = commands.split(/\s+/).filter(Boolean)
   const wrong = paths.find((path) => !/^(\/[\w.+@,:=-]+)+$/.test(path))
-  const lacks = what === 'port' ? number > 65_535 : (!sudo && !account) || wrong !== undefined
+  const lacks = what === 'port' ? number > 65_535 : (!sudo && !account && !login) || wrong !== undefined
   const title = what === 'port' ? m.guardTitle(machine.name) : m.offerTitle(machine.name)
   const confirm = what === 'port' ? m.guard : m.offer
   if (reviewing) {
@@ -39,7 +40,7 @@ export function GuardDialog({ machine, policies, onClose }: Props) {
         writes={[
           what === 'port'
             ? guard({ ...common, port: number }, policies)
-            : offerUsers({ ...common, sudo, commands: paths, account }, policies),
+            : offerUsers({ ...common, sudo, commands: paths, account, login }, policies),
         ]}
         confirm={confirm}
         done={what === 'port' ? m.guarded : m.offered}
@@ -79,6 +80,9 @@ export function GuardDialog({ machine, policies, onClose }: Props) {
             </Checkbox>
             <Checkbox isSelected={account} onChange={setAccount}>
               {m.account}
+            </Checkbox>
+            <Checkbox isSelected={login} onChange={setLogin}>
+              {m.loginOffer}
             </Checkbox>
             <p className="text-xs text-ink-3">{m.offerHint}</p>
           </div>

@@ -193,6 +193,7 @@ const offersText = ({ policies }: Guarded) => {
   const offers = policies.map(offersOf)
   return [
     ...(offers.some(({ sudo }) => sudo) ? [m.sudo] : []),
+    ...(offers.some(({ login }) => login) ? [m.login] : []),
     ...(offers.some(({ account }) => account) ? [m.account] : []),
   ]
 }
@@ -201,7 +202,7 @@ const longestOf = ({ ports, policies }: Guarded) => [
   ...ports.map(({ longest }) => longest),
   ...policies
     .map(offersOf)
-    .flatMap(({ sudo, account }) => [sudo ?? [], account ?? []].flat())
+    .flatMap(({ sudo, account, login }) => [sudo ?? [], account ?? [], login ?? []].flat())
     .map(({ maxRequestAccessDuration }) => maxRequestAccessDuration),
 ]
 

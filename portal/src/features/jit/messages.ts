@@ -25,6 +25,17 @@ export const m = messages({
   gives: { en: 'What', ja: '対象' },
   users: { en: 'User', ja: 'ユーザー' },
   sudo: { en: 'sudo', ja: 'sudo' },
+  login: { en: 'Log in through a bastion host', ja: 'Bastion 経由のログイン' },
+  loginHint: { en: 'Nobody may without asking.', ja: '要求しない限りログインできません。' },
+  loginOf: {
+    en: (user: string) => `Login as ${user}`,
+    ja: (user: string) => `${user} でのログイン`,
+  },
+  loginCut: { en: 'Sessions end with it.', ja: 'セッションも同時に終了します。' },
+  loginOffer: {
+    en: 'Logins through a bastion host must be asked for',
+    ja: 'Bastion 経由のログインに要求を必須にする',
+  },
   account: { en: 'Temporary account', ja: '一時アカウント' },
   sudoShort: { en: (user: string) => `sudo (${user})`, ja: (user: string) => `sudo (${user})` },
   sudoOf: {

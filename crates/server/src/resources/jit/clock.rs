@@ -11,7 +11,7 @@ use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, CallerRef, PrincipalKind, Read, Write};
 use sekisho_jit::part::{JitPart, PART};
 use sekisho_jit::provider::{policy_type, requests};
-use sekisho_jit::request::{Event, Grant, Request, State};
+use sekisho_jit::request::{Event, Grant, Request, State, What};
 use sekisho_link::DesiredDocument;
 use sekisho_link::machine::{self, ConvergenceState, Desired, kind, vm_type};
 use sekisho_store::News;
@@ -165,7 +165,8 @@ async fn look(read: &mut (dyn Read + '_), request: &mut Request) -> Result<Optio
     }
     let opened = |g: &Grant| {
         let known = machines.get(&g.machine).and_then(Option::as_ref);
-        g.state == State::Approved && known.is_some_and(|k| k.contains(&(g.mark, g.end_ms())))
+        let is_login = matches!(g.what, What::Login(_));
+        g.state == State::Approved && (is_login || known.is_some_and(|k| k.contains(&(g.mark, g.end_ms()))))
     };
     let _ = request.happen(Event::Apply, now, None, opened);
     Ok((*request != before).then_some(Change::Keep))

@@ -4,7 +4,7 @@ use sekisho_arm::resource::typed;
 use sekisho_arm::{ArmError, Call, Resource, Scope, Write, duration};
 use sekisho_jit::elevation::{Gives, Raised};
 use sekisho_jit::provider::requests;
-use sekisho_jit::request::{Deciding, Event, Grant, OpenPort, Request, State, What};
+use sekisho_jit::request::{Deciding, Event, Grant, Login, OpenPort, Request, State, What};
 use sekisho_jit::resources::{
     InitiateElevations, InitiatePort, InitiateRequest, MAX_PORTS, Policy, PortRule, machine_id, sources,
 };
@@ -169,7 +169,12 @@ async fn elevations(
         let text = format!("The policy lets nobody ask for {what}.");
         refused("JitElevationNotInPolicy", text).target(format!("{at}.sekisho"))
     };
+    let raises = asked.account.is_some() || asked.sudo.is_some();
     let user = users::of(tx, call, universe, (id, asked.user.as_deref(), at)).await?;
+    if raises && user.is_root() {
+        let text = "Nothing is given to root, who has everything.";
+        return Err(ArmError::invalid_content(text).target(format!("{at}.sekisho.user")));
+    }
     let now = tx.now();
     let mut wanted = Vec::new();
     if let Some(account) = &asked.account {
@@ -178,6 +183,14 @@ async fn elevations(
         let given = (account.end_time_utc.as_deref(), account.duration.as_deref());
         let (end, seconds) = asked_end(given, offer.longest, now, &at)?;
         let what = What::Raised(Raised { user: user.clone(), gives: Gives::Account });
+        wanted.push(Wanted { what, longest: offer.longest, end, seconds, at });
+    }
+    if let Some(login) = &asked.login {
+        let offer = policy.settings.login.as_ref().ok_or_else(|| offered("logins"))?;
+        let at = format!("{at}.sekisho.login");
+        let given = (login.end_time_utc.as_deref(), login.duration.as_deref());
+        let (end, seconds) = asked_end(given, offer.longest, now, &at)?;
+        let what = What::Login(Login { login: user.clone() });
         wanted.push(Wanted { what, longest: offer.longest, end, seconds, at });
     }
     if let Some(sudo) = &asked.sudo {
