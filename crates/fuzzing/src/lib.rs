@@ -7,6 +7,7 @@
 
 mod assertion;
 mod configuration;
+mod copies;
 mod filter;
 mod flow;
 mod frame;
@@ -20,6 +21,7 @@ mod token;
 
 pub use assertion::assertion;
 pub use configuration::configuration;
+pub use copies::{scp, sftp};
 pub use filter::filter;
 pub use flow::flow;
 pub use frame::frame;
@@ -35,7 +37,7 @@ pub use token::token;
 pub type Body = fn(&[u8]);
 
 /// All of them, by the names of their targets and of their folders of seeds.
-pub const ALL: [(&str, Body); 12] = [
+pub const ALL: [(&str, Body); 14] = [
     ("assertion", assertion),
     ("configuration", configuration),
     ("filter", filter),
@@ -44,7 +46,9 @@ pub const ALL: [(&str, Body); 12] = [
     ("id", id),
     ("join", join),
     ("listing", listing),
+    ("scp", scp),
     ("segment", segment),
+    ("sftp", sftp),
     ("spool", spool),
     ("tags", tags),
     ("token", token),
