@@ -5,6 +5,7 @@
 
 mod access;
 mod bastion;
+mod bastion_clients;
 mod bastion_files;
 mod bastion_gate;
 mod bastion_ssh;
