@@ -38,6 +38,8 @@ pub(crate) const TESTS: &[Need] = &[
     SSHD,
     ("scp", "openssh-client"),
     ("rsync", "rsync"),
+    ("plink", "putty-tools"),
+    ("sshfs", "sshfs"),
     ("visudo", "sudo"),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 ];

@@ -61,6 +61,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         rust.env("SEKISHO_AZURITE", setup::azurite(with_path(npm()))?).env("SEKISHO_S3S", setup::s3s()?);
         let duckdb = setup::python("flowtable", &root().join("xtask/flow-table-requirements.txt"))?;
         rust.env("SEKISHO_DUCKDB", duckdb.join("python"));
+        let clients = setup::python("sshclients", &root().join("xtask/ssh-clients-requirements.txt"))?;
+        rust.env("SEKISHO_SSH_CLIENTS", clients.join("python"));
     }
     run_step("Rust", &mut rust)?;
     if !options.quick {

@@ -7,6 +7,7 @@
 
 mod assertion;
 mod configuration;
+mod copies;
 mod filter;
 mod flow;
 mod frame;
@@ -21,6 +22,7 @@ mod token;
 
 pub use assertion::assertion;
 pub use configuration::configuration;
+pub use copies::{scp, sftp};
 pub use filter::filter;
 pub use flow::flow;
 pub use frame::frame;
@@ -37,7 +39,7 @@ pub use token::token;
 pub type Body = fn(&[u8]);
 
 /// All of them, by the names of their targets and of their folders of seeds.
-pub const ALL: [(&str, Body); 13] = [
+pub const ALL: [(&str, Body); 15] = [
     ("assertion", assertion),
     ("configuration", configuration),
     ("filter", filter),
@@ -47,7 +49,9 @@ pub const ALL: [(&str, Body); 13] = [
     ("join", join),
     ("listing", listing),
     ("rules", rules),
+    ("scp", scp),
     ("segment", segment),
+    ("sftp", sftp),
     ("spool", spool),
     ("tags", tags),
     ("token", token),

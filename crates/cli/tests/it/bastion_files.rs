@@ -50,14 +50,14 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(super) fn sha256(bytes: &[u8]) -> String {
     let mut child = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(bytes).unwrap();
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()[..64].to_owned()
 }
 
 /// Bytes that are nowhere the same.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mixed = |n: u32| n.wrapping_mul(2_654_435_761) ^ (n >> 7).wrapping_mul(40_503);
     (0..u32::try_from(length.div_ceil(4)).unwrap())
         .flat_map(|n| mixed(n).to_be_bytes())
@@ -68,6 +68,32 @@ fn noise(length: usize) -> Vec<u8> {
 fn settings(limits: &Value) -> Value {
     json!({"location": "home", "sku": {"name": "Premium"}, "properties": {
         "enableFileCopy": true, "enableSessionRecording": true, "sekisho": limits}})
+}
+
+impl Ssh {
+    /// What the log tells of files in a session: operation, status and particulars, the oldest first.
+    pub(super) fn log_of(&self, session: &str) -> Vec<(String, String, Value)> {
+        let world = &self.bastion.world;
+        let mut next = format!(
+            "/subscriptions/{}/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01\
+             &$filter=correlationId%20eq%20'{session}'%20and%20eventTimestamp%20ge%20'2020-01-01T00:00:00Z'",
+            world.site.subscription
+        );
+        let mut told = Vec::new();
+        loop {
+            let page = world.api.get(&next).unwrap();
+            told.extend(page["value"].as_array().unwrap().iter().map(|event| {
+                let operation = event["operationName"]["value"].as_str().unwrap().to_owned();
+                let status = event["status"]["value"].as_str().unwrap().to_owned();
+                (operation, status, event["properties"].clone())
+            }));
+            let Some(link) = page["nextLink"].as_str() else { break };
+            next = link[link.find("/subscriptions/").unwrap()..].to_owned();
+        }
+        told.retain(|(operation, ..)| operation.ends_with("/action"));
+        told.reverse();
+        told
+    }
 }
 
 impl Files {
@@ -171,26 +197,7 @@ impl Files {
 
     /// What the log tells of files: operation, status and particulars, the oldest first.
     fn log(&self) -> Vec<(String, String, Value)> {
-        let world = &self.ssh.bastion.world;
-        let path = format!(
-            "/subscriptions/{}/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01\
-             &$filter=correlationId%20eq%20'{}'%20and%20eventTimestamp%20ge%20'2020-01-01T00:00:00Z'",
-            world.site.subscription, self.terminal.session
-        );
-        let all = world.api.get(&path).unwrap();
-        let mut told: Vec<_> = all["value"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|event| {
-                let operation = event["operationName"]["value"].as_str().unwrap().to_owned();
-                let status = event["status"]["value"].as_str().unwrap().to_owned();
-                (operation, status, event["properties"].clone())
-            })
-            .filter(|(operation, ..)| operation.ends_with("/action"))
-            .collect();
-        told.reverse();
-        told
+        self.ssh.log_of(&self.terminal.session)
     }
 
     /// Waits for an end of a deed, and returns its particulars.

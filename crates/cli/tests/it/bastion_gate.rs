@@ -9,20 +9,21 @@ use serde_json::{Value, json};
 
 use super::SOON;
 use super::bastion::host;
+use super::bastion_files::{noise, sha256};
 use super::bastion_ssh::{ADMIN_LOGIN, Ssh, USER_LOGIN};
 
 /// A client with a key of its own and what the API has told it.
-struct Client {
-    dir: tempfile::TempDir,
+pub(super) struct Client {
+    pub(super) dir: tempfile::TempDir,
     id: String,
 }
 
 impl Client {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn config(&self) -> PathBuf {
+    pub(super) fn config(&self) -> PathBuf {
         self.path("config")
     }
 }
@@ -36,7 +37,7 @@ fn new_key(dir: &Path) -> String {
 
 impl Ssh {
     /// Says that a new key is the tests' own, and sets a client up as the answer says.
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let dir = tempfile::tempdir().unwrap();
         let line = new_key(dir.path());
         let told = self.bastion.world.api.post("/ssh/keys", &json!({"publicKey": line})).unwrap();
@@ -73,7 +74,7 @@ impl Ssh {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn run(&self, client: &Client, arguments: &[&str], typed: &str) -> Output {
+    pub(super) fn run(&self, client: &Client, arguments: &[&str], typed: &str) -> Output {
         let mut child = self.start(client, arguments);
         // It may not want to hear it.
         let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
@@ -81,7 +82,7 @@ impl Ssh {
     }
 
     /// The recordings of `db` that are whole, the newest first, once there are so many.
-    fn recorded(&self, at_least: usize) -> Vec<Value> {
+    pub(super) fn recorded(&self, at_least: usize) -> Vec<Value> {
         let list = format!(
             "{}/providers/Sekisho.Bastion/recordings?api-version=2026-09-01",
             self.bastion.machine("db")
@@ -97,7 +98,7 @@ impl Ssh {
         }
     }
 
-    fn frames(&self, recording: &Value) -> Vec<Value> {
+    pub(super) fn frames(&self, recording: &Value) -> Vec<Value> {
         let play = format!(
             "{}/providers/Sekisho.Bastion/playRecording?api-version=2026-09-01",
             self.bastion.machine("db")
@@ -107,11 +108,11 @@ impl Ssh {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn said(lane: &str, frames: &[Value]) -> String {
+pub(super) fn said(lane: &str, frames: &[Value]) -> String {
     frames.iter().filter(|f| f[1] == lane).map(|f| f[2].as_str().unwrap()).collect()
 }
 
@@ -162,17 +163,38 @@ fn stock_openssh_runs_commands_and_shells_with_nothing_of_ours_and_all_of_it_is_
     assert!(!world.passes("web", "db", 22), "the port is open");
 }
 
+/// A host that records and serves clients of everybody's own.
+pub(super) fn recording_host(more: &Value) -> Value {
+    let mut properties = json!({"enableTunneling": true, "enableSessionRecording": true});
+    properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"location": "home", "sku": {"name": "Premium"}, "properties": properties})
+}
+
+impl Ssh {
+    /// What is recorded of files in a session, and what it was told to run.
+    pub(super) fn files(&self, recording: &Value) -> (String, Vec<Value>) {
+        let frames = self.frames(recording);
+        let files = frames.iter().filter(|f| f[1] == "f");
+        let files = files.map(|f| serde_json::from_str(f[2].as_str().unwrap()).unwrap());
+        (said("c", &frames), files.collect())
+    }
+
+    /// What the log tells of files in a session: the last word of each operation, its status, and particulars.
+    fn told(&self, recording: &Value) -> Vec<(String, String, Value)> {
+        let all = self.log_of(recording["name"].as_str().unwrap()).into_iter();
+        let word = |operation: &str| operation.rsplit('/').nth(1).unwrap_or_default().to_owned();
+        all.map(|(operation, status, about)| (word(&operation), status, about)).collect()
+    }
+}
+
 #[test]
-fn files_go_both_ways_and_each_is_in_the_recording() {
+fn files_go_both_ways_and_each_is_in_the_recording_and_in_the_log_with_its_hash() {
     let Some(ssh) = Ssh::new("fbf") else { return };
     ssh.bastion.give("db", ADMIN_LOGIN);
     let world = &ssh.bastion.world;
     let client = ssh.client();
-    let body = json!({"location": "home", "sku": {"name": "Premium"},
-        "properties": {"enableTunneling": true, "enableSessionRecording": true}});
-    world.api.put(&host(world, ""), &body).unwrap();
-    let mut bytes = vec![0; 5_000_000];
-    std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
+    world.api.put(&host(world, ""), &recording_host(&json!({"enableFileCopy": true}))).unwrap();
+    let bytes = noise(5_000_000);
     let (here, back) = (client.path("関 所.bin"), client.path("back"));
     std::fs::write(&here, &bytes).unwrap();
     let copy = |from: &str, to: &str, more: &[&str]| {
@@ -187,17 +209,28 @@ fn files_go_both_ways_and_each_is_in_the_recording() {
         assert!(std::fs::read(&back).unwrap() == bytes, "{more:?}");
         std::fs::remove_file(&back).unwrap();
     }
+    // The newest first: the two of the old protocol, whose client says what the file is called here, then those of SFTP.
     let all = ssh.recorded(4);
-    let events = |recording: &Value| {
-        let frames = ssh.frames(recording);
-        let files = frames.iter().filter(|f| f[1] == "f");
-        let files = files.map(|f| serde_json::from_str::<Value>(f[2].as_str().unwrap()).unwrap());
-        (said("c", &frames), files.collect::<Vec<_>>())
-    };
-    // The newest first: the two of the old protocol, which is a command like others, then those of SFTP.
-    assert!(events(&all[0]).0.starts_with("scp "), "{:?}", events(&all[0]));
-    let (asked, files) = events(&all[2]);
-    assert_eq!(asked, "subsystem sftp");
+    let hash = sha256(&bytes);
+    for (recording, command, op, path) in [
+        (&all[0], "scp -f sent.bin", "download", "sent.bin"),
+        (&all[1], "scp -t sent.bin", "upload", "関 所.bin"),
+        (&all[2], "subsystem sftp", "download", "sent.bin"),
+        (&all[3], "subsystem sftp", "upload", "sent.bin"),
+    ] {
+        let (asked, files) = ssh.files(recording);
+        assert_eq!(asked, command);
+        let done = json!({"op": op, "path": path, "bytes": 5_000_000, "sha256": hash});
+        assert_eq!(files, [done]);
+        let told = ssh.told(recording);
+        let [(begun, started, _), (ended, succeeded, about)] = told.as_slice() else { panic!("{told:#?}") };
+        assert_eq!(
+            (begun.as_str(), started.as_str(), ended.as_str(), succeeded.as_str()),
+            (op, "Started", op, "Succeeded")
+        );
+        let about = ["path", "bytes", "sha256", "command"].map(|field| about[field].as_str().unwrap());
+        assert_eq!(about, [path, "5000000", &hash, command]);
+    }
     let play = format!(
         "{}/providers/Sekisho.Bastion/playRecording?api-version=2026-09-01",
         ssh.bastion.machine("db")
@@ -205,9 +238,185 @@ fn files_go_both_ways_and_each_is_in_the_recording() {
     let done = world.api.post(&play, &json!({"id": all[2]["name"], "format": "events"})).unwrap();
     let lanes: Vec<_> = done["frames"].as_array().unwrap().iter().map(|f| f[1].as_str().unwrap()).collect();
     assert_eq!(lanes, ["c", "f"]);
-    assert!(files.contains(&json!({"op": "download", "path": "sent.bin", "bytes": 5_000_000})), "{files:?}");
-    let (_, files) = events(&all[3]);
-    assert!(files.contains(&json!({"op": "upload", "path": "sent.bin", "bytes": 5_000_000})), "{files:?}");
+
+    // rsync, whose files the machine's own tells: made, exchanged and removed.
+    let folder = client.path("folder");
+    std::fs::create_dir_all(folder.join("deep")).unwrap();
+    std::fs::write(folder.join("deep/a 関"), "synced").unwrap();
+    std::fs::write(folder.join("old"), "old").unwrap();
+    let through = format!("ssh -F {}", client.config().display());
+    let sync = |from: &str, to: &str| {
+        Command::new("rsync").args(["-a", "--delete", "-e", &through, from, to]).output().unwrap()
+    };
+    let (own, there) = (format!("{}/", folder.display()), "root@db.sekisho:synced/");
+    for _ in 0..2 {
+        let done = sync(&own, there);
+        assert!(done.status.success() && done.stderr.is_empty(), "{}", text(&done.stderr));
+        let _ = std::fs::remove_file(folder.join("old"));
+    }
+    let done = sync(there, &format!("{}/", client.path("again").display()));
+    assert!(done.status.success() && done.stderr.is_empty(), "{}", text(&done.stderr));
+    assert_eq!(std::fs::read(client.path("again/deep/a 関")).unwrap(), b"synced");
+    // What it complains of comes through, and how it ends.
+    let done = sync("root@db.sekisho:nowhere/", &own);
+    assert_eq!(done.status.code(), Some(23));
+    let complaint = text(&done.stderr);
+    assert!(complaint.contains("nowhere") && !complaint.contains("[sender] building"), "{complaint}");
+    assert!(!complaint.lines().any(|line| line.starts_with("20")), "{complaint}");
+    let all = ssh.recorded(8);
+    let (asked, files) = ssh.files(&all[3]);
+    assert!(asked.starts_with("rsync --server -") && !asked.contains("log-file"), "{asked}");
+    assert!(files.contains(&json!({"op": "upload", "path": "deep/a 関", "bytes": 6})), "{files:#?}");
+    assert!(files.contains(&json!({"op": "mkdir", "path": "deep/"})), "{files:#?}");
+    assert!(ssh.files(&all[2]).1.contains(&json!({"op": "remove", "path": "old"})));
+    assert!(ssh.files(&all[1]).1.contains(&json!({"op": "download", "path": "deep/a 関", "bytes": 6})));
+    let told = ssh.told(&all[1]);
+    assert_eq!(
+        (told[0].0.as_str(), told[0].1.as_str(), &told[0].2["path"]),
+        ("download", "Started", &json!("synced/"))
+    );
+    assert!(
+        told.iter().any(|(op, status, about)| op == "download"
+            && status == "Succeeded"
+            && about["path"] == "deep/a 関"),
+        "{told:#?}"
+    );
+    let told = ssh.told(&all[0]);
+    assert!(
+        told.iter().any(|(_, status, about)| status == "Failed" && about["path"] == "nowhere/"),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn what_the_host_says_of_files_holds_for_every_client_and_what_cannot_be_read_ends() {
+    let Some(ssh) = Ssh::new("fbp") else { return };
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    let world = &ssh.bastion.world;
+    let client = ssh.client();
+    let allow = |limits: &Value| {
+        let more = json!({"enableFileCopy": limits["enableFileCopy"] != false, "sekisho": limits});
+        world.api.put(&host(world, ""), &recording_host(&more)).unwrap();
+    };
+    let home = world.site.machine("db").unwrap().host.own_files().unwrap().join("home/root");
+    let (small, large) = (client.path("small"), client.path("large"));
+    std::fs::write(&small, noise(500)).unwrap();
+    std::fs::write(&large, noise(200_000)).unwrap();
+    std::fs::write(home.join("there"), noise(500)).unwrap();
+    std::fs::write(home.join("large-there"), noise(200_000)).unwrap();
+    let through = format!("ssh -F {}", client.config().display());
+    let back = client.path("back");
+    let run = |how: &str, from: &str, to: &str| {
+        let mut command = Command::new(how.split(' ').next().unwrap());
+        match how {
+            "rsync" => command.args(["-e", &through]),
+            _ => command.arg("-F").arg(client.config()).args(how.split(' ').skip(1)),
+        };
+        let done = command.args([from, to]).output().unwrap();
+        (done.status.success(), text(&done.stderr))
+    };
+    let up = |how: &str, from: &Path| run(how, from.to_str().unwrap(), "root@db.sekisho:got");
+    let down = |how: &str, from: &str| run(how, &format!("root@db.sekisho:{from}"), back.to_str().unwrap());
+    let ways = ["scp", "scp -O", "rsync"];
+
+    for (limits, up_works, down_works, text) in [
+        (json!({"enableFileCopy": false}), false, false, "enableFileCopy"),
+        (json!({"disableUpload": true}), false, true, "disableUpload"),
+        (json!({"disableDownload": true}), true, false, "disableDownload"),
+    ] {
+        allow(&limits);
+        for how in ways {
+            let told = |why: &str| why.contains(text) || (how == "scp" && why.contains("Permission denied"));
+            let (done, why) = up(how, &small);
+            assert!(done == up_works && (done || told(&why)), "{limits} {how}: {why}");
+            let (done, why) = down(how, "there");
+            assert!(done == down_works && (done || told(&why)), "{limits} {how}: {why}");
+            assert_eq!((home.join("got").exists(), back.exists()), (up_works, down_works), "{limits} {how}");
+            let _ = (std::fs::remove_file(home.join("got")), std::fs::remove_file(&back));
+        }
+    }
+    // The largest file.
+    allow(&json!({"maximumFileBytes": 1000}));
+    for how in ways {
+        assert!(up(how, &small).0, "{how}");
+        assert_eq!(std::fs::metadata(home.join("got")).unwrap().len(), 500);
+        // OpenSSH has words of its own for what an SFTP server says, and rsync leaves the file out.
+        let text = if how == "scp" { "Failure" } else { "maximumFileBytes" };
+        let (_, why) = up(how, &large);
+        assert!(how == "rsync" || why.contains(text), "{how}: {why}");
+        assert!(std::fs::metadata(home.join("got")).unwrap().len() <= 1000, "{how}");
+        let _ = std::fs::remove_file(home.join("got"));
+        let (done, why) = down(how, "large-there");
+        assert!(!done && why.contains(text), "{how}: {why}");
+        assert!(std::fs::metadata(&back).map_or(0, |there| there.len()) <= 1000, "{how}");
+        let _ = std::fs::remove_file(&back);
+    }
+    // What a shell could read otherwise is refused where not everything may go.
+    let done = ssh.run(&client, &["root@db.sekisho", "rsync --server --sender -re . 'x'"], "");
+    assert!(text(&done.stderr).contains("maximumFileBytes"), "{}", text(&done.stderr));
+
+    // What only begins like scp.
+    allow(&json!({}));
+    let done = ssh.run(&client, &["root@db.sekisho", "scp -t x; cat /etc/passwd"], "C0644 1 x\nx\0");
+    assert_eq!((done.status.code(), text(&done.stdout).contains("root:")), (Some(255), false));
+    assert!(text(&done.stderr).contains("not how scp works"), "{}", text(&done.stderr));
+    let done = ssh.run(&client, &["root@db.sekisho", "echo hello; scp -f x"], "");
+    assert_eq!(text(&done.stdout), "hello\n");
+    let done = ssh.run(&client, &["-s", "root@db.sekisho", "sftp"], "this is no packet at all");
+    assert_eq!(done.status.code(), Some(255));
+    assert!(text(&done.stderr).contains("larger than 256 KiB"), "{}", text(&done.stderr));
+
+    // A session that is ended tells what it was at.
+    let mut child = ssh.start(&client, &["root@db.sekisho", "scp -t cut"]);
+    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.as_mut().unwrap());
+    let mut yes = [1];
+    stdout.read_exact(&mut yes).unwrap();
+    stdin.write_all(b"C0644 100 cut\n").unwrap();
+    stdout.read_exact(&mut yes).unwrap();
+    assert_eq!(yes, [0]);
+    ssh.bastion.take_away("db", ADMIN_LOGIN);
+    child.wait().unwrap();
+    let began = Instant::now();
+    loop {
+        let all = ssh.recorded(1);
+        let told = ssh.told(&all[0]);
+        if told
+            .iter()
+            .any(|(op, status, about)| op == "upload" && status == "Failed" && about["path"] == "cut")
+        {
+            break;
+        }
+        assert!(began.elapsed() < SOON, "{told:#?}");
+    }
+}
+
+#[test]
+fn whoever_touches_more_files_than_anybody_reads_of_is_counted_and_nothing_is_lost() {
+    let Some(ssh) = Ssh::new("fbm") else { return };
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    let world = &ssh.bastion.world;
+    let client = ssh.client();
+    world.api.put(&host(world, ""), &recording_host(&json!({"enableFileCopy": true}))).unwrap();
+    let batch = client.path("batch");
+    let lines: String = (0..1010).map(|n| format!("mkdir d{n}\n")).collect();
+    std::fs::write(&batch, lines).unwrap();
+    let done = Command::new("sftp")
+        .arg("-F")
+        .arg(client.config())
+        .arg("-b")
+        .arg(&batch)
+        .arg("root@db.sekisho")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let recording = &ssh.recorded(1)[0];
+    assert_eq!(ssh.files(recording).1.len(), 1010);
+    let told = ssh.told(recording);
+    let count = |op: &str, status: &str| told.iter().filter(|t| t.0 == op && t.1 == status).count();
+    assert_eq!([count("makeFolder", "Started"), count("makeFolder", "Succeeded")], [1000, 1000]);
+    assert_eq!([count("moreFiles", "Started"), count("moreFiles", "Succeeded")], [1, 1]);
+    let others = &told.iter().find(|t| t.0 == "moreFiles" && t.1 == "Succeeded").unwrap().2;
+    assert!(others["makeFolder"].as_str().unwrap().contains("\"files\":10"), "{others}");
 }
 
 #[test]
@@ -297,62 +506,6 @@ fn the_gate_lets_nobody_in_whom_it_does_not_know_or_to_what_is_not_theirs_and_en
         std::fs::read_to_string(client.path("key.pub")).unwrap()}),
     );
     assert!(again.is_ok());
-}
-
-#[test]
-fn clients_of_others_come_in_as_well() {
-    let Some(ssh) = Ssh::new("fbo") else { return };
-    ssh.bastion.give("db", ADMIN_LOGIN);
-    let client = ssh.client();
-    let (authority, _) = ssh.bastion.address.split_once('/').unwrap();
-    let (name, port) = authority.rsplit_once(':').unwrap();
-    // Dropbear's client, which knows neither Galois counter mode nor host certificates.
-    let key = client.path("key.dropbear");
-    let converted = Command::new("dropbearconvert")
-        .args(["openssh", "dropbear"])
-        .arg(client.path("key"))
-        .arg(&key)
-        .output();
-    assert!(converted.unwrap().status.success());
-    let key = key.display();
-    let jump = format!("dbclient -y -y -i {key} -p {port} -B db.sekisho:22 me@{name}");
-    let done = Command::new("dbclient")
-        .args([
-            "-y",
-            "-y",
-            "-i",
-            &key.to_string(),
-            "-J",
-            &jump,
-            "root@db.sekisho",
-            "echo 関所-$((6*7)); exit 5",
-        ])
-        .env("HOME", client.dir.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert_eq!(
-        (text(&done.stdout), done.status.code()),
-        ("関所-42\n".into(), Some(5)),
-        "{}",
-        text(&done.stderr)
-    );
-    // rsync over OpenSSH.
-    let folder = client.path("folder");
-    std::fs::create_dir_all(folder.join("deep")).unwrap();
-    std::fs::write(folder.join("deep/file"), "synced").unwrap();
-    let through = format!("ssh -F {}", client.config().display());
-    for _ in 0..2 {
-        let done = Command::new("rsync")
-            .args(["-a", "--delete", "-e", &through])
-            .arg(format!("{}/", folder.display()))
-            .arg("root@db.sekisho:synced/")
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{}", text(&done.stderr));
-    }
-    let done = ssh.run(&client, &["root@db.sekisho", "cat synced/deep/file"], "");
-    assert_eq!(text(&done.stdout), "synced");
 }
 
 #[test]

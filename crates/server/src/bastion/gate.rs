@@ -11,7 +11,7 @@ use sekisho_bastion::host::{LONGEST_MINUTES, place};
 use sekisho_bastion::machine::names;
 use sekisho_bastion::provider::host_type;
 use sekisho_bastion_ssh::certificate::CertificateError;
-use sekisho_bastion_ssh::gate::{self, Client, Door, HostKey, Keeper};
+use sekisho_bastion_ssh::gate::{self, Client, Door, HostKey, Keeper, Relay, RelayError};
 use sekisho_bastion_ssh::terminal::{Broken, Exit, NotRecorded, Size};
 use sekisho_identity::conditional_access::application;
 use sekisho_link::account::Account;
@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::live::{self, Bytes};
 use super::recorder::Recorder;
+use super::warden::Ledger;
 use super::{Allowed, Started, What, keys, may, sessions, terminals};
 use crate::app::App;
 use crate::authn::{self, Caller, Standing};
@@ -386,27 +387,41 @@ impl Visit {
             tracing::error!(%error, session = %id, "a session ends that cannot be recorded");
             "RecordingFailed"
         };
-        let mut exit = None;
+        let (mut exit, mut said) = (None, None);
+        let ledger = Ledger::new(app, &allowed, id);
+        let relay = Relay::new(recorder.clone(), ledger);
         let work = async {
             tokio::select! {
-                ended = gate::relay(client, machine, recorder.clone()) => match ended {
+                ended = relay.run(client, machine) => match ended {
                     Ok(how) => {
                         exit = Some(how).filter(|how| *how != Exit::Unknown);
                         "Closed"
                     }
-                    Err(Broken::Record(error)) => not_recorded(error),
-                    Err(Broken::Lost) => "Lost",
+                    Err(RelayError::Broken(Broken::Record(error))) => not_recorded(error),
+                    Err(RelayError::Broken(Broken::Lost)) => "Lost",
+                    Err(RelayError::Refused(text)) => {
+                        said = Some(text);
+                        "Refused"
+                    }
+                    Err(error @ RelayError::NotUnderstood(_)) => {
+                        said = Some(format!("{error}. Files are copied where each is seen, or not at all"));
+                        "NotUnderstood"
+                    }
                 },
                 error = recorder.flush() => not_recorded(error),
                 () = bytes.until_idle(host.idle()) => "Idle",
             }
         };
         let lasts = Duration::from_secs(u64::from(host.longest()) * 60);
-        let why = live::hold(app, &allowed, HeaderMap::new(), &begun, lasts, work).await;
+        let mut why = live::hold(app, &allowed, HeaderMap::new(), &begun, lasts, work).await;
+        let told = async { relay.end().await?.close().await };
+        if let Err(error) = told.await {
+            why = not_recorded(error);
+        }
         let recorded = recorder.close(exit).await;
         if let Err(error) = begun.over(app, why, bytes.both(), recorded).await {
             tracing::error!(%error, session = %id, "the end of a session could not be kept");
         }
-        Ok(why)
+        said.map_or(Ok(why), |text| Err(Ended(text)))
     }
 }

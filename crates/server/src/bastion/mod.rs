@@ -4,7 +4,9 @@
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
 //! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]; [`retention`] says for how
 //! long), with the machine's files beside it ([`files`]). SSH clients as everybody has them come in through the [`gate`],
-//! with keys that people said are theirs ([`keys`]). A link lends somebody else a login ([`links`]); hosts near a machine are reached by their addresses ([`near`]). For all it is asked who may ([`may`]), the machine is asked for a stream
+//! with keys that people said are theirs ([`keys`]); what they do with files is allowed and told by the [`warden`]. A link
+//! lends somebody else a login ([`links`]); hosts near a machine are reached by their addresses ([`near`]). For all it is
+//! asked who may ([`may`]), the machine is asked for a stream
 //! ([`tunnels`]), and the session lasts for as long as everything holds that let it begin ([`live`]). What machines trust of
 //! all this is in [`trust`].
 
@@ -22,6 +24,7 @@ mod terminals;
 mod tokens;
 mod trust;
 mod tunnels;
+mod warden;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

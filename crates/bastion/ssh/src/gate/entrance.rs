@@ -169,8 +169,8 @@ impl<K: Keeper> Handler for Entrance<K> {
             };
             reply.accept().await;
             let inside = Inside::new(keeper, person, place);
-            let served =
-                server::run_stream(config(key, &[MethodKind::None], ciphers), channel.into_stream(), inside);
+            let config = config(key, &[MethodKind::None, MethodKind::PublicKey], ciphers);
+            let served = server::run_stream(config, channel.into_stream(), inside);
             // It ends with the channel, which ends with the client's connection.
             if let Ok(session) = served.await
                 && let Err(error) = session.await

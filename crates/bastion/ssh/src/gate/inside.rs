@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, Session};
+use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, Pty};
 
 use super::{Client, Door, Keeper, refused};
@@ -29,6 +29,15 @@ impl<K: Keeper> Handler for Inside<K> {
         // The connection is one that the person has made inside their own.
         account.clone_into(&mut self.account);
         Ok(Auth::Accept)
+    }
+
+    async fn auth_publickey(
+        &mut self,
+        account: &str,
+        _: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, russh::Error> {
+        // Some clients (paramiko) show a key without asking whether one is wanted.
+        self.auth_none(account).await
     }
 
     async fn channel_open_session(

@@ -3,14 +3,19 @@
 //! Whoever connects shows a key that the [`Keeper`] knows, or is invited to sign in elsewhere ([`entrance`]). From there a
 //! client asks for a connection to a machine, by its name. None is made: the gate answers on it itself, as that machine's SSH server, with a host key that the
 //! installation's authority certifies ([`inside`]), and what the client then asks for goes to the machine through a login
-//! of its own ([`relay`]). So everything passes here in plain, can be recorded, and ends when it has to, without the client
+//! of its own ([`Relay`]). Where it copies files, a [`Guard`] reads their protocol: [`Sftp`], [`Scp`]; of rsync, what the
+//! machine's own tells of them. So everything passes here in plain, can be recorded, and ends when it has to, without the client
 //! doing anything but what it does with every jump host.
 //!
 //! Who may go where, and what is kept of it, is the keeper's business.
 
+mod command;
 mod entrance;
+mod guard;
 mod inside;
 mod relay;
+mod rsync;
+mod scp;
 mod sftp;
 
 use std::borrow::Cow;
@@ -33,8 +38,11 @@ use crate::authority::Authority;
 use crate::certificate::{self, CertificateError};
 use crate::machine;
 
-pub use self::relay::run as relay;
-pub use self::sftp::FileEvent;
+pub use self::command::Way;
+pub use self::guard::{Deed, FileEvent, Guard, NotUnderstood, Side, Step, Verdict};
+pub use self::relay::{Relay, RelayError, Warden};
+pub use self::scp::Scp;
+pub use self::sftp::Sftp;
 
 /// How long a client has to show who it is (as `LoginGraceTime` of sshd_config(5), whose two minutes are of another time).
 const GRACE: Duration = Duration::from_secs(30);

@@ -1,14 +1,20 @@
-//! One channel of a client and one of a machine, and what passes between them: a shell, a command, or SFTP. What there is
-//! to see of it is recorded before it goes on.
+//! One channel of a client and one of a machine, and what passes between them: a shell, a command, or files. What there is
+//! to see of it is recorded before it goes on, and what is done with files is asked and told one by one, where the protocol
+//! says it.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use russh::ChannelMsg;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::Client;
-use super::sftp::Follow;
+use super::command::{Program, Way};
+use super::guard::{Deed, FileEvent, Guard, NotUnderstood, SESSION_OVER, Side, Step, Verdict};
+use super::rsync::Log;
+use super::scp::Scp;
+use super::sftp::Sftp;
 use crate::machine::Machine;
 use crate::terminal::{Broken, Event, Exit, NotRecorded, Record, Screen, Size};
 
@@ -16,7 +22,56 @@ use crate::terminal::{Broken, Event, Exit, NotRecorded, Record, Screen, Size};
 const SHOWN: usize = 1 << 20;
 /// What a command's output is shown on, which has no screen.
 const PAGE: Size = Size { columns: 80, rows: 24 };
+/// Answers of the gate that wait for their turn.
+const ANSWERS: usize = 16;
 const SFTP: &str = "sftp";
+/// The stream of errors (RFC 4254, 5.2).
+const STDERR: u32 = 1;
+
+/// Who says what may be done with files, and tells of it.
+pub trait Warden: Send + 'static {
+    /// The machine is told to run this.
+    fn runs(&mut self, command: &str);
+
+    /// Whether files may go these ways at this moment; none: whether they may go any.
+    fn may(&mut self, ways: &[Way]) -> impl Future<Output = Verdict> + Send;
+
+    /// Whether something may be done at this moment. When it may, it is known of.
+    ///
+    /// # Errors
+    /// When it cannot be told; nothing more must be done then.
+    fn admit(&mut self, wanted: &FileEvent) -> impl Future<Output = Result<Verdict, NotRecorded>> + Send;
+
+    /// What came of it.
+    ///
+    /// # Errors
+    /// When it cannot be told; nothing more must be done then.
+    fn ended(&mut self, event: FileEvent) -> impl Future<Output = Result<(), NotRecorded>> + Send;
+}
+
+/// Why a session ended that did not end by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// It could not go on.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// It wanted what it may not.
+    #[error("{0}")]
+    Refused(String),
+    /// It copied files in a way that cannot be read.
+    #[error(transparent)]
+    NotUnderstood(#[from] NotUnderstood),
+}
+
+impl From<NotRecorded> for RelayError {
+    fn from(error: NotRecorded) -> RelayError {
+        RelayError::Broken(error.into())
+    }
+}
+
+fn lost(_: russh::Error) -> RelayError {
+    Broken::Lost.into()
+}
 
 /// What was asked of the machine and not answered yet.
 enum Asked {
@@ -24,17 +79,54 @@ enum Asked {
     Program,
 }
 
-/// What is seen of a session.
-struct Seen<R> {
-    record: R,
-    screen: Screen,
-    has_terminal: bool,
-    /// How much of a command's output is still recorded.
-    room: usize,
-    files: Option<Follow>,
+/// A run of rsync.
+struct Rsync {
+    log: Log,
+    run: FileEvent,
+    status: Option<u32>,
 }
 
-impl<R: Record> Seen<R> {
+impl Rsync {
+    fn over(self) -> FileEvent {
+        match self.status {
+            None => self.run.failed(SESSION_OVER),
+            Some(_) if !self.log.has_said() => self.run.failed("NotTold"),
+            Some(0) => self.run,
+            Some(_) => self.run.failed("Failed"),
+        }
+    }
+}
+
+/// What goes on of what was said.
+#[derive(Default)]
+struct Moved {
+    on: Vec<Bytes>,
+    /// What the gate answers itself.
+    back: Vec<Bytes>,
+    /// Whether the rest has to wait for the other side.
+    holds: bool,
+}
+
+impl Moved {
+    fn all(data: Bytes) -> Moved {
+        Moved { on: vec![data], ..Moved::default() }
+    }
+}
+
+/// What is seen of a session.
+struct Seen<R, W> {
+    record: R,
+    warden: W,
+    screen: Screen,
+    has_terminal: bool,
+    has_program: bool,
+    /// How much of a command's output is still recorded.
+    room: usize,
+    guard: Option<Box<dyn Guard>>,
+    rsync: Option<Rsync>,
+}
+
+impl<R: Record, W: Warden> Seen<R, W> {
     async fn note(&mut self, event: Event<'_>) -> Result<(), NotRecorded> {
         let screen = &self.screen;
         self.record.note(event, &|| screen.dump()).await
@@ -46,19 +138,151 @@ impl<R: Record> Seen<R> {
         self.note(Event::Size(size)).await
     }
 
-    async fn sent(&mut self, data: &[u8]) -> Result<(), NotRecorded> {
-        self.note(Event::Input(data.len())).await?;
-        let events = self.files.as_mut().map(|files| files.sent(data)).unwrap_or_default();
-        self.files(events).await
+    /// A program is begun, of which a channel has one.
+    async fn begins(&mut self, what: Option<&str>) -> Result<(), RelayError> {
+        if std::mem::replace(&mut self.has_program, true) {
+            return Err(RelayError::Refused("one channel runs one program".to_owned()));
+        }
+        if let Some(what) = what {
+            self.note(Event::Command(what)).await?;
+            self.warden.runs(what);
+        }
+        Ok(())
     }
 
-    async fn answered(&mut self, data: &[u8]) -> Result<(), NotRecorded> {
-        if let Some(files) = &mut self.files {
-            let events = files.answered(data);
-            self.note(Event::Passed(data.len())).await?;
-            return self.files(events).await;
+    async fn may(&mut self, ways: &[Way]) -> Result<Option<u64>, RelayError> {
+        self.warden.may(ways).await.map_err(RelayError::Refused)
+    }
+
+    async fn subsystem(&mut self, name: &str) -> Result<(), RelayError> {
+        self.begins(Some(&format!("subsystem {name}"))).await?;
+        if name == SFTP {
+            self.may(&[]).await?;
+            self.guard = Some(Box::new(Sftp::default()));
         }
-        self.shown(data).await
+        Ok(())
+    }
+
+    /// Returns what the machine is to run.
+    async fn command(&mut self, command: Vec<u8>) -> Result<Vec<u8>, RelayError> {
+        self.begins(Some(&String::from_utf8_lossy(&command))).await?;
+        match Program::of(&command) {
+            Program::Other => {}
+            Program::Sftp => {
+                self.may(&[]).await?;
+                self.guard = Some(Box::new(Sftp::default()));
+            }
+            Program::Scp(way) => {
+                self.may(&[way]).await?;
+                let source = if way == Way::Up { Side::Client } else { Side::Machine };
+                self.guard = Some(Box::new(Scp::new(source)));
+            }
+            Program::Rsync(rsync) => {
+                let ways = [rsync.way, if rsync.removes { Way::Up } else { rsync.way }];
+                let most = self.may(&ways).await?;
+                let mut options = Vec::new();
+                let op = match (rsync.way, most) {
+                    (Way::Up, most) => {
+                        options.extend(most.map(|most| format!("--max-size={most}")));
+                        Deed::Upload
+                    }
+                    (Way::Down, None) => Deed::Download,
+                    // The client's rsync decides what it takes.
+                    (Way::Down, Some(_)) => {
+                        let text = "rsync cannot be held to a largest file (maximumFileBytes) from a machine: use scp or sftp";
+                        return Err(RelayError::Refused(text.to_owned()));
+                    }
+                };
+                let run = FileEvent::new(op, rsync.paths.as_bytes());
+                self.warden.admit(&run).await?.map_err(RelayError::Refused)?;
+                let log = Log::new(mark()?);
+                options.extend(log.options());
+                self.rsync = Some(Rsync { log, run, status: None });
+                return Ok(rsync.with(&options).into_bytes());
+            }
+            Program::Unclear => {
+                if self.may(&[Way::Up, Way::Down]).await?.is_some() {
+                    let text = "this command copies files in a way that cannot be held to a largest one (maximumFileBytes)";
+                    return Err(RelayError::Refused(text.to_owned()));
+                }
+            }
+        }
+        Ok(command)
+    }
+
+    async fn sent(&mut self, data: Bytes) -> Result<Moved, RelayError> {
+        self.note(Event::Input(data.len())).await?;
+        match &mut self.guard {
+            Some(guard) => {
+                guard.feed(Side::Client, &data);
+                self.guarded(Side::Client).await
+            }
+            None => Ok(Moved::all(data)),
+        }
+    }
+
+    async fn answered(&mut self, data: Bytes) -> Result<Moved, RelayError> {
+        match &mut self.guard {
+            Some(guard) => {
+                guard.feed(Side::Machine, &data);
+                self.note(Event::Passed(data.len())).await?;
+                self.guarded(Side::Machine).await
+            }
+            // What rsync says is nothing to be seen.
+            None if self.rsync.is_some() => {
+                self.note(Event::Passed(data.len())).await?;
+                Ok(Moved::all(data))
+            }
+            None => {
+                self.shown(&data).await?;
+                Ok(Moved::all(data))
+            }
+        }
+    }
+
+    /// What is in the stream of errors. Returns what of it goes on.
+    async fn complained(&mut self, data: Bytes) -> Result<Bytes, RelayError> {
+        let data = match &mut self.rsync {
+            Some(rsync) => {
+                let (rest, events) = rsync.log.read(&data);
+                for event in events {
+                    self.ended(event).await?;
+                }
+                rest.into()
+            }
+            None => data,
+        };
+        self.shown(&data).await?;
+        Ok(data)
+    }
+
+    /// What is left of the stream of errors at its end.
+    async fn last_words(&mut self) -> Result<Bytes, RelayError> {
+        let rest = self.rsync.as_mut().map(|rsync| rsync.log.end()).unwrap_or_default();
+        self.shown(&rest).await?;
+        Ok(rest.into())
+    }
+
+    async fn guarded(&mut self, from: Side) -> Result<Moved, RelayError> {
+        let mut moved = Moved::default();
+        while let Some(guard) = &mut self.guard
+            && let Some(step) = guard.next(from)?
+        {
+            match step {
+                Step::Pass(bytes) => moved.on.push(bytes),
+                Step::Answer(bytes) => moved.back.push(bytes),
+                Step::Ask(event) => {
+                    let verdict = self.warden.admit(&event).await?;
+                    guard.decide(verdict);
+                }
+                Step::Ended(event) => self.ended(event).await?,
+                Step::Hold => {
+                    moved.holds = true;
+                    break;
+                }
+            }
+        }
+        Ok(moved)
     }
 
     async fn shown(&mut self, data: &[u8]) -> Result<(), NotRecorded> {
@@ -79,133 +303,225 @@ impl<R: Record> Seen<R> {
         if rest.is_empty() { Ok(()) } else { self.note(Event::Passed(rest.len())).await }
     }
 
-    async fn files(&mut self, events: Vec<super::FileEvent>) -> Result<(), NotRecorded> {
-        for event in events {
+    async fn ended(&mut self, event: FileEvent) -> Result<(), NotRecorded> {
+        if event.is_done() {
             self.note(Event::File(&event)).await?;
         }
-        Ok(())
+        self.warden.ended(event).await
     }
 }
 
-/// Carries everything both ways until either side has enough.
-///
-/// # Errors
-/// [`Broken`].
-pub async fn run(client: Client, machine: Machine, record: impl Record) -> Result<Exit, Broken> {
-    let Client { channel, end } = client;
-    let lost = |_: russh::Error| Broken::Lost;
-    let (mut from_client, to_client) = channel.split();
-    let (mut from_machine, to_machine) = machine.channel().await.map_err(lost)?.split();
-    let seen = Seen { record, screen: Screen::new(PAGE), has_terminal: false, room: SHOWN, files: None };
-    let seen = Mutex::new(seen);
-    let asked = Mutex::new(VecDeque::new());
-    // Apart, as each may have to wait for its other end without keeping the other direction from going on.
-    let into = async {
-        while let Some(message) = from_client.wait().await {
-            match message {
-                ChannelMsg::RequestPty { term, col_width, row_height, terminal_modes, .. } => {
-                    let size = Size::new(col_width, row_height);
-                    seen.lock().await.size(size).await?;
-                    asked.lock().await.push_back(Asked::Terminal);
-                    let Size { columns, rows } = size;
-                    let pty = to_machine.request_pty(true, &term, columns, rows, 0, 0, &terminal_modes);
-                    pty.await.map_err(lost)?;
-                }
-                ChannelMsg::SetEnv { variable_name, variable_value, .. } => {
-                    to_machine.set_env(false, variable_name, variable_value).await.map_err(lost)?;
-                }
-                ChannelMsg::RequestShell { .. } => {
-                    asked.lock().await.push_back(Asked::Program);
-                    to_machine.request_shell(true).await.map_err(lost)?;
-                }
-                ChannelMsg::Exec { command, .. } => {
-                    let text = String::from_utf8_lossy(&command).into_owned();
-                    seen.lock().await.note(Event::Command(&text)).await?;
-                    asked.lock().await.push_back(Asked::Program);
-                    to_machine.exec(true, command).await.map_err(lost)?;
-                }
-                ChannelMsg::RequestSubsystem { name, .. } => {
-                    {
-                        let mut seen = seen.lock().await;
-                        seen.note(Event::Command(&format!("subsystem {name}"))).await?;
-                        seen.files = (name == SFTP).then(Follow::default);
+/// Something that nobody can guess.
+fn mark() -> Result<String, RelayError> {
+    let mut bytes = [0; 16];
+    let made = SystemRandom::new().fill(&mut bytes);
+    made.map_err(|_| NotRecorded("there is no randomness".to_owned()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What stands between a client's channel and a machine's.
+pub struct Relay<R, W> {
+    seen: Mutex<Seen<R, W>>,
+}
+
+impl<R: Record, W: Warden> Relay<R, W> {
+    /// One through which nothing has passed.
+    pub fn new(record: R, warden: W) -> Relay<R, W> {
+        let seen = Seen {
+            record,
+            warden,
+            screen: Screen::new(PAGE),
+            has_terminal: false,
+            has_program: false,
+            room: SHOWN,
+            guard: None,
+            rsync: None,
+        };
+        Relay { seen: Mutex::new(seen) }
+    }
+
+    /// Carries everything both ways until either side has enough.
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn run(&self, client: Client, machine: Machine) -> Result<Exit, RelayError> {
+        let ended = self.carry(client, &machine).await;
+        machine.leave().await;
+        ended
+    }
+
+    /// Tells what was not over when the session was, however it ended. Returns who told.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn end(self) -> Result<W, NotRecorded> {
+        let mut seen = self.seen.into_inner();
+        let left = seen.guard.take().map(|mut guard| guard.end()).unwrap_or_default();
+        for event in left {
+            seen.ended(event).await?;
+        }
+        // The files of it are in the recording, each by itself.
+        if let Some(rsync) = seen.rsync.take() {
+            seen.warden.ended(rsync.over()).await?;
+        }
+        Ok(seen.warden)
+    }
+
+    async fn carry(&self, client: Client, machine: &Machine) -> Result<Exit, RelayError> {
+        let Client { channel, end } = client;
+        let (mut from_client, to_client) = channel.split();
+        let (mut from_machine, to_machine) = machine.channel().await.map_err(lost)?.split();
+        let (seen, asked) = (&self.seen, Mutex::new(VecDeque::new()));
+        // Each direction is one task's, so that what the gate says itself stands between what others say.
+        let (say_to_client, mut for_client) = mpsc::channel::<Bytes>(ANSWERS);
+        let (say_to_machine, mut for_machine) = mpsc::channel::<Bytes>(ANSWERS);
+        let machine_said = Notify::new();
+        // Apart, as each may have to wait for its other end without keeping the other direction from going on.
+        let into = async {
+            loop {
+                let message = tokio::select! {
+                    message = from_client.wait() => message,
+                    Some(bytes) = for_machine.recv() => {
+                        to_machine.data_bytes(bytes).await.map_err(lost)?;
+                        continue;
                     }
-                    asked.lock().await.push_back(Asked::Program);
-                    to_machine.request_subsystem(true, name).await.map_err(lost)?;
-                }
-                ChannelMsg::WindowChange { col_width, row_height, .. } => {
-                    let size = Size::new(col_width, row_height);
-                    seen.lock().await.size(size).await?;
-                    to_machine.window_change(size.columns, size.rows, 0, 0).await.map_err(lost)?;
-                }
-                ChannelMsg::Signal { signal } => to_machine.signal(signal).await.map_err(lost)?,
-                ChannelMsg::Data { data } => {
-                    seen.lock().await.sent(&data).await?;
-                    to_machine.data_bytes(data).await.map_err(lost)?;
-                }
-                ChannelMsg::Eof => to_machine.eof().await.map_err(lost)?,
-                ChannelMsg::Close => break,
-                _ => {}
-            }
-        }
-        Ok(Exit::Unknown)
-    };
-    let out = async {
-        let mut exit = Exit::Unknown;
-        while let Some(message) = from_machine.wait().await {
-            match message {
-                ChannelMsg::Data { data } => {
-                    seen.lock().await.answered(&data).await?;
-                    to_client.data_bytes(data).await.map_err(lost)?;
-                }
-                ChannelMsg::ExtendedData { data, ext } => {
-                    seen.lock().await.shown(&data).await?;
-                    to_client.extended_data_bytes(ext, data).await.map_err(lost)?;
-                }
-                ChannelMsg::Success => drop(asked.lock().await.pop_front()),
-                ChannelMsg::Failure => {
-                    let what: &[u8] = match asked.lock().await.pop_front() {
-                        Some(Asked::Terminal) => b"sekisho: the machine's SSH server gives no terminal\r\n",
-                        Some(Asked::Program) | None => {
-                            b"sekisho: the machine's SSH server does not do this\r\n"
+                };
+                let Some(message) = message else { break };
+                match message {
+                    ChannelMsg::RequestPty { term, col_width, row_height, terminal_modes, .. } => {
+                        let size = Size::new(col_width, row_height);
+                        seen.lock().await.size(size).await?;
+                        asked.lock().await.push_back(Asked::Terminal);
+                        let Size { columns, rows } = size;
+                        let pty = to_machine.request_pty(true, &term, columns, rows, 0, 0, &terminal_modes);
+                        pty.await.map_err(lost)?;
+                    }
+                    ChannelMsg::SetEnv { variable_name, variable_value, .. } => {
+                        to_machine.set_env(false, variable_name, variable_value).await.map_err(lost)?;
+                    }
+                    ChannelMsg::RequestShell { .. } => {
+                        seen.lock().await.begins(None).await?;
+                        asked.lock().await.push_back(Asked::Program);
+                        to_machine.request_shell(true).await.map_err(lost)?;
+                    }
+                    ChannelMsg::Exec { command, .. } => {
+                        let command = seen.lock().await.command(command).await?;
+                        asked.lock().await.push_back(Asked::Program);
+                        to_machine.exec(true, command).await.map_err(lost)?;
+                    }
+                    ChannelMsg::RequestSubsystem { name, .. } => {
+                        seen.lock().await.subsystem(&name).await?;
+                        asked.lock().await.push_back(Asked::Program);
+                        to_machine.request_subsystem(true, name).await.map_err(lost)?;
+                    }
+                    ChannelMsg::WindowChange { col_width, row_height, .. } => {
+                        let size = Size::new(col_width, row_height);
+                        seen.lock().await.size(size).await?;
+                        to_machine.window_change(size.columns, size.rows, 0, 0).await.map_err(lost)?;
+                    }
+                    ChannelMsg::Signal { signal } => to_machine.signal(signal).await.map_err(lost)?,
+                    ChannelMsg::Data { data } => {
+                        let mut moved = seen.lock().await.sent(data).await?;
+                        loop {
+                            for bytes in moved.on {
+                                to_machine.data_bytes(bytes).await.map_err(lost)?;
+                            }
+                            for bytes in moved.back {
+                                say_to_client.send(bytes).await.map_err(|_| Broken::Lost)?;
+                            }
+                            if !moved.holds {
+                                break;
+                            }
+                            machine_said.notified().await;
+                            moved = seen.lock().await.guarded(Side::Client).await?;
                         }
-                    };
-                    to_client.extended_data_bytes(1, Bytes::from_static(what)).await.map_err(lost)?;
+                    }
+                    ChannelMsg::Eof => to_machine.eof().await.map_err(lost)?,
+                    ChannelMsg::Close => break,
+                    _ => {}
                 }
-                ChannelMsg::ExitStatus { exit_status } => {
-                    exit = Exit::Status(exit_status);
-                    to_client.exit_status(exit_status).await.map_err(lost)?;
-                }
-                ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
-                    exit = Exit::Signal(format!("{signal_name:?}"));
-                    let told = end.handle.exit_signal_request(
-                        end.id,
-                        signal_name,
-                        core_dumped,
-                        error_message,
-                        lang_tag,
-                    );
-                    told.await.map_err(|()| Broken::Lost)?;
-                }
-                ChannelMsg::Eof => to_client.eof().await.map_err(lost)?,
-                ChannelMsg::Close => break,
-                _ => {}
             }
+            Ok(Exit::Unknown)
+        };
+        let out = async {
+            let mut exit = Exit::Unknown;
+            loop {
+                let message = tokio::select! {
+                    message = from_machine.wait() => message,
+                    Some(bytes) = for_client.recv() => {
+                        to_client.data_bytes(bytes).await.map_err(lost)?;
+                        continue;
+                    }
+                };
+                let Some(message) = message else { break };
+                match message {
+                    ChannelMsg::Data { data } => {
+                        let moved = seen.lock().await.answered(data).await?;
+                        for bytes in moved.on {
+                            to_client.data_bytes(bytes).await.map_err(lost)?;
+                        }
+                        for bytes in moved.back {
+                            say_to_machine.send(bytes).await.map_err(|_| Broken::Lost)?;
+                        }
+                        machine_said.notify_one();
+                    }
+                    ChannelMsg::ExtendedData { data, ext } => {
+                        let data = seen.lock().await.complained(data).await?;
+                        if !data.is_empty() {
+                            to_client.extended_data_bytes(ext, data).await.map_err(lost)?;
+                        }
+                    }
+                    ChannelMsg::Success => drop(asked.lock().await.pop_front()),
+                    ChannelMsg::Failure => {
+                        let what: &[u8] = match asked.lock().await.pop_front() {
+                            Some(Asked::Terminal) => {
+                                b"sekisho: the machine's SSH server gives no terminal\r\n"
+                            }
+                            Some(Asked::Program) | None => {
+                                b"sekisho: the machine's SSH server does not do this\r\n"
+                            }
+                        };
+                        let what = Bytes::from_static(what);
+                        to_client.extended_data_bytes(STDERR, what).await.map_err(lost)?;
+                    }
+                    ChannelMsg::ExitStatus { exit_status } => {
+                        exit = Exit::Status(exit_status);
+                        if let Some(rsync) = &mut seen.lock().await.rsync {
+                            rsync.status = Some(exit_status);
+                        }
+                        to_client.exit_status(exit_status).await.map_err(lost)?;
+                    }
+                    ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
+                        exit = Exit::Signal(format!("{signal_name:?}"));
+                        let told = end.handle.exit_signal_request(
+                            end.id,
+                            signal_name,
+                            core_dumped,
+                            error_message,
+                            lang_tag,
+                        );
+                        told.await.map_err(|()| Broken::Lost)?;
+                    }
+                    ChannelMsg::Eof => {
+                        let rest = seen.lock().await.last_words().await?;
+                        if !rest.is_empty() {
+                            to_client.extended_data_bytes(STDERR, rest).await.map_err(lost)?;
+                        }
+                        to_client.eof().await.map_err(lost)?;
+                    }
+                    ChannelMsg::Close => break,
+                    _ => {}
+                }
+            }
+            if exit == Exit::Unknown {
+                return Err(Broken::Lost.into());
+            }
+            to_client.close().await.map_err(lost)?;
+            Ok(exit)
+        };
+        tokio::select! {
+            ended = into => ended,
+            ended = out => ended,
         }
-        if exit == Exit::Unknown {
-            return Err(Broken::Lost);
-        }
-        to_client.close().await.map_err(lost)?;
-        Ok(exit)
-    };
-    let ended = tokio::select! {
-        ended = into => ended,
-        ended = out => ended,
-    };
-    let mut seen = seen.into_inner();
-    let left = seen.files.take().map(Follow::end).unwrap_or_default();
-    let noted = seen.files(left).await;
-    machine.leave().await;
-    noted?;
-    ended
+    }
 }

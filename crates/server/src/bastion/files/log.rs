@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, StoreError};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::app::App;
+use crate::bastion::Allowed;
 use crate::bastion::terminals::Open;
 
 /// What is done with a file.
@@ -29,6 +31,45 @@ impl Deed {
             Deed::Remove => "remove",
         }
     }
+}
+
+/// What the log has of something that is done with files in a session, or its end and why it came to nothing.
+pub(in crate::bastion) fn entry(
+    allowed: &Allowed,
+    session: Uuid,
+    deed: &str,
+    (phase, outcome, why): (Phase, Outcome, &str),
+    about: Value,
+) -> AuditEntry {
+    AuditEntry {
+        operation: format!("Sekisho.Bastion/sessions/{deed}/action"),
+        resource_id: allowed.machine.to_string(),
+        caller: allowed.caller.reference(),
+        outcome,
+        detail: why.to_owned(),
+        correlation_id: session.to_string(),
+        authorization: None,
+        http: None,
+        phase: Some(phase),
+        properties: Some(about),
+    }
+}
+
+/// Has the log have it.
+///
+/// # Errors
+/// Those of the database.
+pub(in crate::bastion) async fn keep(app: &App, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+    app.store
+        .write::<_, StoreError, _>(move |tx| {
+            Box::pin(async move {
+                for entry in entries {
+                    tx.audit(entry).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
 }
 
 /// Tells of one deed.
@@ -73,22 +114,8 @@ impl Log {
     }
 
     async fn write(&self, phase: Phase, outcome: Outcome, why: &str, about: Value) -> Result<(), ArmError> {
-        let entry = AuditEntry {
-            operation: format!("Sekisho.Bastion/sessions/{}/action", self.deed.word()),
-            resource_id: self.open.allowed.machine.to_string(),
-            caller: self.open.allowed.caller.reference(),
-            outcome,
-            detail: why.to_owned(),
-            correlation_id: self.open.id.to_string(),
-            authorization: None,
-            http: None,
-            phase: Some(phase),
-            properties: Some(about),
-        };
-        let written = self
-            .app
-            .store
-            .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.audit(entry).await.map(drop) }));
-        Ok(written.await?)
+        let how = (phase, outcome, why);
+        let entry = entry(&self.open.allowed, self.open.id, self.deed.word(), how, about);
+        Ok(keep(&self.app, vec![entry]).await?)
     }
 }

@@ -5,7 +5,7 @@
 //! at that moment, allows it.
 
 mod download;
-mod log;
+pub(super) mod log;
 mod upload;
 
 use std::sync::Arc;
@@ -139,7 +139,7 @@ struct Place {
 
 /// What somebody wants to do with files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Want {
+pub(super) enum Want {
     Look,
     Upload,
     Download,
@@ -166,7 +166,11 @@ async fn admitted(
     Ok(Admitted { open, most: host.limits().maximum_file_bytes })
 }
 
-fn allows(host: &BastionHost, want: Want) -> Result<(), ArmError> {
+/// Whether a host lets files be used like that.
+///
+/// # Errors
+/// 403 with the setting.
+pub(super) fn allows(host: &BastionHost, want: Want) -> Result<(), ArmError> {
     let (code, text) = match (want, host.files()) {
         (_, (false, false)) => {
             ("FileCopyDisabled", "This bastion host does not copy files (enableFileCopy).")
@@ -183,7 +187,11 @@ fn allows(host: &BastionHost, want: Want) -> Result<(), ArmError> {
     Err(ArmError::new(403, code, text))
 }
 
-fn small_enough(bytes: u64, most: Option<u64>) -> Result<(), ArmError> {
+/// Whether a file is no larger than the largest.
+///
+/// # Errors
+/// 403 with both.
+pub(super) fn small_enough(bytes: u64, most: Option<u64>) -> Result<(), ArmError> {
     match most {
         Some(most) if bytes > most => {
             let text =
