@@ -12,7 +12,7 @@ use super::bastion::host;
 use super::bastion_ssh::{ADMIN_LOGIN, Ssh, USER_LOGIN};
 
 /// A client with a key of its own and what the API has told it.
-struct Client {
+pub(super) struct Client {
     dir: tempfile::TempDir,
     id: String,
 }
@@ -22,7 +22,7 @@ impl Client {
         self.dir.path().join(name)
     }
 
-    fn config(&self) -> PathBuf {
+    pub(super) fn config(&self) -> PathBuf {
         self.path("config")
     }
 }
@@ -36,7 +36,7 @@ fn new_key(dir: &Path) -> String {
 
 impl Ssh {
     /// Says that a new key is the tests' own, and sets a client up as the answer says.
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let dir = tempfile::tempdir().unwrap();
         let line = new_key(dir.path());
         let told = self.bastion.world.api.post("/ssh/keys", &json!({"publicKey": line})).unwrap();
@@ -67,13 +67,13 @@ impl Ssh {
         }
     }
 
-    fn start(&self, client: &Client, arguments: &[&str]) -> Child {
+    pub(super) fn start(&self, client: &Client, arguments: &[&str]) -> Child {
         let mut command = Command::new("ssh");
         command.arg("-F").arg(client.config()).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn run(&self, client: &Client, arguments: &[&str], typed: &str) -> Output {
+    pub(super) fn run(&self, client: &Client, arguments: &[&str], typed: &str) -> Output {
         let mut child = self.start(client, arguments);
         // It may not want to hear it.
         let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
@@ -107,7 +107,7 @@ impl Ssh {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

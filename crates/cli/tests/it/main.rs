@@ -7,6 +7,7 @@ mod access;
 mod bastion;
 mod bastion_files;
 mod bastion_gate;
+mod bastion_live;
 mod bastion_ssh;
 mod clocks;
 mod confirm;

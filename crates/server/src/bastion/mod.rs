@@ -2,16 +2,20 @@
 //!
 //! A native client, such as `az network bastion tunnel`, shows its access token and names a machine and a port ([`ask`]); it
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
-//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]; [`retention`] says for how
-//! long), with the machine's files beside it ([`files`]). SSH clients as everybody has them come in through the [`gate`],
-//! with keys that people said are theirs ([`keys`]). For all it is asked who may ([`may`]), the machine is asked for a stream
-//! ([`tunnels`]), and the session lasts for as long as everything holds that let it begin ([`live`]). What machines trust of
-//! all this is in [`trust`].
+//! ([`terminals`]) that is looked at through WebSockets ([`socket`]), with the machine's files beside it ([`files`]). SSH
+//! clients as everybody has them come in through the [`gate`], with keys that people said are theirs ([`keys`]), and what
+//! they have for a terminal can be looked at, too ([`native`]). Both are a [`login`], which is recorded ([`recorder`];
+//! [`retention`] says for how long). For all it is asked who may ([`may`]), the machine is asked for a stream ([`tunnels`]),
+//! and the session lasts for as long as everything holds that let it begin ([`live`]), within its [`limits`]. What machines
+//! trust of all this is in [`trust`].
 
 mod files;
 mod gate;
 mod keys;
+mod limits;
 mod live;
+mod login;
+mod native;
 mod recorder;
 pub(crate) mod retention;
 mod sessions;

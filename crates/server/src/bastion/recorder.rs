@@ -341,6 +341,7 @@ pub(crate) mod tests {
             address: "192.0.2.1".to_owned(),
             since: now,
             seen: now,
+            terminal: true,
             ended_by: None,
         };
         Kept {

@@ -10,6 +10,7 @@
 
 mod entrance;
 mod inside;
+mod notice;
 mod relay;
 mod sftp;
 
@@ -33,7 +34,7 @@ use crate::authority::Authority;
 use crate::certificate::{self, CertificateError};
 use crate::machine;
 
-pub use self::relay::run as relay;
+pub use self::relay::{Beside, run as relay};
 pub use self::sftp::FileEvent;
 
 /// How long a client has to show who it is (as `LoginGraceTime` of sshd_config(5), whose two minutes are of another time).
@@ -156,9 +157,8 @@ impl ClientEnd {
     /// Tells the person why it is over, where `ssh` shows errors, and ends it.
     pub async fn fail(self, why: &str) {
         // Nobody may be there to hear it.
-        let text = format!("sekisho: {why}\r\n");
         let said = async {
-            let _ = self.handle.extended_data(self.id, 1, text.into_bytes()).await;
+            let _ = self.handle.extended_data(self.id, 1, notice::error(why)).await;
             let _ = self.handle.exit_status_request(self.id, FAILED).await;
             let _ = self.handle.eof(self.id).await;
             let _ = self.handle.close(self.id).await;
