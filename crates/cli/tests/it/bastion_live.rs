@@ -196,6 +196,52 @@ fn whoever_opens_their_own_terminal_in_another_window_takes_it_there() {
 }
 
 #[test]
+fn a_recording_that_is_over_goes_where_recordings_go_and_is_played_searched_verified_and_deleted_there() {
+    let Some(mut ssh) = Ssh::new("fby") else { return };
+    let place = ssh.bastion.world.dir.path().join("everywhere");
+    let environment = [("SEKISHO_RECORDINGS", place.to_str().unwrap())];
+    ssh.bastion.world.site.kill_server();
+    ssh.bastion.world.site.start_server_with(&environment).unwrap();
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    let world = &ssh.bastion.world;
+    let body = json!({"location": "home", "sku": {"name": "Premium"},
+        "properties": {"enableTunneling": true, "enableSessionRecording": true}});
+    world.api.put(&host(world, ""), &body).unwrap();
+    let mut terminal = ssh.log_in("root");
+    ssh.type_in(&mut terminal, "echo needle-$((40+2))\r");
+    ssh.until(&mut terminal, "needle-42");
+    let own = world.dir.path().join(format!("server/recordings/{}.skr", terminal.session));
+    assert!(own.exists(), "it is not made on this server's disk");
+    ssh.type_in(&mut terminal, "exit\r");
+    assert_eq!(ssh.end(&mut terminal).0, "Closed");
+    let began = Instant::now();
+    while own.exists() {
+        assert!(began.elapsed() < SOON, "it stays on this server's disk");
+    }
+    let folders: Vec<_> = std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [folder] = folders.as_slice() else { panic!("{folders:?}") };
+    let file = folder.join(format!("{}.skr", terminal.session));
+    let machine = ssh.bastion.machine("db");
+    let of = |what: &str| format!("{machine}/providers/Sekisho.Bastion/{what}");
+    let found = world.api.get(&of("recordings?api-version=2026-09-01&search=needle-42")).unwrap();
+    assert_eq!(found["value"][0]["name"], terminal.session, "{found}");
+    let play = of("playRecording?api-version=2026-09-01");
+    let played = world.api.post(&play, &json!({"id": terminal.session, "format": "text"})).unwrap();
+    assert!(played["content"].as_str().unwrap().contains("needle-42"), "{played}");
+    let log = world.dir.path().join("log.jsonl");
+    std::fs::write(&log, world.site.sekisho(&["audit", "export"]).unwrap()).unwrap();
+    let (path, log) = (file.to_str().unwrap(), log.to_str().unwrap());
+    let said = world.site.sekisho(&["recording", "verify", path, "--log", log]).unwrap();
+    assert!(said.contains("it ends with its session"), "{said}");
+    let delete = of("deleteRecording?api-version=2026-09-01");
+    world.api.post(&delete, &json!({"id": terminal.session, "reason": "no room"})).unwrap();
+    let began = Instant::now();
+    while file.exists() {
+        assert!(began.elapsed() < SOON, "the file of a deleted recording stays");
+    }
+}
+
+#[test]
 fn native_sessions_end_when_nobody_types_or_their_time_is_over_and_say_why() {
     let Some(ssh) = Ssh::new("fbx") else { return };
     ssh.bastion.give("db", ADMIN_LOGIN);

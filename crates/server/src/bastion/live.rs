@@ -54,7 +54,7 @@ impl Live {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    fn get(&self, id: Uuid) -> Option<Arc<Notify>> {
+    pub(super) fn get(&self, id: Uuid) -> Option<Arc<Notify>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 }
