@@ -49,6 +49,9 @@ pub struct Session {
     /// When whoever carries it was last heard of.
     #[serde(with = "time::serde::rfc3339")]
     pub seen: OffsetDateTime,
+    /// Whether it has a terminal, which others can look at.
+    #[serde(default)]
+    pub terminal: bool,
     /// Who wants it to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<String>,
@@ -176,6 +179,18 @@ pub async fn beat(tx: &mut (dyn Write + '_), id: Uuid) -> Result<bool, StoreErro
     session.seen = tx.now();
     keep(tx, &session).await?;
     Ok(session.ended_by.is_none())
+}
+
+/// Says that a session has a terminal by now. Nothing, if it is over.
+///
+/// # Errors
+/// Those of the database.
+pub async fn shows_terminal(tx: &mut (dyn Write + '_), id: Uuid) -> Result<(), StoreError> {
+    let Some(mut session) = read_document::<Session>(tx.as_read(), KIND, &id.to_string()).await? else {
+        return Ok(());
+    };
+    session.terminal = true;
+    keep(tx, &session).await
 }
 
 /// Has a session end, wherever it is carried. Returns whether there is one of this id through the host.

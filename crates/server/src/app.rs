@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access::Access;
-use crate::bastion::Bastion;
+use crate::bastion::{Archive, Bastion};
 use crate::breached::Breached;
 use crate::certificates::Certificates;
 use crate::conditional_access::{ConditionalAccess, Seen};
@@ -37,6 +37,8 @@ pub struct App {
     pub store: Store,
     /// Events.
     pub lake: Lake,
+    /// Where recordings of sessions are.
+    pub(crate) recordings: Archive,
     /// All types.
     pub registry: Registry,
     /// Rights.

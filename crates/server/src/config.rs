@@ -87,6 +87,10 @@ pub struct Config {
     pub lake: Place,
     /// The file with the options of object storage, its keys among them.
     pub lake_options_file: Option<PathBuf>,
+    /// Where recordings of sessions go that are over; without a place they stay where they were made.
+    pub recordings: Option<Place>,
+    /// The file with the options of the object storage that they go to.
+    pub recordings_options_file: Option<PathBuf>,
     /// The file that says where storage accounts are.
     pub storage_accounts_file: Option<PathBuf>,
     /// How many days events are kept.
@@ -141,6 +145,12 @@ const KEYS: &[(&str, &str, &str)] = &[
         "directory or URL (s3://, az://) of the event segments, shared by all servers (default: data_dir/lake)",
     ),
     ("lake_options_file", "", "file with the options of object storage, such as aws_region, and its keys"),
+    (
+        "recordings",
+        "",
+        "directory or URL (s3://, az://) where recordings of sessions go that are over, shared by all servers (default: they stay in data_dir/recordings)",
+    ),
+    ("recordings_options_file", "", "file with the options of that object storage, as lake_options_file"),
     (
         "storage_accounts_file",
         "",
@@ -283,6 +293,10 @@ impl Config {
             empty if empty.is_empty() => Place::Directory(data_dir.join("lake")),
             given => Place::parse(&given).map_err(|e| invalid("lake", e.to_string()))?,
         };
+        let recordings = match text("recordings") {
+            empty if empty.is_empty() => None,
+            given => Some(Place::parse(&given).map_err(|e| invalid("recordings", e.to_string()))?),
+        };
         let lake_retention_days = text("lake_retention_days").parse().ok().filter(|days| *days > 0);
         let days_or_ever = |key: &'static str| match text(key) {
             empty if empty.is_empty() => Ok(None),
@@ -316,6 +330,8 @@ impl Config {
             data_dir,
             lake,
             lake_options_file: file("lake_options_file"),
+            recordings,
+            recordings_options_file: file("recordings_options_file"),
             storage_accounts_file: file("storage_accounts_file"),
             lake_retention_days: lake_retention_days.ok_or_else(|| {
                 invalid("lake_retention_days", "a number of days above 0 is expected".to_owned())
@@ -356,15 +372,20 @@ impl Config {
         out
     }
 
-    /// The options of object storage.
+    /// The options of the lake's object storage.
     ///
     /// # Errors
     /// When their file cannot be read. The error does not repeat what stands in it.
     pub fn lake_options(&self) -> Result<BTreeMap<String, String>, ConfigError> {
-        let Some(path) = &self.lake_options_file else { return Ok(BTreeMap::new()) };
-        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.clone(), e))?;
-        let expected = "lines such as aws_region = \"eu-west-1\" are expected";
-        toml::from_str(&text).map_err(|_| ConfigError::Parse(path.clone(), expected.to_owned()))
+        options(self.lake_options_file.as_deref())
+    }
+
+    /// The options of the object storage of recordings.
+    ///
+    /// # Errors
+    /// As [`Config::lake_options`].
+    pub fn recordings_options(&self) -> Result<BTreeMap<String, String>, ConfigError> {
+        options(self.recordings_options_file.as_deref())
     }
 
     /// Every name the certificate is for.
@@ -380,6 +401,14 @@ impl Config {
         all.swap(0, at);
         all
     }
+}
+
+/// The options of object storage that stand in a file.
+fn options(file: Option<&Path>) -> Result<BTreeMap<String, String>, ConfigError> {
+    let Some(path) = file else { return Ok(BTreeMap::new()) };
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
+    let expected = "lines such as aws_region = \"eu-west-1\" are expected";
+    toml::from_str(&text).map_err(|_| ConfigError::Parse(path.to_owned(), expected.to_owned()))
 }
 
 /// Variables that look like settings and are none: misspelt, most likely.
@@ -447,6 +476,7 @@ mod tests {
             ("LAKE", "lake"),
             ("LAKE", "s3://user:secret@bucket/x"),
             ("LAKE", "s4://user:secret@bucket/x"),
+            ("RECORDINGS", "s3://user:secret@bucket/x"),
             ("LAKE_RETENTION_DAYS", "0"),
             ("RECORDING_RETENTION_DAYS", "0"),
         ] {

@@ -64,6 +64,7 @@ use uuid::Uuid;
 
 use crate::access::Access;
 use crate::app::{Agents, App};
+pub use crate::bastion::Archive;
 use crate::breached::Breached;
 use crate::certificates::Certificates;
 use crate::conditional_access::ConditionalAccess;
@@ -137,15 +138,15 @@ pub enum ServerError {
 }
 
 /// All types and scope actions, and all operations over them. `store` is where the activity log is read from, beside the
-/// read transaction of the request, `data_dir` where recordings are.
+/// read transaction of the request.
 pub fn registry(
     tenant: Uuid,
     (store, log): (&Store, &Arc<Log>),
-    (lake, data_dir): (&Lake, &std::path::Path),
+    (lake, recordings): (&Lake, &Archive),
     point: JoinPoint,
 ) -> (Registry, Arc<Universe>) {
     let (late_registry, late_universe) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
-    let files = resources::recordings::Files(data_dir.to_owned());
+    let files = resources::recordings::Files(recordings.clone());
     let mut registry = Registry::default();
     registry
         .add(resources::core::Subscriptions { tenant: tenant.to_string() })
@@ -254,7 +255,8 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     let beside = store.with_own_readers()?;
     let lake = Lake::on(beside.clone(), config.lake.open(tenant, &config.lake_options()?)?);
     let log = Arc::new(Log::new(tenant, log));
-    let (registry, universe) = registry(tenant, (&beside, &log), (&lake, &config.data_dir), point);
+    let recordings = Archive::open(&config, tenant)?;
+    let (registry, universe) = registry(tenant, (&beside, &log), (&lake, &recordings), point);
     first_subscription(&store, subscription, &config).await?;
     resources::management::first_groups(&store, tenant).await?;
     let tls = certificates.tls().map_err(|e| key(&e))?;
@@ -299,6 +301,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         admission: link::Admission::default(),
         store,
         lake,
+        recordings,
         config,
     });
     if signin::is_first_run(&app).await? {
@@ -319,6 +322,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(resources::jit::clock::keep(app.clone()));
     tasks.spawn(bastion::keep(app.clone()));
     tasks.spawn(bastion::keep_recordings(app.clone()));
+    tasks.spawn(bastion::keep_archive(app.clone()));
     tasks.spawn(bastion::keep_trust(app.clone()));
     tasks.spawn(log::keep(app.clone()));
     tasks.spawn(certificates::keep(app.clone()));
@@ -426,7 +430,8 @@ mod tests {
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
         let log = Signer::new("sekisho/none", Use::Note, &Signer::generate().unwrap()).unwrap();
         let log = Arc::new(Log::new(Uuid::nil(), log::LogKeys::new(log, Vec::new())));
-        let (registry, _) = registry(Uuid::nil(), (&store, &log), (&lake, std::path::Path::new("")), point);
+        let recordings = Archive::of(dir.path(), None, "");
+        let (registry, _) = registry(Uuid::nil(), (&store, &log), (&lake, &recordings), point);
         let document =
             serde_json::to_string_pretty(&openapi::describe(&registry, &http::routes().operations)).unwrap()
                 + "\n";

@@ -68,7 +68,7 @@ impl Ssh {
         }
     }
 
-    fn start(&self, client: &Client, arguments: &[&str]) -> Child {
+    pub(super) fn start(&self, client: &Client, arguments: &[&str]) -> Child {
         let mut command = Command::new("ssh");
         command.arg("-F").arg(client.config()).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

@@ -86,7 +86,7 @@ impl Ssh {
         self.enter(&begun, 0)
     }
 
-    fn enter(&self, begun: &Value, have: u64) -> Terminal {
+    pub(super) fn enter(&self, begun: &Value, have: u64) -> Terminal {
         let secret = begun["secret"].as_str().unwrap();
         let url = format!("wss://{}/terminal/{secret}?have={have}", self.bastion.address);
         let mut request = url.into_client_request().unwrap();
@@ -96,7 +96,7 @@ impl Ssh {
         Terminal { socket, session, seen: Vec::new(), at: have, told: Vec::new() }
     }
 
-    fn resume(&self, session: &str) -> Result<Value, String> {
+    pub(super) fn resume(&self, session: &str) -> Result<Value, String> {
         let (_, place) = self.bastion.address.split_once('/').unwrap();
         let path = format!("/{place}/api/sessions/{session}/resume");
         self.bastion.world.api.post(&path, &json!({})).map_err(|e| e.to_string())

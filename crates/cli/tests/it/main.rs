@@ -9,6 +9,7 @@ mod bastion_asked;
 mod bastion_clients;
 mod bastion_files;
 mod bastion_gate;
+mod bastion_live;
 mod bastion_ssh;
 mod clocks;
 mod confirm;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use http::HeaderMap;
 use sekisho_arm::{ArmError, Listing, Read as _, Scope, StoreError};
@@ -11,8 +10,8 @@ use sekisho_bastion::host::{LONGEST_MINUTES, place};
 use sekisho_bastion::machine::names;
 use sekisho_bastion::provider::host_type;
 use sekisho_bastion_ssh::certificate::CertificateError;
-use sekisho_bastion_ssh::gate::{self, Client, Door, HostKey, Keeper, Relay, RelayError};
-use sekisho_bastion_ssh::terminal::{Broken, Exit, NotRecorded, Size};
+use sekisho_bastion_ssh::gate::{self, Client, Door, HostKey, Keeper};
+use sekisho_bastion_ssh::terminal::Size;
 use sekisho_identity::conditional_access::application;
 use sekisho_link::account::Account;
 use sekisho_link::machine::vm_type;
@@ -23,10 +22,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::live::{self, Bytes};
-use super::recorder::Recorder;
-use super::warden::Ledger;
-use super::{Allowed, Started, What, keys, may, sessions, terminals};
+use super::login::Login as LoggedIn;
+use super::{Allowed, Started, What, keys, live, may, native, sessions};
 use crate::app::App;
 use crate::authn::{self, Caller, Standing};
 use crate::conditional_access::{self, Ask};
@@ -252,8 +249,7 @@ impl Keeper for Visit {
     async fn session(self: Arc<Self>, person: Arc<Known>, target: Target, account: String, client: Client) {
         let end = client.end();
         match self.run(&person, target, &account, client).await {
-            Ok("Closed") => {}
-            Ok(why) => end.fail(&format!("the session ended ({why}).")).await,
+            Ok(()) => {}
             Err(Ended(why)) => end.fail(&why).await,
         }
     }
@@ -355,73 +351,14 @@ impl Visit {
         Err(why)
     }
 
-    /// Does what a client wants on a machine. Returns why it ended.
-    async fn run(
-        &self,
-        person: &Known,
-        target: Target,
-        account: &str,
-        client: Client,
-    ) -> Result<&'static str, Ended> {
+    /// Does what a client wants on a machine.
+    async fn run(&self, person: &Known, target: Target, account: &str, client: Client) -> Result<(), Ended> {
         let (app, caller) = (&self.app, self.caller(person).await?);
         let login = sessions::login(app, &caller, &target.machine, Some(account))?;
         let allowed = target.allows(caller, What::Login(login));
-        let Started { begun, stream, host, key } = super::begin(app, &allowed).await?;
-        let id = begun.id();
-        let bytes = Arc::new(Bytes::default());
-        let started = async {
-            let machine = terminals::log_in(app, id, &allowed, stream).await?;
-            let size = Size::new(SIZE.0, SIZE.1);
-            let recorder = Recorder::begin(app, begun.session(), size, key, bytes.clone()).await;
-            Ok((machine, recorder.map_err(|error| terminals::not_recorded(id, &error))?))
-        };
-        let (machine, recorder) = match started.await {
-            Ok(started) => started,
-            Err(error) => {
-                let error: ArmError = error;
-                begun.give_up(app, &error.code).await.map_err(ArmError::from)?;
-                return Err(error.into());
-            }
-        };
-        let not_recorded = |error: NotRecorded| {
-            tracing::error!(%error, session = %id, "a session ends that cannot be recorded");
-            "RecordingFailed"
-        };
-        let (mut exit, mut said) = (None, None);
-        let ledger = Ledger::new(app, &allowed, id);
-        let relay = Relay::new(recorder.clone(), ledger);
-        let work = async {
-            tokio::select! {
-                ended = relay.run(client, machine) => match ended {
-                    Ok(how) => {
-                        exit = Some(how).filter(|how| *how != Exit::Unknown);
-                        "Closed"
-                    }
-                    Err(RelayError::Broken(Broken::Record(error))) => not_recorded(error),
-                    Err(RelayError::Broken(Broken::Lost)) => "Lost",
-                    Err(RelayError::Refused(text)) => {
-                        said = Some(text);
-                        "Refused"
-                    }
-                    Err(error @ RelayError::NotUnderstood(_)) => {
-                        said = Some(format!("{error}. Files are copied where each is seen, or not at all"));
-                        "NotUnderstood"
-                    }
-                },
-                error = recorder.flush() => not_recorded(error),
-                () = bytes.until_idle(host.idle()) => "Idle",
-            }
-        };
-        let lasts = Duration::from_secs(u64::from(host.longest()) * 60);
-        let mut why = live::hold(app, &allowed, HeaderMap::new(), &begun, lasts, work).await;
-        let told = async { relay.end().await?.close().await };
-        if let Err(error) = told.await {
-            why = not_recorded(error);
-        }
-        let recorded = recorder.close(exit).await;
-        if let Err(error) = begun.over(app, why, bytes.both(), recorded).await {
-            tracing::error!(%error, session = %id, "the end of a session could not be kept");
-        }
-        said.map_or(Ok(why), |text| Err(Ended(text)))
+        let size = Size::new(SIZE.0, SIZE.1);
+        let begun = LoggedIn::begin(app, &allowed, size, |machine| std::future::ready(Ok(machine)));
+        let (login, machine) = begun.await?;
+        native::carry(app, &allowed, login, client, machine).await.map_or(Ok(()), |why| Err(Ended(why)))
     }
 }

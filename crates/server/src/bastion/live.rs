@@ -26,6 +26,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use uuid::Uuid;
 
+use super::limits::Limits;
 use super::{Allowed, Lent, What, links, may, recorder, tunnels};
 use crate::admitted::Admitted;
 use crate::app::App;
@@ -54,7 +55,7 @@ impl Live {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    fn get(&self, id: Uuid) -> Option<Arc<Notify>> {
+    pub(super) fn get(&self, id: Uuid) -> Option<Arc<Notify>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 }
@@ -62,6 +63,7 @@ impl Live {
 /// A session that is kept.
 pub(super) struct Begun {
     session: Session,
+    since: Instant,
     end: Arc<Notify>,
     lent: Option<Lent>,
 }
@@ -86,16 +88,14 @@ impl Bytes {
         self.typed.send_replace(Instant::now());
     }
 
-    /// Until nothing was typed for so long.
-    pub(super) async fn until_idle(&self, idle: Option<Duration>) {
-        let Some(idle) = idle else { return std::future::pending().await };
-        loop {
-            let end = *self.typed.borrow() + idle;
-            if end <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(end).await;
-        }
+    /// When something was typed last; at first, when it began.
+    pub(super) fn typed_last(&self) -> Instant {
+        *self.typed.borrow()
+    }
+
+    /// Hears whenever something is typed.
+    pub(super) fn typing(&self) -> watch::Receiver<Instant> {
+        self.typed.subscribe()
     }
 
     pub(super) fn both(&self) -> (u64, u64) {
@@ -114,7 +114,7 @@ impl Begun {
         recording: Recording,
         most: Option<u32>,
     ) -> Result<Begun, ArmError> {
-        let now = OffsetDateTime::now_utc();
+        let (now, since) = (OffsetDateTime::now_utc(), Instant::now());
         let (protocol, port, account) = match &allowed.what {
             What::Port(port) => (super::PROTOCOL, *port, None),
             What::Near(to) => (super::PROTOCOL, to.port(), None),
@@ -132,6 +132,8 @@ impl Begun {
             address: allowed.caller.address.to_string(),
             since: now,
             seen: now,
+            // A browser shows nothing else; a native client says later whether it has one.
+            terminal: !allowed.native && matches!(allowed.what, What::Login(_)),
             ended_by: None,
         };
         let end = app.bastion.live.enter(session.id);
@@ -152,12 +154,17 @@ impl Begun {
             let text = "You have as many sessions as this bastion host lets one person have. End one first.";
             return Err(written.err().unwrap_or_else(|| ArmError::new(429, "TooManySessions", text)));
         }
-        Ok(Begun { session, end, lent: allowed.lent.clone() })
+        Ok(Begun { session, since, end, lent: allowed.lent.clone() })
     }
 
     /// What it is called.
     pub(super) fn id(&self) -> Uuid {
         self.session.id
+    }
+
+    /// When it began. Its machine counts from a little later, and does not end it before this server says why.
+    pub(super) fn since(&self) -> Instant {
+        self.since
     }
 
     /// What is kept of it.
@@ -216,14 +223,15 @@ pub(super) async fn carry(
     (begun, stream): (Begun, tunnels::Stream),
     upgrade: OnUpgrade,
 ) {
-    let bytes = Bytes::default();
+    let bytes = Arc::new(Bytes::default());
     let work = async {
         match accept(upgrade, MAX_MESSAGE).await {
             Some(socket) => exchange(socket, stream, &bytes).await,
             None => "NotUpgraded",
         }
     };
-    let why = hold(&app, &allowed, headers, &begun, LONGEST, work).await;
+    let limits = Limits::new(begun.since, LONGEST, None, bytes.clone());
+    let why = hold(&app, &allowed, headers, &begun, &limits, work).await;
     if let Err(error) = begun.over(&app, why, bytes.both(), None).await {
         tracing::error!(%error, "the end of a session could not be kept");
     }
@@ -235,14 +243,14 @@ pub(super) async fn hold(
     allowed: &Allowed,
     headers: HeaderMap,
     begun: &Begun,
-    lasts: Duration,
+    limits: &Limits,
     work: impl Future<Output = &'static str>,
 ) -> &'static str {
     tokio::select! {
         why = work => why,
         why = until_not_allowed(app, allowed, &headers) => why,
         why = until_ended(app, begun.session.id, &begun.end) => why,
-        () = tokio::time::sleep(allowed.lasts(lasts)) => "TimeOver",
+        limit = limits.reached() => limit.word(),
     }
 }
 
@@ -304,7 +312,7 @@ pub(super) async fn carry_bytes(
     (begun, stream): (Begun, tunnels::Stream),
     client: impl AsyncRead + AsyncWrite,
 ) {
-    let bytes = Bytes::default();
+    let bytes = Arc::new(Bytes::default());
     let (from_client, to_client) = split(client);
     let (from_machine, to_machine) = split(stream);
     let work = async {
@@ -314,7 +322,8 @@ pub(super) async fn carry_bytes(
         tokio::join!(into, out);
         "Closed"
     };
-    let why = hold(app, allowed, HeaderMap::new(), &begun, LONGEST, work).await;
+    let limits = Limits::new(begun.since, LONGEST, None, bytes.clone());
+    let why = hold(app, allowed, HeaderMap::new(), &begun, &limits, work).await;
     if let Err(error) = begun.over(app, why, bytes.both(), None).await {
         tracing::error!(%error, "the end of a session could not be kept");
     }

@@ -2,19 +2,23 @@
 //!
 //! A native client, such as `az network bastion tunnel`, shows its access token and names a machine and a port ([`ask`]); it
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
-//! ([`terminals`]) that is looked at through WebSockets ([`socket`]) and recorded ([`recorder`]; [`retention`] says for how
-//! long), with the machine's files beside it ([`files`]). SSH clients as everybody has them come in through the [`gate`],
-//! with keys that people said are theirs ([`keys`]); what they do with files is allowed and told by the [`warden`]. A link
-//! lends somebody else a login ([`links`]); hosts near a machine are reached by their addresses ([`near`]). For all it is
-//! asked who may ([`may`]), the machine is asked for a stream
-//! ([`tunnels`]), and the session lasts for as long as everything holds that let it begin ([`live`]). What machines trust of
-//! all this is in [`trust`].
+//! ([`terminals`]) that is looked at through WebSockets ([`socket`]), with the machine's files beside it ([`files`]). SSH
+//! clients as everybody has them come in through the [`gate`], with keys that people said are theirs ([`keys`]); what they do
+//! with files is allowed and told by the [`warden`], and what they have for a terminal can be looked at, too ([`native`]).
+//! Both are a [`login`], which is recorded ([`recorder`]; [`archive`] says where, [`retention`] for how long). A link lends
+//! somebody else a login ([`links`]); hosts near a machine are reached by their addresses ([`near`]). For all it is asked who
+//! may ([`may`]), the machine is asked for a stream ([`tunnels`]), and the session lasts for as long as everything holds that
+//! let it begin ([`live`]), within its [`limits`]. What machines trust of all this is in [`trust`].
 
+mod archive;
 mod files;
 mod gate;
 mod keys;
+mod limits;
 mod links;
 mod live;
+mod login;
+mod native;
 mod near;
 mod recorder;
 pub(crate) mod retention;
@@ -60,13 +64,15 @@ use crate::conditional_access::{self, Ask};
 use crate::http::{self as web, Peer};
 use crate::routes::{Operation, Routes};
 
+pub use archive::Archive;
+pub(crate) use archive::{Unread, keep as keep_archive};
 pub(crate) use gate::{Gate, serve as serve_gate};
 pub(crate) use keys::ended as ended_keys;
 pub(crate) use links::Links;
 pub(crate) use live::keep;
 #[cfg(test)]
 pub(crate) use recorder::tests::kept;
-pub(crate) use recorder::{KIND as RECORDING, Kept, State as RecordingState, path as recording_path};
+pub(crate) use recorder::{KIND as RECORDING, Kept, State as RecordingState};
 pub(crate) use retention::{Hold, Order, keep as keep_recordings};
 pub(crate) use sessions::RIGHTS as SESSION_RIGHTS;
 pub(crate) use trust::{Compiler as Trust, keep as keep_trust};
@@ -84,6 +90,13 @@ pub(crate) struct Bastion {
     terminals: Terminals,
     live: live::Live,
     pub(crate) gate: Gate,
+}
+
+impl Bastion {
+    /// Whether this process carries a session.
+    fn carries(&self, session: Uuid) -> bool {
+        self.live.get(session).is_some()
+    }
 }
 
 /// What was allowed.

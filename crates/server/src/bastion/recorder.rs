@@ -1,7 +1,6 @@
 //! Recordings of sessions while they are made: what happens is on the disk, sealed, within a second, and a session that
 //! cannot be recorded ends.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -47,6 +46,12 @@ pub(crate) struct Kept {
     pub(crate) bytes: u64,
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) until: Option<OffsetDateTime>,
+    /// The server on whose disk it is made.
+    #[serde(default)]
+    pub(crate) server: String,
+    /// Whether its file went where recordings go.
+    #[serde(default)]
+    pub(crate) is_stored: bool,
     /// Why nobody may remove it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hold: Option<Hold>,
@@ -69,16 +74,6 @@ pub(crate) enum State {
     Closed,
     /// Its server died.
     Interrupted,
-}
-
-/// Where recordings are.
-pub(super) fn directory(data_dir: &Path) -> PathBuf {
-    data_dir.join("recordings")
-}
-
-/// The file of a recording.
-pub(crate) fn path(data_dir: &Path, session: Uuid) -> PathBuf {
-    directory(data_dir).join(format!("{session}.skr"))
 }
 
 struct Inner {
@@ -140,9 +135,11 @@ impl Recorder {
             head: None,
             bytes: 0,
             until: None,
+            server: app.recordings.server().to_owned(),
+            is_stored: false,
             hold: None,
         };
-        let path = path(&app.config.data_dir, session.id);
+        let path = app.recordings.path(session.id);
         let (writer, start) = Writer::begin(key, &header).map_err(|e| failed(&e))?;
         let open = async {
             if let Some(dir) = path.parent() {
@@ -341,6 +338,7 @@ pub(crate) mod tests {
             address: "192.0.2.1".to_owned(),
             since: now,
             seen: now,
+            terminal: true,
             ended_by: None,
         };
         Kept {
@@ -352,6 +350,8 @@ pub(crate) mod tests {
             head: None,
             bytes: 0,
             until: Some(now),
+            server: "here".to_owned(),
+            is_stored: false,
             hold: None,
         }
     }

@@ -1,15 +1,15 @@
 //! How long recordings are kept: until somebody deletes one, or their time is up, and never while one is held.
 //!
 //! What is removed is the document, in a transaction with the entry that says which session it was of; then the file goes,
-//! on whichever server's disk it is. A file that no document names is set aside a day later, and not removed: a server may
-//! have died in between, or the database is one from before the recording, which is then evidence.
+//! wherever it is. A file that no document names is set aside a day later, and not removed: a server may have died in
+//! between, or the database is one from before the recording, which is then evidence.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sekisho_arm::traits::{read_document, read_documents, write_document};
-use sekisho_arm::{ArmError, AuditEntry, CallerRef, Outcome, StoreError, Write};
+use sekisho_arm::{ArmError, AuditEntry, CallerRef, Outcome, Read, StoreError, Write};
 use sekisho_store::News;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,7 +17,8 @@ use time::OffsetDateTime;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::recorder::{KIND, Kept, State, directory, path};
+use super::archive::ArchiveError;
+use super::recorder::{KIND, Kept, State};
 use crate::app::App;
 use crate::keys::itself;
 
@@ -159,18 +160,24 @@ pub(crate) async fn keep(app: Arc<App>) {
     let mut feed = app.store.changes();
     let mut look = interval(EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Those whose files may be left, as the place where they are did not answer.
+    let mut changed = BTreeSet::new();
     loop {
         let done = tokio::select! {
             news = feed.next() => match news {
                 Some(News::Changes(changes)) => {
                     let ids = changes.iter().filter(|c| c.kind == KIND);
-                    follow(&app, ids.filter_map(|c| Uuid::try_parse(&c.key).ok()).collect()).await
+                    changed.extend(ids.filter_map(|c| Uuid::try_parse(&c.key).ok()));
+                    follow(&app, &mut changed).await
                 }
                 // What was missed is an orphan.
                 Some(News::Missed) => Ok(()),
                 None => return,
             },
-            _ = look.tick() => sweep(&app).await,
+            _ = look.tick() => {
+                let followed = follow(&app, &mut changed).await;
+                sweep(&app).await.and(followed)
+            }
         };
         if let Err(error) = done {
             tracing::warn!(%error, "recordings that are no more stay until the next round");
@@ -178,31 +185,29 @@ pub(crate) async fn keep(app: Arc<App>) {
     }
 }
 
-/// Why a round was not finished.
-#[derive(Debug, thiserror::Error)]
-enum Unfinished {
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    #[error("{0}: {1}")]
-    File(PathBuf, std::io::Error),
-}
-
-/// Removes the files of recordings that were removed.
-async fn follow(app: &App, changed: Vec<Uuid>) -> Result<(), Unfinished> {
-    for session in changed {
-        if !is_kept(app, session).await? {
-            remove_file(&path(&app.config.data_dir, session)).await?;
+/// Removes the files of recordings that were removed. Those with which that fails are left.
+async fn follow(app: &App, changed: &mut BTreeSet<Uuid>) -> Result<(), ArchiveError> {
+    let mut followed = Ok(());
+    for session in std::mem::take(changed) {
+        let gone = async {
+            if is_kept(&mut app.store.read().await?, session).await? {
+                return Ok(());
+            }
+            app.recordings.remove(session).await
+        };
+        if let Err(error) = gone.await {
+            changed.insert(session);
+            followed = Err(error);
         }
     }
-    Ok(())
+    followed
 }
 
-async fn is_kept(app: &App, session: Uuid) -> Result<bool, StoreError> {
-    let mut read = app.store.read().await?;
-    Ok(read_document::<Value>(&mut read, KIND, &session.to_string()).await?.is_some())
+async fn is_kept(read: &mut (dyn Read + '_), session: Uuid) -> Result<bool, StoreError> {
+    Ok(read_document::<Value>(read, KIND, &session.to_string()).await?.is_some())
 }
 
-async fn sweep(app: &App) -> Result<(), Unfinished> {
+async fn sweep(app: &App) -> Result<(), ArchiveError> {
     if let Some(days) = app.config.recording_retention_days {
         let count = app
             .store
@@ -212,52 +217,25 @@ async fn sweep(app: &App) -> Result<(), Unfinished> {
             tracing::info!(count, days, "recordings were removed whose time was up");
         }
     }
-    for session in old_files(&directory(&app.config.data_dir)).await? {
-        if !is_kept(app, session).await? {
-            tracing::warn!(%session, "the file of a recording that no document names was set aside");
-            set_aside(&path(&app.config.data_dir, session)).await?;
+    let (old, mut orphans) = (app.recordings.older_than(ORPHAN).await?, Vec::new());
+    let mut read = app.store.read().await?;
+    for session in old {
+        if !is_kept(&mut read, session).await? {
+            orphans.push(session);
         }
+    }
+    drop(read);
+    for session in orphans {
+        tracing::warn!(%session, "the file of a recording that no document names is set aside");
+        app.recordings.set_aside(session).await?;
     }
     Ok(())
 }
 
-/// The sessions whose files are older than an orphan may be. Other files are not ours.
-async fn old_files(directory: &Path) -> Result<Vec<Uuid>, Unfinished> {
-    let failed = |error| Unfinished::File(directory.to_owned(), error);
-    let mut entries = match tokio::fs::read_dir(directory).await {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let (now, mut old) = (SystemTime::now(), Vec::new());
-    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-        let file = PathBuf::from(entry.file_name());
-        let is_ours = file.extension().is_some_and(|kind| kind == "skr");
-        let session = file.file_stem().and_then(|stem| Uuid::try_parse(stem.to_str()?).ok());
-        let written = entry.metadata().await.and_then(|meta| meta.modified()).map_err(failed)?;
-        let is_old = now.duration_since(written).is_ok_and(|age| age > ORPHAN);
-        old.extend(session.filter(|_| is_ours && is_old));
-    }
-    Ok(old)
-}
-
-/// Renames a file to what is taken for nobody's recording.
-async fn set_aside(path: &Path) -> Result<(), Unfinished> {
-    let aside = path.with_extension("skr.orphan");
-    tokio::fs::rename(path, aside).await.map_err(|error| Unfinished::File(path.to_owned(), error))
-}
-
-async fn remove_file(path: &Path) -> Result<(), Unfinished> {
-    match tokio::fs::remove_file(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Unfinished::File(path.to_owned(), error))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use sekisho_store::Store;
 
     use super::super::recorder::tests::kept;
@@ -340,27 +318,5 @@ mod tests {
             .unwrap();
         assert_eq!((refused.status, refused.code.as_str()), (409, "RecordingHeld"));
         assert!(left(&store).await.is_empty());
-    }
-
-    #[tokio::test]
-    async fn only_files_of_recordings_that_are_a_day_old_are_taken_for_orphans() {
-        let dir = tempfile::tempdir().unwrap();
-        let ago = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3600);
-        let put = |name: &str, hours: u64| {
-            let file = std::fs::File::create(dir.path().join(name)).unwrap();
-            file.set_modified(ago(hours)).unwrap();
-        };
-        let old = Uuid::new_v4();
-        put(&format!("{old}.skr"), 25);
-        put(&format!("{}.skr", Uuid::new_v4()), 23);
-        put(&format!("{}.txt", Uuid::new_v4()), 25);
-        put("notes.skr", 25);
-        assert_eq!(old_files(dir.path()).await.unwrap(), [old]);
-        assert!(old_files(&dir.path().join("nowhere")).await.unwrap().is_empty());
-        // Set aside it is there, and nobody's.
-        let file = dir.path().join(format!("{old}.skr"));
-        set_aside(&file).await.unwrap();
-        assert!(!file.exists() && dir.path().join(format!("{old}.skr.orphan")).exists());
-        assert!(old_files(dir.path()).await.unwrap().is_empty());
     }
 }

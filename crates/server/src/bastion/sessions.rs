@@ -8,9 +8,10 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, Method, StatusCode, header};
 use schemars::JsonSchema;
+use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, Scope, StoreError};
 use sekisho_bastion::provider;
-use sekisho_bastion::session;
+use sekisho_bastion::session::{self, KIND, Session};
 use sekisho_bastion_ssh::terminal::wire::Mode;
 use sekisho_bastion_ssh::terminal::{Size, wire};
 use sekisho_link::account::Account;
@@ -259,20 +260,30 @@ async fn end(
     ended.await.unwrap_or_else(|error: ArmError| web::arm_error(&error))
 }
 
-/// A session of somebody else's, for whoever has a right over it.
-fn of_another(app: &App, caller: &Caller, session: &str, right: &str) -> Result<Arc<Open>, ArmError> {
-    let open = Uuid::try_parse(session).ok().and_then(|id| app.bastion.terminals.get(id));
-    let open =
-        open.ok_or_else(|| ArmError::new(410, "SessionOver", "There is no such session, or it is over."))?;
+/// The terminal of a session of somebody else's, for whoever has a right over it.
+async fn of_another(app: &App, caller: &Caller, session: &str, right: &str) -> Result<Arc<Open>, ArmError> {
+    let over = || ArmError::new(410, "SessionOver", "There is no such session, or it is over.");
+    let id = Uuid::try_parse(session).map_err(|_| over())?;
+    let kept = read_document::<Session>(&mut app.store.read().await?, KIND, &id.to_string()).await?;
+    let kept = kept.ok_or_else(over)?;
+    let machine = Scope::parse(&kept.machine).map_err(|_| over())?;
     let (snapshot, who) = (app.access.snapshot(), app.access.acting(caller));
-    if !snapshot.decide(&who, right, &open.allowed.machine).is_allowed() {
+    if !snapshot.decide(&who, right, &machine).is_allowed() {
         let text = format!(
-            "The client '{}' has no right to do that with sessions on '{}': it needs the action '{right}'.",
-            caller.name, open.allowed.machine
+            "The client '{}' has no right to do that with sessions on '{machine}': it needs the action '{right}'.",
+            caller.name
         );
         return Err(ArmError::new(403, "AuthorizationFailed", text));
     }
-    Ok(open)
+    app.bastion.terminals.get(id).ok_or_else(|| {
+        let (code, text) = if kept.terminal {
+            let text = "The session's terminal is not here: it begins or ends at this moment, or another server has it.";
+            ("TerminalNotHere", text)
+        } else {
+            ("SessionHasNoTerminal", "The session has no terminal: there is nothing to look at, and nobody to tell.")
+        };
+        ArmError::new(409, code, text)
+    })
 }
 
 /// Has it in the log, before it is done.
@@ -310,7 +321,7 @@ async fn look(
             LookMode::ReadOnly => (Mode::ReadOnly, WATCH),
             LookMode::Interactive => (Mode::Interactive, JOIN),
         };
-        let open = of_another(&app, &caller, &session, right)?;
+        let open = of_another(&app, &caller, &session, right).await?;
         noted(&app, &caller, &open, right).await?;
         answer(&app, open, Viewer::Other { caller: Box::new(caller), headers: headers.clone(), mode })
     };
@@ -333,7 +344,7 @@ async fn say(
             let why = format!("A message has 1 to {LONGEST} characters.");
             return Err(ArmError::bad("InvalidParameter", why).target("text"));
         }
-        let open = of_another(&app, &caller, &session, MESSAGE)?;
+        let open = of_another(&app, &caller, &session, MESSAGE).await?;
         noted(&app, &caller, &open, MESSAGE).await?;
         // Nobody may be looking.
         let _ = open.said.send((caller.name, text));

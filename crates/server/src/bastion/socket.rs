@@ -9,13 +9,13 @@ use sekisho_arm::Scope;
 use sekisho_arm::resource::instant;
 use sekisho_bastion_ssh::terminal::wire::{self, FromClient, Mode, ToClient, Watcher};
 use sekisho_bastion_ssh::terminal::{Exit, Next, Size, View};
-use time::OffsetDateTime;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{interval, timeout};
 use tokio_tungstenite::tungstenite::protocol::Message;
 
+use super::limits::Warning;
 use super::live::{Socket, accept};
 use super::sessions::{JOIN, WATCH};
-use super::terminals::{Entry, Open, Viewer, WARNING};
+use super::terminals::{Entry, Open, Viewer};
 use crate::admitted::Admitted;
 use crate::app::App;
 use crate::authn::Caller;
@@ -129,8 +129,8 @@ fn ready(open: &Open, mode: Mode) -> ToClient {
         download,
         max_file_bytes: open.host.limits().maximum_file_bytes,
         recorded: open.host.recording().word(),
-        until: instant(open.until),
-        idle_seconds: open.idle().map(|idle| idle.as_secs()),
+        until: instant(open.limits.until()),
+        idle_seconds: open.limits.idle().map(|idle| idle.as_secs()),
         up_to: open.terminal.end(),
     }
 }
@@ -178,6 +178,7 @@ async fn exchange(open: &Open, viewer: &Viewer, have: u64, socket: &mut Socket) 
         }
         tokio::select! {
             next = view.next(), if !over => {
+                let Some(next) = next else { return Some("TakenOver") };
                 over = matches!(next, Next::Exit(_));
                 for frame in told(next) {
                     send(socket, frame).await.ok()?;
@@ -197,13 +198,13 @@ async fn exchange(open: &Open, viewer: &Viewer, have: u64, socket: &mut Socket) 
             message = said.recv() => if let Ok((from, text)) = message {
                 send(socket, wire::control(&ToClient::Message { from, text })).await.ok()?;
             },
+            Warning { limit, seconds } = open.limits.near(&mut warned) => {
+                send(socket, wire::control(&ToClient::Warning { reason: limit.word(), seconds })).await.ok()?;
+            }
             _ = ping.tick() => {
                 // Pages cannot see a ping.
                 timeout(PATIENCE, socket.send(Message::Ping(Default::default()))).await.ok()?.ok()?;
                 send(socket, wire::control(&ToClient::Alive)).await.ok()?;
-                if let Some(warning) = warning(open, &mut warned) {
-                    send(socket, wire::control(&warning)).await.ok()?;
-                }
             }
         }
     }
@@ -220,24 +221,4 @@ async fn hear(view: &mut View, mode: Mode, frame: &[u8]) -> Option<()> {
         FromClient::Unknown => {}
     }
     Some(())
-}
-
-/// What is to be said of an end that comes, once for each.
-fn warning(open: &Open, warned: &mut Option<Instant>) -> Option<ToClient> {
-    let now = Instant::now();
-    let left = (open.until - OffsetDateTime::now_utc()).unsigned_abs();
-    let over = now + left;
-    let idle = open.idle_end();
-    let (end, reason) = match idle {
-        Some(idle) if idle < over => (idle, "Idle"),
-        _ => (over, "TimeOver"),
-    };
-    let left = end.saturating_duration_since(now);
-    // The same end is told once; instants that were made of a clock differ a little.
-    let told = warned.is_some_and(|told| told.max(end) - told.min(end) < Duration::from_secs(1));
-    if left > WARNING || told {
-        return None;
-    }
-    *warned = Some(end);
-    Some(ToClient::Warning { reason, seconds: left.as_secs() })
 }

@@ -28,6 +28,7 @@ pub(super) fn look(config: &Config, environment: &BTreeMap<String, String>) -> V
         Some(&config.data_dir.join("keys")),
         config.database_password_file.as_deref(),
         config.lake_options_file.as_deref(),
+        config.recordings_options_file.as_deref(),
         config.certificate.as_ref().map(|c| c.key.as_path()),
     ]
     .into_iter()

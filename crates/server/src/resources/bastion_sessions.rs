@@ -63,6 +63,8 @@ struct SessionProperties {
     since: String,
     /// `off`, `metadata` or `full`.
     recorded: String,
+    /// Whether it has a terminal, which can be looked at and joined.
+    terminal: bool,
 }
 
 fn session_shown(s: &Session) -> Result<Value, ArmError> {
@@ -81,6 +83,7 @@ fn session_shown(s: &Session) -> Result<Value, ArmError> {
             address: s.address.clone(),
             since: instant(s.since),
             recorded: s.recording.word().to_owned(),
+            terminal: s.terminal,
         },
     })
 }

@@ -314,8 +314,9 @@ fn registered() -> (Vec<Kind>, Vec<String>) {
         let lake = Lake::on(store.clone(), place.open(Uuid::nil(), &BTreeMap::new()).unwrap());
         let log = Signer::new("sekisho/none", Use::Note, &Signer::generate().unwrap()).unwrap();
         let log = Arc::new(Log::new(Uuid::nil(), LogKeys::new(log, Vec::new())));
+        let recordings = sekisho_server::Archive::of(dir.path(), None, "");
         let registry: Registry =
-            sekisho_server::registry(Uuid::nil(), (&store, &log), (&lake, std::path::Path::new("")), point).0;
+            sekisho_server::registry(Uuid::nil(), (&store, &log), (&lake, &recordings), point).0;
         let kind = |spec: &TypeSpec, removable| Kind {
             removable,
             namespace: spec.namespace,

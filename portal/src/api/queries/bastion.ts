@@ -20,6 +20,8 @@ export type BastionSession = {
   address: string
   since: string
   recorded: 'off' | 'metadata' | 'full'
+  /** Others can look at it, type in it, and say something to whoever has it. */
+  terminal: boolean
 }
 export type Recording = {
   id: string

@@ -23,16 +23,13 @@ export function LiveTable({ sessions, onDo }: { sessions: BastionSession[]; onDo
       danger,
       onAction,
     })
-    // What does not log in has no terminal to look at.
+    // A tunnel, a command and a copy have no terminal to look at.
     const terminal = [
       action('watch', s.watch, () => look(session, 'readOnly')),
       action('join', s.join, () => look(session, 'interactive')),
       action('message', s.message, () => onDo({ what: 'message', session })),
     ]
-    return [
-      ...(session.account === '' ? [] : terminal),
-      action('end', s.end, () => onDo({ what: 'end', session }), true),
-    ]
+    return [...(session.terminal ? terminal : []), action('end', s.end, () => onDo({ what: 'end', session }), true)]
   }
   return (
     <Table

@@ -13,6 +13,7 @@ mod command;
 mod entrance;
 mod guard;
 mod inside;
+mod notice;
 mod relay;
 mod rsync;
 mod scp;
@@ -40,7 +41,7 @@ use crate::machine;
 
 pub use self::command::Way;
 pub use self::guard::{Deed, FileEvent, Guard, NotUnderstood, Side, Step, Verdict};
-pub use self::relay::{Relay, RelayError, Warden};
+pub use self::relay::{Beside, Relay, RelayError, Warden};
 pub use self::scp::Scp;
 pub use self::sftp::Sftp;
 
@@ -164,9 +165,8 @@ impl ClientEnd {
     /// Tells the person why it is over, where `ssh` shows errors, and ends it.
     pub async fn fail(self, why: &str) {
         // Nobody may be there to hear it.
-        let text = format!("sekisho: {why}\r\n");
         let said = async {
-            let _ = self.handle.extended_data(self.id, 1, text.into_bytes()).await;
+            let _ = self.handle.extended_data(self.id, 1, notice::error(why)).await;
             let _ = self.handle.exit_status_request(self.id, FAILED).await;
             let _ = self.handle.eof(self.id).await;
             let _ = self.handle.close(self.id).await;

@@ -1,22 +1,22 @@
 //! One channel of a client and one of a machine, and what passes between them: a shell, a command, or files. What there is
 //! to see of it is recorded before it goes on, and what is done with files is asked and told one by one, where the protocol
-//! says it.
+//! says it. What is shown in a terminal, others may look at, and type in.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use russh::ChannelMsg;
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
-use super::Client;
+use super::{Client, notice};
 use super::command::{Program, Way};
 use super::guard::{Deed, FileEvent, Guard, NotUnderstood, SESSION_OVER, Side, Step, Verdict};
 use super::rsync::Log;
 use super::scp::Scp;
 use super::sftp::Sftp;
 use crate::machine::Machine;
-use crate::terminal::{Broken, Event, Exit, NotRecorded, Record, Screen, Size};
+use crate::terminal::{self, Broken, Event, Exit, NotRecorded, Record, Size, Terminal};
 
 /// Bytes of a command's output that are recorded. It may be a terabyte, and nobody reads that.
 const SHOWN: usize = 1 << 20;
@@ -73,6 +73,20 @@ fn lost(_: russh::Error) -> RelayError {
     Broken::Lost.into()
 }
 
+/// The size of a client's terminal. One that does not know it says zero (RFC 4254, 6.2).
+fn size(columns: u32, rows: u32) -> Size {
+    let known = |said: u32, otherwise: u32| if said == 0 { otherwise } else { said };
+    Size::new(known(columns, PAGE.columns), known(rows, PAGE.rows))
+}
+
+/// Who has to do with a session beside its client.
+pub struct Beside {
+    /// Hears of its terminal when a program begins in it. Without one, nothing can be looked at.
+    pub terminal: oneshot::Sender<Terminal>,
+    /// What the client is to be told, a line each. Only a terminal shows it.
+    pub notices: mpsc::Receiver<String>,
+}
+
 /// What was asked of the machine and not answered yet.
 enum Asked {
     Terminal,
@@ -117,7 +131,8 @@ impl Moved {
 struct Seen<R, W> {
     record: R,
     warden: W,
-    screen: Screen,
+    /// What its output is shown on; what the client has may be none.
+    terminal: Terminal,
     has_terminal: bool,
     has_program: bool,
     /// How much of a command's output is still recorded.
@@ -128,14 +143,12 @@ struct Seen<R, W> {
 
 impl<R: Record, W: Warden> Seen<R, W> {
     async fn note(&mut self, event: Event<'_>) -> Result<(), NotRecorded> {
-        let screen = &self.screen;
-        self.record.note(event, &|| screen.dump()).await
+        self.terminal.note(&mut self.record, event).await
     }
 
     async fn size(&mut self, size: Size) -> Result<(), NotRecorded> {
         self.has_terminal = true;
-        self.screen.resize(size);
-        self.note(Event::Size(size)).await
+        self.terminal.resize(&mut self.record, size).await
     }
 
     /// A program is begun, of which a channel has one.
@@ -287,15 +300,13 @@ impl<R: Record, W: Warden> Seen<R, W> {
 
     async fn shown(&mut self, data: &[u8]) -> Result<(), NotRecorded> {
         if self.has_terminal {
-            let text = self.screen.feed(data);
-            return self.note(Event::Output(&text)).await;
+            return self.terminal.show(&mut self.record, data).await;
         }
         let (shown, rest) = data.split_at(data.len().min(self.room));
         if !shown.is_empty() {
             self.room -= shown.len();
             // No terminal has made new lines of its line feeds.
-            let text = self.screen.feed_lines(shown);
-            self.note(Event::Output(&text)).await?;
+            self.terminal.take_lines(&mut self.record, shown).await?;
             if self.room == 0 {
                 self.note(Event::Output("\r\n[what follows is not recorded]\r\n")).await?;
             }
@@ -322,30 +333,35 @@ fn mark() -> Result<String, RelayError> {
 /// What stands between a client's channel and a machine's.
 pub struct Relay<R, W> {
     seen: Mutex<Seen<R, W>>,
+    terminal: Terminal,
+    /// What those who look ask for.
+    joined: Mutex<mpsc::Receiver<terminal::Asked>>,
 }
 
 impl<R: Record, W: Warden> Relay<R, W> {
     /// One through which nothing has passed.
     pub fn new(record: R, warden: W) -> Relay<R, W> {
+        let (terminal, joined) = Terminal::new(PAGE);
         let seen = Seen {
             record,
             warden,
-            screen: Screen::new(PAGE),
+            terminal: terminal.clone(),
             has_terminal: false,
             has_program: false,
             room: SHOWN,
             guard: None,
             rsync: None,
         };
-        Relay { seen: Mutex::new(seen) }
+        Relay { seen: Mutex::new(seen), terminal, joined: Mutex::new(joined) }
     }
 
     /// Carries everything both ways until either side has enough.
     ///
     /// # Errors
     /// [`RelayError`].
-    pub async fn run(&self, client: Client, machine: Machine) -> Result<Exit, RelayError> {
-        let ended = self.carry(client, &machine).await;
+    pub async fn run(&self, client: Client, machine: Machine, beside: Beside) -> Result<Exit, RelayError> {
+        let ended = self.carry(client, &machine, beside).await;
+        self.terminal.over(ended.as_ref().ok().cloned());
         machine.leave().await;
         ended
     }
@@ -367,8 +383,16 @@ impl<R: Record, W: Warden> Relay<R, W> {
         Ok(seen.warden)
     }
 
-    async fn carry(&self, client: Client, machine: &Machine) -> Result<Exit, RelayError> {
+    async fn carry(
+        &self,
+        client: Client,
+        machine: &Machine,
+        beside: Beside,
+    ) -> Result<Exit, RelayError> {
         let Client { channel, end } = client;
+        let Beside { terminal: begins, mut notices } = beside;
+        let mut begins = Some(begins);
+        let mut joined = self.joined.lock().await;
         let (mut from_client, to_client) = channel.split();
         let (mut from_machine, to_machine) = machine.channel().await.map_err(lost)?.split();
         let (seen, asked) = (&self.seen, Mutex::new(VecDeque::new()));
@@ -378,6 +402,14 @@ impl<R: Record, W: Warden> Relay<R, W> {
         let machine_said = Notify::new();
         // Apart, as each may have to wait for its other end without keeping the other direction from going on.
         let into = async {
+            let begun = async |begins: &mut Option<oneshot::Sender<Terminal>>| {
+                if seen.lock().await.has_terminal
+                    && let Some(begins) = begins.take()
+                {
+                    // Nobody may want to know.
+                    let _ = begins.send(self.terminal.clone());
+                }
+            };
             loop {
                 let message = tokio::select! {
                     message = from_client.wait() => message,
@@ -385,11 +417,16 @@ impl<R: Record, W: Warden> Relay<R, W> {
                         to_machine.data_bytes(bytes).await.map_err(lost)?;
                         continue;
                     }
+                    // The size is the client's, whoever else looks.
+                    Some(asked) = joined.recv() => match asked {
+                        terminal::Asked::Input(data) => Some(ChannelMsg::Data { data }),
+                        _ => continue,
+                    },
                 };
                 let Some(message) = message else { break };
                 match message {
                     ChannelMsg::RequestPty { term, col_width, row_height, terminal_modes, .. } => {
-                        let size = Size::new(col_width, row_height);
+                        let size = size(col_width, row_height);
                         seen.lock().await.size(size).await?;
                         asked.lock().await.push_back(Asked::Terminal);
                         let Size { columns, rows } = size;
@@ -403,11 +440,13 @@ impl<R: Record, W: Warden> Relay<R, W> {
                         seen.lock().await.begins(None).await?;
                         asked.lock().await.push_back(Asked::Program);
                         to_machine.request_shell(true).await.map_err(lost)?;
+                        begun(&mut begins).await;
                     }
                     ChannelMsg::Exec { command, .. } => {
                         let command = seen.lock().await.command(command).await?;
                         asked.lock().await.push_back(Asked::Program);
                         to_machine.exec(true, command).await.map_err(lost)?;
+                        begun(&mut begins).await;
                     }
                     ChannelMsg::RequestSubsystem { name, .. } => {
                         seen.lock().await.subsystem(&name).await?;
@@ -415,7 +454,7 @@ impl<R: Record, W: Warden> Relay<R, W> {
                         to_machine.request_subsystem(true, name).await.map_err(lost)?;
                     }
                     ChannelMsg::WindowChange { col_width, row_height, .. } => {
-                        let size = Size::new(col_width, row_height);
+                        let size = size(col_width, row_height);
                         seen.lock().await.size(size).await?;
                         to_machine.window_change(size.columns, size.rows, 0, 0).await.map_err(lost)?;
                     }
@@ -446,8 +485,13 @@ impl<R: Record, W: Warden> Relay<R, W> {
         let out = async {
             let mut exit = Exit::Unknown;
             loop {
+                // One after the other, so that nothing of ours stands in the middle of what the machine said at once.
                 let message = tokio::select! {
                     message = from_machine.wait() => message,
+                    Some(text) = notices.recv() => {
+                        to_client.data_bytes(notice::line(&text)).await.map_err(lost)?;
+                        continue;
+                    }
                     Some(bytes) = for_client.recv() => {
                         to_client.data_bytes(bytes).await.map_err(lost)?;
                         continue;

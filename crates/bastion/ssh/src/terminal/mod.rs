@@ -2,9 +2,10 @@
 //! so that whoever lost the network goes on where they were, and whose screen is known so that whoever comes later sees
 //! what there is.
 //!
-//! [`Pump::run`] carries bytes between the machine and the [`Terminal`]; every viewer has a [`View`] of it. The owner's view holds
-//! the machine back: what is not acknowledged is not read, so that a program that never stops talking fills nobody's
-//! memory. Other views never do: who is too slow loses output and is shown the screen instead.
+//! [`Pump::run`] carries bytes between the machine and the [`Terminal`] of whoever is in a browser, too; that of a native
+//! client is carried by the [gate](crate::gate::relay). Every viewer has a [`View`] of it. The owner's view holds the machine
+//! back: what is not acknowledged is not read, so that a program that never stops talking fills nobody's memory. Other
+//! views never do: who is too slow loses output and is shown the screen instead.
 
 mod backlog;
 mod screen;
@@ -12,14 +13,13 @@ mod view;
 pub mod wire;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Pty};
 use tokio::sync::{mpsc, watch};
 
 use self::backlog::Backlog;
-pub(crate) use self::screen::Screen;
+use self::screen::Screen;
 pub use self::view::{Next, View};
 use crate::files::Files;
 use crate::gate::FileEvent;
@@ -95,8 +95,10 @@ pub trait Record: Send + 'static {
 
 /// What is asked of the program.
 #[derive(Debug)]
-enum Asked {
+pub(crate) enum Asked {
+    /// To take what was typed.
     Input(Vec<u8>),
+    /// To take another size.
     Size(Size),
 }
 
@@ -104,10 +106,11 @@ struct State {
     backlog: Backlog,
     screen: Screen,
     size: Size,
-    /// Up to where the owner has seen the output; none while nobody looks, when nothing is held back.
+    /// How many views the owner has had. The newest is theirs.
+    owner: u64,
+    /// Up to where the owner has seen the output; none while they do not look, when nothing is held back.
     seen: Option<u64>,
     exit: Option<Exit>,
-    typed: Instant,
 }
 
 struct Shared {
@@ -117,7 +120,6 @@ struct Shared {
     /// The owner has seen more.
     caught_up: watch::Sender<()>,
     asked: mpsc::Sender<Asked>,
-    files: Files,
 }
 
 impl Shared {
@@ -126,13 +128,13 @@ impl Shared {
     }
 }
 
-/// A terminal. It lives as long as somebody has it, and takes [leave](Files::leave) of its machine when it is told to.
+/// A terminal. It lives as long as somebody has it.
 #[derive(Clone)]
 pub struct Terminal(Arc<Shared>);
 
 /// A terminal's end on the machine, to be [run](Pump::run).
 pub struct Pump {
-    shared: Arc<Shared>,
+    terminal: Terminal,
     asked: mpsc::Receiver<Asked>,
     read: ChannelReadHalf,
     write: ChannelWriteHalf<Msg>,
@@ -149,11 +151,11 @@ pub enum Broken {
     Lost,
 }
 
-/// Begins a login shell in a terminal.
+/// Begins a login shell in a terminal, with the files of its account beside it.
 ///
 /// # Errors
 /// When the machine does not give one.
-pub async fn start(machine: Machine, size: Size) -> Result<(Terminal, Pump), russh::Error> {
+pub async fn start(machine: Machine, size: Size) -> Result<(Terminal, Pump, Files), russh::Error> {
     let channel: Channel<Msg> = machine.channel().await?;
     // What is typed and shown here is UTF-8, which a shell without a locale would not take. The language stays the
     // machine's; one whose server does not accept this (AcceptEnv) does without. The mode (RFC 8160) has a line be edited
@@ -162,23 +164,29 @@ pub async fn start(machine: Machine, size: Size) -> Result<(Terminal, Pump), rus
     channel.request_pty(true, TERM, size.columns, size.rows, 0, 0, &[(Pty::IUTF8, 1)]).await?;
     channel.request_shell(true).await?;
     let (read, write) = channel.split();
-    let (asked_of, asked) = mpsc::channel(INPUT);
-    let state = State {
-        backlog: Backlog::default(),
-        screen: Screen::new(size),
-        size,
-        seen: None,
-        exit: None,
-        typed: Instant::now(),
-    };
-    let (news, caught_up) = (watch::Sender::new(()), watch::Sender::new(()));
-    let files = Files::new(machine);
-    let shared = Arc::new(Shared { state: Mutex::new(state), news, caught_up, asked: asked_of, files });
-    Ok((Terminal(shared.clone()), Pump { shared, asked, read, write }))
+    let (terminal, asked) = Terminal::new(size);
+    Ok((terminal.clone(), Pump { terminal, asked, read, write }, Files::new(machine)))
 }
 
 impl Terminal {
-    /// A look at it. `have` is up to where the viewer has the output. Only the owner's holds the machine back.
+    /// One on which nothing was shown yet, and what its viewers will ask of its program.
+    pub(crate) fn new(size: Size) -> (Terminal, mpsc::Receiver<Asked>) {
+        let (asked_of, asked) = mpsc::channel(INPUT);
+        let state = State {
+            backlog: Backlog::default(),
+            screen: Screen::new(size),
+            size,
+            owner: 0,
+            seen: None,
+            exit: None,
+        };
+        let (news, caught_up) = (watch::Sender::new(()), watch::Sender::new(()));
+        let shared = Shared { state: Mutex::new(state), news, caught_up, asked: asked_of };
+        (Terminal(Arc::new(shared)), asked)
+    }
+
+    /// A look at it. `have` is up to where the viewer has the output. Only the owner's holds the machine back, and takes
+    /// the terminal over from the one that they had before.
     pub fn view(&self, have: u64, is_owner: bool) -> View {
         View::new(self.0.clone(), have, is_owner)
     }
@@ -188,19 +196,45 @@ impl Terminal {
         self.0.lock().backlog.end()
     }
 
-    /// When somebody typed last.
-    pub fn typed(&self) -> Instant {
-        self.0.lock().typed
+    /// Shows output, when it is recorded.
+    pub(crate) async fn show(&self, record: &mut impl Record, output: &[u8]) -> Result<(), NotRecorded> {
+        let text = self.0.lock().screen.feed(output);
+        self.note(record, Event::Output(&text)).await?;
+        self.0.lock().backlog.push(output);
+        self.0.news.send_replace(());
+        Ok(())
     }
 
-    /// The files of its account.
-    pub fn files(&self) -> &Files {
-        &self.0.files
+    /// Takes output of a program that has no terminal, for the record alone.
+    pub(crate) async fn take_lines(
+        &self,
+        record: &mut impl Record,
+        output: &[u8],
+    ) -> Result<(), NotRecorded> {
+        let text = self.0.lock().screen.feed_lines(output);
+        self.note(record, Event::Output(&text)).await
     }
 
-    /// How the program ended, if it has.
-    pub fn exit(&self) -> Option<Exit> {
-        self.0.lock().exit.clone()
+    /// Has another size.
+    pub(crate) async fn resize(&self, record: &mut impl Record, size: Size) -> Result<(), NotRecorded> {
+        {
+            let mut state = self.0.lock();
+            state.size = size;
+            state.screen.resize(size);
+        }
+        self.0.news.send_replace(());
+        self.note(record, Event::Size(size)).await
+    }
+
+    /// Records what happens.
+    pub(crate) async fn note(&self, record: &mut impl Record, event: Event<'_>) -> Result<(), NotRecorded> {
+        record.note(event, &|| self.0.lock().screen.dump()).await
+    }
+
+    /// Its program has ended; without saying how, it is gone.
+    pub(crate) fn over(&self, exit: Option<Exit>) {
+        self.0.lock().exit = exit;
+        self.0.news.send_replace(());
     }
 }
 
@@ -210,24 +244,18 @@ impl Pump {
     /// # Errors
     /// [`Broken`].
     pub async fn run(self, record: impl Record) -> Result<Exit, Broken> {
-        let Pump { shared, mut asked, mut read, write } = self;
+        let Pump { terminal, mut asked, mut read, write } = self;
         let record = tokio::sync::Mutex::new(record);
         // Apart, as each may have to wait for the other end without keeping the other direction from going on.
         let into = async {
             while let Some(what) = asked.recv().await {
                 match what {
                     Asked::Input(bytes) => {
-                        note(&record, &shared, Event::Input(bytes.len())).await?;
+                        terminal.note(&mut *record.lock().await, Event::Input(bytes.len())).await?;
                         write.data_bytes(bytes).await.map_err(|_| Broken::Lost)?;
                     }
                     Asked::Size(size) => {
-                        {
-                            let mut state = shared.lock();
-                            state.size = size;
-                            state.screen.resize(size);
-                        }
-                        shared.news.send_replace(());
-                        note(&record, &shared, Event::Size(size)).await?;
+                        terminal.resize(&mut *record.lock().await, size).await?;
                         write.window_change(size.columns, size.rows, 0, 0).await.map_err(|_| Broken::Lost)?;
                     }
                 }
@@ -239,11 +267,8 @@ impl Pump {
             while let Some(message) = read.wait().await {
                 match message {
                     ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } => {
-                        let text = shared.lock().screen.feed(&data);
-                        note(&record, &shared, Event::Output(&text)).await?;
-                        shared.lock().backlog.push(&data);
-                        shared.news.send_replace(());
-                        until_seen(&shared).await;
+                        terminal.show(&mut *record.lock().await, &data).await?;
+                        until_seen(&terminal.0).await;
                     }
                     ChannelMsg::ExitStatus { exit_status } => exit = Exit::Status(exit_status),
                     ChannelMsg::ExitSignal { signal_name, .. } => {
@@ -259,21 +284,9 @@ impl Pump {
             broken = into => broken,
             exit = out => exit,
         };
-        if let Ok(exit) = &ended {
-            shared.lock().exit = Some(exit.clone());
-        }
-        shared.news.send_replace(());
+        terminal.over(ended.as_ref().ok().cloned());
         ended
     }
-}
-
-async fn note(
-    record: &tokio::sync::Mutex<impl Record>,
-    shared: &Shared,
-    event: Event<'_>,
-) -> Result<(), NotRecorded> {
-    let screen = || shared.lock().screen.dump();
-    record.lock().await.note(event, &screen).await
 }
 
 /// Waits until the owner, if one looks, has seen enough of what there is.

@@ -3,7 +3,7 @@
 use super::Size;
 
 /// A screen.
-pub(crate) struct Screen {
+pub(super) struct Screen {
     terminal: Option<avt::Terminal>,
     /// The beginning of a character whose end has not come yet.
     rest: Vec<u8>,
@@ -14,12 +14,12 @@ fn cells(size: Size) -> (usize, usize) {
 }
 
 impl Screen {
-    pub(crate) fn new(size: Size) -> Screen {
+    pub(super) fn new(size: Size) -> Screen {
         let (columns, rows) = cells(size);
         Screen { terminal: avt::Terminal::new(columns, rows).ok(), rest: Vec::new() }
     }
 
-    pub(crate) fn resize(&mut self, size: Size) {
+    pub(super) fn resize(&mut self, size: Size) {
         let (columns, rows) = cells(size);
         if let Some(terminal) = &mut self.terminal {
             terminal.resize(columns, rows);
@@ -27,7 +27,7 @@ impl Screen {
     }
 
     /// Takes output, and says it as text: characters whole, however they were cut, and what is none as U+FFFD.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> String {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> String {
         let mut all = std::mem::take(&mut self.rest);
         all.extend_from_slice(bytes);
         let mut text = String::with_capacity(all.len());
@@ -61,7 +61,7 @@ impl Screen {
     }
 
     /// Takes output of a program without a terminal, which leaves carriage returns to those who show it.
-    pub(crate) fn feed_lines(&mut self, bytes: &[u8]) -> String {
+    pub(super) fn feed_lines(&mut self, bytes: &[u8]) -> String {
         let mut lines = Vec::with_capacity(bytes.len());
         for byte in bytes {
             if *byte == b'\n' {
@@ -73,7 +73,7 @@ impl Screen {
     }
 
     /// Text that makes an empty screen of the same size into this one.
-    pub(crate) fn dump(&self) -> String {
+    pub(super) fn dump(&self) -> String {
         self.terminal.as_ref().map(avt::Terminal::dump).unwrap_or_default()
     }
 }

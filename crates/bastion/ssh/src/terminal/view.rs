@@ -1,7 +1,6 @@
 //! One viewer's look at a terminal.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -32,35 +31,47 @@ pub struct View {
     at: u64,
     acknowledged: u64,
     size: Option<Size>,
-    is_owner: bool,
+    /// Which of its owner's views it is, of one that is.
+    own: Option<u64>,
 }
 
 impl View {
     pub(super) fn new(shared: Arc<Shared>, have: u64, is_owner: bool) -> View {
         let news = shared.news.subscribe();
-        let at = {
+        let (at, own) = {
             let mut state = shared.lock();
             let at = have.min(state.backlog.end());
             if is_owner {
+                state.owner += 1;
                 state.seen = Some(at);
             }
-            at
+            (at, is_owner.then_some(state.owner))
         };
-        View { shared, news, at, acknowledged: at, size: None, is_owner }
+        if is_owner {
+            shared.news.send_replace(());
+        }
+        View { shared, news, at, acknowledged: at, size: None, own }
     }
 
-    /// Waits for what is to be told next. Nothing more is told while too much of it is not acknowledged. Nothing is lost
-    /// when this is dropped before it is ready.
-    pub async fn next(&mut self) -> Next {
+    /// Waits for what is to be told next; nothing, once its owner looks elsewhere. Nothing more is told while too much of
+    /// it is not acknowledged. Nothing is lost when this is dropped before it is ready.
+    pub async fn next(&mut self) -> Option<Next> {
         loop {
             self.news.borrow_and_update();
+            if self.is_taken_over() {
+                return None;
+            }
             if let Some(next) = self.ready() {
-                return next;
+                return Some(next);
             }
             if self.news.changed().await.is_err() {
-                return Next::Exit(Exit::Unknown);
+                return Some(Next::Exit(Exit::Unknown));
             }
         }
+    }
+
+    fn is_taken_over(&self) -> bool {
+        self.own.is_some_and(|own| own != self.shared.lock().owner)
     }
 
     fn ready(&mut self) -> Option<Next> {
@@ -90,15 +101,21 @@ impl View {
     /// The viewer has seen the output up to a number. One that was not sent yet does not count.
     pub fn acknowledge(&mut self, upto: u64) {
         self.acknowledged = self.acknowledged.max(upto.min(self.at));
-        if self.is_owner {
-            self.shared.lock().seen = Some(self.acknowledged);
+        self.seen(Some(self.acknowledged));
+    }
+
+    /// Says up to where the owner has seen the output, if this is still where they look.
+    fn seen(&self, upto: Option<u64>) {
+        let mut state = self.shared.lock();
+        if self.own == Some(state.owner) {
+            state.seen = upto;
+            drop(state);
             self.shared.caught_up.send_replace(());
         }
     }
 
     /// What the viewer types. Waits while the machine is slower.
     pub async fn type_in(&self, bytes: Vec<u8>) {
-        self.shared.lock().typed = Instant::now();
         // The program may have ended.
         let _ = self.shared.asked.send(Asked::Input(bytes)).await;
     }
@@ -111,9 +128,42 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        if self.is_owner {
-            self.shared.lock().seen = None;
-            self.shared.caught_up.send_replace(());
+        self.seen(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Event, NotRecorded, Record, Terminal};
+    use super::*;
+
+    struct Nowhere;
+
+    impl Record for Nowhere {
+        async fn note(&mut self, _: Event<'_>, _: &(dyn Fn() -> String + Sync)) -> Result<(), NotRecorded> {
+            Ok(())
         }
+    }
+
+    #[tokio::test]
+    async fn an_owner_who_looks_elsewhere_takes_the_terminal_with_them_and_the_machine_stays_held_back() {
+        let (terminal, _asked) = Terminal::new(Size::new(80, 24));
+        let (mut first, mut other) = (terminal.view(0, true), terminal.view(0, false));
+        terminal.show(&mut Nowhere, b"there").await.unwrap();
+        let mut second = terminal.view(0, true);
+        assert_eq!(first.next().await, None);
+        // What the first has to say does not count any more, and neither does its end.
+        first.acknowledge(5);
+        drop(first);
+        assert_eq!(terminal.0.lock().seen, Some(0));
+        for view in [&mut second, &mut other] {
+            assert_eq!(view.next().await, Some(Next::Size(Size::new(80, 24))));
+            assert_eq!(view.next().await, Some(Next::Output(0, b"there".to_vec())));
+        }
+        drop(other);
+        second.acknowledge(5);
+        assert_eq!(terminal.0.lock().seen, Some(5));
+        drop(second);
+        assert_eq!(terminal.0.lock().seen, None);
     }
 }

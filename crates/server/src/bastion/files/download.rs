@@ -38,7 +38,7 @@ pub(super) async fn get(
 ) -> Response {
     let given = async {
         let Admitted { open, most } = admitted(&app, peer, &headers, &session, Want::Download).await?;
-        let source = open.terminal.files().open(&needed(place)?).await?;
+        let source = open.files()?.open(&needed(place)?).await?;
         small_enough(source.bytes, most)?;
         let tag = tag(&source);
         let from = from(&headers, &tag);
@@ -140,9 +140,14 @@ async fn give(log: Log, source: Source, from: u64, sender: mpsc::Sender<Bytes>) 
         }
         Ok(())
     };
+    let over = async {
+        if let Ok(files) = log.open.files() {
+            files.until_over().await;
+        }
+    };
     let ended = tokio::select! {
         ended = giving => ended,
-        () = log.open.terminal.files().until_over() => Err("SessionOver"),
+        () = over => Err("SessionOver"),
     };
     drop(sender);
     let mut about = json!({"path": source.path.as_str(), "bytes": given});

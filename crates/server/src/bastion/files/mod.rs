@@ -276,7 +276,7 @@ async fn list(
     let listed = async {
         let Admitted { open, .. } = admitted(&app, peer, &headers, &session, Want::Look).await?;
         let folder = asked(place)?.path.map(|text| path("path", &text)).transpose()?;
-        let folder = open.terminal.files().list(folder.as_ref()).await?;
+        let folder = open.files()?.list(folder.as_ref()).await?;
         let entries = folder.entries.into_iter().map(|entry| EntryAnswer {
             kind: word(entry.kind),
             bytes: entry.bytes,
@@ -313,7 +313,7 @@ async fn change(
         let log = log::Log::new(&app, &open, deed);
         let about = |at: &FilePath, to: Option<&FilePath>| json!({"path": at.as_str(), "to": to.map(FilePath::as_str)});
         log.intent(about(&at, to.as_ref())).await?;
-        let files = open.terminal.files();
+        let files = open.files()?;
         let done = match &to {
             Some(to) => files.rename(&at, to).await.map(|(at, to)| about(&at, Some(&to))),
             None if deed == log::Deed::MakeFolder => files.make_folder(&at).await.map(|at| about(&at, None)),

@@ -143,7 +143,7 @@ impl Uploads {
 
 /// Ends what a session does with files, and takes its leave of the machine.
 pub(in crate::bastion) async fn end(app: &Arc<App>, open: &Arc<Open>) {
-    let files = open.terminal.files();
+    let Ok(files) = open.files() else { return };
     files.stop();
     let mut unfinished = Vec::new();
     for slot in open.uploads.take() {
@@ -195,7 +195,7 @@ pub(super) async fn put(
         let left = total.checked_sub(offset).ok_or_else(|| {
             ArmError::bad("InvalidParameter", "'offset' is behind 'total'.").target("offset")
         })?;
-        let files = open.terminal.files();
+        let files = open.files()?;
         let slot = if offset == 0 { open.uploads.enter(&to)? } else { known(open.uploads.get(&to))? };
         let (mut slot, log) = (slot.lock().await, Log::new(&app, &open, Deed::Upload));
         if offset == 0 {

@@ -5,8 +5,6 @@ mod keeping;
 mod play;
 mod search;
 
-use std::path::PathBuf;
-
 use async_trait::async_trait;
 use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::registry::{PutStyle, Storage};
@@ -23,7 +21,7 @@ pub(crate) use keeping::register as register_keeping;
 pub(crate) use play::Play;
 pub(crate) use search::SEARCHED;
 
-use crate::bastion::{Hold, Kept, RECORDING, RecordingState, recording_path};
+use crate::bastion::{Archive, Hold, Kept, RECORDING, RecordingState, Unread};
 use crate::http as web;
 use crate::resources::core::top;
 use search::{Budget, Found, find};
@@ -33,6 +31,8 @@ pub(super) const NAMESPACE: &str = "Sekisho.Bastion";
 /// Largest recording that is shown, in bytes, and when it is unpacked.
 const LARGEST: u64 = 256 << 20;
 const LARGEST_UNPACKED: u64 = 512 << 20;
+/// What keeps a recording does not answer.
+const UNREADABLE: &str = "RecordingUnreadable";
 /// Recordings of one answer, when the client does not say, and at most.
 const PAGE: usize = 100;
 const MOST: usize = 1000;
@@ -51,9 +51,9 @@ static SPEC: TypeSpec = TypeSpec {
     schema: |g: &mut SchemaGenerator| g.subschema_for::<RecordingShown>(),
 };
 
-/// Where recordings are: the server's data directory.
+/// The files of recordings.
 #[derive(Clone)]
-pub(crate) struct Files(pub(crate) PathBuf);
+pub(crate) struct Files(pub(crate) Archive);
 
 /// The recordings.
 pub(crate) struct Recordings {
@@ -187,19 +187,20 @@ impl Files {
 
     /// A recording, and how many bytes it has when it is unpacked.
     async fn read_measured(&self, kept: &Kept) -> Result<(Recording, u64), ArmError> {
-        let path = recording_path(&self.0, kept.session.id);
-        let gone = || ArmError::new(404, "RecordingNotFound", "The recording is not on this server's disk.");
         let too_large = |size: u64, most: u64| {
             let text = format!(
                 "The recording has {size} bytes; more than {most} are not shown. 'sekisho recording verify' writes it out."
             );
             ArmError::new(413, "RecordingTooLarge", text)
         };
-        let size = tokio::fs::metadata(&path).await.map_err(|_| gone())?.len();
-        if size > LARGEST {
-            return Err(too_large(size, LARGEST));
-        }
-        let bytes = tokio::fs::read(&path).await.map_err(|_| gone())?;
+        let bytes = self.0.read(kept.session.id, LARGEST).await.map_err(|why| match why {
+            Unread::TooLarge(size) => too_large(size, LARGEST),
+            Unread::NotHere => self.not_here(kept),
+            Unread::Failed(error) => {
+                tracing::error!(%error, session = %kept.session.id, "a recording could not be read");
+                ArmError::new(503, UNREADABLE, "The recording cannot be read now. See the server's log.")
+            }
+        })?;
         // What repeats itself is packed to almost nothing.
         let size = unpacked(&bytes);
         if size > LARGEST_UNPACKED {
@@ -218,11 +219,38 @@ impl Files {
         Ok((recording, size))
     }
 
-    /// Where a recording says these words; nowhere when it cannot be read.
-    async fn search(&self, kept: &Kept, words: &str, budget: &mut Budget) -> Vec<Found> {
-        let Ok((recording, size)) = self.read_measured(kept).await else { return Vec::new() };
-        budget.spend(size);
-        find(&recording, words)
+    /// Of a recording whose file is neither on this server's disk nor where recordings go.
+    fn not_here(&self, kept: &Kept) -> ArmError {
+        let server = &kept.server;
+        if server.is_empty() || server == self.0.server() || kept.is_stored {
+            let text = "The file of the recording is not there any more.";
+            return ArmError::new(404, "RecordingNotFound", text);
+        }
+        let text = match kept.state {
+            RecordingState::Open => format!(
+                "The session is still recorded, by the server '{server}': it is shown there, and everywhere once it is over \
+                 if 'recordings' names a place that all servers share."
+            ),
+            RecordingState::Closed | RecordingState::Interrupted => {
+                format!("The recording is on the disk of the server '{server}', and is shown there.")
+            }
+        };
+        ArmError::new(409, "RecordingElsewhere", text)
+    }
+
+    /// Where a recording says these words; nowhere when it is broken or elsewhere.
+    ///
+    /// # Errors
+    /// When nobody knows what it says, because what keeps it does not answer.
+    async fn search(&self, kept: &Kept, words: &str, budget: &mut Budget) -> Result<Vec<Found>, ArmError> {
+        match self.read_measured(kept).await {
+            Ok((recording, size)) => {
+                budget.spend(size);
+                Ok(find(&recording, words))
+            }
+            Err(error) if error.code == UNREADABLE => Err(error),
+            Err(_) => Ok(Vec::new()),
+        }
     }
 }
 
@@ -244,7 +272,7 @@ impl ResourceType for Recordings {
         if let Some(name) = name {
             let kept = one(db, scope, name).await?;
             let matches = match words {
-                Some(words) => self.files.search(&kept, words, &mut budget).await,
+                Some(words) => self.files.search(&kept, words, &mut budget).await?,
                 None => Vec::new(),
             };
             return of(&kept, matches);
@@ -265,7 +293,7 @@ impl ResourceType for Recordings {
             last = Some(kept);
             match words {
                 None => value.push(of(kept, Vec::new())?),
-                Some(words) => match self.files.search(kept, words, &mut budget).await {
+                Some(words) => match self.files.search(kept, words, &mut budget).await? {
                     matches if matches.is_empty() => {}
                     matches => value.push(of(kept, matches)?),
                 },
@@ -333,7 +361,7 @@ mod tests {
         let (mut writer, mut bytes) = Writer::begin(key, &header).unwrap();
         bytes.extend(writer.chunk(&[Line(1, Lane::Output, said.to_owned())]).unwrap());
         bytes.extend(writer.end().unwrap());
-        let path = recording_path(&files.0, kept.session.id);
+        let path = files.0.path(kept.session.id);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
         let document = kept.clone();
@@ -369,10 +397,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_on_the_disk_of_another_server_is_refused_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files(Archive::of(dir.path(), None, "here"));
+        let there = |state| Kept { server: "there".to_owned(), state, ..kept() };
+        for state in [RecordingState::Open, RecordingState::Closed, RecordingState::Interrupted] {
+            let refused = files.read(&there(state)).await.unwrap_err();
+            assert_eq!((refused.status, refused.code.as_str()), (409, "RecordingElsewhere"));
+            assert!(refused.message.contains("'there'"), "{}", refused.message);
+        }
+        let moved = Kept { is_stored: true, ..there(RecordingState::Closed) };
+        for lost in [moved, kept()] {
+            let refused = files.read(&lost).await.unwrap_err();
+            assert_eq!((refused.status, refused.code.as_str()), (404, "RecordingNotFound"));
+        }
+    }
+
+    #[tokio::test]
     async fn recordings_come_in_pages_newest_first_and_a_search_that_has_read_enough_says_where_it_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}/db", dir.path().display())).await.unwrap();
-        let files = Files(dir.path().to_owned());
+        let files = Files(Archive::of(dir.path(), None, "here"));
         let mut expected = Vec::new();
         for ago in [1, 2, 3, 4, 5] {
             let said = if ago % 2 == 1 { "needle" } else { "hay" };
