@@ -103,7 +103,7 @@ impl Ssh {
         }
     }
 
-    fn told(&self, terminal: &mut Terminal, kind: &str) -> Value {
+    fn hears(&self, terminal: &mut Terminal, kind: &str) -> Value {
         let began = Instant::now();
         loop {
             if let Some(told) = terminal.told.iter().rev().find(|told| told["kind"] == kind) {
@@ -130,7 +130,7 @@ fn the_terminal_of_a_stock_client_is_looked_at_and_typed_in_as_a_browsers_and_it
     let ready = looking.told[0].clone();
     assert_eq!((&ready["mode"], &ready["account"]), (&json!("readOnly"), &json!("root")), "{ready}");
     assert_eq!(ready["upload"], false);
-    let size = ssh.told(&mut looking, "size");
+    let size = ssh.hears(&mut looking, "size");
     assert_eq!((&size["columns"], &size["rows"]), (&json!(100), &json!(30)));
     native.until("[sekisho] watching: ", SOON);
     ssh.type_in(&mut looking, "echo $((40+1))-mute\r");
@@ -146,7 +146,7 @@ fn the_terminal_of_a_stock_client_is_looked_at_and_typed_in_as_a_browsers_and_it
     let said = json!({"text": "stop\u{1b}[2J this\nplease\u{202e}"});
     ssh.do_with(&session, "message", &said).unwrap();
     native.until(": stop\\u{1b}[2J this please\\u{202e}\r\n", SOON);
-    assert_eq!(ssh.told(&mut looking, "message")["text"], said["text"]);
+    assert_eq!(ssh.hears(&mut looking, "message")["text"], said["text"]);
     drop(joining);
     drop(looking);
     native.until("nobody else is in this session any more", SOON);
@@ -163,7 +163,7 @@ fn the_terminal_of_a_stock_client_is_looked_at_and_typed_in_as_a_browsers_and_it
     ssh.until(&mut looking, "43-joined");
     native.type_in("exit 3\n");
     assert_eq!(ssh.end(&mut looking).0, "Closed");
-    assert_eq!(ssh.told(&mut looking, "exit")["status"], 3);
+    assert_eq!(ssh.hears(&mut looking, "exit")["status"], 3);
     assert_eq!(native.child.wait().unwrap().code(), Some(3));
     assert!(ssh.do_with(&session, "watch", &json!({"mode": "readOnly"})).unwrap_err().contains("over"));
 

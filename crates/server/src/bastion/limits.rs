@@ -61,11 +61,7 @@ impl Limits {
     }
 
     /// Those of a login through a host.
-    pub(super) fn of(
-        since: Instant,
-        (host, allowed): (&BastionHost, &Allowed),
-        bytes: Arc<Bytes>,
-    ) -> Limits {
+    pub(super) fn of(since: Instant, (host, allowed): (&BastionHost, &Allowed), bytes: Arc<Bytes>) -> Limits {
         let longest = allowed.lasts(Duration::from_secs(u64::from(host.longest()) * 60));
         Limits::new(since, longest, host.idle(), bytes)
     }

@@ -65,7 +65,9 @@ pub(super) async fn carry(
     if let Some(open) = shown {
         open.ended.send_replace(Some(why));
     }
-    said.or_else(|| (why != "Closed").then(|| format!("the session ended ({why}): {}.", explained(why, &limits))))
+    said.or_else(|| {
+        (why != "Closed").then(|| format!("the session ended ({why}): {}.", explained(why, &limits)))
+    })
 }
 
 /// Shows its terminal to others once it has one, and tells its client of them, until this is dropped.

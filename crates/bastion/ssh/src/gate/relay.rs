@@ -9,12 +9,12 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use russh::ChannelMsg;
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
-use super::{Client, notice};
 use super::command::{Program, Way};
 use super::guard::{Deed, FileEvent, Guard, NotUnderstood, SESSION_OVER, Side, Step, Verdict};
 use super::rsync::Log;
 use super::scp::Scp;
 use super::sftp::Sftp;
+use super::{Client, notice};
 use crate::machine::Machine;
 use crate::terminal::{self, Broken, Event, Exit, NotRecorded, Record, Size, Terminal};
 
@@ -383,12 +383,7 @@ impl<R: Record, W: Warden> Relay<R, W> {
         Ok(seen.warden)
     }
 
-    async fn carry(
-        &self,
-        client: Client,
-        machine: &Machine,
-        beside: Beside,
-    ) -> Result<Exit, RelayError> {
+    async fn carry(&self, client: Client, machine: &Machine, beside: Beside) -> Result<Exit, RelayError> {
         let Client { channel, end } = client;
         let Beside { terminal: begins, mut notices } = beside;
         let mut begins = Some(begins);
@@ -419,7 +414,7 @@ impl<R: Record, W: Warden> Relay<R, W> {
                     }
                     // The size is the client's, whoever else looks.
                     Some(asked) = joined.recv() => match asked {
-                        terminal::Asked::Input(data) => Some(ChannelMsg::Data { data }),
+                        terminal::Asked::Input(data) => Some(ChannelMsg::Data { data: data.into() }),
                         _ => continue,
                     },
                 };
