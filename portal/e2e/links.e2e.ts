@@ -1,40 +1,19 @@
 import { expect } from '@playwright/test'
 import { expectAccessible, test } from './fixtures.ts'
+import { reach } from './reach.ts'
 import { ready } from './ready.ts'
 import { send } from './send.ts'
-import { enrol, setLanguage } from './signIn.ts'
-
-const adminLogin = '1c0163c0-47e6-4577-8991-ea5c82e286e4'
+import { enrol } from './signIn.ts'
 
 test('a login is lent by a link to somebody without a right, and ends when the link is taken back', async ({
   portal,
   newcomer,
 }) => {
   test.setTimeout(180_000)
-  const machine = ready.machines[1]
-  if (!machine) throw new Error('the demo has no second machine')
-  const [group = ''] = machine.id.split('/providers/')
-  await portal.goto(`${ready.url}/machines`)
-  await setLanguage(portal, 'en')
-  const me = await portal.evaluate(
-    async () => (await (await fetch('/auth/session')).json()) as { person: { id: string } },
-  )
-  const host = `${group}/providers/Microsoft.Network/bastionHosts/lending`
   const properties = { enableShareableLink: true }
-  await send(portal, 'PUT', `${host}?api-version=2024-05-01`, {
-    location: 'home',
-    sku: { name: 'Standard' },
-    properties,
-  })
-  // One assignment, however often it is made.
-  const role = `${machine.id}/providers/Microsoft.Authorization/roleAssignments/5e6b1c0e-aaaa-4000-8000-000000000001`
-  await send(portal, 'PUT', `${role}?api-version=2022-04-01`, {
-    properties: {
-      roleDefinitionId: `/providers/Microsoft.Authorization/roleDefinitions/${adminLogin}`,
-      principalId: me.person.id,
-      principalType: 'User',
-    },
-  })
+  const machine = await reach(portal, 1, { name: 'lending', sku: 'Standard', properties })
+  const [group = ''] = machine.id.split('/providers/')
+  const host = `${group}/providers/Microsoft.Network/bastionHosts/lending`
   const guest = { userPrincipalName: 'guest@example.com', displayName: 'Guest' }
   const { id: person } = await send(portal, 'POST', '/v1.0/users', guest)
   const { link: invitation = '' } = await send(portal, 'POST', `/v1.0/users/${person}/sekisho.invite`, {})
@@ -80,7 +59,9 @@ test('a login is lent by a link to somebody without a right, and ends when the l
   await expect(dialog.getByText('sessions that began with it end')).toBeVisible()
   await dialog.getByRole('button', { name: 'Take back', exact: true }).click()
   await expect(portal.getByText('There is no link through this host.')).toBeVisible()
-  await expect(newcomer.getByText('You may not be here any more: a right was taken away, or its time is over.')).toBeVisible()
+  await expect(
+    newcomer.getByText('You may not be here any more: a right was taken away, or its time is over.'),
+  ).toBeVisible()
   await newcomer.goto(link)
   await expect(newcomer.getByRole('alert')).toContainText('not good')
 })

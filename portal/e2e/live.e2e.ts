@@ -5,28 +5,18 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { chromium, expect, type Page } from '@playwright/test'
 import { how, test } from './fixtures.ts'
+import { reach } from './reach.ts'
 import { ready } from './ready.ts'
 import { send } from './send.ts'
-import { setLanguage } from './signIn.ts'
 
 const run = promisify(execFile)
-const adminLogin = '1c0163c0-47e6-4577-8991-ea5c82e286e4'
 const mebibyte = 1024 * 1024
 
-/** A host that records and copies files leads to the demo's first machine, where the owner may log in as administrator. */
-async function reachable(portal: Page) {
-  const [machine] = ready.machines
-  if (!machine) throw new Error('the demo has no machine')
-  const [group = ''] = machine.id.split('/providers/')
-  await portal.goto(`${ready.url}/machines`)
-  await setLanguage(portal, 'en')
-  const me = await portal.evaluate(
-    async () => (await (await fetch('/auth/session')).json()) as { person: { id: string } },
-  )
-  const host = `${group}/providers/Microsoft.Network/bastionHosts/gate?api-version=2024-05-01`
-  await send(portal, 'PUT', host, {
-    location: 'home',
-    sku: { name: 'Premium' },
+/** A host that records and copies files leads to the demo's first machine. */
+const reachable = (portal: Page) =>
+  reach(portal, 0, {
+    name: 'gate',
+    sku: 'Premium',
     properties: {
       enableTunneling: true,
       enableSessionRecording: true,
@@ -34,17 +24,6 @@ async function reachable(portal: Page) {
       sekisho: { maximumFileBytes: mebibyte },
     },
   })
-  // One assignment, however often it is made.
-  const role = `${machine.id}/providers/Microsoft.Authorization/roleAssignments/5e6b1c0e-aaaa-4000-8000-000000000002`
-  await send(portal, 'PUT', `${role}?api-version=2022-04-01`, {
-    properties: {
-      roleDefinitionId: `/providers/Microsoft.Authorization/roleDefinitions/${adminLogin}`,
-      principalId: me.person.id,
-      principalType: 'User',
-    },
-  })
-  return machine
-}
 
 /** What a page shows of a terminal. */
 const screen = (terminal: Page) => terminal.locator('.xterm-rows')
@@ -256,7 +235,7 @@ test('the terminal of a stock ssh is watched, joined, spoken to and ended from a
     const jump = told.config?.replace(/ProxyJump (\S+)/, `ProxyCommand ssh -F ${at('config')} -W %h:%p $1`)
     await writeFile(at('known'), `${told.knownHosts}\n`)
     await writeFile(at('config'), `${own.join('\n')}\n${jump}\n`)
-    const target = `root@${machine.name.toLowerCase()}.sekisho`
+    const target = `root@${machine.name}.sekisho`
     // Until the machine's SSH server trusts the installation.
     await expect(async () => void (await run('ssh', ['-F', at('config'), target, 'true']))).toPass({ timeout: 60_000 })
 
@@ -281,6 +260,7 @@ test('the terminal of a stock ssh is watched, joined, spoken to and ended from a
     })
     await ssh.shows('the session ended (Disconnected): somebody ended it.')
     expect(await ssh.ended).toBe(255)
+    await portal.evaluate((key) => fetch(`/ssh/keys/${key}`, { method: 'DELETE' }).then(({ ok }) => ok), told.id)
   } finally {
     native?.stop()
     await rm(dir, { recursive: true })

@@ -6,37 +6,14 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, type Page } from '@playwright/test'
 import { test } from './fixtures.ts'
+import { reach } from './reach.ts'
 import { ready } from './ready.ts'
-import { send } from './send.ts'
-import { setLanguage } from './signIn.ts'
 
 const run = promisify(execFile)
-const adminLogin = '1c0163c0-47e6-4577-8991-ea5c82e286e4'
 
-/** A host leads to the demo's second machine, where the owner may log in as administrator. */
-async function reachable(portal: Page) {
-  const machine = ready.machines[1]
-  if (!machine) throw new Error('the demo has no second machine')
-  const [group = ''] = machine.id.split('/providers/')
-  await portal.goto(`${ready.url}/machines`)
-  await setLanguage(portal, 'en')
-  const me = await portal.evaluate(
-    async () => (await (await fetch('/auth/session')).json()) as { person: { id: string } },
-  )
-  const host = `${group}/providers/Microsoft.Network/bastionHosts/native?api-version=2024-05-01`
-  const properties = { enableTunneling: true, enableFileCopy: true }
-  await send(portal, 'PUT', host, { location: 'home', sku: { name: 'Standard' }, properties })
-  // One assignment, however often it is made.
-  const role = `${machine.id}/providers/Microsoft.Authorization/roleAssignments/5e6b1c0e-aaaa-4000-8000-000000000001`
-  await send(portal, 'PUT', `${role}?api-version=2022-04-01`, {
-    properties: {
-      roleDefinitionId: `/providers/Microsoft.Authorization/roleDefinitions/${adminLogin}`,
-      principalId: me.person.id,
-      principalType: 'User',
-    },
-  })
-  return { id: machine.id, name: machine.name.toLowerCase() }
-}
+/** A host leads to the demo's second machine. */
+const reachable = (portal: Page) =>
+  reach(portal, 1, { name: 'native', sku: 'Standard', properties: { enableTunneling: true, enableFileCopy: true } })
 
 test('a key that is said to be one’s own in the portal lets a stock ssh in, and no more when it is taken back', async ({
   portal,

@@ -1,40 +1,17 @@
 import { readFile } from 'node:fs/promises'
 import { expect } from '@playwright/test'
 import { test } from './fixtures.ts'
+import { reach } from './reach.ts'
 import { ready } from './ready.ts'
-import { send } from './send.ts'
-import { setLanguage } from './signIn.ts'
-
-const adminLogin = '1c0163c0-47e6-4577-8991-ea5c82e286e4'
 
 test('a terminal is opened on a machine without an open port, typed in, its files are copied, recorded and ended', async ({
   portal,
 }) => {
-  const [machine] = ready.machines
-  if (!machine) throw new Error('the demo has no machine')
-  const [group = ''] = machine.id.split('/providers/')
-  await portal.goto(`${ready.url}/machines`)
-  await setLanguage(portal, 'en')
-  const me = await portal.evaluate(
-    async () => (await (await fetch('/auth/session')).json()) as { person: { id: string } },
-  )
-  await send(portal, 'PUT', `${group}/providers/Microsoft.Network/bastionHosts/gate?api-version=2024-05-01`, {
-    location: 'home',
-    sku: { name: 'Premium' },
+  const machine = await reach(portal, 0, {
+    name: 'gate',
+    sku: 'Premium',
     properties: { enableSessionRecording: true, enableFileCopy: true },
   })
-  await send(
-    portal,
-    'PUT',
-    `${machine.id}/providers/Microsoft.Authorization/roleAssignments/${crypto.randomUUID()}?api-version=2022-04-01`,
-    {
-      properties: {
-        roleDefinitionId: `/providers/Microsoft.Authorization/roleDefinitions/${adminLogin}`,
-        principalId: me.person.id,
-        principalType: 'User',
-      },
-    },
-  )
   await portal.goto(`${ready.url}/r${machine.id}/connect`)
   await portal.getByLabel('Account on the machine').fill('root')
   const [terminal] = await Promise.all([
