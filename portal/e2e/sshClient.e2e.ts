@@ -24,7 +24,7 @@ async function reachable(portal: Page) {
     async () => (await (await fetch('/auth/session')).json()) as { person: { id: string } },
   )
   const host = `${group}/providers/Microsoft.Network/bastionHosts/native?api-version=2024-05-01`
-  const properties = { enableTunneling: true }
+  const properties = { enableTunneling: true, enableFileCopy: true }
   await send(portal, 'PUT', host, { location: 'home', sku: { name: 'Standard' }, properties })
   // One assignment, however often it is made.
   const role = `${machine.id}/providers/Microsoft.Authorization/roleAssignments/5e6b1c0e-aaaa-4000-8000-000000000001`

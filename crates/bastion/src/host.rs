@@ -71,7 +71,7 @@ pub struct BastionHostProperties {
     /// No copying and pasting in the browser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disable_copy_paste: Option<bool>,
-    /// Files in the browser.
+    /// Files: in the browser, and of SSH clients by SFTP, scp and rsync.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_file_copy: Option<bool>,
     /// Hosts near a machine, by address.
@@ -106,7 +106,7 @@ pub struct BastionHostProperties {
     pub other: Map<String, Value>,
 }
 
-/// What sessions in a browser may do and how long they may last. What is not there is not limited, but by what holds for
+/// What sessions may do and how long they may last. What is not there is not limited, but by what holds for
 /// every session.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -272,7 +272,7 @@ impl BastionHost {
         self.sku() >= Sku::Standard && self.properties.enable_tunneling == Some(true)
     }
 
-    /// What sessions in a browser may do and how long.
+    /// What sessions may do and how long.
     pub fn limits(&self) -> Limits {
         self.properties.sekisho.clone().unwrap_or_default()
     }

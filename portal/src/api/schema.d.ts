@@ -4349,7 +4349,7 @@ export interface components {
             scaleUnits?: number;
             /** @description No copying and pasting in the browser. */
             disableCopyPaste?: boolean;
-            /** @description Files in the browser. */
+            /** @description Files: in the browser, and of SSH clients by SFTP, scp and rsync. */
             enableFileCopy?: boolean;
             /** @description Hosts near a machine, by address. */
             enableIpConnect?: boolean;
@@ -4424,7 +4424,7 @@ export interface components {
             addressPrefix: string;
         };
         /**
-         * @description What sessions in a browser may do and how long they may last. What is not there is not limited, but by what holds for
+         * @description What sessions may do and how long they may last. What is not there is not limited, but by what holds for
          *     every session.
          */
         Limits2: {
@@ -8014,7 +8014,7 @@ export interface components {
             scaleUnits?: number | null;
             /** @description No copying and pasting in the browser. */
             disableCopyPaste?: boolean | null;
-            /** @description Files in the browser. */
+            /** @description Files: in the browser, and of SSH clients by SFTP, scp and rsync. */
             enableFileCopy?: boolean | null;
             /** @description Hosts near a machine, by address. */
             enableIpConnect?: boolean | null;
@@ -8089,7 +8089,7 @@ export interface components {
             addressPrefix: string;
         };
         /**
-         * @description What sessions in a browser may do and how long they may last. What is not there is not limited, but by what holds for
+         * @description What sessions may do and how long they may last. What is not there is not limited, but by what holds for
          *     every session.
          */
         LimitsInput: {

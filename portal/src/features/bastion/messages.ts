@@ -22,7 +22,7 @@ export const m = messages({
   allows: { en: 'Allows', ja: '許可する機能' },
   features: { en: 'Features', ja: '機能' },
   enableTunneling: { en: 'Native clients (tunnels)', ja: 'ネイティブ クライアント (トンネル)' },
-  enableFileCopy: { en: 'Copying files in the browser', ja: 'ブラウザーでのファイルのコピー' },
+  enableFileCopy: { en: 'Copying files', ja: 'ファイルのコピー' },
   disableCopyPaste: { en: 'No copying and pasting in the browser', ja: 'ブラウザーでのコピーと貼り付けの禁止' },
   enableIpConnect: { en: 'Connecting by address', ja: 'IP ベースの接続' },
   enableShareableLink: { en: 'Shareable links', ja: '共有可能リンク' },

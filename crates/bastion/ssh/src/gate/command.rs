@@ -43,7 +43,8 @@ pub(super) struct Rsync {
 impl Rsync {
     /// The command with more options.
     pub(super) fn with(&self, options: &[String]) -> String {
-        [&[self.words.0.clone()], options, &[self.words.1.clone()]].concat().join(" ")
+        let (before, after) = &self.words;
+        format!("{before} {} {after}", options.join(" "))
     }
 }
 

@@ -161,7 +161,7 @@ pub(super) struct Content {
     /// Where the next byte belongs, when all comes in order.
     next: u64,
     /// Of what passed, as long as it comes in order from the first byte on.
-    hash: Option<Context>,
+    hash: Option<Box<Context>>,
     /// Whether that is all that there is of the file.
     is_whole: bool,
     pub(super) failed: Option<String>,
@@ -170,7 +170,7 @@ pub(super) struct Content {
 impl Content {
     /// `is_whole`: nothing is in the file but what passes.
     pub(super) fn new(is_whole: bool) -> Content {
-        Content { bytes: 0, next: 0, hash: Some(Context::new(&SHA256)), is_whole, failed: None }
+        Content { bytes: 0, next: 0, hash: Some(Box::new(Context::new(&SHA256))), is_whole, failed: None }
     }
 
     /// So much passed, at a place.
@@ -199,7 +199,7 @@ impl Content {
 
     /// What is to be told of it.
     pub(super) fn told(self, of: FileEvent) -> FileEvent {
-        let hash = self.hash.filter(|_| self.is_whole).map(Context::finish);
+        let hash = self.hash.filter(|_| self.is_whole).map(|hash| hash.finish());
         let pieces = hash.is_none() && self.bytes > 0;
         let sha256 = hash.map(|hash| hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
         FileEvent { bytes: Some(self.bytes), sha256, pieces, failed: self.failed.or(of.failed), ..of }

@@ -130,6 +130,8 @@ enum Waiting {
         handle: Bytes,
     },
     Change(FileEvent),
+    /// Something of which nothing is told. Its answer must not be taken for another's.
+    Other,
 }
 
 /// A request that nobody has decided about.
@@ -144,8 +146,6 @@ struct Asking {
 
 /// What becomes of a request.
 enum Judged {
-    /// It goes on, and nothing is to be known of its answer.
-    Pass,
     /// It goes on.
     Wait(Waiting),
     /// It may go on.
@@ -234,7 +234,7 @@ impl Guard for Sftp {
             match waiting {
                 Waiting::Open(opened) => events.extend(opened.over(Some(SESSION_OVER))),
                 Waiting::Change(event) => events.push(event.failed(SESSION_OVER)),
-                Waiting::Read { .. } | Waiting::Write { .. } | Waiting::Close { .. } => {}
+                Waiting::Read { .. } | Waiting::Write { .. } | Waiting::Close { .. } | Waiting::Other => {}
             }
         }
         let opened = std::mem::take(&mut self.opened).into_values();
@@ -258,7 +258,6 @@ impl Sftp {
         let judged = self.judge(kind, &mut fields)?;
         let steps = &mut self.lanes.of(Side::Client).steps;
         match judged {
-            Judged::Pass => steps.push_back(Step::Pass(packet)),
             Judged::Refuse(code, text) => steps.push_back(Step::Answer(status(id, code, text))),
             Judged::Wait(waiting) => {
                 self.waiting.insert(id, waiting);
@@ -379,7 +378,7 @@ impl Sftp {
                         }
                         written.cut(size);
                     }
-                    Ok(Judged::Pass)
+                    Ok(Judged::Wait(Waiting::Other))
                 }
                 Some((_, opened)) => attributes(&opened.path, fields),
                 None => Ok(NO_HANDLE),
@@ -394,7 +393,7 @@ impl Sftp {
             kind::RENAME => two(Deed::Rename, fields),
             kind::SYMLINK => two(Deed::Link, fields),
             kind::LSTAT | kind::FSTAT | kind::READDIR | kind::REALPATH | kind::STAT | kind::READLINK => {
-                Ok(Judged::Pass)
+                Ok(Judged::Wait(Waiting::Other))
             }
             kind::EXTENDED => match fields.text()? {
                 b"posix-rename@openssh.com" => two(Deed::Rename, fields),
@@ -409,7 +408,7 @@ impl Sftp {
                 | b"limits@openssh.com"
                 | b"expand-path@openssh.com"
                 | b"home-directory"
-                | b"users-groups-by-id@openssh.com" => Ok(Judged::Pass),
+                | b"users-groups-by-id@openssh.com" => Ok(Judged::Wait(Waiting::Other)),
                 // What others do is not known.
                 _ => Ok(NOT_HERE),
             },
@@ -434,7 +433,11 @@ impl Sftp {
             kind::VERSION if id != VERSION => {
                 return Err(NotUnderstood("the machine's SFTP is of another version than 3"));
             }
-            kind::VERSION | kind::NAME | kind::ATTRS | kind::EXTENDED_REPLY => {}
+            kind::VERSION => {}
+            kind::NAME | kind::ATTRS | kind::EXTENDED_REPLY => match self.waiting.get(&id) {
+                Some(Waiting::Other) => drop(self.waiting.remove(&id)),
+                _ => return Err(NotUnderstood("the machine gave an SFTP answer that nobody asked for")),
+            },
             kind::HANDLE => {
                 let handle = fields.text()?;
                 if handle.len() > HANDLE_BYTES || self.opened.contains_key(handle) {
@@ -474,6 +477,9 @@ impl Sftp {
             }
             kind::STATUS => {
                 let code = fields.number()?;
+                if !self.waiting.contains_key(&id) {
+                    return Err(NotUnderstood("the machine gave an SFTP status that nobody asked for"));
+                }
                 steps = self.ended(id, code);
             }
             _ => return Err(NotUnderstood("the machine gave an answer that is none of SFTP's")),
@@ -493,7 +499,7 @@ impl Sftp {
             }
         };
         let events = match self.waiting.remove(&id) {
-            None => Vec::new(),
+            None | Some(Waiting::Other) => Vec::new(),
             Some(Waiting::Open(opened)) => opened.over(Some(failed.unwrap_or("Failed"))),
             Some(Waiting::Change(event)) => vec![match failed {
                 Some(why) => event.failed(why),
@@ -828,6 +834,10 @@ mod tests {
         assert!(none(&[data(1, b"unasked")]));
         assert!(none(&[handle(1, b"unasked")]));
         assert!(none(&[open(1, "a", PUT), open(1, "b", PUT)]));
+        // The status of what is only looked at must not be taken for that of what is removed.
+        let look = ask(kind::STAT, 1, &[&text(b"nowhere")]);
+        assert!(none(&[look, ask(kind::REMOVE, 1, &[&text(b"file")])]));
+        assert!(none(&[says(1, OK)]));
         let twice = [open(1, "a", PUT), open(2, "b", PUT), handle(1, b"h"), handle(2, b"h")];
         assert!(none(&twice));
         let more = [open(1, "a", flag::READ), handle(1, b"h"), read(2, b"h", 0, 1), data(2, b"12")];
