@@ -29,7 +29,7 @@ impl Lending {
 
     async fn make(&self, by: &Http, wishes: Value) -> Answer {
         let body = json!({"vms": [{"vm": {"id": self.vm}, "sekisho": wishes}]});
-        by.post(&at(&format!("{}/createShareableLinks", self.host), NETWORK), body).await
+        by.post(&at(format!("{}/createShareableLinks", self.host), NETWORK), body).await
     }
 
     /// What stands behind the `#` of a link that is made.
@@ -42,13 +42,13 @@ impl Lending {
     }
 
     async fn all(&self) -> Vec<Value> {
-        let path = at(&format!("{}/getShareableLinks", self.host), NETWORK);
+        let path = at(format!("{}/getShareableLinks", self.host), NETWORK);
         let shown = self.world.page().post(&path, json!({"vms": []})).await.expect(200).json();
         shown["value"].as_array().unwrap().clone()
     }
 
     async fn take_back(&self, tokens: &[&str]) {
-        let path = at(&format!("{}/deleteShareableLinksByToken", self.host), NETWORK);
+        let path = at(format!("{}/deleteShareableLinksByToken", self.host), NETWORK);
         self.world.page().post(&path, json!({ "tokens": tokens })).await.expect(200);
     }
 
