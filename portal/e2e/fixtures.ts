@@ -23,7 +23,7 @@ const expectedUrls = [
   /status of 401 .*\/(v1\.0|providers\/Microsoft\.Authorization)\//,
   /status of 401 .*\/createShareableLinks\?/,
 ]
-const refusedToNewcomers = [/\/auth\/setup\/password\/finish$/, /\/auth\/password$/]
+const refusedToNewcomers = [/\/auth\/setup\/password\/finish$/, /\/auth\/password$/, /\/bastions\/links\/inspect$/]
 
 /** How a browser is started that trusts the server. */
 export const how = {

@@ -53,6 +53,7 @@ use std::sync::{Arc, OnceLock};
 use sekisho_arm::{ArmError, Registry, Resource, Scope, StoreError};
 use sekisho_lake::{Lake, LakeError};
 use sekisho_link::Current;
+use sekisho_link::machine::FactsObserver;
 use sekisho_link::provider::JoinPoint;
 use sekisho_rbac::Universe;
 use sekisho_store::Store;
@@ -165,15 +166,7 @@ pub fn registry(
     resources::authorization::register(&mut registry, &late_universe);
     resources::pim::register(&mut registry, &late_universe);
     resources::jit::register(&mut registry, &late_universe);
-    sekisho_link::provider::register(
-        &mut registry,
-        point,
-        vec![
-            Arc::new(sekisho_nsg::provider::Interfaces),
-            Arc::new(sekisho_bastion::machine::Observer),
-            Arc::new(sekisho_bastion::near::Observer),
-        ],
-    );
+    sekisho_link::provider::register(&mut registry, point, observers());
     sekisho_nsg::provider::register(&mut registry);
     let links = bastion::Links { universe: late_universe.clone() };
     sekisho_bastion::provider::register(&mut registry, Arc::new(links));
@@ -289,10 +282,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
             Arc::new(sekisho_jit::provider::Compiler),
             Arc::new(bastion::Trust),
         ],
-        observers: vec![
-            Arc::new(sekisho_nsg::provider::Interfaces),
-            Arc::new(sekisho_bastion::machine::Observer),
-        ],
+        observers: observers(),
         agents: Agents::default(),
         bastion: bastion::Bastion::default(),
         installer: Installer::new(config.agents_dir.clone()),
@@ -406,6 +396,15 @@ async fn first_subscription(store: &Store, id: Uuid, config: &Config) -> Result<
     store
         .write::<_, StoreError, _>(move |tx| Box::pin(async move { tx.put(resource).await.map(|_| ()) }))
         .await
+}
+
+/// Who hears of what machines tell of themselves.
+fn observers() -> Vec<Arc<dyn FactsObserver>> {
+    vec![
+        Arc::new(sekisho_nsg::provider::Interfaces),
+        Arc::new(sekisho_bastion::machine::Observer),
+        Arc::new(sekisho_bastion::near::Observer),
+    ]
 }
 
 #[cfg(test)]
