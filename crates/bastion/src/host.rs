@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use sekisho_arm::{ArmError, Resource, Scope};
+use sekisho_link::reach::Ports;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -132,10 +133,16 @@ pub struct Limits {
     /// What is kept of sessions: `off`, `metadata`, `full`. Without it `full` when `enableSessionRecording` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
+    /// The same of sessions that may do everything on a machine, where that is more than of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub administrator_recording: Option<Recording>,
+    /// The ports to which tunnels lead, each such as `22` or `8000-8100`; to any without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_ports: Option<Vec<Ports>>,
 }
 
 /// What is kept of a session.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Recording {
     /// That it was.
@@ -298,10 +305,17 @@ impl BastionHost {
         self.limits().idle_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
     }
 
-    /// What is kept of sessions.
-    pub fn recording(&self) -> Recording {
+    /// What is kept of sessions, those of administrators or of others.
+    pub fn recording(&self, administrator: bool) -> Recording {
         let wanted = self.properties.enable_session_recording == Some(true);
-        self.limits().recording.unwrap_or(if wanted { Recording::Full } else { Recording::Off })
+        let limits = self.limits();
+        let usual = limits.recording.unwrap_or(if wanted { Recording::Full } else { Recording::Off });
+        limits.administrator_recording.filter(|_| administrator).map_or(usual, |more| usual.max(more))
+    }
+
+    /// Whether tunnels lead to a port.
+    pub fn tunnels_to(&self, port: u16) -> bool {
+        self.limits().tunnel_ports.is_none_or(|all| all.iter().any(|ports| ports.contains(port)))
     }
 
     /// Whether what is on a screen may be copied, and something pasted.
@@ -375,5 +389,31 @@ mod tests {
         assert!(copies("Basic").validate().is_err() && copies("Basic").files() == (false, false));
         assert!(copies("Standard").validate().is_ok() && copies("Standard").files() == (false, true));
         assert!(host(json!({"properties": {"scaleUnits": 51}})).validate().is_err());
+    }
+
+    #[test]
+    fn tunnels_lead_to_the_ports_that_are_named_and_to_none_where_none_is() {
+        let ports = |ports: Value| host(json!({"properties": {"sekisho": {"tunnelPorts": ports}}}));
+        let named = ports(json!(["22", "8000-8100"]));
+        assert!([22, 8000, 8100].into_iter().all(|port| named.tunnels_to(port)));
+        assert!(![21, 23, 7999, 8101].into_iter().any(|port| named.tunnels_to(port)));
+        assert!(!ports(json!([])).tunnels_to(22) && host(json!({})).tunnels_to(22));
+        let broken = json!({"properties": {"sekisho": {"tunnelPorts": ["ssh"]}}});
+        assert!(serde_json::from_value::<BastionHost>(broken).is_err());
+    }
+
+    #[test]
+    fn of_administrators_at_least_as_much_is_kept_as_of_others() {
+        let kept = |limits: Value| {
+            let host = host(json!({"properties": {"sekisho": limits}}));
+            (host.recording(false).word(), host.recording(true).word())
+        };
+        assert_eq!(kept(json!({})), ("off", "off"));
+        assert_eq!(kept(json!({"administratorRecording": "full"})), ("off", "full"));
+        assert_eq!(
+            kept(json!({"recording": "metadata", "administratorRecording": "full"})),
+            ("metadata", "full")
+        );
+        assert_eq!(kept(json!({"recording": "full", "administratorRecording": "off"})), ("full", "full"));
     }
 }

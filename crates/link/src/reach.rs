@@ -50,6 +50,13 @@ pub enum ReachError {
     TooMany,
 }
 
+impl Ports {
+    /// Whether a port is one of them.
+    pub fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
 impl FromStr for Ports {
     type Err = ();
 
@@ -130,7 +137,7 @@ pub fn parse(text: &str) -> Result<Vec<Reach>, ReachError> {
 pub fn leads_to(list: &[Reach], to: SocketAddr) -> bool {
     let (address, port) = (to.ip().to_canonical(), to.port());
     let listed = |reach: &Reach| {
-        reach.network.contains(&address) && reach.ports.iter().any(|p| (p.first..=p.last).contains(&port))
+        reach.network.contains(&address) && reach.ports.iter().any(|ports| ports.contains(port))
     };
     !is_never(address) && list.iter().any(listed)
 }

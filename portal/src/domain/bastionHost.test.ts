@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { BastionHost } from '../api/types.ts'
-import { draftOf, has, hostBody, isComplete, isLimit, newHost, sameDraft } from './bastionHost.ts'
+import { draftOf, has, hostBody, isComplete, isLimit, isPorts, newHost, sameDraft } from './bastionHost.ts'
 
 const host = (value: object) => ({ id: '/h', name: 'h', ...value }) as BastionHost
 
@@ -65,4 +65,28 @@ test('limits are read, checked and written, and what is not changed stays to the
   ])
   expect(isComplete(newHost)).toBe(true)
   expect(isComplete({ ...newHost, limits: { ...newHost.limits, idleMinutes: '0' } })).toBe(false)
+})
+
+test('ports and what is recorded are read, checked and written, and no port at all stays none', () => {
+  const sekisho = { tunnelPorts: ['22', '8000-8100'], administratorRecording: 'full' }
+  const kept = host({ properties: { sekisho } })
+  const draft = draftOf(kept)
+  expect([draft.ports, draft.kept]).toEqual(['22 8000-8100', { recording: '', administratorRecording: 'full' }])
+  expect(hostBody(draft, kept).properties.sekisho).toMatchObject(sekisho)
+  const changed = { ...draft, ports: '5432', kept: { ...draft.kept, recording: 'metadata' as const } }
+  expect(sameDraft(changed, draft)).toBe(false)
+  expect(hostBody(changed, kept).properties.sekisho).toMatchObject({ tunnelPorts: ['5432'], recording: 'metadata' })
+  const closed = host({ properties: { sekisho: { tunnelPorts: [] } } })
+  expect(hostBody(draftOf(closed), closed).properties.sekisho?.tunnelPorts).toEqual([])
+  expect(hostBody({ ...draft, ports: '' }, kept).properties.sekisho?.tunnelPorts).toBeUndefined()
+  expect(['22', '1-65535', '0', '65536', '8-7', '1-2-3', 'ssh'].map(isPorts)).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+    false,
+    false,
+  ])
+  expect(isComplete({ ...newHost, ports: 'ssh' })).toBe(false)
 })

@@ -36,6 +36,18 @@ export const isLimit = (id: Limit, text: string) =>
 export const barriers = ['disableUpload', 'disableDownload'] as const
 export type Barrier = (typeof barriers)[number]
 
+/** How much is kept of sessions, or nothing: as the switch says, or as of everybody. */
+export const kinds = ['', 'off', 'metadata', 'full'] as const
+export type Kind = (typeof kinds)[number]
+export const whose = ['recording', 'administratorRecording'] as const
+export type Whose = (typeof whose)[number]
+
+export const isPorts = (text: string) => {
+  const [first = '', last = first, more] = text.split('-')
+  const isPort = (word: string) => /^[1-9]\d{0,4}$/.test(word) && Number(word) <= 65_535
+  return more === undefined && isPort(first) && isPort(last) && Number(first) <= Number(last)
+}
+
 export type HostDraft = {
   sku: Sku
   on: readonly Switch[]
@@ -46,6 +58,9 @@ export type HostDraft = {
   /** As they are typed. */
   limits: Record<Limit, string>
   barred: readonly Barrier[]
+  kept: Record<Whose, Kind>
+  /** To which tunnels lead, as typed; none: to any. */
+  ports: string
 }
 
 const noLimits: HostDraft['limits'] = { maximumMinutes: '', idleMinutes: '', sessionsPerPerson: '', maximumFileMiB: '' }
@@ -57,6 +72,8 @@ export const newHost: HostDraft = {
   subnet: '',
   limits: noLimits,
   barred: [],
+  kept: { recording: '', administratorRecording: '' },
+  ports: '',
 }
 
 type Kept = NonNullable<BastionHost['properties']['sekisho']>
@@ -85,6 +102,9 @@ function keptOf(draft: HostDraft, old: Kept): Kept | undefined {
     maximumFileBytes:
       bytes === before.maximumFileMiB ? old.maximumFileBytes : bytes === '' ? undefined : Number(bytes) * mebibyte,
     ...Object.fromEntries(barriers.map((id) => [id, draft.barred.includes(id) || undefined])),
+    ...Object.fromEntries(whose.map((id) => [id, draft.kept[id] || undefined])),
+    // None at all is something else than any, and nothing that is typed.
+    tunnelPorts: portsOf(draft).length > 0 || old.tunnelPorts?.length === 0 ? portsOf(draft) : undefined,
   }
   return Object.values(kept).every((value) => value === undefined) ? undefined : kept
 }
@@ -97,8 +117,15 @@ export function draftOf({ sku, properties }: BastionHost): HostDraft {
     subnet: properties.ipConfigurations?.[0]?.properties?.subnet?.id ?? '',
     limits: limitsOf(properties.sekisho ?? {}),
     barred: barriers.filter((id) => properties.sekisho?.[id] === true),
+    kept: {
+      recording: properties.sekisho?.recording ?? '',
+      administratorRecording: properties.sekisho?.administratorRecording ?? '',
+    },
+    ports: (properties.sekisho?.tunnelPorts ?? []).join(' '),
   }
 }
+
+export const portsOf = ({ ports }: Pick<HostDraft, 'ports'>) => ports.split(/[\s,]+/).filter(Boolean)
 
 export const networksOf = ({ networks }: HostDraft) =>
   networks
@@ -128,8 +155,18 @@ export function hostBody(draft: HostDraft, old?: BastionHost): Pick<BastionHost,
   return { sku: { name: draft.sku }, properties: properties as BastionHost['properties'] }
 }
 
-export const sameDraft = (a: HostDraft, b: HostDraft) =>
-  JSON.stringify([a.sku, [...a.on].sort(), networksOf(a), a.subnet, a.limits, [...a.barred].sort()]) ===
-  JSON.stringify([b.sku, [...b.on].sort(), networksOf(b), b.subnet, b.limits, [...b.barred].sort()])
+const said = (draft: HostDraft) => [
+  draft.sku,
+  [...draft.on].sort(),
+  networksOf(draft),
+  draft.subnet,
+  draft.limits,
+  [...draft.barred].sort(),
+  draft.kept,
+  portsOf(draft),
+]
 
-export const isComplete = ({ limits: typed }: HostDraft) => limitIds.every((id) => isLimit(id, typed[id]))
+export const sameDraft = (a: HostDraft, b: HostDraft) => JSON.stringify(said(a)) === JSON.stringify(said(b))
+
+export const isComplete = (draft: HostDraft) =>
+  limitIds.every((id) => isLimit(id, draft.limits[id])) && portsOf(draft).every(isPorts)

@@ -360,6 +360,15 @@ async fn may(
         ));
     }
     asked_for(read, &who, machine, what).await?;
+    let port = match what {
+        What::Login(_) => None,
+        What::Port(port) => Some(*port),
+        What::Near(to) => Some(to.port()),
+    };
+    if let Some(port) = port.filter(|port| !settings.tunnels_to(*port)) {
+        let text = format!("This bastion host has no tunnels to port {port} (sekisho.tunnelPorts).");
+        return Err(ArmError::new(403, "BastionPortDenied", text));
+    }
     match what {
         What::Login(login) => {
             let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
@@ -375,7 +384,7 @@ async fn may(
         }
         What::Port(port) => {
             let is_ssh = servers::of(read, machine).await?.is_some_and(|server| server.port == *port);
-            if is_ssh && settings.recording() != Recording::Off {
+            if is_ssh && settings.recording(true) != Recording::Off {
                 let text = "This bastion host records, and what passes through a tunnel it cannot read: log in through its \
                             gate for SSH clients, or in the portal.";
                 return Err(ArmError::new(403, "BastionRecordingRequired", text));
@@ -511,9 +520,9 @@ async fn begin(app: &Arc<App>, allowed: &Allowed) -> Result<Started, ArmError> {
         }
         What::Login(login) => {
             about["account"] = json!(login.account);
-            about["recording"] = json!(host.recording());
+            about["recording"] = json!(host.recording(login.administrator));
             let most = host.limits().sessions_per_person;
-            (Target::Ssh(login.clone()), host.recording(), host.longest(), most)
+            (Target::Ssh(login.clone()), host.recording(login.administrator), host.longest(), most)
         }
     };
     let is_recorded = recording != Recording::Off;

@@ -128,7 +128,7 @@ fn ready(open: &Open, mode: Mode) -> ToClient {
         upload,
         download,
         max_file_bytes: open.host.limits().maximum_file_bytes,
-        recorded: open.host.recording().word(),
+        recorded: open.recorded().word(),
         until: instant(open.limits.until()),
         idle_seconds: open.limits.idle().map(|idle| idle.as_secs()),
         up_to: open.terminal.end(),

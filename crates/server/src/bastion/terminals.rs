@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use sekisho_arm::ArmError;
-use sekisho_bastion::host::BastionHost;
+use sekisho_bastion::host::{BastionHost, Recording};
 use sekisho_bastion_ssh::files::{Files, FilesError};
 use sekisho_bastion_ssh::terminal::wire::{Mode, Watcher};
 use sekisho_bastion_ssh::terminal::{self, Broken, Pump, Size, Terminal};
@@ -105,6 +105,12 @@ impl Open {
             What::Login(login) => login.account.as_str(),
             What::Port(_) | What::Near(_) => "",
         }
+    }
+
+    /// What is kept of it.
+    pub(super) fn recorded(&self) -> Recording {
+        let administrator = matches!(&self.allowed.what, What::Login(login) if login.administrator);
+        self.host.recording(administrator)
     }
 
     /// The files of its account.

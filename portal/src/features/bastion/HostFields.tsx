@@ -6,19 +6,24 @@ import {
   has,
   type HostDraft,
   isLimit,
+  isPorts,
+  kinds,
   limitIds,
   limits,
+  portsOf,
   skus,
   switches,
   switchIds,
+  whose,
 } from '../../domain/bastionHost.ts'
 import { Checkbox } from '../../ui/Checkbox.tsx'
 import { Segments } from '../../ui/Segments.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
-import { m } from './messages.ts'
+import { m, s } from './messages.ts'
 
 const nowhere = '-'
+const usual = '-'
 
 /** What is said of a host, when it is made and later. */
 export function HostFields({ draft, onChange }: { draft: HostDraft; onChange: (draft: HostDraft) => void }) {
@@ -82,6 +87,31 @@ export function HostFields({ draft, onChange }: { draft: HostDraft; onChange: (d
           />
         ))}
       </fieldset>
+      <fieldset className="grid grid-cols-2 gap-3">
+        <legend className="mb-1 text-xs font-medium text-ink-2">{m.kept}</legend>
+        {whose.map((id) => (
+          <Select
+            key={id}
+            label={m[id]}
+            value={draft.kept[id] || usual}
+            onChange={(kind) => set({ kept: { ...draft.kept, [id]: kinds.find((known) => known === kind) ?? '' } })}
+            options={kinds.map((kind) => ({
+              id: kind || usual,
+              label: kind ? s[kind] : id === 'recording' ? m.asSwitched : m.asOfEverybody,
+            }))}
+          />
+        ))}
+      </fieldset>
+      {draft.on.includes('enableTunneling') && has(draft.sku, 'enableTunneling') && (
+        <TextField
+          label={m.tunnelPorts}
+          hint={m.tunnelPortsHint}
+          value={draft.ports}
+          onChange={(ports) => set({ ports })}
+          error={portsOf(draft).every(isPorts) ? undefined : m.tunnelPortsBad}
+          mono
+        />
+      )}
       <Select
         label={m.subnet}
         value={known === '' ? nowhere : known}
