@@ -5,7 +5,7 @@
 //! It must never connect anywhere else, and never keep a stream longer than its ticket says.
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,6 +124,8 @@ async fn begin(
         Target::Port(port) => (*port, None),
         Target::Near(to) => {
             ensure!(leads_to(&reach.list(), *to), "the list on the machine does not lead to {to}");
+            // What is on the machine itself is asked for as that, and recorded where it has to be.
+            ensure!(!is_own(to.ip()), "{to} is the machine itself");
             let target = timeout(CONNECT, TcpStream::connect(to)).await.context("nothing answers there")?;
             let target = target.with_context(|| format!("nothing listens at {to}"))?;
             target.set_nodelay(true)?;
@@ -138,6 +140,11 @@ async fn begin(
     };
     let target = timeout(CONNECT, connect(port)).await.context("nothing answers there")??;
     called_back(ticket, (address, tls), target, admitted).await
+}
+
+/// Whether an address is this machine's, as the kernel lets nobody bind to another's.
+fn is_own(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
 }
 
 async fn called_back(
@@ -199,5 +206,16 @@ async fn carry(ticket: &Ticket, Begun { mut target, server, admitted }: Begun) {
         Ok(Ok((out, into))) => tracing::debug!(stream = %ticket.id, out, into, "a stream ended"),
         Ok(Err(error)) => tracing::debug!(stream = %ticket.id, %error, "a stream broke"),
         Err(_) => tracing::info!(stream = %ticket.id, "a stream's time is over"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_this_machine_is_told_from_those_of_others() {
+        assert!(is_own(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_own(Ipv4Addr::new(192, 0, 2, 1).into()));
     }
 }
