@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react'
+import { type ReactNode, useId } from 'react'
 import {
   FieldError,
   Input,
@@ -19,10 +19,14 @@ type Props = Omit<TextFieldProps, 'className' | 'children'> & {
   rows?: number
   className?: string
   inputMode?: 'numeric' | 'text'
+  /** What may be meant; anything else may be typed. */
+  suggestions?: readonly string[]
 }
 
 /** `error` is shown as soon as it exists: forms validate while typing and say what is wrong, not that it is. */
-export function TextField({ label, hint, error, placeholder, mono, rows, className, ...props }: Props) {
+export function TextField(field: Props) {
+  const { label, hint, error, placeholder, mono, rows, className, suggestions, ...props } = field
+  const list = useId()
   const box = cx(
     'w-full rounded-md border border-line-strong bg-surface px-2.5 outline-none placeholder:text-ink-3 focus:border-accent focus:shadow-[0_0_0_3px_var(--accent-soft)] disabled:bg-sunken disabled:text-ink-2 invalid:border-crit',
     mono ? 'font-mono text-xs' : 'text-sm',
@@ -33,7 +37,16 @@ export function TextField({ label, hint, error, placeholder, mono, rows, classNa
       {rows ? (
         <TextArea rows={rows} placeholder={placeholder} className={cx(box, 'py-1.5 leading-5')} />
       ) : (
-        <Input placeholder={placeholder} className={cx(box, 'h-8')} />
+        <Input placeholder={placeholder} className={cx(box, 'h-8')} list={suggestions && list} />
+      )}
+      {suggestions && (
+        <datalist id={list}>
+          {suggestions.map((text) => (
+            <option key={text} value={text}>
+              {text}
+            </option>
+          ))}
+        </datalist>
       )}
       {hint && !error && (
         <Text slot="description" className="text-xs text-ink-3">

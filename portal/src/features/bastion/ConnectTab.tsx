@@ -3,7 +3,7 @@ import { Link } from '@tanstack/react-router'
 import { SquareTerminal, Waypoints } from 'lucide-react'
 import { lazy, Suspense, useState } from 'react'
 import { bastionQueries } from '../../api/queries/bastion.ts'
-import type { BastionHost } from '../../api/types.ts'
+import type { BastionHost, Facts } from '../../api/types.ts'
 import { useScope } from '../../app/scope.ts'
 import { nameOf, parseArmId } from '../../domain/armId.ts'
 import { isAccount, terminalAddress } from '../../domain/bastion.ts'
@@ -31,7 +31,9 @@ function lastAccount() {
   }
 }
 
-export default function ConnectTab({ machineId }: { machineId: string }) {
+type Users = Facts['users']
+
+export default function ConnectTab({ machineId, users }: { machineId: string; users: Users | undefined }) {
   const { subscriptionId } = useScope()
   const hosts = useQuery(bastionQueries.hosts(subscriptionId))
   return (
@@ -52,14 +54,18 @@ export default function ConnectTab({ machineId }: { machineId: string }) {
             </EmptyState>
           </Card>
         ) : (
-          <Connect machineId={machineId} hosts={all} />
+          <Connect machineId={machineId} hosts={all} users={users ?? []} />
         )
       }
     </Section>
   )
 }
 
-function Connect({ machineId, hosts }: { machineId: string; hosts: BastionHost[] }) {
+/** Accounts with which one gets a shell. */
+const accountsOf = (users: Users) =>
+  users.filter(({ shell }) => !/\/(nologin|false|sync)$/.test(shell)).map(({ name }) => name)
+
+function Connect({ machineId, hosts, users }: { machineId: string; hosts: BastionHost[]; users: Users }) {
   const [chosen, setChosen] = useState<string>()
   const [account, setAccount] = useState(lastAccount)
   const [isLending, setLending] = useState(false)
@@ -94,6 +100,7 @@ function Connect({ machineId, hosts }: { machineId: string; hosts: BastionHost[]
             onChange={setAccount}
             error={bad ? m.accountBad : undefined}
             autoComplete="off"
+            suggestions={accountsOf(users)}
             mono
           />
           <a

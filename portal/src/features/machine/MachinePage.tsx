@@ -73,7 +73,7 @@ function Machine({ machine, tab }: { machine: VirtualMachine; tab: string }) {
       {state?.duplicate && <DuplicateCard duplicate={state.duplicate} />}
       {tab === 'connect' && (
         <Suspense fallback={<Skeleton className="h-40" />}>
-          <ConnectTab machineId={id} />
+          <ConnectTab machineId={id} users={state?.facts?.users} />
         </Suspense>
       )}
       {tab === 'network' && <NetworkTab machine={machine} />}
