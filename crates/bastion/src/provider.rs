@@ -133,18 +133,28 @@ struct BastionHosts {
     links: Arc<dyn Lend>,
 }
 
+/// The api-versions that stock clients send, newest first.
+const VERSIONS: &[&str] = &[
+    "2026-03-01",
+    "2025-09-01",
+    "2025-07-01",
+    "2025-05-01",
+    "2025-03-01",
+    "2024-10-01",
+    "2024-07-01",
+    "2024-05-01",
+    "2024-03-01",
+    "2024-01-01",
+    "2023-11-01",
+    "2022-01-01",
+    "2021-08-01",
+    "2015-06-15",
+];
+
 static SPEC: TypeSpec = TypeSpec {
     namespace: NAMESPACE,
     path: TYPE,
-    versions: &[
-        "2025-05-01",
-        "2024-07-01",
-        "2024-05-01",
-        "2024-03-01",
-        "2024-01-01",
-        "2023-11-01",
-        "2022-01-01",
-    ],
+    versions: VERSIONS,
     scopes: &[ScopeKind::ResourceGroup],
     storage: Storage::Row,
     put: PutStyle::Normal,
