@@ -205,7 +205,8 @@ static SPEC: TypeSpec = TypeSpec {
         },
         Action {
             verb: "deleteShareableLinksByToken",
-            style: ActionStyle::Sync,
+            // The only answer that Azure's clients take.
+            style: ActionStyle::Accepted,
             reads: false,
             title: "Takes links back",
             takes: |g: &mut SchemaGenerator| g.subschema_for::<BastionShareableLinkTokenListRequest>(),

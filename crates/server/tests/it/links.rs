@@ -49,7 +49,7 @@ impl Lending {
 
     async fn take_back(&self, tokens: &[&str]) {
         let path = at(format!("{}/deleteShareableLinksByToken", self.host), NETWORK);
-        self.world.page().post(&path, json!({ "tokens": tokens })).await.expect(200);
+        self.world.page().post(&path, json!({ "tokens": tokens })).await.expect(202);
     }
 
     async fn inspect(&self, who: &Http, token: &str) -> Answer {
