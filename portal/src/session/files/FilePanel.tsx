@@ -33,6 +33,8 @@ export default function FilePanel({ at, policy, onClose }: { at: FilesAt; policy
     retry: false,
   })
   const here = folder.data?.path
+  // Before it is known where they go, files are taken by nothing.
+  const takes = policy.upload && here !== undefined
   const refresh = () => void client.invalidateQueries({ queryKey: key })
 
   const send = (files: File[]) => {
@@ -48,7 +50,7 @@ export default function FilePanel({ at, policy, onClose }: { at: FilesAt; policy
   const onDrop = (event: DragEvent) => {
     event.preventDefault()
     setOver(false)
-    if (policy.upload) offer([...event.dataTransfer.files])
+    if (takes) offer([...event.dataTransfer.files])
   }
 
   return (
@@ -58,7 +60,7 @@ export default function FilePanel({ at, policy, onClose }: { at: FilesAt; policy
       aria-label={m.title}
       onDragOver={(event) => {
         event.preventDefault()
-        setOver(policy.upload)
+        setOver(takes)
       }}
       onDragLeave={() => setOver(false)}
       onDrop={onDrop}
@@ -82,25 +84,32 @@ export default function FilePanel({ at, policy, onClose }: { at: FilesAt; policy
         </IconButton>
         {policy.upload && (
           <>
-            <IconButton compact label={m.newFolder} onPress={() => here && setAsked({ what: 'mkdir', folder: here })}>
+            <IconButton
+              compact
+              label={m.newFolder}
+              isDisabled={!takes}
+              onPress={() => here && setAsked({ what: 'mkdir', folder: here })}
+            >
               <FolderPlus size={14} aria-hidden />
             </IconButton>
-            <Button size="sm" onPress={() => input.current?.click()}>
+            <Button size="sm" isDisabled={!takes} onPress={() => input.current?.click()}>
               <Upload size={14} aria-hidden />
               {m.upload}
             </Button>
-            <input
-              ref={input}
-              type="file"
-              multiple
-              hidden
-              aria-label={m.upload}
-              onChange={({ target }) => {
-                offer([...(target.files ?? [])])
-                // The same file may be chosen again.
-                target.value = ''
-              }}
-            />
+            {takes && (
+              <input
+                ref={input}
+                type="file"
+                multiple
+                hidden
+                aria-label={m.upload}
+                onChange={({ target }) => {
+                  offer([...(target.files ?? [])])
+                  // The same file may be chosen again.
+                  target.value = ''
+                }}
+              />
+            )}
           </>
         )}
         <IconButton compact label={m.close} onPress={onClose}>
