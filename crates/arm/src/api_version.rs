@@ -4,6 +4,25 @@ use std::fmt;
 
 use crate::{ArmError, TypeName};
 
+/// The api-versions of `Microsoft.Network` that stock clients send, newest first. One client sends the same to all of its
+/// types, whichever crate serves them.
+pub const NETWORK_VERSIONS: &[&str] = &[
+    "2026-03-01",
+    "2025-09-01",
+    "2025-07-01",
+    "2025-05-01",
+    "2025-03-01",
+    "2024-10-01",
+    "2024-07-01",
+    "2024-05-01",
+    "2024-03-01",
+    "2024-01-01",
+    "2023-11-01",
+    "2022-01-01",
+    "2021-08-01",
+    "2015-06-15",
+];
+
 /// A well-formed api-version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiVersion(String);

@@ -20,7 +20,7 @@ pub mod route;
 pub mod shape;
 pub mod traits;
 
-pub use api_version::ApiVersion;
+pub use api_version::{ApiVersion, NETWORK_VERSIONS};
 pub use error::{ArmError, ErrorDetail, ErrorInfo, ErrorResponse};
 pub use id::{IdError, ResourceId, Scope, TypeName};
 pub use registry::{Action, ActionStyle, Call, Registry, ResourceType, ScopeKind, SignIn, Storage, TypeSpec};

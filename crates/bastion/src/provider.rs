@@ -8,8 +8,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::registry::{Action, ActionStyle, PutStyle, Registry};
 use sekisho_arm::resource::{object_entry, shown, typed};
 use sekisho_arm::{
-    ArmError, Call, Listing, Read, Resource, ResourceType, Scope, ScopeKind, Storage, StoreError, TypeName,
-    TypeSpec, Write,
+    ArmError, Call, Listing, NETWORK_VERSIONS, Read, Resource, ResourceType, Scope, ScopeKind, Storage,
+    StoreError, TypeName, TypeSpec, Write,
 };
 use sekisho_link::machine;
 use serde::{Deserialize, Serialize};
@@ -133,28 +133,10 @@ struct BastionHosts {
     links: Arc<dyn Lend>,
 }
 
-/// The api-versions that stock clients send, newest first.
-const VERSIONS: &[&str] = &[
-    "2026-03-01",
-    "2025-09-01",
-    "2025-07-01",
-    "2025-05-01",
-    "2025-03-01",
-    "2024-10-01",
-    "2024-07-01",
-    "2024-05-01",
-    "2024-03-01",
-    "2024-01-01",
-    "2023-11-01",
-    "2022-01-01",
-    "2021-08-01",
-    "2015-06-15",
-];
-
 static SPEC: TypeSpec = TypeSpec {
     namespace: NAMESPACE,
     path: TYPE,
-    versions: VERSIONS,
+    versions: NETWORK_VERSIONS,
     scopes: &[ScopeKind::ResourceGroup],
     storage: Storage::Row,
     put: PutStyle::Normal,

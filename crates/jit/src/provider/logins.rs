@@ -1,9 +1,9 @@
 //! Logins through a bastion that must be asked for: what policies say of a machine, and who has asked.
 
-use sekisho_arm::{Read, Scope, StoreError};
+use sekisho_arm::{Listing, Read, Scope, StoreError};
 use serde_json::Value;
 
-use super::{policies, requests};
+use super::{policy_type, requests};
 use crate::request::{Grant, What};
 
 /// Whether somebody may log in to a machine, as far as policies are concerned.
@@ -30,7 +30,9 @@ pub async fn admission(
 ) -> Result<Admission, StoreError> {
     let now = read.now();
     let mut needed = None;
-    for policy in policies(read, &Scope::Tenant).await? {
+    // It is asked for whatever somebody does in a session, and few policies speak of it.
+    let speak_of_it = Listing::of(&Scope::Tenant, &policy_type()).mentioning(vec![r#""login""#.to_owned()]);
+    for policy in read.list(&speak_of_it).await? {
         if !guards(&Value::Object(policy.properties()), machine) {
             continue;
         }

@@ -24,7 +24,7 @@ mod traffic;
 mod watchers;
 
 use sekisho_arm::registry::{Action, PutStyle, Registry, any_schema};
-use sekisho_arm::{ScopeKind, Storage, TypeName, TypeSpec};
+use sekisho_arm::{NETWORK_VERSIONS, ScopeKind, Storage, TypeName, TypeSpec};
 
 pub use compiler::{Compiler, EffectKind, EffectRule, EffectStage, RuleEffect};
 pub use flow_logs::{FlowCompiler, KeptFlowLog, flow_logs, guid, logged};
@@ -32,24 +32,6 @@ pub use interfaces::Interfaces;
 pub use judge::{Judge, PolicyChange, Refused, TrafficChange, Violation};
 pub use places::places;
 pub use traffic::TrafficEffect;
-
-/// The api-versions of the network types that stock clients send, newest first.
-const VERSIONS: &[&str] = &[
-    "2026-03-01",
-    "2025-09-01",
-    "2025-07-01",
-    "2025-05-01",
-    "2025-03-01",
-    "2024-10-01",
-    "2024-07-01",
-    "2024-05-01",
-    "2024-03-01",
-    "2024-01-01",
-    "2023-11-01",
-    "2022-01-01",
-    "2021-08-01",
-    "2015-06-15",
-];
 
 /// Adds the types of this crate.
 pub fn register(registry: &mut Registry) {
@@ -82,7 +64,7 @@ const fn spec(path: &'static str, storage: Storage) -> TypeSpec {
     TypeSpec {
         namespace: "Microsoft.Network",
         path,
-        versions: VERSIONS,
+        versions: NETWORK_VERSIONS,
         scopes: &[ScopeKind::ResourceGroup],
         storage,
         put: PutStyle::Normal,

@@ -3,6 +3,7 @@
 //! what they activated for a time, and for no longer than they may. What a link is good for is looked at when it is used and
 //! for as long as a session lasts ([`lender`]); taking it back ends its sessions.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,14 +24,14 @@ use sekisho_bastion::provider::{self, LOGIN_RIGHTS, Lend, Which};
 use sekisho_bastion::shareable_link::{BastionShareableLink, LinkSekisho};
 use sekisho_identity::{Digest, Secret};
 use sekisho_link::account::Account;
-use sekisho_link::ticket::Login;
-use sekisho_rbac::{Asker, Circumstances, PrincipalId, Snapshot};
+use sekisho_rbac::{Asker, Circumstances, PrincipalId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Lent, caller, machine};
+use super::sessions::login_as;
+use super::{Allowed, Lent, What, caller, machine};
 use crate::access;
 use crate::app::App;
 use crate::authn::Caller;
@@ -113,24 +114,11 @@ impl Link {
 }
 
 /// Whoever lends, as what they are without anything activated, at the moment and place at which it is used.
-fn standing(id: &str, at: OffsetDateTime, address: Option<std::net::IpAddr>) -> Asker {
+fn standing(id: &str, at: OffsetDateTime, address: Option<IpAddr>) -> Asker {
     Asker {
         principals: vec![PrincipalId(Uuid::try_parse(id).unwrap_or_default())],
         circumstances: Circumstances { now: Some(at), address },
     }
-}
-
-/// As whom somebody logs in who may: an account that may be an administrator's needs the right of one.
-pub(super) fn login_as(
-    snapshot: &Snapshot,
-    (who, name): (&Asker, &str),
-    machine: &Scope,
-    account: Account,
-) -> Login {
-    let administrator = snapshot.decide(who, LOGIN_RIGHTS[1], machine).is_allowed();
-    let is_own = Account::of_person(name).is_ok_and(|own| own == account);
-    // Whoever may log in as an administrator does, also with an account of their own, which may be one.
-    Login { administrator: administrator || !is_own, account }
 }
 
 fn not_good() -> ArmError {
@@ -186,21 +174,16 @@ async fn by_token(read: &mut (dyn Read + '_), token: &str) -> Result<Link, ArmEr
     link.filter(|link| link.token == Secret::new(token).digest()).ok_or_else(not_good)
 }
 
-/// What a secret lends to somebody who wants to log in with it, through the host of an address.
+/// What somebody wants who has a secret, through the host of an address.
 ///
 /// # Errors
-/// As [`lender`].
-pub(super) async fn wanted(
-    app: &App,
-    caller: &Caller,
-    host: Uuid,
-    token: &str,
-) -> Result<(Lent, Scope, Scope, Login), ArmError> {
+/// As [`lender`]; 403 when two factors were proved too long ago.
+pub(super) async fn wanted(app: &App, caller: Caller, host: Uuid, token: &str) -> Result<Allowed, ArmError> {
     let mut read = app.store.read().await?;
     let link = by_token(&mut read, token).await?;
     let now = read.now();
-    fits(&link, caller, now)?;
-    is_fresh(&link, caller, now)?;
+    fits(&link, &caller, now)?;
+    is_fresh(&link, &caller, now)?;
     let (Ok(through), Ok(machine)) = (Scope::parse(&link.host), Scope::parse(&link.machine)) else {
         return Err(ArmError::internal());
     };
@@ -209,7 +192,9 @@ pub(super) async fn wanted(
     }
     let who = standing(&link.by.object_id, now, Some(caller.address));
     let login = login_as(&app.access.snapshot(), (&who, &link.by.name), &machine, link.account);
-    Ok((Lent { link: link.id, by: link.by.name, until: link.expires }, through, machine, login))
+    let lent = Lent { link: link.id, by: link.by.name, until: link.expires };
+    let what = What::Login(login);
+    Ok(Allowed { caller, host: through, machine, what, native: false, lent: Some(lent) })
 }
 
 /// Takes note that a session begins with a link.

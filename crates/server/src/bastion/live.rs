@@ -142,10 +142,12 @@ impl Begun {
             .store
             .write::<_, ArmError, _>(move |tx| {
                 Box::pin(async move {
-                    if let Some(lent) = &lent {
-                        links::take(tx, lent).await?;
+                    let begins = session::begin(tx, &kept, most).await?;
+                    // A link is not used up by what does not begin; one that is makes nothing begin.
+                    if let Some(lent) = lent.filter(|_| begins) {
+                        links::take(tx, &lent).await?;
                     }
-                    Ok(session::begin(tx, &kept, most).await?)
+                    Ok(begins)
                 })
             })
             .await;

@@ -369,18 +369,15 @@ async fn may(
         let text = format!("This bastion host has no tunnels to port {port} (sekisho.tunnelPorts).");
         return Err(ArmError::new(403, "BastionPortDenied", text));
     }
+    let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
     match what {
         What::Login(login) => {
-            let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
             if login.administrator && !administrator {
                 return Err(not_administrator(caller, machine, &login.account));
             }
         }
         What::Near(to) => {
-            near::may(read, &settings, (caller, machine), *to, |right| {
-                snapshot.decide(&who, right, machine).is_allowed()
-            })
-            .await?;
+            near::may(read, &settings, (caller, administrator), (machine, *to)).await?;
         }
         What::Port(port) => {
             let is_ssh = servers::of(read, machine).await?.is_some_and(|server| server.port == *port);

@@ -56,23 +56,22 @@ pub(super) async fn machine(
     away.ok_or_else(unreachable)
 }
 
-/// Whether somebody may go on to an address by a machine; `has` says which rights they have there.
+/// Whether somebody may go on to an address by a machine, to which they may log in as an administrator or not.
 ///
 /// # Errors
 /// 400 when the host does not do it; 403 and 404, as everywhere.
 pub(super) async fn may(
     read: &mut (dyn Read + '_),
     settings: &BastionHost,
-    (caller, machine): (&Caller, &Scope),
-    to: SocketAddr,
-    has: impl Fn(&str) -> bool,
+    (caller, administrator): (&Caller, bool),
+    (machine, to): (&Scope, SocketAddr),
 ) -> Result<(), ArmError> {
     if !settings.leads_by_address() {
         let text =
             "This bastion host leads to no addresses: set enableIpConnect, with SKU Standard or Premium.";
         return Err(ArmError::bad("BastionIpConnectDisabled", text));
     }
-    if !has(LOGIN_RIGHTS[1]) {
+    if !administrator {
         let text = format!(
             "The client '{}' may not go on from '{machine}': it needs the data action '{}' there.",
             caller.name, LOGIN_RIGHTS[1]

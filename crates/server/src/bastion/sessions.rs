@@ -10,12 +10,13 @@ use http::{HeaderMap, Method, StatusCode, header};
 use schemars::JsonSchema;
 use sekisho_arm::traits::read_document;
 use sekisho_arm::{ArmError, AuditEntry, Outcome, Phase, Scope, StoreError};
-use sekisho_bastion::provider;
+use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
 use sekisho_bastion::session::{self, KIND, Session};
 use sekisho_bastion_ssh::terminal::wire::Mode;
 use sekisho_bastion_ssh::terminal::{Size, wire};
 use sekisho_link::account::Account;
 use sekisho_link::ticket::Login;
+use sekisho_rbac::{Asker, Snapshot};
 use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use uuid::Uuid;
@@ -180,15 +181,7 @@ async fn wanted(app: &App, caller: Caller, host: Uuid, wanted: SessionRequest) -
             let text = "A link says which machine it leads to, and which account.";
             return Err(ArmError::bad("InvalidParameter", text).target("link"));
         }
-        let (lent, host, machine, login) = links::wanted(app, &caller, host, token).await?;
-        return Ok(Allowed {
-            caller,
-            host,
-            machine,
-            what: What::Login(login),
-            native: false,
-            lent: Some(lent),
-        });
+        return links::wanted(app, caller, host, token).await;
     }
     let machine = machine(wanted.resource_id.as_deref().unwrap_or_default())?;
     let login = login(app, &caller, &machine, wanted.account.as_deref())?;
@@ -213,7 +206,20 @@ pub(super) fn login(
         })?,
     };
     let who = app.access.acting(caller);
-    Ok(links::login_as(&app.access.snapshot(), (&who, &caller.name), machine, account))
+    Ok(login_as(&app.access.snapshot(), (&who, &caller.name), machine, account))
+}
+
+/// As whom somebody logs in who may: an account that may be an administrator's needs the right of one.
+pub(super) fn login_as(
+    snapshot: &Snapshot,
+    (who, name): (&Asker, &str),
+    machine: &Scope,
+    account: Account,
+) -> Login {
+    let administrator = snapshot.decide(who, LOGIN_RIGHTS[1], machine).is_allowed();
+    let is_own = Account::of_person(name).is_ok_and(|own| own == account);
+    // Whoever may log in as an administrator does, also with an account of their own, which may be one.
+    Login { administrator: administrator || !is_own, account }
 }
 
 /// A session of one's own.
