@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -7,6 +7,7 @@ import { chromium, expect, type Page } from '@playwright/test'
 import { how, test } from './fixtures.ts'
 import { reach } from './reach.ts'
 import { ready } from './ready.ts'
+import { writeSshFiles } from './sshFiles.ts'
 import { send } from './send.ts'
 
 const run = promisify(execFile)
@@ -223,18 +224,7 @@ test('the terminal of a stock ssh is watched, joined, spoken to and ended from a
   try {
     await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', at('key')])
     const told = await send(portal, 'POST', '/ssh/keys', { publicKey: await readFile(at('key.pub'), 'utf8') })
-    const own = [
-      `UserKnownHostsFile ${at('known')}`,
-      'GlobalKnownHostsFile /dev/null',
-      'StrictHostKeyChecking yes',
-      'BatchMode yes',
-      `IdentityFile ${at('key')}`,
-      'IdentitiesOnly yes',
-    ]
-    // The jump is another ssh, which would read the configuration of whoever runs the test.
-    const jump = told.config?.replace(/ProxyJump (\S+)/, `ProxyCommand ssh -F ${at('config')} -W %h:%p $1`)
-    await writeFile(at('known'), `${told.knownHosts}\n`)
-    await writeFile(at('config'), `${own.join('\n')}\n${jump}\n`)
+    await writeSshFiles(at, { knownHosts: told.knownHosts ?? '', config: told.config ?? '' })
     const target = `root@${machine.name}.sekisho`
     // Until the machine's SSH server trusts the installation.
     await expect(async () => void (await run('ssh', ['-F', at('config'), target, 'true']))).toPass({ timeout: 60_000 })

@@ -8,6 +8,7 @@ import { expect, type Page } from '@playwright/test'
 import { test } from './fixtures.ts'
 import { reach } from './reach.ts'
 import { ready } from './ready.ts'
+import { writeSshFiles } from './sshFiles.ts'
 
 const run = promisify(execFile)
 
@@ -31,18 +32,7 @@ test('a key that is said to be one’s own in the portal lets a stock ssh in, an
     const known = await portal.getByRole('region', { name: 'known_hosts' }).innerText()
     const config = await portal.getByRole('region', { name: 'config', exact: true }).innerText()
     await portal.screenshot({ path: 'test-results/ssh-client.png', fullPage: true })
-    const own = [
-      `UserKnownHostsFile ${at('known')}`,
-      'GlobalKnownHostsFile /dev/null',
-      'StrictHostKeyChecking yes',
-      'BatchMode yes',
-      `IdentityFile ${at('key')}`,
-      'IdentitiesOnly yes',
-    ]
-    // The jump is another ssh, which would read the configuration of whoever runs the test.
-    const jump = config.replace(/ProxyJump (\S+)/, `ProxyCommand ssh -F ${at('config')} -W %h:%p $1`)
-    await writeFile(at('known'), `${known}\n`)
-    await writeFile(at('config'), `${own.join('\n')}\n${jump}\n`)
+    await writeSshFiles(at, { knownHosts: known, config })
     const ssh = () => run('ssh', ['-F', at('config'), `root@${machine.name}.sekisho`, 'echo 関所-$((6*7))'])
     // Until the machine's SSH server trusts the installation.
     await expect(async () => expect((await ssh()).stdout).toBe('関所-42\n')).toPass({ timeout: 60_000 })

@@ -4,7 +4,7 @@
 //! log in to a machine asks for a session ([`session`]) through one that reaches it. The stream itself is no business of
 //! this crate: the server asks the machine for it by a [ticket](sekisho_link::ticket), and the machine dials out.
 //!
-//! Whoever may log in can lend that by a [link](shareable_link).
+//! Whoever may log in can lend that by a [link](shareable_link). A machine may lead to hosts [near](near) it, too.
 //!
 //! For logins, agents have the machine's SSH server trust the installation ([`part`], [`sshd`]), tell of its host keys, which
 //! are certified ([`machine`]), and look whether an account is one for administrators ([`privileged`]).

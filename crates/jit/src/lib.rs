@@ -3,7 +3,8 @@
 //! Data flows one way. A user writes a policy in Azure's JSON ([`resources`]): which ports of which machines are guarded,
 //! who may ask from where and for how long. Somebody asks; the request ([`request`]) waits for approvals where the policy
 //! says so, and in the end opens ports: each opened port is a grant. So is what else the policy offers, `sudo` and an account
-//! for a time ([`elevation`]). A grant may be given more time ([`extension`]). [`provider`] turns policies and grants into
+//! for a time ([`elevation`]), and logins through a bastion, which the server admits ([`provider::logins`]) and machines are
+//! told nothing of. A grant may be given more time ([`extension`]). [`provider`] turns policies and grants into
 //! the part `jit` of the machine's desired document ([`part`]). On the machine, [`agent`] says how long each grant has left,
 //! and the kernel's timers end what is open, with or without agent and server; [`usage`] adds up what it carried.
 //!

@@ -5,7 +5,8 @@
 //! on the agent holds one outbound WebSocket over mutually authenticated TLS 1.3 and the two exchange [`message`]s:
 //! the server sends a [`Command`], a signed document that stands in the log, the agent sends [`Facts`] (once whole, then as differences) and
 //! reports what it applied. What happens to the machine goes up in event [`stream`]s, which [`ingest`] keeps exactly once.
-//! A [`ticket`] lets a single byte stream reach something on the machine.
+//! A [`ticket`] lets a single byte stream reach something on the machine, or a host near it to which the machine's own list
+//! leads ([`reach`]).
 //! The server half ([`machine`], [`provider`]) keeps machines as ARM resources.
 //!
 //! This crate must never open a socket or read a clock: `server` and `agent` do. What arrives from the other side is

@@ -5,11 +5,9 @@ use serde_json::{Value, json};
 
 use crate::jit::{act, initiate, machine, path, requests};
 use crate::kit::{Answer, Http, NETWORK, at, until};
-use crate::seed::{OWNER, World, grant};
+use crate::links::place;
+use crate::seed::{ADMIN_LOGIN, OWNER, USER_LOGIN, World, grant};
 use crate::signin::person;
-
-const ADMIN_LOGIN: &str = "1c0163c0-47e6-4577-8991-ea5c82e286e4";
-const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
 
 fn asks(machine: &str, user: Option<&str>, length: &str) -> Value {
     let mut what = json!({"login": {"duration": length}});
@@ -37,8 +35,7 @@ async fn where_a_policy_says_so_nobody_logs_in_who_has_not_asked_and_been_allowe
     let [jun, ken] = &people[..] else { panic!() };
     let host = world.network("bastionHosts/gate");
     page.put(&at(&host, NETWORK), json!({"location": "home", "properties": {}})).await.expect(201);
-    let shown = page.get(&at(&host, NETWORK)).await.expect(200).json();
-    let place = shown["properties"]["dnsName"].as_str().unwrap().rsplit_once('/').unwrap().1.to_owned();
+    let place = place(&world, &host).await;
     let log_in = async |who: &Http, account: &str| -> Answer {
         let body = json!({"resourceId": vm, "account": account});
         who.post(&format!("/bastions/{place}/api/sessions"), body).await

@@ -6,11 +6,8 @@ use serde_json::{Value, json};
 use crate::jit::{act, initiate, machine, path, requests, wanted, wanted_of};
 use crate::jit_life::{Machine, events};
 use crate::kit::until;
-use crate::seed::{OWNER, World, grant};
+use crate::seed::{ADMIN_LOGIN, OWNER, USER_LOGIN, World, grant};
 use crate::signin::person;
-
-const ADMIN_LOGIN: &str = "1c0163c0-47e6-4577-8991-ea5c82e286e4";
-const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
 
 fn offers(machine: &str, sekisho: Value) -> Value {
     json!({"properties": {"virtualMachines": [{"id": machine, "ports": []}], "sekisho": sekisho}})

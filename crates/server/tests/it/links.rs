@@ -1,14 +1,17 @@
 //! Links that lend a login: who makes them, for whom they are good, and what ends them. That somebody works on a machine with
 //! one is tested in the browser.
 
+use sekisho_arm::{CallerRef, PrincipalKind, StoreError};
+use sekisho_bastion::host::Recording;
+use sekisho_bastion::session::{self, Session};
+use sekisho_store::Store;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::kit::{Answer, Http, NETWORK, at, until};
-use crate::seed::{OWNER, World, grant};
+use crate::seed::{ADMIN_LOGIN, OWNER, USER_LOGIN, World, grant};
 use crate::signin::{browser, person};
-
-const ADMIN_LOGIN: &str = "1c0163c0-47e6-4577-8991-ea5c82e286e4";
-const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
 
 struct Lending {
     world: World,
@@ -57,10 +60,15 @@ impl Lending {
     }
 
     async fn begin(&self, who: &Http, token: &str) -> Answer {
-        let host = self.world.page().get(&at(&self.host, NETWORK)).await.expect(200).json();
-        let place = host["properties"]["dnsName"].as_str().unwrap().rsplit_once('/').unwrap().1.to_owned();
+        let place = place(&self.world, &self.host).await;
         who.post(&format!("/bastions/{place}/api/sessions"), json!({ "link": token })).await
     }
+}
+
+/// What a bastion host is called in addresses.
+pub(crate) async fn place(world: &World, host: &str) -> String {
+    let shown = world.page().get(&at(host, NETWORK)).await.expect(200).json();
+    shown["properties"]["dnsName"].as_str().unwrap().rsplit_once('/').unwrap().1.to_owned()
 }
 
 /// Somebody without any right, and their page.
@@ -172,4 +180,40 @@ async fn a_link_is_good_until_its_end_for_so_many_sessions_from_its_addresses_an
     page.put(&at(&lending.host, NETWORK), body).await.expect(200);
     lending.begin(&mei, &token).await.refused(403, "BastionShareableLinkDisabled");
     lending.make(&page, json!({})).await.refused(400, "BastionShareableLinkDisabled");
+}
+
+#[tokio::test]
+async fn a_link_is_not_used_up_by_a_session_that_its_host_does_not_begin() {
+    let lending = Lending::new().await;
+    let world = &lending.world;
+    let page = world.page();
+    grant(&page, &world.rg1(""), ADMIN_LOGIN, world.person(), "User").await;
+    let body = json!({"location": "home", "properties": {"enableShareableLink": true, "sekisho": {"sessionsPerPerson": 1}}});
+    page.put(&at(&lending.host, NETWORK), body).await.expect(200);
+    let (id, _, cookies) = person(world, "mei@contoso.test").await;
+    let mei = world.server.http().page(&cookies);
+    // She has as many as one may.
+    let now = OffsetDateTime::now_utc();
+    let open = Session {
+        id: Uuid::new_v4(),
+        host: lending.host.clone(),
+        machine: lending.vm.clone(),
+        protocol: "ssh".to_owned(),
+        account: Some("mei".to_owned()),
+        recording: Recording::Off,
+        port: 22,
+        caller: CallerRef { object_id: id, kind: PrincipalKind::User, name: "mei@contoso.test".to_owned() },
+        address: "192.0.2.1".to_owned(),
+        since: now,
+        seen: now,
+        terminal: true,
+        ended_by: None,
+    };
+    let store = Store::open(&world.server.data.url()).await.unwrap();
+    let begun = store
+        .write::<_, StoreError, _>(move |tx| Box::pin(async move { session::begin(tx, &open, None).await }));
+    assert!(begun.await.unwrap());
+    let token = lending.token(&page, json!({"account": "root", "maximumUses": 1})).await;
+    lending.begin(&mei, &token).await.refused(429, "TooManySessions");
+    assert_eq!(lending.all().await[0]["sekisho"]["uses"], 0);
 }

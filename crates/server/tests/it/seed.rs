@@ -27,6 +27,8 @@ use crate::kit::{COMPUTE, Data, FLEET, GROUPS, Http, NETWORK, ROLES, Server, at,
 
 pub(crate) const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
 pub(crate) const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+pub(crate) const ADMIN_LOGIN: &str = "1c0163c0-47e6-4577-8991-ea5c82e286e4";
+pub(crate) const USER_LOGIN: &str = "fb879df8-f326-4884-b1cf-06f3ad86be52";
 /// A principal that nobody can sign in as: its assignments change nobody's rights.
 pub(crate) const NOBODY: &str = "dddddddd-dddd-4ddd-8ddd-dddddddddddd";
 

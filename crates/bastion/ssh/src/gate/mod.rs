@@ -1,11 +1,11 @@
 //! The gate: where SSH clients as everybody has them come in, with `ProxyJump` and nothing of ours installed.
 //!
 //! Whoever connects shows a key that the [`Keeper`] knows, or is invited to sign in elsewhere ([`entrance`]). From there a
-//! client asks for a connection to a machine, by its name. None is made: the gate answers on it itself, as that machine's SSH server, with a host key that the
-//! installation's authority certifies ([`inside`]), and what the client then asks for goes to the machine through a login
-//! of its own ([`Relay`]). Where it copies files, a [`Guard`] reads their protocol: [`Sftp`], [`Scp`]; of rsync, what the
-//! machine's own tells of them. So everything passes here in plain, can be recorded, and ends when it has to, without the client
-//! doing anything but what it does with every jump host.
+//! client asks for a connection to a machine, by its name. None is made: the gate answers on it itself, as that machine's
+//! SSH server, with a host key that the installation's authority certifies ([`inside`]), and what the client then asks for
+//! goes to the machine through a login of its own ([`Relay`]). Where it copies files, a [`Guard`] reads their protocol:
+//! [`Sftp`], [`Scp`]; of rsync, what the machine's own tells of them. So everything passes here in plain, can be recorded,
+//! and ends when it has to, without the client doing anything but what it does with every jump host.
 //!
 //! Who may go where, and what is kept of it, is the keeper's business.
 

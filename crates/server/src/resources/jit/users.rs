@@ -1,6 +1,6 @@
-//! Which user of a machine somebody may have made more than it is, or may ask to log in as. It is the account that they log in to through a
-//! bastion: their own, for whoever may log in; any other one, and what a policy offers, for whoever may log in as an
-//! administrator.
+//! Which user of a machine somebody may have made more than it is, or may ask to log in as. It is the account that they log
+//! in to through a bastion: their own, for whoever may log in; any other one, and what a policy offers, for whoever may log
+//! in as an administrator.
 
 use sekisho_arm::{ArmError, Call, Scope, Write};
 use sekisho_bastion::provider::LOGIN_RIGHTS;
