@@ -132,6 +132,8 @@ fn keep(shared: &Mutex<Shared>) {
         }
         let gap = Gap { at: now(), reason: GapReason::Unavailable, lost: None, rule: None };
         hand_on(shared, Vec::new(), vec![gap]);
+        // The next listener knows nothing of what this one was set to.
+        lock(shared).changed = true;
         let until = Instant::now() + AGAIN;
         while Instant::now() < until && lock(shared).setting.is_some() {
             std::thread::sleep(WAKE);
@@ -266,6 +268,8 @@ fn ends(flow: &Flow) -> (End, End) {
 struct Listener {
     news: OwnedFd,
     denied: OwnedFd,
+    /// Whether the kernel tells of denied packets already.
+    bound: bool,
     table: OwnedFd,
     diag: OwnedFd,
     buffer: Vec<u8>,
@@ -290,15 +294,13 @@ impl Listener {
         if std::fs::read_to_string(ACCOUNTING)?.trim() != "1" {
             std::fs::write(ACCOUNTING, "1")?;
         }
-        let mut buffer = vec![0; BUFFER];
-        let denied = open(SockProtocol::NetlinkNetFilter, 0)?;
-        ask(&denied, &mut buffer, &nflog::bind(), |answer| nflog::read(answer, |_| {}))?;
         Ok(Listener {
             news: open(SockProtocol::NetlinkNetFilter, conntrack::GROUPS)?,
-            denied,
+            denied: open(SockProtocol::NetlinkNetFilter, 0)?,
+            bound: false,
             table: open(SockProtocol::NetlinkNetFilter, 0)?,
             diag: open(SockProtocol::NetlinkSockDiag, 0)?,
-            buffer,
+            buffer: vec![0; BUFFER],
             attribution: Attribution::new(0, &NsgPart::default(), &FlowPart::default(), &[]),
             every: 0,
             own: HashMap::new(),
@@ -354,8 +356,13 @@ impl Listener {
         let (own, interfaces) = addresses()?;
         self.own = own;
         self.attribution = Attribution::new(generation, policy, flows, &interfaces);
-        self.untold = self.attribution.untold();
+        self.untold = self.attribution.untold().after(&self.untold);
         self.count()?;
+        // Only now: what were told of and had been counted before would hide as much that is lost.
+        if !self.bound {
+            ask(&self.denied, &mut self.buffer, &nflog::bind(), |answer| nflog::read(answer, |_| {}))?;
+            self.bound = true;
+        }
         self.every = i64::from(flows.continue_seconds) * 1000;
         Ok(())
     }

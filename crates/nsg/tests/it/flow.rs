@@ -241,6 +241,33 @@ fn of_a_flood_beyond_the_kernels_rate_every_packet_is_told_of_or_counted_as_miss
 }
 
 #[test]
+fn a_collector_that_the_kernel_refuses_at_first_tells_as_soon_as_it_may() {
+    let Some(lab) = lab("a_collector_that_the_kernel_refuses_at_first_tells_as_soon_as_it_may", "fw") else {
+        return;
+    };
+    let web = lab.host("web", "10.77.0.4/24").unwrap();
+    let other = lab.host("other", "10.77.0.5/24").unwrap();
+    load(&web, &part().nics);
+    let probe = other.bind_udp(at("10.77.0.5:0")).unwrap();
+    let tells = |collector: &Collector, enough: &dyn Fn(&Batch) -> bool| {
+        let began = Instant::now();
+        while !collector.take().iter().any(enough) {
+            probe.send_to(b"x", at("10.77.0.4:23")).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(began.elapsed() < Duration::from_secs(30), "nothing is told");
+        }
+    };
+    let denied = |b: &Batch| b.flows.iter().any(|f| f.state == State::Denied);
+    let first = collect(&web, &part());
+    tells(&first, &denied);
+    // Of denied packets the kernel tells only one.
+    let second = collect(&web, &part());
+    tells(&second, &|b| b.gaps.iter().any(|g| g.reason == GapReason::Unavailable));
+    drop(first);
+    tells(&second, &denied);
+}
+
+#[test]
 fn a_kernel_that_tells_of_less_than_it_should_is_found_out_in_every_form() {
     let Some(lab) = lab("a_kernel_that_tells_of_less_than_it_should_is_found_out_in_every_form", "fp") else {
         return;
