@@ -510,6 +510,7 @@ impl Agent {
             ToAgent::Checkpoint(offered) => drop(self.follow(connection, &offered).await?),
             ToAgent::Desired(command) => self.obey(connection, command).await?,
             ToAgent::Open(opening) => self.open(connection, &opening).await?,
+            ToAgent::Cut { id } => self.streams.cut(id),
             ToAgent::Certificate { certificate, ca } => self.renewed(certificate, ca)?,
             ToAgent::Acknowledged { stream, epoch, upto, credit } => {
                 self.journal.acknowledged(stream, epoch, upto, credit);

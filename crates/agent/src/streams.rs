@@ -2,11 +2,12 @@
 //! machine's loopback, or to a host near it to which the list on this machine leads, and another one back to the server,
 //! and what comes from one goes to the other.
 //!
-//! It must never connect anywhere else, and never keep a stream longer than its ticket says.
+//! It must never connect anywhere else, and never keep a stream longer than its ticket says. When a login is ended, and not
+//! left, nothing goes on that runs in it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -41,7 +42,7 @@ const BUFFER: usize = 32 << 10;
 
 /// The streams of this machine.
 pub(crate) struct Streams {
-    open: Vec<AbortHandle>,
+    open: HashMap<Uuid, Open>,
     /// The tickets that were used on the present link.
     used: HashSet<Uuid>,
     tell: mpsc::UnboundedSender<ToServer>,
@@ -50,19 +51,28 @@ pub(crate) struct Streams {
     reach: ReachFile,
 }
 
+/// A stream that may be open.
+struct Open {
+    task: AbortHandle,
+    /// Where it leads to the SSH server, once it does.
+    login: Arc<OnceLock<ssh::Connection>>,
+}
+
 /// A stream that was opened.
 struct Begun {
     target: TcpStream,
     server: Upgraded,
     /// Who may log in on it.
     admitted: Option<Entry>,
+    /// What it is to the SSH server.
+    login: Option<ssh::Connection>,
 }
 
 impl Streams {
     pub(crate) fn new(reach: ReachFile) -> Streams {
         let (tell, told) = mpsc::unbounded_channel();
         let principals = Principals::default();
-        Streams { open: Vec::new(), used: HashSet::new(), tell, told, principals, reach }
+        Streams { open: HashMap::new(), used: HashSet::new(), tell, told, principals, reach }
     }
 
     /// Another link begins: no ticket of an earlier one is good on it.
@@ -88,7 +98,7 @@ impl Streams {
         ssh: Result<u16, String>,
     ) {
         let id = ticket.id;
-        self.open.retain(|stream| !stream.is_finished());
+        self.open.retain(|_, stream| !stream.task.is_finished());
         if !self.used.insert(id) {
             tracing::error!(stream = %id, "a ticket came a second time");
             return;
@@ -99,10 +109,16 @@ impl Streams {
             return;
         }
         let (address, tell, principals) = (address.to_owned(), self.tell.clone(), self.principals.clone());
-        let reach = self.reach.clone();
+        let (reach, login) = (self.reach.clone(), Arc::new(OnceLock::new()));
+        let leads = login.clone();
         let stream = tokio::spawn(async move {
             match begin(&ticket, (&address, tls), ssh, (&principals, &reach)).await {
-                Ok(begun) => carry(&ticket, begun).await,
+                Ok(begun) => {
+                    if let Some(login) = begun.login {
+                        let _ = leads.set(login);
+                    }
+                    carry(&ticket, begun).await;
+                }
                 Err(error) => {
                     let reason = format!("{error:#}");
                     tracing::info!(stream = %id, reason, "a stream was not opened");
@@ -110,8 +126,33 @@ impl Streams {
                 }
             }
         });
-        self.open.push(stream.abort_handle());
+        self.open.insert(id, Open { task: stream.abort_handle(), login });
     }
+
+    /// Ends a stream, with everything that runs in its login, and says so.
+    pub(crate) fn cut(&mut self, id: Uuid) {
+        let (stream, tell) = (self.open.remove(&id), self.tell.clone());
+        tokio::spawn(async move {
+            let mut processes = 0;
+            if let Some(Open { task, login }) = stream {
+                // The connection is what they are found by: it ends after them.
+                if let Some(login) = login.get() {
+                    processes = end_login(id, *login).await;
+                }
+                task.abort();
+            }
+            let _ = tell.send(ToServer::Cut { id, processes });
+        });
+    }
+}
+
+/// Ends what runs in a login. Returns how many processes that were.
+async fn end_login(id: Uuid, login: ssh::Connection) -> u32 {
+    let ended = ssh::end(login).await;
+    ended.unwrap_or_else(|error| {
+        tracing::error!(stream = %id, %error, "what runs in a login could not be ended wholly");
+        0
+    })
 }
 
 async fn begin(
@@ -155,7 +196,11 @@ async fn called_back(
 ) -> anyhow::Result<Begun> {
     let server =
         timeout(CONNECT, dial_back(ticket.id, address, tls)).await.context("the server is slow")??;
-    Ok(Begun { target, server, admitted })
+    let login = match &ticket.target {
+        Target::Ssh(_) => Some(ssh::Connection { server: target.peer_addr()?, own: target.local_addr()? }),
+        Target::Port(_) | Target::Near(_) => None,
+    };
+    Ok(Begun { target, server, admitted, login })
 }
 
 async fn connect(port: u16) -> anyhow::Result<TcpStream> {
@@ -189,7 +234,7 @@ async fn dial_back(id: Uuid, address: &str, tls: Arc<ClientConfig>) -> anyhow::R
 }
 
 /// Until one side ends, or the ticket's time is over.
-async fn carry(ticket: &Ticket, Begun { mut target, server, admitted }: Begun) {
+async fn carry(ticket: &Ticket, Begun { mut target, server, admitted, login }: Begun) {
     let lasts = Duration::from_secs(ticket.seconds.into());
     let mut server = TokioIo::new(server);
     let copied = timeout(lasts, copy_bidirectional_with_sizes(&mut target, &mut server, BUFFER, BUFFER));
@@ -205,7 +250,12 @@ async fn carry(ticket: &Ticket, Begun { mut target, server, admitted }: Begun) {
     match copied {
         Ok(Ok((out, into))) => tracing::debug!(stream = %ticket.id, out, into, "a stream ended"),
         Ok(Err(error)) => tracing::debug!(stream = %ticket.id, %error, "a stream broke"),
-        Err(_) => tracing::info!(stream = %ticket.id, "a stream's time is over"),
+        Err(_) => {
+            tracing::info!(stream = %ticket.id, "a stream's time is over");
+            if let Some(login) = login {
+                end_login(ticket.id, login).await;
+            }
+        }
     }
 }
 

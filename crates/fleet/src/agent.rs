@@ -248,6 +248,7 @@ impl Agent {
                         | ToAgent::Missing { .. }
                         | ToAgent::Credit { .. }
                         | ToAgent::Open(_)
+                        | ToAgent::Cut { .. }
                         | ToAgent::Unknown => {}
                     },
                 },

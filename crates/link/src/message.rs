@@ -148,6 +148,14 @@ pub enum ToServer {
         /// Why, for a person.
         reason: String,
     },
+    /// A stream that was to end has ended.
+    #[serde(rename_all = "camelCase")]
+    Cut {
+        /// The ticket's id.
+        id: Uuid,
+        /// How many processes ran in its login, and were ended.
+        processes: u32,
+    },
     /// It was shown a log that is not the one it has seen: it obeys nothing any more.
     Distrusts {
         /// Why, for a person.
@@ -279,6 +287,11 @@ pub enum ToAgent {
     Desired(Command),
     /// A stream may be opened.
     Open(Opening),
+    /// A stream is to end, with everything that runs in its login.
+    Cut {
+        /// The ticket's id.
+        id: Uuid,
+    },
     /// The patch did not fit: send all facts.
     NeedFacts,
     /// A renewed certificate and the authorities that live, PEM.

@@ -1,9 +1,11 @@
 //! This machine's SSH server and the bastion: that it trusts whom the server says ([`install`]), that a ticket's login, and
-//! nothing else, is let in ([`principals`]), and to accounts that are for whoever logs in ([`permit`]).
+//! nothing else, is let in ([`principals`]), and to accounts that are for whoever logs in ([`permit`]), and that nothing of a
+//! login goes on that was ended ([`running`]).
 
 mod accounts;
 mod install;
 mod principals;
+mod running;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 pub(crate) use accounts::permit;
 pub(crate) use principals::{Entry, Principals};
+pub(crate) use running::{Connection, end};
 
 use crate::state::State;
 

@@ -344,3 +344,52 @@ fn the_exit_status_is_told_and_nothing_is_left_on_the_machine_when_the_bastion_i
         assert!(began.elapsed() < SOON, "the machine still trusts the bastion");
     }
 }
+
+/// A process that was left in the background, with nobody who waits for it; it ends with the test.
+struct Left(u32);
+
+impl Left {
+    fn is_there(&self) -> bool {
+        Path::new("/proc").join(self.0.to_string()).exists()
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("kill")
+            .args(["-9", &self.0.to_string()])
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+#[test]
+fn what_was_left_running_goes_on_after_a_session_that_was_left_and_ends_with_one_that_was_ended() {
+    let Some(ssh) = Ssh::new("fbr") else { return };
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    let home = ssh.bastion.world.site.machine("db").unwrap().host.own_files().unwrap().join("home/root");
+    let leaves = |terminal: &mut Terminal, name: &str| {
+        let line = format!(
+            "(setsid sh -c 'echo $$ > ~/{name}; exec sleep 600' >/dev/null 2>&1 </dev/null &); \
+             until [ -s ~/{name} ]; do :; done; echo {name} is le\"\"ft\r"
+        );
+        ssh.type_in(terminal, &line);
+        ssh.until(terminal, &format!("{name} is left"));
+        Left(std::fs::read_to_string(home.join(name)).unwrap().trim().parse().unwrap())
+    };
+    let mut terminal = ssh.log_in("root");
+    let first = leaves(&mut terminal, "first");
+    ssh.type_in(&mut terminal, "exit\r");
+    assert_eq!(ssh.end(&mut terminal).0, "Closed");
+    let mut terminal = ssh.log_in("root");
+    let second = leaves(&mut terminal, "second");
+    assert!(second.is_there());
+    let body = json!({"sessionIds": [terminal.session]});
+    ssh.bastion.world.api.post(&host(&ssh.bastion.world, "/disconnectActiveSessions"), &body).unwrap();
+    assert_eq!(ssh.end(&mut terminal).0, "Disconnected");
+    let began = Instant::now();
+    while second.is_there() {
+        assert!(began.elapsed() < SOON, "it still runs");
+    }
+    assert!(first.is_there(), "what another login left has ended, too");
+}

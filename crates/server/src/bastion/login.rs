@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use sekisho_arm::ArmError;
+use sekisho_arm::{ArmError, Scope};
 use sekisho_bastion::host::BastionHost;
 use sekisho_bastion::machine as servers;
 use sekisho_bastion_ssh::certificate::{Pass, Permits, Person};
@@ -43,6 +43,11 @@ impl From<Broken> for Stopped {
     fn from(broken: Broken) -> Stopped {
         Stopped::Broken(broken)
     }
+}
+
+/// Whether a session ended because it was left, or lost. What somebody left running goes on then, as after every login.
+fn is_left(why: &str) -> bool {
+    matches!(why, "Closed" | "Lost")
 }
 
 /// How one ended.
@@ -161,8 +166,30 @@ impl Login {
                 error = self.recorder.flush() => self.not_recorded(&error),
             }
         };
-        let why = live::hold(&self.app, allowed, headers, &self.begun, &self.limits, work).await;
+        let why = {
+            tokio::pin!(work);
+            let why = live::hold(&self.app, allowed, headers, &self.begun, &self.limits, work.as_mut()).await;
+            // Its connection lasts until then: it is what the machine finds by what runs in it.
+            if !is_left(why) {
+                self.cut(&allowed.machine).await;
+            }
+            why
+        };
         Ended { why, exit }
+    }
+
+    /// Has everything end on the machine that runs in it.
+    async fn cut(&self, machine: &Scope) {
+        let session = self.id();
+        match self.app.bastion.tunnels.cut(&self.app.agents, machine, session).await {
+            Some(processes) => {
+                tracing::info!(%session, processes, "the machine has ended what ran in a session")
+            }
+            None => {
+                let machine = machine.to_string();
+                tracing::warn!(%session, machine, "the machine does not say that what ran in a session has ended");
+            }
+        }
     }
 
     /// Takes note of its end. Returns why that was.

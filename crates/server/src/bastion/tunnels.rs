@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 use crate::app::Agents;
 
+/// How long a machine has to end what runs in a login; all of a session ends within a second.
+const CUT: Duration = Duration::from_millis(700);
 /// How long a machine has to dial back.
 const COME: Duration = Duration::from_secs(15);
 
@@ -56,6 +58,10 @@ struct Kept {
     wishes: HashMap<String, Vec<Wish>>,
     /// Not come yet.
     awaited: HashMap<Uuid, Awaited>,
+    /// To be ended, and not sent yet, by the machine's key.
+    cuts: HashMap<String, Vec<Uuid>>,
+    /// To be ended, and who waits for that.
+    ending: HashMap<Uuid, (Scope, oneshot::Sender<u32>)>,
 }
 
 impl Tunnels {
@@ -84,6 +90,41 @@ impl Tunnels {
                 let text = "The machine did not open the connection in time. Try again.";
                 Err(ArmError::new(504, "GatewayTimeout", text))
             }
+        }
+    }
+
+    /// Has a machine end a stream with everything that runs in its login. Returns how many processes that were; none when it
+    /// does not say so in time.
+    pub(crate) async fn cut(&self, agents: &Agents, machine: &Scope, id: Uuid) -> Option<u32> {
+        let key = machine.key();
+        if !agents.is_live(&key) {
+            return None;
+        }
+        let (answer, said) = oneshot::channel();
+        {
+            let mut kept = self.lock();
+            kept.ending.insert(id, (machine.clone(), answer));
+            kept.cuts.entry(key.clone()).or_default().push(id);
+        }
+        agents.wake(&key);
+        let said = timeout(CUT, said).await;
+        self.lock().ending.remove(&id);
+        said.ok()?.ok()
+    }
+
+    /// What a machine is to end, to be sent now.
+    pub(crate) fn take_cuts(&self, key: &str) -> Vec<Uuid> {
+        self.lock().cuts.remove(key).unwrap_or_default()
+    }
+
+    /// A machine says that a stream has ended, and how many processes with it.
+    pub(crate) fn was_cut(&self, machine: &Scope, id: Uuid, processes: u32) {
+        let mut kept = self.lock();
+        if kept.ending.get(&id).is_some_and(|(of, _)| of == machine)
+            && let Some((_, answer)) = kept.ending.remove(&id)
+        {
+            // Nobody may be waiting any more.
+            let _ = answer.send(processes);
         }
     }
 

@@ -349,9 +349,13 @@ impl Connection {
             return Err(self.challenge(socket).await);
         }
         self.succeed(socket).await?;
-        let wishes = self.app.bastion.tunnels.take(&self.machine.key());
-        if !wishes.is_empty() {
+        let tunnels = &self.app.bastion.tunnels;
+        let (wishes, cuts) = (tunnels.take(&self.machine.key()), tunnels.take_cuts(&self.machine.key()));
+        if !wishes.is_empty() || !cuts.is_empty() {
             drop(read);
+            for id in cuts {
+                send(socket, &ToAgent::Cut { id }).await?;
+            }
             for wish in wishes {
                 self.open(socket, wish).await?;
             }
@@ -440,6 +444,10 @@ impl Connection {
             }
             ToServer::NotOpened { id, reason } => {
                 self.app.bastion.tunnels.refused(&machine, id, &reason);
+                Ok(())
+            }
+            ToServer::Cut { id, processes } => {
+                self.app.bastion.tunnels.was_cut(&machine, id, processes);
                 Ok(())
             }
             ToServer::Witnessed { key, size, line } => self.witnessed(key, size, line).await,
