@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::StatusCode;
 use rustls::ClientConfig;
-use sekisho_link::message::{MAX_FRAME_BYTES, ToAgent, ToServer};
+use sekisho_link::message::{MAX_FRAME_BYTES, ToAgent, ToServer, frames};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
@@ -22,9 +22,6 @@ use crate::confirm;
 
 /// How long opening and writing may take.
 const WRITE: Duration = Duration::from_secs(30);
-/// Messages go in frames of at most so many bytes. Whoever reads keeps, for as long as the connection lives, a buffer of
-/// the largest frame that came: the server has thousands of them.
-const FRAME: usize = 1 << 10;
 /// Frames that are ready go to TLS together once they are so many bytes.
 const TOGETHER: usize = 16 << 10;
 
@@ -67,17 +64,14 @@ impl Connection {
     /// # Errors
     /// When the server does not take it in time.
     pub async fn send(&mut self, message: &ToServer) -> anyhow::Result<()> {
-        let mut rest = Bytes::from(serde_json::to_vec(message)?);
-        let mut code = OpCode::Data(Data::Binary);
+        let message = serde_json::to_vec(message)?;
         let sent = async {
-            loop {
-                let part = rest.split_to(rest.len().min(FRAME));
-                self.0.feed(Message::Frame(Frame::message(part, code, rest.is_empty()))).await?;
-                if rest.is_empty() {
-                    return self.0.flush().await;
-                }
-                code = OpCode::Data(Data::Continue);
+            for (part, is_first, is_last) in frames(&message) {
+                let code = OpCode::Data(if is_first { Data::Binary } else { Data::Continue });
+                let frame = Frame::message(Bytes::copy_from_slice(part), code, is_last);
+                self.0.feed(Message::Frame(frame)).await?;
             }
+            self.0.flush().await
         };
         timeout(WRITE, sent).await.context("the server does not read")??;
         Ok(())

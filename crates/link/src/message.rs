@@ -1,4 +1,4 @@
-//! What agent and server say to each other: JSON in binary WebSocket frames, one message a frame.
+//! What agent and server say to each other: JSON in binary WebSocket messages, which go in [`frames`].
 //!
 //! Unknown messages are ignored by both sides, so that either may be newer; every message is at most
 //! [`MAX_FRAME_BYTES`].
@@ -20,10 +20,19 @@ use crate::hits::RuleHits;
 use crate::stream::{Batch, Epoch, Stream};
 use crate::ticket::Opening;
 
-/// Largest frame accepted, in bytes.
+/// Largest message accepted, in bytes, and largest frame.
 pub const MAX_FRAME_BYTES: usize = 8 << 20;
+/// Messages go in frames of at most so many bytes. Each end keeps, for as long as the connection lives, a buffer of the largest
+/// frame that came or went, and the server has thousands of connections.
+const FRAME_BYTES: usize = 512;
 /// Largest frame that opens a connection.
 pub const MAX_HELLO_BYTES: usize = 64 << 10;
+
+/// The frames that a message goes in: what is in each, whether it is the first, and whether it is the last.
+pub fn frames(message: &[u8]) -> impl Iterator<Item = (&[u8], bool, bool)> {
+    let count = message.len().div_ceil(FRAME_BYTES);
+    message.chunks(FRAME_BYTES).enumerate().map(move |(at, part)| (part, at == 0, at + 1 == count))
+}
 
 /// `POST /link/join`: a machine asks to be let in.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -317,6 +326,20 @@ pub enum ToAgent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_goes_in_frames_of_which_the_first_and_the_last_say_so() {
+        let message: Vec<u8> = (0..1300_u16).map(|n| n.to_le_bytes()[0]).collect();
+        for length in [1, FRAME_BYTES - 1, FRAME_BYTES, FRAME_BYTES + 1, 1300] {
+            let all: Vec<(&[u8], bool, bool)> = frames(&message[..length]).collect();
+            let whole: Vec<u8> = all.iter().flat_map(|(part, ..)| part.to_vec()).collect();
+            assert_eq!(whole, message[..length]);
+            assert!(all.iter().all(|(part, ..)| part.len() <= FRAME_BYTES));
+            let (first, last) = (all.iter().filter(|f| f.1).count(), all.iter().filter(|f| f.2).count());
+            assert_eq!((first, last), (1, 1));
+            assert!(all[0].1 && all[all.len() - 1].2);
+        }
+    }
 
     #[test]
     fn a_message_from_a_newer_version_is_unknown_and_not_an_error() {

@@ -8,7 +8,7 @@ use sekisho_lake::Lake;
 use sekisho_link::Current;
 use sekisho_link::machine::{FactsObserver, PartCompiler};
 use sekisho_store::Store;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::access::Access;
@@ -78,7 +78,7 @@ pub struct App {
 }
 
 /// Wakes the task of a live agent connection.
-pub type Wake = mpsc::Sender<()>;
+pub type Wake = Arc<Notify>;
 
 /// The live connections of agents. Only for waking them: what to say is read from the database.
 #[derive(Default)]
@@ -104,15 +104,14 @@ impl Agents {
     /// Wakes a machine's connections.
     pub fn wake(&self, machine_key: &str) {
         for (_, wake) in self.lock().get(machine_key).into_iter().flatten() {
-            // A full queue wakes it as well.
-            let _ = wake.try_send(());
+            wake.notify_one();
         }
     }
 
     /// Wakes all connections.
     pub fn wake_all(&self) {
         for (_, wake) in self.lock().values().flatten() {
-            let _ = wake.try_send(());
+            wake.notify_one();
         }
     }
 

@@ -17,15 +17,18 @@ use sekisho_link::command::Command;
 use sekisho_link::duplicate::Sighting;
 use sekisho_link::ingest::{self, IngestError, Receipt};
 use sekisho_link::machine::{self, Desired, kind};
-use sekisho_link::message::{MAX_FRAME_BYTES, Report, StreamState, ToAgent, ToServer};
+use sekisho_link::message::{MAX_FRAME_BYTES, Report, StreamState, ToAgent, ToServer, frames};
 use sekisho_link::stream::{Batch, Stream};
 use sekisho_link::ticket::Ticket;
 use sekisho_link::{enrolment, hits, witnesses};
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::time::{Instant, interval_at, sleep, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Bytes};
 use uuid::Uuid;
 
 use super::Certified;
@@ -113,16 +116,16 @@ impl Connection {
 
     pub(super) async fn run(mut self, upgraded: Upgraded) {
         let config = WebSocketConfig::default()
-            .read_buffer_size(2048)
+            .read_buffer_size(1024)
             .write_buffer_size(0)
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES));
         let mut socket =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         let machine_key = self.machine.key();
-        let (wake, woken) = mpsc::channel(1);
-        self.app.agents.enter(&machine_key, self.id, wake);
-        let end = self.talk(&mut socket, woken).await;
+        let wake = Arc::new(Notify::new());
+        self.app.agents.enter(&machine_key, self.id, wake.clone());
+        let end = self.talk(&mut socket, &wake).await;
         self.app.agents.leave(&machine_key, self.id);
         Box::pin(self.ended(&end)).await;
         match end {
@@ -155,7 +158,7 @@ impl Connection {
         }
     }
 
-    async fn talk(&mut self, socket: &mut Socket, mut woken: mpsc::Receiver<()>) -> End {
+    async fn talk(&mut self, socket: &mut Socket, wake: &Notify) -> End {
         // What happens now and then is in boxes of its own, so that a connection that waits is small.
         match Box::pin(self.greet(socket)).await {
             Ok(()) => {}
@@ -174,7 +177,7 @@ impl Connection {
                         Box::pin(self.take(socket, message)).await
                     }
                 },
-                Some(()) = woken.recv() => Box::pin(self.push(socket)).await,
+                () = wake.notified() => Box::pin(self.push(socket)).await,
                 () = sleep(RELEASE), if self.held_back => self.release(socket).await,
                 _ = ping.tick() => deliver(socket, Message::Ping(Vec::new().into())).await,
             };
@@ -542,12 +545,25 @@ fn bounded(report: Report) -> Report {
 }
 
 async fn send(socket: &mut Socket, message: &ToAgent) -> Result<(), End> {
-    let bytes = serde_json::to_vec(message).map_err(|e| End::Broken(e.to_string()))?;
-    deliver(socket, Message::Binary(bytes.into())).await
+    let message = serde_json::to_vec(message).map_err(|e| End::Broken(e.to_string()))?;
+    let sent = async {
+        for (part, is_first, is_last) in frames(&message) {
+            let code = OpCode::Data(if is_first { Data::Binary } else { Data::Continue });
+            let frame = Frame::message(Bytes::copy_from_slice(part), code, is_last);
+            socket.feed(Message::Frame(frame)).await?;
+        }
+        socket.flush().await
+    };
+    taken(sent).await
 }
 
 async fn deliver(socket: &mut Socket, message: Message) -> Result<(), End> {
-    match timeout(Duration::from_secs(30), socket.send(message)).await {
+    taken(socket.send(message)).await
+}
+
+/// Until the agent has taken what it is sent, in time.
+async fn taken(sent: impl Future<Output = tungstenite::Result<()>>) -> Result<(), End> {
+    match timeout(Duration::from_secs(30), sent).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(End::Broken(error.to_string())),
         Err(_) => Err(End::Broken("the agent does not read".to_owned())),
