@@ -97,10 +97,28 @@ impl Listing {
 pub struct Document {
     /// The key within its kind.
     pub key: String,
-    /// The content.
-    pub body: Value,
+    /// The content, the text of a JSON value: most are read into a type of their own, and never as anything else.
+    pub text: String,
     /// When it was last written.
     pub changed_at: OffsetDateTime,
+}
+
+impl Document {
+    /// The content.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when it is no JSON.
+    pub fn body(&self) -> Result<Value, StoreError> {
+        self.typed().map_err(|e| StoreError::Corrupt(format!("{}: {e}", self.key)))
+    }
+
+    /// The content as a typed value.
+    ///
+    /// # Errors
+    /// When it does not fit the type.
+    pub fn typed<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.text)
+    }
 }
 
 /// Something that happened to a machine at one moment. It is kept for days, not for ever, and never changed.
@@ -264,7 +282,7 @@ pub async fn read_document<T: DeserializeOwned>(
     kind: &str,
     key: &str,
 ) -> Result<Option<T>, StoreError> {
-    read.document(kind, key).await?.map(|d| decode(kind, &d.key, d.body)).transpose()
+    read.document(kind, key).await?.map(|d| decode(kind, &d)).transpose()
 }
 
 /// Reads all documents of a kind as typed values with their keys.
@@ -276,7 +294,7 @@ pub async fn read_documents<T: DeserializeOwned>(
     kind: &str,
 ) -> Result<Vec<(String, T)>, StoreError> {
     let all = read.documents(kind).await?;
-    all.into_iter().map(|d| decode(kind, &d.key, d.body).map(|v| (d.key, v))).collect()
+    all.into_iter().map(|d| decode(kind, &d).map(|v| (d.key, v))).collect()
 }
 
 /// Reads the documents of a kind whose keys lie between two, which are included, as typed values with their keys.
@@ -289,7 +307,7 @@ pub async fn read_documents_between<T: DeserializeOwned>(
     (first, last): (&str, &str),
 ) -> Result<Vec<(String, T)>, StoreError> {
     let all = read.documents_between(kind, first, last).await?;
-    all.into_iter().map(|d| decode(kind, &d.key, d.body).map(|v| (d.key, v))).collect()
+    all.into_iter().map(|d| decode(kind, &d).map(|v| (d.key, v))).collect()
 }
 
 /// Keeps a typed value as a document.
@@ -306,6 +324,7 @@ pub async fn write_document<T: Serialize + Sync>(
     write.put_document(kind, key, body).await
 }
 
-fn decode<T: DeserializeOwned>(kind: &str, key: &str, body: Value) -> Result<T, StoreError> {
-    serde_json::from_value(body).map_err(|e| StoreError::Corrupt(format!("{kind}/{key}: {e}")))
+fn decode<T: DeserializeOwned>(kind: &str, document: &Document) -> Result<T, StoreError> {
+    let corrupt = |e| StoreError::Corrupt(format!("{kind}/{}: {e}", document.key));
+    document.typed().map_err(corrupt)
 }

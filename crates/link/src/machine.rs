@@ -495,7 +495,7 @@ pub async fn keep_facts(
     observers: &[std::sync::Arc<dyn FactsObserver>],
 ) -> Result<bool, ArmError> {
     let key = machine.key();
-    let before = tx.document(kind::FACTS, &key).await?.map(|kept| kept.body);
+    let before = tx.document(kind::FACTS, &key).await?.map(|kept| kept.body()).transpose()?;
     let facts = match base {
         None => value,
         Some(base) => {

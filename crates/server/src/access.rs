@@ -316,7 +316,7 @@ pub(crate) async fn groups(
 ) -> Result<(Vec<GroupRecord>, Vec<PrincipalId>), StoreError> {
     let (mut whole, mut unreadable) = (Vec::new(), Vec::new());
     for document in read.documents(GROUP).await? {
-        match serde_json::from_value(document.body) {
+        match document.typed() {
             Ok(group) => whole.push(group),
             Err(error) => {
                 tracing::error!(group = document.key, %error, "a group is unreadable");
@@ -355,8 +355,7 @@ struct Account {
 pub(crate) async fn is_living(read: &mut (dyn Read + '_), id: &str) -> Result<bool, StoreError> {
     for what in ACCOUNTS {
         let found = read.document(what, id).await?;
-        if found.and_then(|kept| serde_json::from_value::<Account>(kept.body).ok()).is_some_and(|a| a.enabled)
-        {
+        if found.and_then(|kept| kept.typed::<Account>().ok()).is_some_and(|a| a.enabled) {
             return Ok(true);
         }
     }

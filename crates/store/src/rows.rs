@@ -236,11 +236,9 @@ pub(crate) async fn list(
     Ok(all)
 }
 
-fn document_of(kind: &str, [key, body, changed]: [&str; 3]) -> Result<Document, StoreError> {
-    let corrupt = |why: &dyn std::fmt::Display| StoreError::Corrupt(format!("{kind}/{key}: {why}"));
-    let body = serde_json::from_str(body).map_err(|e| corrupt(&e))?;
-    let changed = changed.parse().map_err(|e| corrupt(&e))?;
-    Ok(Document { key: key.to_owned(), body, changed_at: from_ms(changed) })
+fn document_of(kind: &str, [key, text, changed]: [&str; 3]) -> Result<Document, StoreError> {
+    let changed = changed.parse().map_err(|e| StoreError::Corrupt(format!("{kind}/{key}: {e}")))?;
+    Ok(Document { key: key.to_owned(), text: text.to_owned(), changed_at: from_ms(changed) })
 }
 
 /// Whether nothing can be kept under a key. Keys come from requests too, and PostgreSQL answers with an error where it is

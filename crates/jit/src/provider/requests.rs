@@ -51,7 +51,7 @@ async fn of(read: &mut (dyn Read + '_), kind: &str, policy: &Scope) -> Result<Ve
 
 /// Those that can be read. One that cannot opens nothing, and must not keep the others from ending.
 fn readable(all: Vec<Document>) -> Vec<Request> {
-    let read = |d: Document| match serde_json::from_value(d.body) {
+    let read = |d: Document| match d.typed() {
         Ok(request) => Some(request),
         Err(error) => {
             tracing::error!(request = d.key, %error, "a request for access cannot be read; nothing of it opens");
@@ -64,7 +64,7 @@ fn readable(all: Vec<Document>) -> Vec<Request> {
 /// Those to which something could still happen and that cannot be read, by policy and name.
 pub(super) async fn unreadable(read: &mut (dyn Read + '_)) -> Result<Vec<String>, StoreError> {
     let all = read.documents(LIVE).await?;
-    let cannot = |d: &Document| serde_json::from_value::<Request>(d.body.clone()).is_err();
+    let cannot = |d: &Document| d.typed::<Request>().is_err();
     Ok(all.into_iter().filter(cannot).map(|d| d.key).collect())
 }
 
@@ -162,7 +162,7 @@ pub async fn keep_used(tx: &mut (dyn Write + '_), grant: &Numbered, told: Told) 
 pub async fn used(read: &mut (dyn Read + '_), policy: &Scope) -> Result<BTreeMap<u32, Used>, StoreError> {
     let number = |d: Document| {
         let mark = d.key.rsplit_once('|')?.1.parse().ok()?;
-        Some((mark, serde_json::from_value(d.body).ok()?))
+        Some((mark, d.typed().ok()?))
     };
     Ok(of(read, USAGE, policy).await?.into_iter().filter_map(number).collect())
 }

@@ -367,7 +367,7 @@ impl VirtualMachines {
         map.entry("tags").or_insert_with(|| json!({}));
         let expanded = call.expands("instanceView");
         let facts = match expanded {
-            true => read.document(kind::FACTS, &resource.id.key()).await?.map(|d| d.body),
+            true => read.document(kind::FACTS, &resource.id.key()).await?.map(|d| d.body()).transpose()?,
             false => None,
         };
         let now = read.now();

@@ -80,7 +80,7 @@ impl Subject {
     async fn shown(&self, read: &mut (dyn Read + '_)) -> Result<Value, StoreError> {
         let Some(document) = read.document(self.kind, &self.key).await? else { return Ok(Value::Null) };
         if self.kind != kind::POLICY {
-            return Ok(document.body);
+            return document.body();
         }
         let record: Option<PolicyRecord> = read_document(read, self.kind, &self.key).await?;
         Ok(json!(record.and_then(|r| r.shown(read.now()))))

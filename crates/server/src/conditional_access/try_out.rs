@@ -280,7 +280,7 @@ async fn backtest(State(app): State<Arc<App>>, caller: Caller, request: Request)
         let since = now - Duration::days(days);
         let (first, last) = (since.date().to_string(), format!("{}/~", now.date()));
         let documents = read.documents_between(seen::KIND, &first, &last).await?;
-        let records = documents.into_iter().filter_map(|d| serde_json::from_value::<Record>(d.body).ok());
+        let records = documents.into_iter().filter_map(|d| d.typed::<Record>().ok());
         let records: Vec<Record> = records.filter(|r| r.last >= since).collect();
         let current = Rulebook::read(&mut read).await?;
         drop(read);

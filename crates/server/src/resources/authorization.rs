@@ -487,7 +487,8 @@ pub(crate) async fn names(read: &mut (dyn Read + '_)) -> Result<Names, ArmError>
     {
         for document in read.documents(what).await? {
             if let Ok(id) = Uuid::try_parse(&document.key) {
-                let text = |field: &str| document.body[field].as_str().map(str::to_owned);
+                let body = document.body()?;
+                let text = |field: &str| body[field].as_str().map(str::to_owned);
                 let name = text("displayName").unwrap_or_default();
                 out.insert(id, Known { kind, name, email: text("userPrincipalName") });
             }

@@ -11,7 +11,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use sekisho_arm::filter::{Filter, lookup};
 use sekisho_arm::traits::{read_document, write_document};
-use sekisho_arm::{ArmError, Read, StoreError, Write};
+use sekisho_arm::{ArmError, Document, Read, StoreError, Write};
 use sekisho_identity::Person;
 use sekisho_identity::conditional_access::risk::{Attempt, Earlier, judge};
 use sekisho_identity::conditional_access::{
@@ -245,19 +245,16 @@ async fn list(
         let filter =
             asked.get("$filter").filter(|f| !f.trim().is_empty()).map(|f| Filter::parse(f)).transpose()?;
         let all = app.store.read().await?.documents(kind::SIGN_IN).await?;
-        let fits =
-            |body: &serde_json::Value| filter.as_ref().is_none_or(|f| f.matches(&|path| lookup(body, path)));
+        let fits = |document: &Document| {
+            let Some(filter) = &filter else { return true };
+            document.body().is_ok_and(|body| filter.matches(&|path| lookup(&body, path)))
+        };
         let top = asked.get("$top").map_or(Ok(100), |text| text.parse::<usize>()).map_err(|_| {
             ArmError::bad("Request_BadRequest", "The value of $top is a number of sign-ins.").target("$top")
         })?;
         let top = top.clamp(1, MOST);
-        let value: Vec<SignIn> = all
-            .into_iter()
-            .rev()
-            .filter(|d| fits(&d.body))
-            .filter_map(|d| serde_json::from_value(d.body).ok())
-            .take(top)
-            .collect();
+        let value: Vec<SignIn> =
+            all.into_iter().rev().filter(fits).filter_map(|d| d.typed().ok()).take(top).collect();
         Ok::<_, ArmError>(web::json(StatusCode::OK, &List::of(value)))
     };
     super::answer(run.await)

@@ -107,7 +107,7 @@ async fn rows(world: &World) -> Vec<String> {
     }
     for kind in ["desired", "facts", "machine", "agent", "join-secret", "servicePrincipal", "person"] {
         for document in sekisho_arm::Read::documents(&mut read, kind).await.unwrap() {
-            out.push(format!("{kind} {} {} {}", document.key, document.changed_at, document.body));
+            out.push(format!("{kind} {} {} {}", document.key, document.changed_at, document.text));
         }
     }
     out

@@ -104,7 +104,7 @@ async fn as_before(data: &Data) -> Vec<(String, Vec<u8>)> {
     let of = async |purpose| data.key(purpose).await;
     let store = Store::open(&data.url()).await.unwrap();
     let ids = sekisho_arm::Read::document(&mut store.read().await.unwrap(), "installation", "ids").await;
-    let ids = ids.unwrap().unwrap().body;
+    let ids = ids.unwrap().unwrap().body().unwrap();
     let text = |id: &str| ids[id].as_str().unwrap().as_bytes().to_vec();
     let sealing = of(Purpose::Sealing).await.1;
     let files = vec![

@@ -146,12 +146,13 @@ async fn forget_outlines(url: &str) {
     let store = Store::open(url).await.unwrap();
     let forget = store.write::<_, sekisho_arm::StoreError, _>(|tx| {
         Box::pin(async move {
-            for mut kept in tx.documents(MACHINE).await? {
+            for kept in tx.documents(MACHINE).await? {
+                let mut body = kept.body()?;
                 for field in ["outline", "wanted", "attachments"] {
-                    let state = kept.body.as_object_mut().unwrap();
+                    let state = body.as_object_mut().unwrap();
                     assert!(state.remove(field).is_some(), "{field}");
                 }
-                tx.put_document(MACHINE, &kept.key, kept.body).await?;
+                tx.put_document(MACHINE, &kept.key, body).await?;
             }
             Ok(())
         })

@@ -152,9 +152,9 @@ async fn forget(data: &Data, machine: String) {
     let store = Store::open(&data.url()).await.unwrap();
     let forget = store.write::<_, sekisho_arm::StoreError, _>(move |tx| {
         Box::pin(async move {
-            let mut kept = tx.document("machine", &machine).await?.unwrap();
-            kept.body["lastReportAt"] = "2026-01-01T00:00:00Z".into();
-            tx.put_document("machine", &machine, kept.body).await
+            let mut kept = tx.document("machine", &machine).await?.unwrap().body()?;
+            kept["lastReportAt"] = "2026-01-01T00:00:00Z".into();
+            tx.put_document("machine", &machine, kept).await
         })
     });
     forget.await.unwrap();

@@ -43,7 +43,7 @@ async fn enforced(world: &World, root: &Http, prefix: &str, expected: bool) {
     until("the machine's document", async || {
         let mut read = store.read().await.unwrap();
         let kept = sekisho_arm::Read::document(&mut read, "desired", &key).await.unwrap()?;
-        let has = kept.body.to_string().contains(&format!("{prefix}/32"));
+        let has = kept.text.contains(&format!("{prefix}/32"));
         (has == expected).then_some(())
     })
     .await;

@@ -243,7 +243,7 @@ impl Server {
             .write::<_, sekisho_arm::StoreError, _>(move |tx| {
                 Box::pin(async move {
                     for document in tx.as_read().documents(&kind).await? {
-                        let mut body = document.body;
+                        let mut body = document.body()?;
                         age_in(&mut body, &field, seconds);
                         tx.put_document(&kind, &document.key, body).await?;
                     }

@@ -88,7 +88,7 @@ async fn a_database_of_the_first_schema_is_refused_until_it_is_migrated_and_keep
     let store = place.open().await;
     append(&store, vec![event("/a", "flows", 1)]).await.unwrap();
     assert_eq!(
-        store.read().await.unwrap().document("old", "one").await.unwrap().unwrap().body,
+        store.read().await.unwrap().document("old", "one").await.unwrap().unwrap().body().unwrap(),
         json!({"kept": true})
     );
     assert_eq!(store.changes_after(41, 10).await.unwrap().unwrap()[0].sequence, 42);

@@ -320,7 +320,7 @@ async fn a_list_of_more_than_is_read_at_once_is_whole_and_every_row_is_as_it_was
     assert_eq!(documents.len(), COUNT);
     for (i, document) in documents.iter().enumerate() {
         let wanted = (format!("3:k{i:04}"), json!({"n": i, "text": "関:5:"}));
-        assert_eq!((&document.key, &document.body), (&wanted.0, &wanted.1));
+        assert_eq!((&document.key, document.body().unwrap()), (&wanted.0, wanted.1));
     }
     assert_eq!(read.documents_between("odd", "3:k0001", "3:k2001").await.unwrap().len(), 2_001);
 }
