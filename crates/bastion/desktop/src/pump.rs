@@ -41,15 +41,15 @@ pub enum Event<'e> {
     },
 }
 
-/// It could not be recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("what happened could not be recorded")]
-pub struct NotRecorded;
+/// It could not be recorded; why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("what happened could not be recorded: {0}")]
+pub struct NotRecorded(pub String);
 
 /// Records.
 pub trait Record: Send + 'static {
     /// Whether the picture is recorded. Not asked again later.
-    fn wants_picture(&self) -> bool {
+    fn wants_frames(&self) -> bool {
         true
     }
 
@@ -62,7 +62,7 @@ pub trait Record: Send + 'static {
 pub enum Broken {
     /// It could not be recorded.
     #[error(transparent)]
-    NotRecorded(#[from] NotRecorded),
+    Record(#[from] NotRecorded),
     /// What the machine says is not the protocol.
     #[error("the machine does not speak the protocol: {0}")]
     Protocol(String),
@@ -115,7 +115,7 @@ impl Pump {
         let mut recording = pin!(Recording::new(screen.clone(), self.notes, record).run(end));
         let exit = tokio::select! {
             exit = self.driver => exit,
-            recorded = &mut recording => return Err(recorded.err().unwrap_or(NotRecorded).into()),
+            recorded = &mut recording => return Err(recorded.err().unwrap_or_else(|| not("it ended")).into()),
         };
         drop(ended);
         recording.await?;
@@ -123,6 +123,10 @@ impl Pump {
         screen.over(exit.clone());
         Ok(exit)
     }
+}
+
+fn not(why: &str) -> NotRecorded {
+    NotRecorded(why.to_owned())
 }
 
 struct Recording<R> {
@@ -145,7 +149,7 @@ impl<R: Record> Recording<R> {
         let (size, seen) = screen.arrive();
         Recording {
             notes,
-            picture: record.wants_picture(),
+            picture: record.wants_frames(),
             record,
             seen,
             size,
@@ -198,7 +202,9 @@ impl<R: Record> Recording<R> {
     }
 
     async fn tell(&mut self, event: Event<'_>) -> Result<(), NotRecorded> {
-        tokio::time::timeout(RECORDER_TIME, self.record.note(event)).await.map_err(|_| NotRecorded)?
+        tokio::time::timeout(RECORDER_TIME, self.record.note(event))
+            .await
+            .map_err(|_| not("it takes too long"))?
     }
 
     async fn look(&mut self) -> Result<(), NotRecorded> {
@@ -226,7 +232,7 @@ impl<R: Record> Recording<R> {
             self.seen.picture = 0;
         }
         let Some(tiles) = self.screen.tiles(&mut self.seen) else { return Ok(()) };
-        let mut encoder = self.encoder.take().ok_or(NotRecorded)?;
+        let mut encoder = self.encoder.take().ok_or_else(|| not("the encoder is gone"))?;
         let done = tokio::task::spawn_blocking(move || {
             if whole {
                 encoder.forget();
@@ -234,7 +240,7 @@ impl<R: Record> Recording<R> {
             let frame = encoder.encode(tiles, Instant::now());
             (encoder, frame)
         });
-        let (encoder, frame) = done.await.map_err(|_| NotRecorded)?;
+        let (encoder, frame) = done.await.map_err(|_| not("the encoder is gone"))?;
         self.encoder = Some(encoder);
         let Some(frame) = frame else { return Ok(()) };
         if whole {

@@ -18,7 +18,7 @@ pub struct BadFrame;
 pub struct Decoder {
     grid: Grid,
     picture: Framebuffer,
-    exact: Vec<bool>,
+    pub(super) exact: Vec<bool>,
 }
 
 impl Decoder {

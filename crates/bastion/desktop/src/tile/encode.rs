@@ -225,7 +225,7 @@ fn jpeg(rgb: &[u8], area: Area) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn frame(number: u32, block: &[u8], jpegs: &[u8]) -> Vec<u8> {
+pub(super) fn frame(number: u32, block: &[u8], jpegs: &[u8]) -> Vec<u8> {
     let block = deflated(block);
     let mut frame = Vec::with_capacity(9 + block.len() + jpegs.len());
     frame.push(FRAME);

@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use super::server::Locks;
 use super::{Shared, clipboard};
 use crate::key::{Key, keysym_of};
 use crate::line::Line;
@@ -19,7 +20,8 @@ pub(super) struct Hands {
     notes: mpsc::Sender<Note>,
     /// The keys that are down, with the keysym that they went down as.
     down: Vec<(Key, u32)>,
-    caps: bool,
+    /// Which lock keys are on here.
+    locks: Option<Locks>,
     at: (u16, u16),
     buttons: u8,
     /// What of a notch has been turned.
@@ -28,8 +30,8 @@ pub(super) struct Hands {
 
 impl Hands {
     pub(super) fn new(line: Line, shared: Shared, policy: Policy, notes: mpsc::Sender<Note>) -> Hands {
-        let (down, caps, at, buttons, turned) = (Vec::new(), false, (0, 0), 0, (0.0, 0.0));
-        Hands { line, shared, policy, notes, down, caps, at, buttons, turned }
+        let (down, locks, at, buttons, turned) = (Vec::new(), None, (0, 0), 0, (0.0, 0.0));
+        Hands { line, shared, policy, notes, down, locks, at, buttons, turned }
     }
 
     /// Until the end is asked for.
@@ -67,7 +69,7 @@ impl Hands {
                 self.at = (x, y);
                 self.wheel(dx, dy)?;
             }
-            Input::Locks { caps, num, scroll } => self.locks(caps, num, scroll)?,
+            Input::Locks { caps, num, scroll } => self.locks(Locks { caps, num, scroll })?,
             Input::ReleaseAll => self.release_all()?,
             Input::CtrlAltDel => {
                 let keys = ["ControlLeft", "AltLeft", "Delete"];
@@ -91,13 +93,15 @@ impl Hands {
             (Some(at), false) => self.down.swap_remove(at).1,
             (None, true) => {
                 let shift = self.down.iter().any(|(key, _)| key.is_shift());
-                let keysym = key.keysym(shift, self.caps);
+                let keysym = key.keysym(shift, self.locks.is_some_and(|locks| locks.caps));
                 self.down.push((key, keysym));
                 keysym
             }
             (None, false) => return Ok(()),
         };
-        self.caps ^= held.is_none() && key.code() == "CapsLock";
+        if let Some(locks) = &mut self.locks {
+            locks.caps ^= held.is_none() && key.code() == "CapsLock";
+        }
         let say = if self.shared.lock().scan_codes {
             let mut say = vec![255, 0, 0, down.into()];
             say.extend(keysym.to_be_bytes());
@@ -128,15 +132,15 @@ impl Hands {
         Ok(())
     }
 
-    /// Where the machine says what is on, what differs is pressed.
-    fn locks(&mut self, caps: bool, num: bool, scroll: bool) -> Result<(), Broken> {
-        let known = self.shared.lock().locks;
-        self.caps = caps;
+    /// What differs from what is on is pressed; of a machine that does not say what is on, what differs from before.
+    fn locks(&mut self, locks: Locks) -> Result<(), Broken> {
+        let known = self.shared.lock().locks.or(self.locks);
+        self.locks = Some(locks);
         let Some(known) = known else { return Ok(()) };
         let differing = [
-            ("CapsLock", known.caps != caps),
-            ("NumLock", known.num != num),
-            ("ScrollLock", known.scroll != scroll),
+            ("CapsLock", known.caps != locks.caps),
+            ("NumLock", known.num != locks.num),
+            ("ScrollLock", known.scroll != locks.scroll),
         ];
         for (code, _) in differing.into_iter().filter(|(_, differs)| *differs) {
             if let Some(key) = Key::of(code) {
@@ -145,7 +149,7 @@ impl Hands {
             }
         }
         // Pressing it turned what is remembered.
-        self.caps = caps;
+        self.locks = Some(locks);
         Ok(())
     }
 
