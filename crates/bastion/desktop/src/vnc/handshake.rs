@@ -127,11 +127,11 @@ pub(super) fn request(size: Size, changes: bool) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Against the DES of OpenSSL: `openssl enc -des-ecb -nopad -K 0e86ceceeef64e26` (the turned bits of `password`... of
-    /// which only these eight count) of sixteen zeros, in both blocks the same.
     #[test]
-    fn only_the_first_eight_bytes_of_a_password_count() {
+    fn a_challenge_is_answered_as_by_others_and_only_eight_bytes_of_a_password_count() {
         let of = |password: &str| answer(&Secret::new(password.to_owned()), [0; 16]);
+        // By the DES of OpenSSL under the turned bits of `password`.
+        assert_eq!(of("password")[..8], [255, 151, 80, 46, 148, 34, 240, 137]);
         assert_eq!(of("password"), of("password123"));
         assert_ne!(of("password"), of("passworD"));
         assert_eq!(of("password")[..8], of("password")[8..]);
