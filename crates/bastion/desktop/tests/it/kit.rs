@@ -174,17 +174,16 @@ pub(crate) fn same(decoder: &Decoder, picture: &Picture) -> bool {
         && decoder.picture().pixels() == picture.pixels
 }
 
-/// Shows a picture with very many colours all over a display.
-pub(crate) fn paint(display: &Display) {
-    let status = display
-        .command("display")
-        .args(["-seed", "7", "-window", "root", "plasma:fractal"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success());
+/// Shows something of ImageMagick's all over a display.
+pub(crate) fn paint(display: &Display, what: &str) {
+    let before = display.picture().unwrap();
+    // It says that it has failed when there is no window to wait for; so what counts is what is to be seen.
+    let _ = display.command("display").args(["-window", "root", "-size", "400x300", what]).output().unwrap();
+    assert_ne!(display.picture().unwrap(), before, "{what} is not to be seen");
 }
+
+/// Very many colours, each time others.
+pub(crate) const PLASMA: &str = "plasma:fractal";
 
 /// A terminal in the upper left corner, in which what a shell does is to be seen, and which has its keyboard as long as the
 /// pointer is in it.

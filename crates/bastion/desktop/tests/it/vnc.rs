@@ -8,7 +8,7 @@ use sekisho_bastion_desktop::{Exit, Input, Next, Policy, Refused, Secret, Size, 
 use sekisho_lab::{Display, Host, Lab, PASSWORD};
 use tokio::time::timeout;
 
-use crate::kit::{Looked, PATIENCE, Viewer, connect, ended, lab, paint, same, size, terminal};
+use crate::kit::{Looked, PATIENCE, PLASMA, Viewer, connect, ended, lab, paint, same, size, terminal};
 
 const PROGRAMS: [&str; 6] = ["Xvnc", "xwd", "display", "xterm", "xclip", "unshare"];
 const ALL: Policy = Policy { copy: true, paste: true };
@@ -42,7 +42,7 @@ fn pasted(display: &Display) -> String {
 async fn what_is_on_the_display_is_shown_and_recorded_to_the_pixel() {
     let Some((_lab, host, display)) = start("deskvncsee", 800, 600) else { return };
     let mut looked = look(&host, size(800, 600), ALL).await;
-    paint(&display);
+    paint(&display, PLASMA);
     let mut shell = terminal(&display, "seq 1 400; sleep 1000");
     looked.viewer.until_same(&display).await;
     // Whoever comes later sees the same.
@@ -113,7 +113,7 @@ async fn nothing_goes_through_the_clipboard_where_the_policy_forbids_it() {
     let Some((_lab, host, display)) = start("deskvncnoclip", 400, 300) else { return };
     let mut looked = look(&host, size(400, 300), Policy { copy: false, paste: false }).await;
     let mut other = look(&host, size(400, 300), ALL).await;
-    let mut owner = copy(&display, "secret");
+    let owner = copy(&display, "secret");
     other.viewer.until(|next| matches!(next, Next::Clipboard(_)).then_some(())).await;
     looked.viewer.view.input(Input::Clipboard("pasted".into())).await;
     // What is done after it has been done when this is seen.
@@ -133,12 +133,12 @@ async fn nothing_goes_through_the_clipboard_where_the_policy_forbids_it() {
 async fn the_display_takes_the_size_that_its_owner_would_like() {
     let Some((_lab, host, display)) = start("deskvncsize", 640, 480) else { return };
     let mut looked = look(&host, size(800, 600), ALL).await;
-    paint(&display);
+    paint(&display, PLASMA);
     looked.viewer.until(|next| (*next == Next::Size(size(800, 600))).then_some(())).await;
     looked.viewer.until_same(&display).await;
     looked.viewer.view.resize(size(1024, 700)).await;
     looked.viewer.until(|next| (*next == Next::Size(size(1024, 700))).then_some(())).await;
-    paint(&display);
+    paint(&display, PLASMA);
     looked.viewer.until_same(&display).await;
     assert!(looked.desktop.resizes());
     let (_, tape) = looked.end().await;
@@ -153,10 +153,7 @@ async fn whoever_does_not_acknowledge_gets_two_frames_and_holds_up_nobody() {
     let mut slow = looked.desktop.view(false);
     let mut frames = 0;
     for _ in 0..4 {
-        paint(&display);
-        looked.viewer.until_same(&display).await;
-        let mut blank = display.command("display");
-        assert!(blank.args(["-window", "root", "xc:navy"]).status().unwrap().success());
+        paint(&display, PLASMA);
         looked.viewer.until_same(&display).await;
         while let Ok(next) = timeout(std::time::Duration::from_millis(50), slow.next()).await {
             frames += usize::from(matches!(next, Some(Next::Frame(_))));
