@@ -1,5 +1,6 @@
 //! A viewer, a recorder, and a host with a display.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -203,4 +204,27 @@ pub(crate) async fn ended(mut child: Child) {
 /// A size that is asked for.
 pub(crate) fn size(width: u32, height: u32) -> Size {
     Size::new(width, height)
+}
+
+/// Has text in the clipboard of a display until somebody else has.
+pub(crate) fn copy(display: &Display, text: &str) -> Child {
+    let mut command = display.command("xclip");
+    command.args(["-selection", "clipboard", "-in", "-quiet"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    child
+}
+
+pub(crate) fn pasted(display: &Display) -> String {
+    let output = display.command("xclip").args(["-selection", "clipboard", "-out"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until somebody listens.
+pub(crate) fn listens(host: &Host, port: u16) {
+    let began = std::time::Instant::now();
+    while host.connect_tcp(SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE).is_err() {
+        assert!(began.elapsed() < PATIENCE, "nobody listens on port {port}");
+        std::thread::yield_now();
+    }
 }

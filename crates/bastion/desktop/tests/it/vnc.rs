@@ -1,14 +1,14 @@
 //! TigerVNC's server.
 
 use std::fs;
-use std::io::Write as _;
-use std::process::{Child, Stdio};
 
 use sekisho_bastion_desktop::{Exit, Input, Next, Policy, Refused, Secret, Size, vnc};
 use sekisho_lab::{Display, Host, Lab, PASSWORD};
 use tokio::time::timeout;
 
-use crate::kit::{Looked, PATIENCE, PLASMA, Viewer, connect, ended, lab, paint, same, size, terminal};
+use crate::kit::{
+    Looked, PATIENCE, PLASMA, Viewer, connect, copy, ended, lab, paint, pasted, same, size, terminal,
+};
 
 const PROGRAMS: [&str; 6] = ["Xvnc", "xwd", "display", "xterm", "xclip", "unshare"];
 const ALL: Policy = Policy { copy: true, paste: true };
@@ -22,20 +22,6 @@ fn start(prefix: &str, width: u16, height: u16) -> Option<(Lab, Host, Display)> 
 async fn look(host: &Host, size: Size, policy: Policy) -> Looked {
     let password = Some(Secret::new(PASSWORD.to_owned()));
     Looked::at(vnc::start(connect(host, 5900), password, size, policy).await.unwrap())
-}
-
-/// Has text in the clipboard of a display until somebody else has.
-fn copy(display: &Display, text: &str) -> Child {
-    let mut command = display.command("xclip");
-    command.args(["-selection", "clipboard", "-in", "-quiet"]);
-    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    child
-}
-
-fn pasted(display: &Display) -> String {
-    let output = display.command("xclip").args(["-selection", "clipboard", "-out"]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test]
