@@ -64,6 +64,15 @@ impl Key {
         if shift != (letter && caps) { self.0.shifted } else { self.0.keysym }
     }
 
+    /// The key of an American keyboard that types a character, and whether with Shift.
+    pub(crate) fn typing(character: char) -> Option<(Key, bool)> {
+        let keysym = keysym_of(character);
+        let main =
+            || ROWS.iter().filter(|row| !row.code.starts_with("Numpad") && !row.code.starts_with("Intl"));
+        let plain = main().find(|row| row.keysym == keysym).map(|row| (Key(row), false));
+        plain.or_else(|| main().find(|row| row.shifted == keysym).map(|row| (Key(row), true)))
+    }
+
     pub(crate) fn is_shift(self) -> bool {
         matches!(self.0.code, "ShiftLeft" | "ShiftRight")
     }
@@ -269,6 +278,11 @@ mod tests {
             ],
             [0x61, 0x41, 0x41, 0x61]
         );
+        let typing = |c| Key::typing(c).map(|(key, shift)| (key.code(), shift));
+        assert_eq!(typing('a'), Some(("KeyA", false)));
+        assert_eq!(typing('|'), Some(("Backslash", true)));
+        assert_eq!(typing('\n'), Some(("Enter", false)));
+        assert_eq!(typing('é'), None);
         assert_eq!([of("Digit1", false, true), of("Digit1", true, true)], [0x31, 0x21]);
         assert_eq!(
             ["a", "é", "あ", "\n"].map(|c| keysym_of(c.chars().next().unwrap())),

@@ -18,6 +18,8 @@ const MOST_AT_ONCE: i16 = 120;
 /// Which keys and buttons are down.
 #[derive(Debug, Default)]
 pub(super) struct Hands {
+    /// The machine takes characters, too.
+    unicode: bool,
     down: Vec<Key>,
     at: (u16, u16),
     buttons: u8,
@@ -25,11 +27,15 @@ pub(super) struct Hands {
 }
 
 impl Hands {
+    pub(super) fn new(unicode: bool) -> Hands {
+        Hands { unicode, ..Hands::default() }
+    }
+
     /// What the machine is told.
     pub(super) fn events(&mut self, input: &Input, size: Size) -> Vec<Event> {
         match input {
             Input::Key { key, down } => self.key(*key, *down),
-            Input::Text(text) => text.chars().flat_map(typed).collect(),
+            Input::Text(text) => text.chars().flat_map(|c| typed(c, self.unicode)).collect(),
             Input::Pointer { x, y, buttons } => {
                 self.at = within(size, *x, *y);
                 self.pointer(*buttons)
@@ -149,15 +155,16 @@ fn scanned(key: Key, down: bool) -> Vec<Event> {
     }
 }
 
-/// A character, whether or not a key has it.
-fn typed(character: char) -> Vec<Event> {
-    let key = match character {
-        '\n' | '\r' => Key::of("Enter"),
-        '\t' => Key::of("Tab"),
-        _ => None,
-    };
-    if let Some(key) = key {
-        return [scanned(key, true), scanned(key, false)].concat();
+/// A character, whether or not a key has it; for a machine that takes only keys, that of an American keyboard, if there is
+/// one.
+fn typed(character: char, unicode: bool) -> Vec<Event> {
+    let control = character.is_control();
+    if control || !unicode {
+        let Some((key, shift)) = Key::typing(character) else { return Vec::new() };
+        let shift = if shift { Key::of("ShiftLeft") } else { None };
+        let keys: Vec<Key> = shift.into_iter().chain([key]).collect();
+        let down = keys.iter().flat_map(|key| scanned(*key, true));
+        return down.chain(keys.iter().rev().flat_map(|key| scanned(*key, false))).collect();
     }
     let mut units = [0; 2];
     let units = character.encode_utf16(&mut units);
@@ -194,7 +201,7 @@ mod tests {
 
     #[test]
     fn composed_text_is_told_in_utf_16_and_lines_end_with_the_key() {
-        let mut hands = Hands::default();
+        let mut hands = Hands::new(true);
         let unit = |flags, unit| Event::UnicodeKeyboardEvent(flags, unit);
         let (down, up) = (KeyboardFlags::empty(), KeyboardFlags::RELEASE);
         assert_eq!(
@@ -207,6 +214,12 @@ mod tests {
                 Event::KeyboardEvent(down, 0x1c),
                 Event::KeyboardEvent(up, 0x1c),
             ]
+        );
+        let mut hands = Hands::new(false);
+        let key = |flags, scan| Event::KeyboardEvent(flags, scan);
+        assert_eq!(
+            hands.events(&Input::Text("漢A".into()), size()),
+            [key(down, 0x2a), key(down, 0x1e), key(up, 0x1e), key(up, 0x2a)]
         );
     }
 

@@ -15,6 +15,7 @@ use ironrdp_dvc::DrdynvcClient;
 use ironrdp_graphics::image_processing::PixelFormat;
 use ironrdp_pdu::geometry::{InclusiveRectangle, Rectangle as _};
 use ironrdp_pdu::input::fast_path::FastPathInput;
+use ironrdp_pdu::rdp::capability_sets::InputFlags;
 use ironrdp_pdu::{Action, PduResult};
 use ironrdp_session::image::DecodedImage;
 use ironrdp_session::{ActiveStage, ActiveStageBuilder, ActiveStageOutput};
@@ -127,7 +128,7 @@ impl Session {
             clipboard,
             offered: None,
             wanted: None,
-            hands: Hands::default(),
+            hands: Hands::new(there.input_flags.contains(InputFlags::UNICODE)),
             line,
             screen,
             notes,

@@ -1,7 +1,6 @@
 //! xrdp with TLS, and FreeRDP's server with network level authentication.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Child, Stdio};
 
 use sekisho_bastion_desktop::rdp::{self, Keyboard, Login};
@@ -91,7 +90,7 @@ impl Server {
         let sam = dir.path().join("sam").display().to_string();
         fs::write(&sam, format!("jun:::{}:::\n", NT_HASH)).unwrap();
         let sam = format!("/sam-file:{sam}");
-        let arguments = ["freerdp-shadow-cli", "/port:3389", "/sec:nla", &sam, "-gfx"];
+        let arguments = ["freerdp-shadow-cli", "/port:3389", "/sec:nla", &sam];
         Some(Server::run(lab, host, display, dir, &arguments))
     }
 
@@ -140,4 +139,126 @@ async fn what_xrdp_shows_is_shown_and_recorded_to_the_pixel() {
     assert_eq!(tape.decoder.unwrap().picture().pixels(), truth.pixels);
     let _ = shell.kill();
     let _ = shell.wait();
+}
+
+#[tokio::test]
+async fn keys_and_composed_text_arrive_through_xrdp_as_they_were_typed() {
+    let Some(server) = Server::xrdp("deskxrdptype", 800, 600) else { return };
+    let mut looked = server.look(&login(), size(800, 600)).await;
+    looked.viewer.until_same(&server.display).await;
+    let file = server.dir.path().join("typed");
+    let script = format!("printf ready; IFS= read -r line; printf %s \"$line\" > {}", file.display());
+    let shell = terminal(&server.display, &script);
+    looked.viewer.point(100, 50, 0).await;
+    looked.viewer.until_still(|decoder| decoder.picture().pixels().iter().any(|pixel| *pixel != 0)).await;
+    let viewer = &looked.viewer;
+    for codes in [&["KeyS"][..], &["ShiftLeft", "KeyE"], &["Digit4"], &["ShiftRight", "Digit1"], &["Slash"]] {
+        viewer.press(codes).await;
+    }
+    viewer.view.input(Input::Text("é漢字".into())).await;
+    viewer.press(&["Enter"]).await;
+    ended(shell).await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), "sE4!/é漢字");
+}
+
+#[tokio::test]
+async fn japanese_text_goes_through_xrdps_clipboard_both_ways() {
+    let Some(server) = Server::xrdp("deskxrdpclip", 640, 480) else { return };
+    let mut looked = server.look(&login(), size(640, 480)).await;
+    looked.viewer.until_same(&server.display).await;
+    let text = "Kopie é";
+    let mut owner = copy(&server.display, text);
+    if timeout(
+        std::time::Duration::from_secs(5),
+        looked.viewer.until(|next| matches!(next, Next::Clipboard(_)).then_some(())),
+    )
+    .await
+    .is_err()
+    {
+        panic!("{}", server.said());
+    }
+    let copied = looked.viewer.until(|next| match next {
+        Next::Clipboard(text) => Some(text.clone()),
+        _ => None,
+    });
+    assert_eq!(copied.await, text);
+    looked.viewer.view.input(Input::Clipboard("eingefügt\n".into())).await;
+    let lost = tokio::task::spawn_blocking(move || owner.wait());
+    timeout(PATIENCE, lost).await.unwrap().unwrap().unwrap();
+    assert_eq!(pasted(&server.display), "eingefügt\n");
+    let (_, tape) = looked.end().await;
+    assert_eq!(tape.clipboard, [(false, 7), (true, 10)]);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_refused_before_anything_is_said_of_the_login() {
+    let Some(server) = Server::xrdp("deskxrdpcert", 640, 480) else { return };
+    let certificate = fs::read_to_string(server.dir.path().join("cert.pem")).unwrap();
+    let mut seen = Vec::new();
+    let stream = connect(&server.host, 3389);
+    let refused = rdp::start(stream, login(), size(640, 480), ALL, |der| {
+        seen = der.to_vec();
+        false
+    });
+    assert!(matches!(refused.await, Err(Refused::Certificate)));
+    let pem: String = certificate.lines().filter(|line| !line.starts_with("---")).collect();
+    assert_eq!(base64(&seen), pem);
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use ::base64::Engine as _;
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// In decibels; nothing differs above 100.
+fn likeness(shown: &[u32], truth: &[u32]) -> f64 {
+    let squares = shown.iter().zip(truth).flat_map(|(a, b)| {
+        let (a, b) = (a.to_be_bytes(), b.to_be_bytes());
+        (1..4).map(move |at| f64::from(i32::from(a[at]) - i32::from(b[at])).powi(2))
+    });
+    let mean = squares.sum::<f64>() / (3 * truth.len()) as f64;
+    10.0 * (255.0_f64.powi(2) / mean.max(1e-6)).log10()
+}
+
+#[tokio::test]
+async fn a_desktop_behind_network_level_authentication_is_shown_as_remotefx_has_it() {
+    let Some(server) = Server::nla("desknlasee", 800, 600) else { return };
+    let mut looked = server.look(&login(), size(800, 600)).await;
+    paint(&server.display, "gradient:navy-gold");
+    let mut shell = terminal(&server.display, "seq 1 400; sleep 1000");
+    let alike = |decoder: &sekisho_bastion_desktop::tile::Decoder| {
+        let truth = server.display.picture().unwrap();
+        let likeness = likeness(decoder.picture().pixels(), &truth.pixels);
+        likeness >= 50.0
+    };
+    looked.viewer.until_still(alike).await;
+    let _ = shell.kill();
+    let _ = shell.wait();
+}
+
+#[tokio::test]
+async fn keys_arrive_behind_network_level_authentication() {
+    let Some(server) = Server::nla("desknlatype", 800, 600) else { return };
+    let mut looked = server.look(&login(), size(800, 600)).await;
+    let file = server.dir.path().join("typed");
+    let script = format!("printf ready; IFS= read -r line; printf %s \"$line\" > {}", file.display());
+    let shell = terminal(&server.display, &script);
+    looked.viewer.point(100, 50, 0).await;
+    looked.viewer.until_still(|decoder| decoder.picture().pixels().iter().any(|pixel| *pixel != 0)).await;
+    for codes in [&["KeyS"][..], &["ShiftLeft", "KeyE"], &["Digit4"], &["Enter"]] {
+        looked.viewer.press(codes).await;
+    }
+    ended(shell).await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), "sE4");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_by_network_level_authentication() {
+    let Some(server) = Server::nla("desknlano", 640, 480) else { return };
+    for (account, password) in [("jun", "not this"), ("nobody", PASSWORD)] {
+        let wrong = Login { account: account.into(), password: Secret::new(password.to_owned()), ..login() };
+        let refused = server.start(&wrong, size(640, 480), ALL).await;
+        assert!(matches!(refused, Err(Refused::Credentials)), "{account}: {:?}", refused.err());
+    }
+    server.start(&login(), size(640, 480), ALL).await.unwrap();
 }
