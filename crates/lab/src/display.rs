@@ -1,6 +1,7 @@
 //! X displays of a test's own, as machines have them that people look at: what is on them is known to the pixel.
 
 use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::Host;
@@ -16,7 +17,10 @@ const NUMBER: &str = ":1";
 #[derive(Debug)]
 pub struct Display {
     host: Host,
-    server: Child,
+    number: String,
+    /// Whose it is, where it is not anybody's.
+    authority: Option<PathBuf>,
+    server: Option<Child>,
 }
 
 /// What is on a display: `0x00RRGGBB` a pixel, along rows from the upper left corner, without the pointer.
@@ -83,15 +87,25 @@ impl Display {
         // It says its number when it is ready.
         let mut said = [0];
         let ready = server.stdout.as_mut().map(|out| out.read_exact(&mut said));
-        let display = Display { host: host.clone(), server };
+        let display =
+            Display { host: host.clone(), number: NUMBER.to_owned(), authority: None, server: Some(server) };
         ready.unwrap_or_else(|| Err(io::ErrorKind::BrokenPipe.into()))?;
         Ok(display)
+    }
+
+    /// One that somebody else has started there, and ends.
+    pub fn of(host: &Host, number: &str, authority: &Path) -> Display {
+        let authority = Some(authority.to_owned());
+        Display { host: host.clone(), number: number.to_owned(), authority, server: None }
     }
 
     /// A program that shows something on it.
     pub fn command(&self, program: &str) -> Command {
         let mut command = self.host.command(program);
-        command.env("DISPLAY", NUMBER).env("LC_ALL", "C.UTF-8");
+        command.env("DISPLAY", &self.number).env("LC_ALL", "C.UTF-8");
+        if let Some(authority) = &self.authority {
+            command.env("XAUTHORITY", authority);
+        }
         command
     }
 
@@ -108,8 +122,10 @@ impl Display {
 
 impl Drop for Display {
     fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        if let Some(server) = &mut self.server {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
     }
 }
 

@@ -215,9 +215,14 @@ pub(crate) fn copy(display: &Display, text: &str) -> Child {
     child
 }
 
-pub(crate) fn pasted(display: &Display) -> String {
-    let output = display.command("xclip").args(["-selection", "clipboard", "-out"]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+/// What a program would paste; the machine may have to ask for it first.
+pub(crate) async fn pasted(display: &Display) -> String {
+    let mut command = display.command("xclip");
+    command.args(["-selection", "clipboard", "-out"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    // A lab's programs end with the thread that began them.
+    let child = command.spawn().unwrap();
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output());
+    String::from_utf8(timeout(PATIENCE, output).await.unwrap().unwrap().unwrap().stdout).unwrap()
 }
 
 /// Waits until somebody listens.

@@ -1,16 +1,18 @@
 //! xrdp with TLS, and FreeRDP's server with network level authentication.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use sekisho_bastion_desktop::rdp::{self, Keyboard, Login};
+use sekisho_bastion_desktop::tile::Decoder;
 use sekisho_bastion_desktop::{Desktop, Exit, Input, Next, Policy, Pump, Refused, Secret, Size};
 use sekisho_lab::{Display, Host, Lab, PASSWORD};
 use tempfile::TempDir;
-use tokio::time::timeout;
 
 use crate::kit::{
-    Looked, PATIENCE, PLASMA, connect, copy, ended, lab, listens, paint, pasted, size, terminal,
+    Looked, PATIENCE, PLASMA, connect, copy, ended, lab, listens, paint, pasted, same, size, terminal,
 };
 
 const ALL: Policy = Policy { copy: true, paste: true };
@@ -61,25 +63,47 @@ impl Server {
         let display = Display::vnc(&host, width, height).unwrap();
         let dir = directory();
         let path = |name: &str| dir.path().join(name).display().to_string();
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate =
-            rcgen::CertificateParams::new(["vm".to_owned()]).unwrap().self_signed(&key).unwrap();
-        fs::write(path("cert.pem"), certificate.pem()).unwrap();
-        fs::write(path("key.pem"), key.serialize_pem()).unwrap();
+        certify(dir.path());
         let config = format!(
-            "[Globals]\nini_version=1\nfork=false\nport=3389\ntcp_nodelay=true\nsecurity_layer=tls\n\
-             certificate={}\nkey_file={}\nssl_protocols=TLSv1.2, TLSv1.3\nautorun=Lab\nallow_channels=true\n\
-             bitmap_cache=true\nbitmap_compression=true\nbulk_compression=true\nmax_bpp=32\nnew_cursors=true\n\
-             use_fastpath=both\n[Logging]\nLogFile={}\nLogLevel=DEBUG\nEnableSyslog=false\n\
-             [Channels]\ncliprdr=true\ndrdynvc=true\n\
-             [Lab]\nname=Lab\nlib=libvnc.so\nusername=na\npassword={PASSWORD}\nip=127.0.0.1\nport=5900\n",
-            path("cert.pem"),
-            path("key.pem"),
-            path("log"),
+            "{}[Lab]\nname=Lab\nlib=libvnc.so\nusername=na\npassword={PASSWORD}\nip=127.0.0.1\nport=5900\n",
+            globals(dir.path(), "Lab")
         );
         fs::write(path("xrdp.ini"), config).unwrap();
         let ini = path("xrdp.ini");
         Some(Server::run(lab, host, display, dir, &["xrdp", "--nodaemon", "--config", &ini]))
+    }
+
+    /// xrdp with sessions of its own, in which `root` logs in with [`PASSWORD`].
+    fn session(prefix: &str) -> Option<Server> {
+        let programs = ["xrdp", "xrdp-sesman", "xrdp-chansrv", "Xvnc", "xwd", "display", "xclip", "openssl"];
+        let (lab, host) = lab(prefix, &programs)?;
+        let dir = directory();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let host = host.with_own_files(dir.path()).unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        certify(dir.path());
+        let hash = host.command("openssl").args(["passwd", "-6", PASSWORD]).output().unwrap().stdout;
+        let hash = String::from_utf8(hash).unwrap();
+        let set = host.command("usermod").args(["-p", hash.trim(), "root"]).status().unwrap();
+        assert!(set.success());
+        let painted = "#!/bin/sh\ndisplay -window root -size 100x100 xc:navy\nexec sleep 1000\n";
+        fs::write(path("etc/xrdp/startwm.sh"), painted).unwrap();
+        let sesman = fs::read_to_string("/etc/xrdp/sesman.ini").unwrap();
+        let sesman = sesman
+            .replace("LogFile=xrdp-sesman.log", &format!("LogFile={}", path("sesman.log")))
+            .replace("EnableSyslog=true", "EnableSyslog=false")
+            .replace("#EnableFuseMount=false", "EnableFuseMount=false")
+            .replace("LogLevel=INFO", "LogLevel=TRACE");
+        fs::write(path("etc/xrdp/sesman.ini"), sesman).unwrap();
+        let config = format!(
+            "{}[Xvnc]\nname=Xvnc\nlib=libvnc.so\nusername=ask\npassword=ask\nip=127.0.0.1\nport=-1\ncode=0\n",
+            globals(dir.path(), "Xvnc")
+        );
+        fs::write(path("xrdp.ini"), config).unwrap();
+        let both = "xrdp-sesman --nodaemon --config \"$0/etc/xrdp/sesman.ini\" & exec xrdp --nodaemon --config \"$0/xrdp.ini\"";
+        let display = Display::of(&host, ":10", &dir.path().join("home/root/.Xauthority"));
+        let root = dir.path().display().to_string();
+        Some(Server::run(lab, host, display, dir, &["sh", "-c", both, &root]))
     }
 
     /// FreeRDP's server, which lets in `jun` with [`PASSWORD`] by network level authentication.
@@ -105,7 +129,10 @@ impl Server {
 
     fn said(&self) -> String {
         let read = |name: &str| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
-        read("said") + &read("log")
+        read("said")
+            + &read("log")
+            + &read("sesman.log")
+            + &read("home/root/.local/share/xrdp/xrdp-chansrv.10.log")
     }
 }
 
@@ -116,6 +143,32 @@ fn directory() -> TempDir {
     // Not in /tmp, of which the server has its own.
     tempfile::Builder::new().prefix("sekisho-rdp-").tempdir_in("/var/tmp").unwrap()
 }
+
+/// A certificate of xrdp's own.
+fn certify(dir: &Path) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["vm".to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(dir.join("cert.pem"), certificate.pem()).unwrap();
+    fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
+}
+
+/// What xrdp is told, for a session of that name.
+fn globals(dir: &Path, session: &str) -> String {
+    let path = |name: &str| dir.join(name).display().to_string();
+    format!(
+        "[Globals]\nini_version=1\nfork=false\nport=3389\ntcp_nodelay=true\nsecurity_layer=tls\n\
+         certificate={}\nkey_file={}\nssl_protocols=TLSv1.2, TLSv1.3\nautorun={session}\nallow_channels=true\n\
+         bitmap_cache=true\nbitmap_compression=true\nbulk_compression=true\nmax_bpp=32\nnew_cursors=true\n\
+         use_fastpath=both\n[Logging]\nLogFile={}\nLogLevel=DEBUG\nEnableSyslog=false\n\
+         [Channels]\ncliprdr=true\ndrdynvc=true\n",
+        path("cert.pem"),
+        path("key.pem"),
+        path("log"),
+    )
+}
+
+/// `navy`.
+const NAVY: u32 = 0x80;
 
 fn login() -> Login {
     Login {
@@ -155,39 +208,36 @@ async fn keys_and_composed_text_arrive_through_xrdp_as_they_were_typed() {
     for codes in [&["KeyS"][..], &["ShiftLeft", "KeyE"], &["Digit4"], &["ShiftRight", "Digit1"], &["Slash"]] {
         viewer.press(codes).await;
     }
-    viewer.view.input(Input::Text("é漢字".into())).await;
+    viewer.view.input(Input::Text("~Ab|".into())).await;
     viewer.press(&["Enter"]).await;
     ended(shell).await;
-    assert_eq!(fs::read_to_string(&file).unwrap(), "sE4!/é漢字");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "sE4!/~Ab|");
 }
 
 #[tokio::test]
-async fn japanese_text_goes_through_xrdps_clipboard_both_ways() {
-    let Some(server) = Server::xrdp("deskxrdpclip", 640, 480) else { return };
-    let mut looked = server.look(&login(), size(640, 480)).await;
-    looked.viewer.until_same(&server.display).await;
-    let text = "Kopie é";
-    let mut owner = copy(&server.display, text);
-    if timeout(
-        std::time::Duration::from_secs(5),
-        looked.viewer.until(|next| matches!(next, Next::Clipboard(_)).then_some(())),
-    )
-    .await
-    .is_err()
-    {
-        panic!("{}", server.said());
+async fn japanese_text_goes_through_the_clipboard_of_a_session_both_ways() {
+    let Some(server) = Server::session("deskxrdpclip") else { return };
+    let root = Login { account: "root".into(), ..login() };
+    let mut looked = server.look(&root, size(640, 480)).await;
+    // The session paints itself when it is there.
+    looked.viewer.until_still(|decoder| decoder.picture().pixels().iter().all(|pixel| *pixel == NAVY)).await;
+    assert!(same(&looked.viewer.decoder, &server.display.picture().unwrap()));
+    looked.viewer.view.input(Input::Clipboard("貼り付け\n".into())).await;
+    let began = std::time::Instant::now();
+    while pasted(&server.display).await != "貼り付け\n" {
+        assert!(began.elapsed() < PATIENCE, "{}", server.said());
     }
+    let text = "クリップボード\nはここまで 🗾";
+    let mut owner = copy(&server.display, text);
     let copied = looked.viewer.until(|next| match next {
         Next::Clipboard(text) => Some(text.clone()),
         _ => None,
     });
     assert_eq!(copied.await, text);
-    looked.viewer.view.input(Input::Clipboard("eingefügt\n".into())).await;
-    let lost = tokio::task::spawn_blocking(move || owner.wait());
-    timeout(PATIENCE, lost).await.unwrap().unwrap().unwrap();
-    assert_eq!(pasted(&server.display), "eingefügt\n");
+    let _ = owner.kill();
+    let _ = owner.wait();
     let (_, tape) = looked.end().await;
-    assert_eq!(tape.clipboard, [(false, 7), (true, 10)]);
+    assert_eq!(tape.clipboard, [(true, 5), (false, text.chars().count())]);
 }
 
 #[tokio::test]
@@ -224,9 +274,9 @@ fn likeness(shown: &[u32], truth: &[u32]) -> f64 {
 async fn a_desktop_behind_network_level_authentication_is_shown_as_remotefx_has_it() {
     let Some(server) = Server::nla("desknlasee", 800, 600) else { return };
     let mut looked = server.look(&login(), size(800, 600)).await;
-    paint(&server.display, "gradient:navy-gold");
+    paint(&server.display, "xc:navy");
     let mut shell = terminal(&server.display, "seq 1 400; sleep 1000");
-    let alike = |decoder: &sekisho_bastion_desktop::tile::Decoder| {
+    let alike = |decoder: &Decoder| {
         let truth = server.display.picture().unwrap();
         let likeness = likeness(decoder.picture().pixels(), &truth.pixels);
         likeness >= 50.0
@@ -261,4 +311,19 @@ async fn a_wrong_password_is_refused_by_network_level_authentication() {
         assert!(matches!(refused, Err(Refused::Credentials)), "{account}: {:?}", refused.err());
     }
     server.start(&login(), size(640, 480), ALL).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_takes_the_size_that_its_owner_would_like() {
+    let Some(server) = Server::session("deskxrdpsize") else { return };
+    let root = Login { account: "root".into(), ..login() };
+    let mut looked = server.look(&root, size(640, 480)).await;
+    let navy = |decoder: &Decoder| decoder.picture().pixels().iter().all(|pixel| *pixel == NAVY);
+    looked.viewer.until_still(navy).await;
+    looked.viewer.view.resize(size(900, 700)).await;
+    looked.viewer.until(|next| (*next == Next::Size(size(900, 700))).then_some(())).await;
+    paint(&server.display, PLASMA);
+    looked.viewer.until_same(&server.display).await;
+    let (_, tape) = looked.end().await;
+    assert!(same(&tape.decoder.unwrap(), &server.display.picture().unwrap()));
 }

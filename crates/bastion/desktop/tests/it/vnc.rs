@@ -89,7 +89,7 @@ async fn japanese_text_goes_through_the_clipboard_both_ways_where_the_policy_say
     // The owner of a selection is told that it has lost it.
     let lost = tokio::task::spawn_blocking(move || owner.wait());
     timeout(PATIENCE, lost).await.unwrap().unwrap().unwrap();
-    assert_eq!(pasted(&display), "貼り付け\n");
+    assert_eq!(pasted(&display).await, "貼り付け\n");
     let (_, tape) = looked.end().await;
     assert_eq!(tape.clipboard, [(false, text.chars().count()), (true, 5)]);
 }
@@ -105,7 +105,7 @@ async fn nothing_goes_through_the_clipboard_where_the_policy_forbids_it() {
     // What is done after it has been done when this is seen.
     let shown = display.command("xterm").args(["-geometry", "10x2+0+0", "-e", "sleep", "1000"]).spawn();
     looked.viewer.until_still(|decoder| decoder.picture().pixels().iter().any(|pixel| *pixel != 0)).await;
-    assert_eq!(pasted(&display), "secret");
+    assert_eq!(pasted(&display).await, "secret");
     let (_, tape) = looked.end().await;
     assert_eq!(tape.clipboard, []);
     for mut child in [Ok(owner), shown].into_iter().flatten() {
