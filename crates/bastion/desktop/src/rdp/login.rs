@@ -35,6 +35,8 @@ use crate::{Refused, Size};
 
 /// What the machine is called where a name has to be said: it is reached through an agent that is on it.
 const NAME: &str = "localhost";
+/// Of Windows 10: machines take old clients to be unable to have another size.
+const CLIENT_BUILD: u32 = 19_041;
 /// Largest message of the login, in bytes.
 const LARGEST: usize = 64 << 10;
 
@@ -115,7 +117,7 @@ fn config(login: &Login, size: Size) -> Result<Config, Refused> {
             password: login.password.as_str().to_owned(),
         },
         domain: login.domain.clone(),
-        client_build: 0,
+        client_build: CLIENT_BUILD,
         client_name: "sekisho".to_owned(),
         keyboard_type,
         keyboard_subtype,
