@@ -27,6 +27,10 @@ pub(crate) const POSTGRESQL: Need = ("/usr/lib/postgresql/*/bin/initdb", "postgr
 
 /// The tests start their own.
 const SSHD: Need = ("/usr/sbin/sshd", "openssh-server");
+const XRDP: Need = ("xrdp", "xrdp");
+
+/// Of these Debian starts a service with the package.
+const SERVICES: &[Need] = &[SSHD, XRDP];
 
 /// What the tests need beside that.
 pub(crate) const TESTS: &[Need] = &[
@@ -41,6 +45,15 @@ pub(crate) const TESTS: &[Need] = &[
     ("plink", "putty-tools"),
     ("sshfs", "sshfs"),
     ("visudo", "sudo"),
+    ("Xvnc", "tigervnc-standalone-server"),
+    ("Xvfb", "xvfb"),
+    XRDP,
+    ("freerdp-shadow-cli", "freerdp2-shadow-x11"),
+    ("xwd", "x11-apps"),
+    ("xterm", "xterm"),
+    ("xclip", "xclip"),
+    ("display", "imagemagick"),
+    ("openssl", "openssl"),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "fonts-noto-cjk"),
 ];
 
@@ -92,7 +105,7 @@ pub(crate) fn packages(needs: &[Need]) -> anyhow::Result<()> {
     if missing.contains(&"postgresql") {
         no_cluster();
     }
-    let no_start = missing.contains(&SSHD.1).then(NoStart::new);
+    let no_start = SERVICES.iter().any(|s| missing.contains(&s.1)).then(NoStart::new);
     println!("Installing Debian packages: {}", missing.join(" "));
     if !is_root() {
         bail!("run this as root, or install them first: apt-get install {}", missing.join(" "));
@@ -136,8 +149,8 @@ impl Drop for NoStart {
         if let Some(path) = self.policy {
             let _ = std::fs::remove_file(path);
             // It would start with the next boot; a machine that tests are run on did not ask for it.
-            let _ =
-                Command::new("systemctl").args(["disable", "--quiet", "ssh.service", "ssh.socket"]).status();
+            let units = ["ssh.service", "ssh.socket", "xrdp.service", "xrdp-sesman.service"];
+            let _ = Command::new("systemctl").args(["disable", "--quiet"]).args(units).status();
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::desktop::Protocol;
 use crate::host::Recording;
 
 /// The kind of the documents.
@@ -29,7 +30,7 @@ pub struct Session {
     pub host: String,
     /// The machine.
     pub machine: String,
-    /// What is spoken: `tcptunnel` or `ssh`.
+    /// What is spoken: `tcptunnel`, `ssh`, `rdp` or `vnc`.
     pub protocol: String,
     /// The account on the machine, of a session that logs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +87,16 @@ pub struct BastionActiveSession {
 }
 
 impl Session {
+    /// Whether it shows a desktop, which others can look at.
+    pub fn shows_desktop(&self) -> bool {
+        Protocol::ALL.iter().any(|desktop| desktop.word() == self.protocol)
+    }
+
+    /// Whether somebody is on the machine by it, and not only at one of its ports.
+    fn logs_in(&self) -> bool {
+        self.account.is_some() || self.shows_desktop()
+    }
+
     /// As Azure shows it.
     pub fn shown(&self, now: OffsetDateTime) -> BastionActiveSession {
         let machine = Scope::parse(&self.machine).ok();
@@ -150,7 +161,7 @@ pub async fn begin(
     most: Option<u32>,
 ) -> Result<bool, StoreError> {
     if let (Some(most), Ok(host)) = (most, Scope::parse(&session.host)) {
-        let own = |s: &&Session| s.account.is_some() && s.caller.object_id == session.caller.object_id;
+        let own = |s: &&Session| s.logs_in() && s.caller.object_id == session.caller.object_id;
         let open = through(tx.as_read(), &host).await?.iter().filter(own).count();
         if open >= most as usize {
             return Ok(false);

@@ -14,7 +14,6 @@ use sekisho_bastion_recording::container::{Header, Line};
 use sekisho_bastion_recording::export::{asciicast, plain, text};
 use sekisho_bastion_recording::verify::{End, Examined, examine};
 use sekisho_link::ticket::OPERATION;
-use serde_json::Value;
 
 /// What is checked, and against what.
 #[derive(clap::Args)]
@@ -60,6 +59,7 @@ pub(crate) fn verify(asked: &Verify) -> anyhow::Result<()> {
             (proved, as_text, _) => {
                 super::note(&said);
                 let exported = proved.map(|r| if as_text { text(&r) } else { asciicast(&r) });
+                let exported = exported.transpose().with_context(|| file.display().to_string())?;
                 super::print(&exported.unwrap_or_default());
             }
         }
@@ -160,11 +160,12 @@ impl Sessions {
             "the log's export tells of no session that this key seals: it may begin later, or the recording is not of this installation",
         )?;
         let entry = &begun.entry;
-        let account = entry.properties.as_ref().map_or(&Value::Null, |p| &p["session"]["account"]);
+        // Of VNC there is none.
+        let account = entry.properties.as_ref().and_then(|p| p["session"]["account"].as_str());
         let agree = [
             ("session", entry.correlation_id == header.session),
             ("machine", entry.resource_id.eq_ignore_ascii_case(&header.machine)),
-            ("account", account == header.account.as_str()),
+            ("account", account.unwrap_or_default() == header.account),
             ("person", entry.caller.name == header.person),
         ];
         if let Some((what, _)) = agree.iter().find(|(_, same)| !same) {

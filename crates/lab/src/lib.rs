@@ -15,6 +15,7 @@
 
 mod api;
 mod claim;
+mod display;
 mod host;
 mod ip;
 pub mod objects;
@@ -31,6 +32,7 @@ use nix::sched::{CloneFlags, unshare};
 
 pub use api::Api;
 use claim::Claim;
+pub use display::{Display, PASSWORD, Picture};
 pub use host::{Host, ProbeError};
 use ip::ip;
 pub use postgres::Postgres;

@@ -54,7 +54,7 @@ pub struct App {
     /// People, sessions and tokens.
     pub identity: Identity,
     /// The keys in use.
-    pub(crate) keys: Current<Keys>,
+    pub(crate) keys: Arc<Current<Keys>>,
     /// Held by whoever exchanges them.
     pub(crate) refreshing: tokio::sync::Mutex<()>,
     /// Signs the log and proves what stands in it.

@@ -66,6 +66,7 @@ use uuid::Uuid;
 use crate::access::Access;
 use crate::app::{Agents, App};
 pub use crate::bastion::Archive;
+use crate::bastion::credentials::LateKeys;
 use crate::breached::Breached;
 use crate::certificates::Certificates;
 use crate::conditional_access::ConditionalAccess;
@@ -145,8 +146,9 @@ pub fn registry(
     (store, log): (&Store, &Arc<Log>),
     (lake, recordings): (&Lake, &Archive),
     point: JoinPoint,
-) -> (Registry, Arc<Universe>) {
+) -> (Registry, Arc<Universe>, LateKeys) {
     let (late_registry, late_universe) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+    let late_keys = LateKeys::default();
     let files = resources::recordings::Files(recordings.clone());
     let mut registry = Registry::default();
     registry
@@ -177,12 +179,13 @@ pub fn registry(
     resources::flow_map::register(&mut registry, lake, &late_universe);
     registry.add_scope_action(resources::recordings::Play { files });
     resources::recordings::register_keeping(&mut registry);
+    resources::desktops::register(&mut registry, &late_keys);
     registry.add(resources::locks::Locks);
     let universe = Arc::new(universe(&registry));
     // Set once, here: both are empty until now.
     let _ = late_registry.set(registry.clone());
     let _ = late_universe.set(universe.clone());
-    (registry, universe)
+    (registry, universe, late_keys)
 }
 
 /// Every operation: those of the types, and those of the directory and the tags.
@@ -249,7 +252,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     let lake = Lake::on(beside.clone(), config.lake.open(tenant, &config.lake_options()?)?);
     let log = Arc::new(Log::new(tenant, log));
     let recordings = Archive::open(&config, tenant)?;
-    let (registry, universe) = registry(tenant, (&beside, &log), (&lake, &recordings), point);
+    let (registry, universe, late_keys) = registry(tenant, (&beside, &log), (&lake, &recordings), point);
     first_subscription(&store, subscription, &config).await?;
     resources::management::first_groups(&store, tenant).await?;
     let tls = certificates.tls().map_err(|e| key(&e))?;
@@ -263,6 +266,8 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
             Box::pin(async move { conditional_access::first_policies(tx, passkeys).await })
         })
         .await?;
+    let keys = Arc::new(Current::new(keys));
+    late_keys.set(keys.clone());
     let app = Arc::new(App {
         access: Access::load(universe, &store).await?,
         conditional_access: ConditionalAccess::load(&store).await?,
@@ -273,7 +278,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
         subscription,
         registry,
         identity,
-        keys: Current::new(keys),
+        keys,
         refreshing: tokio::sync::Mutex::default(),
         log,
         compilers: vec![
@@ -404,6 +409,7 @@ fn observers() -> Vec<Arc<dyn FactsObserver>> {
         Arc::new(sekisho_nsg::provider::Interfaces),
         Arc::new(sekisho_bastion::machine::Observer),
         Arc::new(sekisho_bastion::near::Observer),
+        Arc::new(sekisho_bastion::desktop::Observer),
     ]
 }
 
@@ -430,7 +436,7 @@ mod tests {
         let log = Signer::new("sekisho/none", Use::Note, &Signer::generate().unwrap()).unwrap();
         let log = Arc::new(Log::new(Uuid::nil(), log::LogKeys::new(log, Vec::new())));
         let recordings = Archive::of(dir.path(), None, "");
-        let (registry, _) = registry(Uuid::nil(), (&store, &log), (&lake, &recordings), point);
+        let (registry, ..) = registry(Uuid::nil(), (&store, &log), (&lake, &recordings), point);
         let document =
             serde_json::to_string_pretty(&openapi::describe(&registry, &http::routes().operations)).unwrap()
                 + "\n";

@@ -56,18 +56,43 @@ pub struct Header {
     pub person: String,
     /// When it began, RFC 3339.
     pub since: String,
-    /// Columns at the beginning.
+    /// What is to be seen.
+    #[serde(default, skip_serializing_if = "Shows::is_terminal")]
+    pub shows: Shows,
+    /// Columns at the beginning; of a desktop, pixels.
     pub columns: u32,
-    /// Rows at the beginning.
+    /// Rows at the beginning; of a desktop, pixels.
     pub rows: u32,
     /// The key that seals it, base64 of 32 bytes.
     pub key: String,
+}
+
+/// What is to be seen in a recording.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Shows {
+    /// Text.
+    #[default]
+    Terminal,
+    /// Pixels.
+    Desktop,
+}
+
+impl Shows {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_terminal(&self) -> bool {
+        *self == Shows::Terminal
+    }
 }
 
 /// What happened: milliseconds since the beginning, the lane, and text.
 ///
 /// Lanes: `k` makes an empty screen what it was, `o` is output, `r` another size (`80x24`), `c` what the machine was told to
 /// run, `f` what happened to a file (JSON), `x` the exit.
+///
+/// Of a desktop: `g` another size (`1280x800` pixels), `t` a frame of what has changed, `T` one of all there is, both the
+/// base64 of the frame that viewers are sent, and `b` how much was copied or pasted (JSON, without what it was). A frame
+/// that is too large for a chunk begins with lines `p`, whose texts go before its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line(pub u64, pub Lane, pub String);
 
@@ -92,6 +117,45 @@ pub enum Lane {
     /// The exit.
     #[serde(rename = "x")]
     Exit,
+    /// Another size, in pixels.
+    #[serde(rename = "g")]
+    Pixels,
+    /// What has changed of a desktop.
+    #[serde(rename = "t")]
+    Frame,
+    /// All of a desktop.
+    #[serde(rename = "T")]
+    Keyframe,
+    /// That something was copied or pasted, as JSON.
+    #[serde(rename = "b")]
+    Clipboard,
+    /// The beginning of the text of the line that follows.
+    #[serde(rename = "p")]
+    Part,
+}
+
+/// Most of a text that a line holds of one that comes in parts, in bytes: so many leave room in a chunk.
+pub const PART: usize = 2 << 20;
+
+/// A text, in ASCII and of whatever length, as lines: all but the last are [`Lane::Part`].
+pub fn in_parts(at: u64, lane: Lane, text: &str) -> impl Iterator<Item = Line> {
+    let mut rest = text;
+    let mut is_over = false;
+    std::iter::from_fn(move || {
+        if is_over {
+            return None;
+        }
+        match rest.split_at_checked(PART).filter(|(_, after)| !after.is_empty()) {
+            Some((part, after)) => {
+                rest = after;
+                Some(Line(at, Lane::Part, part.to_owned()))
+            }
+            None => {
+                is_over = true;
+                Some(Line(at, lane, rest.to_owned()))
+            }
+        }
+    })
 }
 
 /// A proof of everything before it.

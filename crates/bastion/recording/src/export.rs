@@ -2,11 +2,24 @@
 
 use serde_json::json;
 
-use crate::container::{Lane, Line};
+use crate::container::{Lane, Line, Shows};
 use crate::verify::Recording;
 
+/// A recording is one of a desktop, of which there is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is a recording of a desktop, which has no text: it is played in the portal")]
+pub struct IsDesktop;
+
+fn of_terminal(recording: &Recording) -> Result<(), IsDesktop> {
+    (recording.header.shows == Shows::Terminal).then_some(()).ok_or(IsDesktop)
+}
+
 /// A recording as asciicast v3: times are seconds since the line before.
-pub fn asciicast(recording: &Recording) -> String {
+///
+/// # Errors
+/// [`IsDesktop`].
+pub fn asciicast(recording: &Recording) -> Result<String, IsDesktop> {
+    of_terminal(recording)?;
     let header = &recording.header;
     let head = json!({
         "version": 3,
@@ -19,6 +32,8 @@ pub fn asciicast(recording: &Recording) -> String {
         let code = match lane {
             // It is for whoever begins in the middle.
             Lane::Screen => continue,
+            // There are none of a terminal.
+            Lane::Pixels | Lane::Frame | Lane::Keyframe | Lane::Clipboard | Lane::Part => continue,
             Lane::Output => "o",
             Lane::Size => "r",
             // The format has marks for what a player points out.
@@ -30,13 +45,17 @@ pub fn asciicast(recording: &Recording) -> String {
         before = *at;
         out.push_str(&format!("{}\n", json!([since, code, text])));
     }
-    out
+    Ok(out)
 }
 
 /// What was written, without what only moves the cursor or colours. Lines that programs draw over are all there.
-pub fn text(recording: &Recording) -> String {
+///
+/// # Errors
+/// [`IsDesktop`].
+pub fn text(recording: &Recording) -> Result<String, IsDesktop> {
+    of_terminal(recording)?;
     let output = recording.lines.iter().filter(|line| line.1 == Lane::Output).map(|line| line.2.as_str());
-    plain(&output.collect::<String>())
+    Ok(plain(&output.collect::<String>()))
 }
 
 /// Text without control sequences (ECMA-48) and characters.

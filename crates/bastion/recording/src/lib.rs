@@ -1,4 +1,4 @@
-//! Recordings of sessions, in a container of their own, `.skr`.
+//! Recordings of sessions, of terminals and of desktops, in a container of their own, `.skr`.
 //!
 //! A recording is a header and chunks of what happened ([`container`]). Each chunk begins with what was on the screen, so
 //! that playing can begin at any of them, and has a hash that covers all before it; seals sign that hash with a key that

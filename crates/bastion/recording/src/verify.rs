@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
-use crate::container::{Hash, Header, Kind, Line, MAGIC, MAX_BLOCK, Seal, first, next, sealed};
+use crate::container::{Hash, Header, Kind, Lane, Line, MAGIC, MAX_BLOCK, Seal, first, next, sealed};
 
 /// A recording that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,7 @@ pub fn examine(bytes: &[u8], key: Option<&str>) -> Result<Examined, Broken> {
         head: first(content),
         chunks: 0,
         waiting: Vec::new(),
+        part: String::new(),
         recording: Recording { header, lines: Vec::new(), end: End::Open },
     };
     let broken = chain.follow(rest).err();
@@ -101,6 +102,8 @@ struct Chain<'b> {
     chunks: u64,
     /// Chunks that no seal covers yet, by their numbers; until one does, nothing is unpacked that could be made to be huge.
     waiting: Vec<(usize, &'b [u8])>,
+    /// The beginning of a line whose end has not come yet.
+    part: String,
     recording: Recording,
 }
 
@@ -124,8 +127,11 @@ impl<'b> Chain<'b> {
                     if !self.fits(&seal) {
                         return Err(Broken::Seal(at));
                     }
-                    for (at, chunk) in self.waiting.drain(..) {
-                        self.recording.lines.extend(read_lines(chunk).ok_or(Broken::Unreadable(at))?);
+                    for (at, chunk) in std::mem::take(&mut self.waiting) {
+                        read_lines(chunk)
+                            .ok_or(Broken::Unreadable(at))?
+                            .into_iter()
+                            .for_each(|l| self.take(l));
                     }
                     if seal.closes {
                         self.recording.end = End::Closed;
@@ -134,6 +140,16 @@ impl<'b> Chain<'b> {
             }
         }
         if self.recording.end == End::Closed && !rest.is_empty() { Err(Broken::Added) } else { Ok(()) }
+    }
+
+    fn take(&mut self, Line(at, lane, text): Line) {
+        if lane == Lane::Part {
+            self.part.push_str(&text);
+            return;
+        }
+        let mut whole = std::mem::take(&mut self.part);
+        whole.push_str(&text);
+        self.recording.lines.push(Line(at, lane, whole));
     }
 
     fn fits(&self, seal: &Seal) -> bool {
@@ -183,7 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::container::{Key, Lane, Writer};
+    use crate::container::{Key, PART, Shows, Writer, in_parts};
 
     fn lines(n: u64) -> Vec<Line> {
         vec![
@@ -202,6 +218,7 @@ mod tests {
             account: "root".into(),
             person: "jun".into(),
             since: "2026-11-27T00:00:00Z".into(),
+            shows: Shows::Terminal,
             columns: 80,
             rows: 24,
             key: public.clone(),
@@ -253,6 +270,35 @@ mod tests {
         assert_eq!((&recording.lines[..], recording.end), (&whole.lines[..4], End::Open));
         assert!(matches!(broken, Some(Broken::Seal(_))), "{broken:?}");
         assert_eq!(examine(&bytes, Some(&key)).unwrap(), Examined { recording: whole, broken: None });
+    }
+
+    #[test]
+    fn a_frame_that_is_larger_than_a_chunk_is_read_as_it_was() {
+        let key = Key::generate().unwrap();
+        let header = Header {
+            session: "s".into(),
+            machine: "/m".into(),
+            account: "root".into(),
+            person: "jun".into(),
+            since: "2026-11-27T00:00:00Z".into(),
+            shows: Shows::Desktop,
+            columns: 1280,
+            rows: 800,
+            key: key.public(),
+        };
+        let (mut writer, mut bytes) = Writer::begin(key, &header).unwrap();
+        let mut expected = Vec::new();
+        for length in [0, 1, PART, PART + 1, 3 * PART + 7] {
+            let text = "A".repeat(length);
+            for line in in_parts(5, Lane::Frame, &text) {
+                bytes.extend(writer.chunk(&[line]).unwrap());
+            }
+            expected.push(Line(5, Lane::Frame, text));
+        }
+        bytes.extend(writer.end().unwrap());
+        let read = read(&bytes, None).unwrap();
+        assert!(read.lines == expected, "{:?}", read.lines.iter().map(|l| l.2.len()).collect::<Vec<_>>());
+        assert_eq!((read.header.shows, read.end), (Shows::Desktop, End::Closed));
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Bastion {
         self.ask_for(&self.machine(machine), port)
     }
 
-    fn ask_for(&self, resource: &str, port: u16) -> Value {
+    pub(super) fn ask_for(&self, resource: &str, port: u16) -> Value {
         let form = format!(
             "resourceId={resource}&protocol=tcptunnel&workloadHostPort={port}&aztoken={}",
             self.world.api.token()

@@ -7,6 +7,7 @@ mod access;
 mod bastion;
 mod bastion_asked;
 mod bastion_clients;
+mod bastion_desktop;
 mod bastion_files;
 mod bastion_gate;
 mod bastion_live;

@@ -7,7 +7,7 @@ use sekisho_arm::{AuditEntry, CallerRef, Outcome, Phase, PrincipalKind};
 use sekisho_audit::note::{Signer, Use};
 use sekisho_audit::tree::leaf_hash;
 use sekisho_audit::{Checkpoint, Frontier, Leaf, export};
-use sekisho_bastion_recording::container::{Header, Key, Lane, Line, Writer};
+use sekisho_bastion_recording::container::{Header, Key, Lane, Line, Shows, Writer};
 use serde_json::json;
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -33,6 +33,7 @@ fn recording(person: &str) -> Made {
         account: "root".to_owned(),
         person: person.to_owned(),
         since: "2026-11-27T00:00:00Z".to_owned(),
+        shows: Shows::Terminal,
         columns: 80,
         rows: 24,
         key: public.clone(),

@@ -357,7 +357,7 @@ impl Visit {
         let login = sessions::login(app, &caller, &target.machine, Some(account))?;
         let allowed = target.allows(caller, What::Login(login));
         let size = Size::new(SIZE.0, SIZE.1);
-        let begun = LoggedIn::begin(app, &allowed, size, |machine| std::future::ready(Ok(machine)));
+        let begun = LoggedIn::over_ssh(app, &allowed, size, |machine| std::future::ready(Ok(machine)));
         let (login, machine) = begun.await?;
         native::carry(app, &allowed, login, client, machine).await.map_or(Ok(()), |why| Err(Ended(why)))
     }

@@ -115,10 +115,11 @@ impl Begun {
         most: Option<u32>,
     ) -> Result<Begun, ArmError> {
         let (now, since) = (OffsetDateTime::now_utc(), Instant::now());
-        let (protocol, port, account) = match &allowed.what {
-            What::Port(port) => (super::PROTOCOL, *port, None),
-            What::Near(to) => (super::PROTOCOL, to.port(), None),
-            What::Login(login) => ("ssh", 22, Some(login.account.to_string())),
+        let (protocol, port) = match &allowed.what {
+            What::Port(port) => (super::PROTOCOL, *port),
+            What::Near(to) => (super::PROTOCOL, to.port()),
+            What::Login(_) => ("ssh", 22),
+            What::Desktop(sight) => (sight.protocol.word(), sight.port),
         };
         let session = Session {
             id: Uuid::new_v4(),
@@ -126,7 +127,7 @@ impl Begun {
             machine: allowed.machine.to_string(),
             protocol: protocol.to_owned(),
             port,
-            account,
+            account: allowed.what.account().map(ToString::to_string),
             recording,
             caller: allowed.caller.reference(),
             address: allowed.caller.address.to_string(),

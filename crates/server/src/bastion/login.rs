@@ -1,6 +1,6 @@
-//! A login on a machine from its beginning to its end, whether it is shown in a browser ([`terminals`](super::terminals)) or
-//! to a native client ([`gate`](super::gate)): nothing begins that cannot be recorded, and what has begun is held to what
-//! it was allowed by, and its end is kept.
+//! A login on a machine from its beginning to its end, whether it is shown in a browser ([`terminals`](super::terminals),
+//! [`desktops`](super::desktops)) or to a native client ([`gate`](super::gate)): nothing begins that cannot be recorded, and
+//! what has begun is held to what it was allowed by, and its end is kept.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use http::HeaderMap;
 use sekisho_arm::{ArmError, Scope};
 use sekisho_bastion::host::BastionHost;
 use sekisho_bastion::machine as servers;
+use sekisho_bastion_desktop as desktop;
 use sekisho_bastion_ssh::certificate::{Pass, Permits, Person};
 use sekisho_bastion_ssh::machine::{LoginError, Machine};
 use sekisho_bastion_ssh::russh;
@@ -58,6 +59,15 @@ pub(super) struct Ended {
     exit: Option<Exit>,
 }
 
+impl From<desktop::Broken> for Stopped {
+    fn from(broken: desktop::Broken) -> Stopped {
+        Stopped::Broken(match broken {
+            desktop::Broken::Record(error) => Broken::Record(NotRecorded(error.0)),
+            desktop::Broken::Protocol(_) | desktop::Broken::Io(_) => Broken::Lost,
+        })
+    }
+}
+
 fn refused(error: &LoginError) -> ArmError {
     let code = match error {
         LoginError::HostKey => "HostKeyUnknown",
@@ -96,26 +106,26 @@ fn does_not_begin(id: Uuid, error: &NotRecorded) -> ArmError {
 }
 
 impl Login {
-    /// Logs in, has something started on the machine, and begins to record, at this size.
+    /// Begins a session, has something started through its stream, and begins to record. `size` is that of what is shown:
+    /// columns and rows, or pixels.
     ///
     /// # Errors
     /// Those of who may, of the machine, and of what cannot be recorded. The machine is left again then.
     pub(super) async fn begin<T, W>(
         app: &Arc<App>,
         allowed: &Allowed,
-        size: Size,
-        start: impl FnOnce(Machine) -> W + Send,
+        size: (u32, u32),
+        start: impl FnOnce(Uuid, tunnels::Stream) -> W + Send,
     ) -> Result<(Login, T), ArmError>
     where
         T: Send,
-        W: Future<Output = Result<T, russh::Error>> + Send,
+        W: Future<Output = Result<T, ArmError>> + Send,
     {
         let Started { begun, stream, host, key } = super::begin(app, allowed).await?;
         let id = begun.id();
         let bytes = Arc::new(Bytes::default());
         let started = async {
-            let machine = log_in(app, id, allowed, stream).await?;
-            let started = start(machine).await.map_err(|error| refused(&LoginError::Protocol(error)))?;
+            let started = start(id, stream).await?;
             let recorder = Recorder::begin(app, begun.session(), size, key, bytes.clone()).await;
             Ok::<_, ArmError>((started, recorder.map_err(|error| does_not_begin(id, &error))?))
         };
@@ -129,6 +139,27 @@ impl Login {
                 Err(error)
             }
         }
+    }
+
+    /// Logs in at the machine's SSH server, and has something started there.
+    ///
+    /// # Errors
+    /// As [`begin`](Login::begin).
+    pub(super) async fn over_ssh<T, W>(
+        app: &Arc<App>,
+        allowed: &Allowed,
+        size: Size,
+        start: impl FnOnce(Machine) -> W + Send,
+    ) -> Result<(Login, T), ArmError>
+    where
+        T: Send,
+        W: Future<Output = Result<T, russh::Error>> + Send,
+    {
+        let begun = Login::begin(app, allowed, (size.columns, size.rows), async |id, stream| {
+            let machine = log_in(app, id, allowed, stream).await?;
+            start(machine).await.map_err(|error| refused(&LoginError::Protocol(error)))
+        });
+        begun.await
     }
 
     /// What it is called.

@@ -2,7 +2,9 @@
 //!
 //! A native client, such as `az network bastion tunnel`, shows its access token and names a machine and a port ([`ask`]); it
 //! gets a secret that opens one WebSocket ([`enter`]). The portal's page names an account ([`sessions`]) and gets a terminal
-//! ([`terminals`]) that is looked at through WebSockets ([`socket`]), with the machine's files beside it ([`files`]). SSH
+//! ([`terminals`]), with the machine's files beside it ([`files`]), or a desktop ([`desktops`]; its passwords are in
+//! [`credentials`], and by which certificates its server is known in [`pins`]). Both are [`shown`] and looked at through
+//! WebSockets ([`socket`]). SSH
 //! clients as everybody has them come in through the [`gate`], with keys that people said are theirs ([`keys`]); what they do
 //! with files is allowed and told by the [`warden`], and what they have for a terminal can be looked at, too ([`native`]).
 //! Both are a [`login`], which is recorded ([`recorder`]; [`archive`] says where, [`retention`] for how long). A link lends
@@ -11,6 +13,8 @@
 //! let it begin ([`live`]), within its [`limits`]. What machines trust of all this is in [`trust`].
 
 mod archive;
+pub(crate) mod credentials;
+mod desktops;
 mod files;
 mod gate;
 mod keys;
@@ -20,9 +24,11 @@ mod live;
 mod login;
 mod native;
 mod near;
+pub(crate) mod pins;
 mod recorder;
 pub(crate) mod retention;
 mod sessions;
+mod shown;
 mod socket;
 mod terminals;
 mod tokens;
@@ -42,6 +48,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
 use sekisho_arm::{ArmError, Read, Scope};
+use sekisho_bastion::desktop::Protocol;
 use sekisho_bastion::host::{BastionHost, LONGEST_MINUTES, Recording};
 use sekisho_bastion::machine as servers;
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS};
@@ -78,7 +85,7 @@ pub(crate) use sessions::RIGHTS as SESSION_RIGHTS;
 pub(crate) use trust::{Compiler as Trust, keep as keep_trust};
 pub(crate) use tunnels::Wish;
 
-use terminals::Terminals;
+use shown::Shown;
 use tokens::Tokens;
 use tunnels::Tunnels;
 
@@ -87,7 +94,7 @@ use tunnels::Tunnels;
 pub(crate) struct Bastion {
     pub(crate) tunnels: Tunnels,
     tokens: Tokens<Allowed>,
-    terminals: Terminals,
+    shown: Shown,
     live: live::Live,
     pub(crate) gate: Gate,
 }
@@ -143,6 +150,52 @@ enum What {
     Near(SocketAddr),
     /// To log in.
     Login(Login),
+    /// To see its desktop.
+    Desktop(Sight),
+}
+
+/// A desktop that somebody wants to see.
+#[derive(Debug, Clone)]
+struct Sight {
+    protocol: Protocol,
+    port: u16,
+    /// As whom; VNC does not ask, and may show anybody's screen.
+    login: Option<Login>,
+}
+
+impl What {
+    /// As whom somebody logs in, where that is known.
+    fn login(&self) -> Option<&Login> {
+        match self {
+            What::Login(login) => Some(login),
+            What::Desktop(sight) => sight.login.as_ref(),
+            What::Port(_) | What::Near(_) => None,
+        }
+    }
+
+    /// The account on the machine, where it is known.
+    fn account(&self) -> Option<&Account> {
+        self.login().map(|login| &login.account)
+    }
+
+    /// Whether it may do everything on the machine.
+    fn is_administrators(&self) -> bool {
+        match self {
+            What::Login(login) => login.administrator,
+            What::Desktop(sight) => sight.login.as_ref().is_none_or(|login| login.administrator),
+            What::Port(_) | What::Near(_) => false,
+        }
+    }
+
+    /// A port that the host must have tunnels to.
+    fn tunnelled(&self) -> Option<u16> {
+        match self {
+            What::Port(port) => Some(*port),
+            What::Near(to) => Some(to.port()),
+            What::Desktop(sight) => Some(sight.port).filter(|port| *port != sight.protocol.port()),
+            What::Login(_) => None,
+        }
+    }
 }
 
 const TOKENS: &str = "/bastions/{host}/api/tokens";
@@ -177,6 +230,7 @@ pub(crate) fn routes() -> Routes {
             enter,
         )
         .merge(sessions::routes())
+        .merge(desktops::routes())
         .merge(keys::routes())
         .merge(links::routes())
         .merge(files::routes())
@@ -360,20 +414,15 @@ async fn may(
         ));
     }
     asked_for(read, &who, machine, what).await?;
-    let port = match what {
-        What::Login(_) => None,
-        What::Port(port) => Some(*port),
-        What::Near(to) => Some(to.port()),
-    };
-    if let Some(port) = port.filter(|port| !settings.tunnels_to(*port)) {
+    if let Some(port) = what.tunnelled().filter(|port| !settings.tunnels_to(*port)) {
         let text = format!("This bastion host has no tunnels to port {port} (sekisho.tunnelPorts).");
         return Err(ArmError::new(403, "BastionPortDenied", text));
     }
     let administrator = snapshot.decide(&who, LOGIN_RIGHTS[1], machine).is_allowed();
     match what {
-        What::Login(login) => {
-            if login.administrator && !administrator {
-                return Err(not_administrator(caller, machine, &login.account));
+        What::Login(_) | What::Desktop(_) => {
+            if what.is_administrators() && !administrator {
+                return Err(not_administrator(caller, machine, what.account()));
             }
         }
         What::Near(to) => {
@@ -381,7 +430,8 @@ async fn may(
         }
         What::Port(port) => {
             let is_ssh = servers::of(read, machine).await?.is_some_and(|server| server.port == *port);
-            if is_ssh && settings.recording(true) != Recording::Off {
+            let is_desktop = Protocol::ALL.iter().any(|protocol| protocol.port() == *port);
+            if (is_ssh || is_desktop) && settings.recording(true) != Recording::Off {
                 let text = "This bastion host records, and what passes through a tunnel it cannot read: log in through its \
                             gate for SSH clients, or in the portal.";
                 return Err(ArmError::new(403, "BastionRecordingRequired", text));
@@ -411,10 +461,7 @@ async fn asked_for(
     machine: &Scope,
     what: &What,
 ) -> Result<(), ArmError> {
-    let account = match what {
-        What::Login(login) => Some(login.account.as_str()),
-        What::Port(_) | What::Near(_) => None,
-    };
+    let account = what.account().map(|account| account.as_str());
     let person = who.principals.first().map(|p| p.0.to_string()).unwrap_or_default();
     match logins::admission(read, machine, &person, account).await? {
         Admission::Free | Admission::Open => Ok(()),
@@ -428,10 +475,11 @@ async fn asked_for(
     }
 }
 
-fn not_administrator(caller: &Caller, machine: &Scope, account: &Account) -> ArmError {
+fn not_administrator(caller: &Caller, machine: &Scope, account: Option<&Account>) -> ArmError {
     let own = Account::of_person(&caller.name).map(|own| format!(" as '{own}'")).unwrap_or_default();
+    let what = account.map_or("a desktop over VNC, which may be anybody's,".to_owned(), |a| format!("'{a}'"));
     let text = format!(
-        "The client '{}' may log in to '{machine}'{own} only: '{account}' needs the data action '{}', as in the role \
+        "The client '{}' may log in to '{machine}'{own} only: {what} needs the data action '{}', as in the role \
          'Virtual Machine Administrator Login'.",
         caller.name, LOGIN_RIGHTS[1]
     );
@@ -506,20 +554,30 @@ async fn begin(app: &Arc<App>, allowed: &Allowed) -> Result<Started, ArmError> {
     if let Some(lent) = &allowed.lent {
         about["link"] = json!({ "id": lent.link, "createdBy": lent.by });
     }
-    let (target, recording, minutes, most) = match what {
+    let target = match what {
         What::Near(to) => {
             about["near"] = json!(to);
-            (Target::Near(*to), Recording::Off, LONGEST_MINUTES, None)
+            Target::Near(*to)
         }
         What::Port(port) => {
             about["port"] = json!(port);
-            (Target::Port(*port), Recording::Off, LONGEST_MINUTES, None)
+            Target::Port(*port)
         }
-        What::Login(login) => {
-            about["account"] = json!(login.account);
-            about["recording"] = json!(host.recording(login.administrator));
-            let most = host.limits().sessions_per_person;
-            (Target::Ssh(login.clone()), host.recording(login.administrator), host.longest(), most)
+        What::Login(login) => Target::Ssh(login.clone()),
+        What::Desktop(Sight { protocol, port, .. }) => {
+            (about["protocol"], about["port"]) = (json!(protocol), json!(port));
+            Target::Port(*port)
+        }
+    };
+    let (recording, minutes, most) = match what {
+        What::Near(_) | What::Port(_) => (Recording::Off, LONGEST_MINUTES, None),
+        What::Login(_) | What::Desktop(_) => {
+            let recording = host.recording(what.is_administrators());
+            if let Some(account) = what.account() {
+                about["account"] = json!(account);
+            }
+            about["recording"] = json!(recording);
+            (recording, host.longest(), host.limits().sessions_per_person)
         }
     };
     let is_recorded = recording != Recording::Off;

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Allowed;
 use super::limits::{Limit, Limits, Warning};
 use super::login::{Login, Stopped};
-use super::terminals::Open;
+use super::shown::{Open, Screen};
 use super::warden::Ledger;
 use crate::app::App;
 
@@ -59,7 +59,7 @@ pub(super) async fn carry(
     }
     let (shown, limits) = (shown.into_inner(), login.limits.clone());
     if let Some(open) = &shown {
-        app.bastion.terminals.leave(open.id);
+        app.bastion.shown.leave(open.id);
     }
     let why = login.end(ended).await;
     if let Some(open) = shown {
@@ -80,9 +80,9 @@ async fn show(
     shown: &OnceLock<Arc<Open>>,
 ) -> std::convert::Infallible {
     let Ok(terminal) = begun.await else { return std::future::pending().await };
-    let open = shown.get_or_init(|| Open::new(login, allowed.clone(), terminal, None));
+    let open = shown.get_or_init(|| Open::new(login, allowed.clone(), Screen::Terminal(terminal), None));
     let (mut watchers, mut said) = (open.watchers.subscribe(), open.said.subscribe());
-    app.bastion.terminals.enter(open.clone());
+    app.bastion.shown.enter(open.clone());
     let id = open.id;
     let kept = app
         .store

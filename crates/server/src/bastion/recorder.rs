@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sekisho_arm::resource::instant;
 use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{StoreError, Write};
 use sekisho_bastion::host::Recording;
 use sekisho_bastion::session::Session;
-use sekisho_bastion_recording::container::{Header, Key, Lane, Line, Writer};
-use sekisho_bastion_ssh::terminal::{Event, Exit, NotRecorded, Record, Size};
+use sekisho_bastion_desktop as desktop;
+use sekisho_bastion_recording::container::{Header, Key, Lane, Line, Shows, Writer, in_parts};
+use sekisho_bastion_ssh::terminal::{Event, Exit, NotRecorded, Record};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use time::OffsetDateTime;
 use tokio::fs::{File, OpenOptions, create_dir_all};
 use tokio::io::AsyncWriteExt as _;
@@ -36,6 +40,7 @@ const CHUNK: usize = 256 << 10;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Kept {
     pub(crate) session: Session,
+    /// Of a desktop, pixels.
     pub(crate) columns: u32,
     pub(crate) rows: u32,
     /// The key that seals it.
@@ -101,14 +106,14 @@ fn failed(error: &dyn std::fmt::Display) -> NotRecorded {
 }
 
 impl Recorder {
-    /// Begins one, if there is a key for it.
+    /// Begins one, if there is a key for it. `size` is in columns and rows; of a desktop, in pixels.
     ///
     /// # Errors
     /// When nothing can be written; nothing must begin then.
     pub(super) async fn begin(
         app: &App,
         session: &Session,
-        size: Size,
+        (columns, rows): (u32, u32),
         key: Option<Key>,
         bytes: Arc<Bytes>,
     ) -> Result<Recorder, NotRecorded> {
@@ -122,14 +127,15 @@ impl Recorder {
             account: session.account.clone().unwrap_or_default(),
             person: session.caller.name.clone(),
             since: instant(session.since),
-            columns: size.columns,
-            rows: size.rows,
+            shows: if session.shows_desktop() { Shows::Desktop } else { Shows::Terminal },
+            columns,
+            rows,
             key: key.public(),
         };
         let kept = Kept {
             session: session.clone(),
-            columns: size.columns,
-            rows: size.rows,
+            columns,
+            rows,
             key: key.public(),
             state: State::Open,
             head: None,
@@ -312,6 +318,65 @@ impl Record for Recorder {
             inner.lines.push(Line(at, Lane::Screen, screen()));
         }
         if inner.waiting >= CHUNK { inner.flush().await } else { Ok(()) }
+    }
+}
+
+impl Inner {
+    /// Adds a frame of whatever size.
+    async fn push_frame(&mut self, at: u64, lane: Lane, frame: &[u8]) -> Result<(), NotRecorded> {
+        if lane == Lane::Keyframe {
+            // Whoever plays it begins there.
+            self.flush().await?;
+        }
+        for line in in_parts(at, lane, &STANDARD.encode(frame)) {
+            self.push(line)?;
+            if self.waiting >= CHUNK {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl desktop::Record for Recorder {
+    fn wants_frames(&self) -> bool {
+        self.is_full && self.inner.is_some()
+    }
+
+    async fn note(&mut self, event: desktop::Event<'_>) -> Result<(), desktop::NotRecorded> {
+        self.note_of_desktop(event).await.map_err(|error| desktop::NotRecorded(error.0))
+    }
+}
+
+impl Recorder {
+    async fn note_of_desktop(&self, event: desktop::Event<'_>) -> Result<(), NotRecorded> {
+        match event {
+            desktop::Event::Frame(frame) | desktop::Event::Keyframe(frame) => {
+                self.bytes.from.fetch_add(frame.len() as u64, Relaxed);
+            }
+            desktop::Event::Input(bytes) => {
+                self.bytes.to.fetch_add(bytes as u64, Relaxed);
+                self.bytes.typed();
+            }
+            desktop::Event::Size(_) | desktop::Event::Clipboard { .. } => {}
+        }
+        let Some(inner) = &self.inner else { return Ok(()) };
+        let at = self.at();
+        let mut inner = inner.lock().await;
+        match event {
+            desktop::Event::Frame(frame) if self.is_full => inner.push_frame(at, Lane::Frame, frame).await,
+            desktop::Event::Keyframe(frame) if self.is_full => {
+                inner.push_frame(at, Lane::Keyframe, frame).await
+            }
+            desktop::Event::Size(size) => {
+                inner.push(Line(at, Lane::Pixels, format!("{}x{}", size.width(), size.height())))
+            }
+            desktop::Event::Clipboard { into_machine, chars } => {
+                let told = json!({ "intoMachine": into_machine, "chars": chars });
+                inner.push(Line(at, Lane::Clipboard, told.to_string()))
+            }
+            desktop::Event::Frame(_) | desktop::Event::Keyframe(_) | desktop::Event::Input(_) => Ok(()),
+        }
     }
 }
 

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use uuid::Uuid;
 
-use super::terminals::{self, Entry, Open, Viewer};
-use super::{Allowed, What, caller, links, machine, no_host, refusal, socket, switching};
+use super::shown::{Entry, Open, Viewer};
+use super::{Allowed, What, caller, links, machine, no_host, refusal, socket, switching, terminals};
 use crate::app::App;
 use crate::authn::{self, Caller};
 use crate::http::{self as web, Peer};
@@ -56,15 +56,18 @@ pub(super) fn routes() -> Routes {
             ask,
         )
         .on(
-            Operation::post(RESUME, "Gives whoever has a session another secret that opens its terminal")
+            Operation::post(RESUME, "Gives whoever has a session another secret that opens what it shows")
                 .answers::<SessionAnswer>(200),
             resume,
         )
         .on(Operation::post(END, "Ends a session of one's own").ends(204), end)
         .on(
-            Operation::post(LOOK, "Gives whoever may watch sessions a secret that opens another's terminal")
-                .takes::<LookRequest>()
-                .answers::<SessionAnswer>(200),
+            Operation::post(
+                LOOK,
+                "Gives whoever may watch sessions a secret that opens what another's shows",
+            )
+            .takes::<LookRequest>()
+            .answers::<SessionAnswer>(200),
             look,
         )
         .on(
@@ -118,7 +121,7 @@ fn rows() -> u32 {
 pub(crate) struct SessionAnswer {
     /// Its id.
     session_id: String,
-    /// Opens its terminal, once and within a minute.
+    /// Opens what it shows, once and within a minute: a terminal at `terminal`, a desktop at `desktop`.
     secret: String,
 }
 
@@ -147,9 +150,9 @@ pub(crate) struct SayRequest {
     text: String,
 }
 
-fn answer(app: &App, terminal: Arc<Open>, viewer: Viewer) -> Result<Response, ArmError> {
-    let session_id = terminal.id.to_string();
-    let (secret, _) = app.bastion.terminals.secrets.give(Entry { terminal, viewer })?;
+pub(super) fn answer(app: &App, open: Arc<Open>, viewer: Viewer) -> Result<Response, ArmError> {
+    let session_id = open.id.to_string();
+    let (secret, _) = app.bastion.shown.secrets.give(Entry { open, viewer })?;
     let secret = secret.expose().to_owned();
     Ok(web::json(StatusCode::OK, &SessionAnswer { session_id, secret }))
 }
@@ -225,7 +228,7 @@ pub(super) fn login_as(
 /// A session of one's own.
 pub(super) fn own(app: &App, caller: &Caller, session: &str) -> Result<Arc<Open>, ArmError> {
     let id = Uuid::try_parse(session).ok();
-    id.and_then(|id| app.bastion.terminals.of(id, caller.principal))
+    id.and_then(|id| app.bastion.shown.of(id, caller.principal))
         .ok_or_else(|| ArmError::new(410, "SessionOver", "The session is over, or it is not one of yours."))
 }
 
@@ -266,7 +269,7 @@ async fn end(
     ended.await.unwrap_or_else(|error: ArmError| web::arm_error(&error))
 }
 
-/// The terminal of a session of somebody else's, for whoever has a right over it.
+/// What a session of somebody else's shows, for whoever has a right over it.
 async fn of_another(app: &App, caller: &Caller, session: &str, right: &str) -> Result<Arc<Open>, ArmError> {
     let over = || ArmError::new(410, "SessionOver", "There is no such session, or it is over.");
     let id = Uuid::try_parse(session).map_err(|_| over())?;
@@ -281,8 +284,11 @@ async fn of_another(app: &App, caller: &Caller, session: &str, right: &str) -> R
         );
         return Err(ArmError::new(403, "AuthorizationFailed", text));
     }
-    app.bastion.terminals.get(id).ok_or_else(|| {
-        let (code, text) = if kept.terminal {
+    app.bastion.shown.get(id).ok_or_else(|| {
+        let (code, text) = if kept.shows_desktop() {
+            let text = "The session's desktop is not here: it begins or ends at this moment, or another server has it.";
+            ("DesktopNotHere", text)
+        } else if kept.terminal {
             let text = "The session's terminal is not here: it begins or ends at this moment, or another server has it.";
             ("TerminalNotHere", text)
         } else {
@@ -363,13 +369,18 @@ async fn say(
 async fn enter(
     State(app): State<Arc<App>>,
     Path((_, secret)): Path<(String, String)>,
-    mut request: Request,
+    request: Request,
 ) -> Response {
+    upgrade(app, &secret, request, wire::PROTOCOL)
+}
+
+/// Has a browser's WebSocket show what its secret opens, which has this subprotocol.
+pub(super) fn upgrade(app: Arc<App>, secret: &str, mut request: Request, protocol: &'static str) -> Response {
     let headers = request.headers();
     let offered = web::header(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(|k| derive_accept_key(k.as_bytes()));
-    let Some(key) = key.filter(|_| offered.split(',').any(|p| p.trim() == wire::PROTOCOL)) else {
-        let text = "A WebSocket with the subprotocol 'sekisho.terminal.v1' is expected here.";
+    let Some(key) = key.filter(|_| offered.split(',').any(|p| p.trim() == protocol)) else {
+        let text = format!("A WebSocket with the subprotocol '{protocol}' is expected here.");
         return refusal(ArmError::bad("UpgradeRequired", text));
     };
     if authn::sender(headers, &web::base_url(headers, &app.config)) == authn::Sender::Elsewhere {
@@ -377,10 +388,11 @@ async fn enter(
     }
     let query = request.uri().query().unwrap_or_default();
     let have = query.split('&').find_map(|pair| pair.strip_prefix("have=")?.parse().ok()).unwrap_or(0);
-    let Some(entry) = app.bastion.terminals.secrets.take(&secret) else {
+    let entry = app.bastion.shown.secrets.take(secret);
+    let Some(entry) = entry.filter(|entry| entry.open.screen.protocol() == protocol) else {
         return refusal(ArmError::new(401, "InvalidToken", "The secret is not good, or not any more."));
     };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(socket::show(app, entry, have, upgrade));
-    switching(&key, Some(wire::PROTOCOL))
+    switching(&key, Some(protocol))
 }

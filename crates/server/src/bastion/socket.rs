@@ -1,4 +1,5 @@
-//! A browser's WebSocket on a terminal.
+//! A browser's WebSocket on what a session shows, a terminal or a desktop: who looks, for how long they may, and what they
+//! are told beside it, which is the same of both. What is to be seen of each is a [`Look`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,16 +7,15 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::OnUpgrade;
 use sekisho_arm::Scope;
-use sekisho_arm::resource::instant;
-use sekisho_bastion_ssh::terminal::wire::{self, FromClient, Mode, ToClient, Watcher};
-use sekisho_bastion_ssh::terminal::{Exit, Next, Size, View};
+use sekisho_bastion_ssh::terminal::wire::{self, Mode, ToClient, Watcher};
 use tokio::time::{interval, timeout};
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::limits::Warning;
 use super::live::{Socket, accept};
 use super::sessions::{JOIN, WATCH};
-use super::terminals::{Entry, Open, Viewer};
+use super::shown::{Entry, Open, Screen, Viewer};
+use super::{desktops, terminals};
 use crate::admitted::Admitted;
 use crate::app::App;
 use crate::authn::Caller;
@@ -87,82 +87,76 @@ pub(super) fn may_look(app: &App, caller: &Caller, mode: Mode, machine: &Scope) 
     app.access.snapshot().decide(&app.access.acting(caller), right, machine).is_allowed()
 }
 
-/// Shows a terminal until either side has enough.
-pub(super) async fn show(
-    app: Arc<App>,
-    Entry { terminal: open, viewer }: Entry,
-    have: u64,
-    upgrade: OnUpgrade,
-) {
+/// A look at what a session shows. The frames are those of its subprotocol.
+pub(super) trait Look {
+    /// What its viewer is told first.
+    fn ready(&self, open: &Open, mode: Mode) -> Vec<u8>;
+
+    /// Waits for what its viewer is told next; nothing, once its owner looks elsewhere. Nothing is lost when this is dropped
+    /// before it is ready.
+    async fn next(&mut self) -> Option<Told>;
+
+    /// Does what its viewer says, as far as it may. `None`: it says what nobody says.
+    async fn hear(&mut self, mode: Mode, frame: &[u8]) -> Option<()>;
+}
+
+/// What a viewer is told of what is shown.
+pub(super) struct Told {
+    pub(super) frames: Vec<Vec<u8>>,
+    /// Whether nothing will follow.
+    pub(super) is_last: bool,
+}
+
+/// Shows what a session shows until either side has enough. `have` is up to where the viewer has a terminal's output.
+pub(super) async fn show(app: Arc<App>, Entry { open, viewer }: Entry, have: u64, upgrade: OnUpgrade) {
+    // Both kinds of viewers may say as much.
     let Some(mut socket) = accept(upgrade, wire::MAX_FRAME + 1).await else { return };
     let viewed = Viewed::new(&open, &viewer);
+    let shown = async {
+        let is_owner = matches!(viewer, Viewer::Owner);
+        match &open.screen {
+            Screen::Terminal(terminal) => {
+                let look = terminals::Look::new(terminal, have, is_owner);
+                exchange(&open, &viewer, look, &mut socket).await
+            }
+            Screen::Desktop(desktop) => {
+                let look = desktops::Look::new(desktop, is_owner);
+                exchange(&open, &viewer, look, &mut socket).await
+            }
+        }
+    };
     let ended = tokio::select! {
-        ended = exchange(&open, &viewer, have, &mut socket) => ended,
+        ended = shown => ended,
         ended = until_not_allowed(&app, &open, &viewer) => ended,
     };
     drop(viewed);
     if let Some(reason) = ended {
-        let ended = wire::control(&ToClient::Ended { reason: reason.to_owned() });
-        let _ = send(&mut socket, ended).await;
+        let _ = tell(&mut socket, &ToClient::Ended { reason: reason.to_owned() }).await;
     }
     let _ = timeout(PATIENCE, socket.close(None)).await;
 }
 
-async fn send(socket: &mut Socket, frame: Vec<u8>) -> Result<(), ()> {
-    match timeout(PATIENCE, socket.send(Message::Binary(frame.into()))).await {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(()),
-    }
+async fn send(socket: &mut Socket, frame: Vec<u8>) -> Option<()> {
+    timeout(PATIENCE, socket.send(Message::Binary(frame.into()))).await.ok()?.ok()
 }
 
-fn ready(open: &Open, mode: Mode) -> ToClient {
-    // Files are nobody else's.
-    let (upload, download) = if mode == Mode::Own { open.host.files() } else { (false, false) };
-    ToClient::Ready {
-        session_id: open.id.to_string(),
-        account: open.account().to_owned(),
-        machine: open.allowed.machine.to_string(),
-        mode,
-        copy: open.host.copies(),
-        paste: open.host.copies(),
-        upload,
-        download,
-        max_file_bytes: open.host.limits().maximum_file_bytes,
-        recorded: open.recorded().word(),
-        until: instant(open.limits.until()),
-        idle_seconds: open.limits.idle().map(|idle| idle.as_secs()),
-        up_to: open.terminal.end(),
-    }
-}
-
-/// What a viewer is told of what happens.
-fn told(next: Next) -> Vec<Vec<u8>> {
-    match next {
-        Next::Output(from, bytes) => vec![wire::output(from, &bytes)],
-        Next::Screen(from, screen) => {
-            // The numbers go on behind the screen, whose own bytes are none of the terminal's.
-            vec![wire::control(&ToClient::Gap { from }), wire::output(from, screen.as_bytes())]
-        }
-        Next::Size(Size { columns, rows }) => vec![wire::control(&ToClient::Size { columns, rows })],
-        Next::Exit(exit) => {
-            let (status, signal) = match exit {
-                Exit::Status(status) => (Some(status), None),
-                Exit::Signal(signal) => (None, Some(signal)),
-                Exit::Unknown => (None, None),
-            };
-            vec![wire::control(&ToClient::Exit { status, signal })]
-        }
-    }
+/// Tells a viewer something that is the same of a terminal and of a desktop.
+async fn tell(socket: &mut Socket, told: &ToClient) -> Option<()> {
+    send(socket, wire::control(told)).await
 }
 
 /// Until the session ends, whose reason is returned, or the client goes.
-async fn exchange(open: &Open, viewer: &Viewer, have: u64, socket: &mut Socket) -> Option<&'static str> {
+async fn exchange(
+    open: &Open,
+    viewer: &Viewer,
+    mut look: impl Look,
+    socket: &mut Socket,
+) -> Option<&'static str> {
     let mode = match viewer {
         Viewer::Owner => Mode::Own,
         Viewer::Other { mode, .. } => *mode,
     };
-    send(socket, wire::control(&ready(open, mode))).await.ok()?;
-    let mut view = open.terminal.view(have, mode == Mode::Own);
+    send(socket, look.ready(open, mode)).await?;
     let mut ended = open.ended.subscribe();
     let (mut watchers, mut said) = (open.watchers.subscribe(), open.said.subscribe());
     if !watchers.borrow().is_empty() {
@@ -177,15 +171,15 @@ async fn exchange(open: &Open, viewer: &Viewer, have: u64, socket: &mut Socket) 
             return Some(reason);
         }
         tokio::select! {
-            next = view.next(), if !over => {
-                let Some(next) = next else { return Some("TakenOver") };
-                over = matches!(next, Next::Exit(_));
-                for frame in told(next) {
-                    send(socket, frame).await.ok()?;
+            next = look.next(), if !over => {
+                let Some(Told { frames, is_last }) = next else { return Some("TakenOver") };
+                over = is_last;
+                for frame in frames {
+                    send(socket, frame).await?;
                 }
             }
             message = socket.next() => match message {
-                Some(Ok(Message::Binary(frame))) => hear(&mut view, mode, &frame).await?,
+                Some(Ok(Message::Binary(frame))) => look.hear(mode, &frame).await?,
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
             },
@@ -193,32 +187,19 @@ async fn exchange(open: &Open, viewer: &Viewer, have: u64, socket: &mut Socket) 
             changed = watchers.changed() => {
                 changed.ok()?;
                 let people = watchers.borrow_and_update().clone();
-                send(socket, wire::control(&ToClient::Watchers { people })).await.ok()?;
+                tell(socket, &ToClient::Watchers { people }).await?;
             }
             message = said.recv() => if let Ok((from, text)) = message {
-                send(socket, wire::control(&ToClient::Message { from, text })).await.ok()?;
+                tell(socket, &ToClient::Message { from, text }).await?;
             },
             Warning { limit, seconds } = open.limits.near(&mut warned) => {
-                send(socket, wire::control(&ToClient::Warning { reason: limit.word(), seconds })).await.ok()?;
+                tell(socket, &ToClient::Warning { reason: limit.word(), seconds }).await?;
             }
             _ = ping.tick() => {
                 // Pages cannot see a ping.
                 timeout(PATIENCE, socket.send(Message::Ping(Default::default()))).await.ok()?.ok()?;
-                send(socket, wire::control(&ToClient::Alive)).await.ok()?;
+                tell(socket, &ToClient::Alive).await?;
             }
         }
     }
-}
-
-/// Does what a client says, as far as it may. `None`: it says what nobody says.
-async fn hear(view: &mut View, mode: Mode, frame: &[u8]) -> Option<()> {
-    match wire::read(frame).ok()? {
-        FromClient::Input(bytes) if mode != Mode::ReadOnly => view.type_in(bytes.to_vec()).await,
-        // The window is its owner's.
-        FromClient::Size(size) if mode == Mode::Own => view.resize(size).await,
-        FromClient::Input(_) | FromClient::Size(_) => {}
-        FromClient::Acknowledged(upto) => view.acknowledge(upto),
-        FromClient::Unknown => {}
-    }
-    Some(())
 }

@@ -16,6 +16,7 @@ use super::rotate::{Rotation, change};
 use super::{Opened, Roots, itself, open, ring_of, rows, successions};
 use crate::ServerError;
 use crate::app::App;
+use crate::bastion::credentials;
 use crate::signin::authenticators;
 
 /// How often it is looked whether something is due.
@@ -107,7 +108,9 @@ async fn maintain(app: &Arc<App>) -> Result<(), ServerError> {
         let mut read = app.store.read().await?;
         (rows::all(&mut read).await?, read.now())
     };
-    let bare = !authenticators::are_current(&app.store, &app.keys.get().sealing).await?;
+    let keys = app.keys.get();
+    let bare = !authenticators::are_current(&app.store, &keys.sealing).await?
+        || !credentials::are_current(&app.store, &keys.sealing).await?;
     for purpose in Purpose::ALL.into_iter().filter(|purpose| *purpose != Purpose::ServerTls) {
         let wanted: fn(&KeyRing, OffsetDateTime) -> bool = match purpose {
             Purpose::TokenSigning => KeyRing::due,

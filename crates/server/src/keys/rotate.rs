@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use super::make::{self, Maker};
 use super::{KeyError, ROOT, Roots, keep, own, rows, sealed, sealing, successions};
 use crate::app::App;
+use crate::bastion::credentials;
 use crate::log::Kept;
 use crate::signin;
 use crate::signin::authenticators;
@@ -176,7 +177,9 @@ pub(super) async fn change(
                     ring.add(fresh, now);
                 }
                 if purpose == Purpose::Sealing {
-                    authenticators::seal_again(tx, &sealing(&roots, &ring, now)?).await?;
+                    let keys = sealing(&roots, &ring, now)?;
+                    authenticators::seal_again(tx, &keys).await?;
+                    credentials::seal_again(tx, &keys).await?;
                 }
                 if asked.destroy_old {
                     ring.destroy_old(now);

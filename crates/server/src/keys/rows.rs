@@ -1,8 +1,9 @@
 //! The rows of the key ring in the database, and the ids of the installation, which are kept beside them.
 
 use sekisho_arm::traits::{read_document, read_documents, write_document};
-use sekisho_arm::{Read, StoreError, Write};
+use sekisho_arm::{ArmError, Read, StoreError, Write};
 use sekisho_identity::ring::{Key, KeyRing, Purpose};
+use sekisho_identity::seal::SealingKeys;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -52,6 +53,20 @@ pub(super) async fn all(read: &mut (dyn Read + '_)) -> Result<Vec<Key>, StoreErr
 pub(crate) async fn of(read: &mut (dyn Read + '_), purpose: Purpose) -> Result<KeyRing, StoreError> {
     let rows = all(read).await?;
     Ok(KeyRing::new(rows.into_iter().filter(|key| key.purpose == purpose).collect()))
+}
+
+/// Refuses to have something sealed with a key that is destroyed.
+///
+/// # Errors
+/// Those of the database; 503 when the key that seals was destroyed a moment ago by another server, and this one has not
+/// heard of that yet: what it would seal could never be opened.
+pub(crate) async fn must_seal(read: &mut (dyn Read + '_), keys: &SealingKeys) -> Result<(), ArmError> {
+    let ring = of(read, Purpose::Sealing).await?;
+    if ring.living().any(|key| key.id == keys.id) {
+        return Ok(());
+    }
+    let text = "The server's keys are being replaced. Try again in a moment.";
+    Err(ArmError::new(503, "KeysReplaced", text))
 }
 
 /// Keeps a row.

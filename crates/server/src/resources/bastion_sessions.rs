@@ -53,7 +53,7 @@ struct SessionProperties {
     machine: String,
     /// The account on it, of a session that logs in.
     account: Option<String>,
-    /// `ssh` or `tcptunnel`.
+    /// `ssh`, `rdp`, `vnc` or `tcptunnel`.
     protocol: String,
     /// Whose it is.
     user_name: String,
@@ -65,6 +65,8 @@ struct SessionProperties {
     recorded: String,
     /// Whether it has a terminal, which can be looked at and joined.
     terminal: bool,
+    /// Whether it shows a desktop, which can be looked at and joined.
+    desktop: bool,
 }
 
 fn session_shown(s: &Session) -> Result<Value, ArmError> {
@@ -84,6 +86,7 @@ fn session_shown(s: &Session) -> Result<Value, ArmError> {
             since: instant(s.since),
             recorded: s.recording.word().to_owned(),
             terminal: s.terminal,
+            desktop: s.shows_desktop(),
         },
     })
 }

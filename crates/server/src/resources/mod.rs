@@ -5,6 +5,7 @@ pub mod activity;
 pub mod authorization;
 pub(crate) mod bastion_sessions;
 pub mod core;
+pub(crate) mod desktops;
 pub mod events;
 pub(crate) mod flow_map;
 pub mod groups;

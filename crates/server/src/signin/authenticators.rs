@@ -2,7 +2,6 @@
 
 use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_arm::{ArmError, Read, StoreError, Write};
-use sekisho_identity::ring::Purpose;
 use sekisho_identity::seal::SealingKeys;
 use sekisho_identity::totp::{Authenticator, SealedAuthenticator};
 use sekisho_store::Store;
@@ -27,19 +26,14 @@ pub(super) async fn of(
 /// Keeps a person's authenticator.
 ///
 /// # Errors
-/// Those of the database; 503 when the key that seals was destroyed a moment ago by another server, and this one has not
-/// heard of that yet: what it would seal could never be opened.
+/// Those of the database, and of a key that is destroyed.
 pub(super) async fn keep(
     tx: &mut (dyn Write + '_),
     person: Uuid,
     authenticator: &Authenticator,
     keys: &SealingKeys,
 ) -> Result<(), ArmError> {
-    let ring = rows::of(tx.as_read(), Purpose::Sealing).await?;
-    if !ring.living().any(|key| key.id == keys.id) {
-        let text = "The server's keys are being replaced. Try again in a moment.";
-        return Err(ArmError::new(503, "KeysReplaced", text));
-    }
+    rows::must_seal(tx.as_read(), keys).await?;
     let sealed = seal(authenticator, person, keys)?;
     Ok(write_document(tx, kind::TOTP, &person.to_string(), &sealed).await?)
 }

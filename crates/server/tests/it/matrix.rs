@@ -91,6 +91,12 @@ const OTHER: &[(Method, &str, &str)] = &[
     (Method::GET, "/bastions/{id}/api/sessions/{id}/content?path=/x", ""),
     (Method::PUT, "/bastions/{id}/api/sessions/{id}/content?path=/x&offset=0&total=0", ""),
     (Method::GET, "/bastions/{id}/terminal/{token}", ""),
+    (
+        Method::POST,
+        "/bastions/{id}/api/desktops",
+        r#"{"machine": "x", "protocol": "rdp", "width": 800, "height": 600}"#,
+    ),
+    (Method::GET, "/bastions/{id}/desktop/{token}", ""),
     (Method::GET, "/ssh/keys", ""),
     (Method::POST, "/ssh/keys", r#"{"publicKey": "x"}"#),
     (Method::DELETE, "/ssh/keys/{id}", ""),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::bastion::Allowed;
-use crate::bastion::terminals::Open;
+use crate::bastion::shown::Open;
 
 /// What is done with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

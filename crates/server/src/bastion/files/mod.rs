@@ -25,7 +25,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::sessions::own;
-use super::terminals::Open;
+use super::shown::{Open, Screen};
 use super::{caller, may};
 use crate::app::App;
 use crate::http::{self as web, OCTETS, Peer};
@@ -161,6 +161,10 @@ async fn admitted(
 ) -> Result<Admitted, ArmError> {
     let caller = caller(app, headers, peer).await?;
     let open = own(app, &caller, session)?;
+    if matches!(open.screen, Screen::Desktop(_)) {
+        let text = "The session shows a desktop, beside which there are no files.";
+        return Err(ArmError::new(409, "SessionHasNoFiles", text));
+    }
     let host = may(app, &mut app.store.read().await?, &caller, &open.allowed).await?;
     allows(&host, want)?;
     Ok(Admitted { open, most: host.limits().maximum_file_bytes })

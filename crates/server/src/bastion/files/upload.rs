@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::log::{Deed, Log};
 use super::{Admitted, Failed, Place, Want, admitted, answered, asked, needed, path, small_enough};
 use crate::app::App;
-use crate::bastion::terminals::Open;
+use crate::bastion::shown::Open;
 use crate::http::{self as web, Peer};
 
 /// The most that one request carries, in bytes.

@@ -117,9 +117,11 @@ struct RecordingProperties {
     bytes: u64,
     /// How it is.
     state: RecordingState,
-    /// Columns at the beginning.
+    /// `ssh` of a terminal, `rdp` or `vnc` of a desktop.
+    protocol: String,
+    /// Columns at the beginning; of a desktop, pixels.
     columns: u32,
-    /// Rows at the beginning.
+    /// Rows at the beginning; of a desktop, pixels.
     rows: u32,
     /// The key that seals it; it stands in the activity log, too.
     key: String,
@@ -164,6 +166,7 @@ fn of(kept: &Kept, matches: Vec<Found>) -> Result<Value, ArmError> {
             until: kept.until.map(instant),
             bytes: kept.bytes,
             state: kept.state,
+            protocol: s.protocol.clone(),
             columns: kept.columns,
             rows: kept.rows,
             key: kept.key.clone(),
@@ -324,7 +327,7 @@ mod tests {
     use sekisho_arm::ApiVersion;
     use sekisho_arm::registry::SignIn;
     use sekisho_arm::traits::write_document;
-    use sekisho_bastion_recording::container::{Header, Key, Lane, Line, Writer};
+    use sekisho_bastion_recording::container::{Header, Key, Lane, Line, Shows, Writer};
     use sekisho_store::Store;
 
     use super::*;
@@ -354,6 +357,7 @@ mod tests {
             account: "root".to_owned(),
             person: "jun".to_owned(),
             since: instant(kept.session.since),
+            shows: Shows::Terminal,
             columns: 80,
             rows: 24,
             key: key.public(),

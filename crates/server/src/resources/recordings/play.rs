@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use sekisho_arm::registry::{Action, ActionStyle, ScopeAction};
 use sekisho_arm::resource::{shown, typed};
 use sekisho_arm::{ArmError, Call, Read, Scope};
-use sekisho_bastion_recording::container::{Lane, Line};
-use sekisho_bastion_recording::export::{asciicast, text};
+use sekisho_bastion_recording::container::{Lane, Line, Shows};
+use sekisho_bastion_recording::export::{IsDesktop, asciicast, text};
 use sekisho_bastion_recording::verify::{End, Recording};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,14 +33,15 @@ struct PlayRequest {
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum PlayFormat {
-    /// Lines, the first of which makes the screen what it was.
+    /// Lines, the first of which makes the screen what it was; of a desktop, the first two: its size and all of it.
     #[default]
     Frames,
-    /// The lines that are no output: commands (lane `c`) and what happened to files (lane `f`, JSON), of the whole recording.
+    /// The lines that are no output, of the whole recording: commands (lane `c`), what happened to files (lane `f`, JSON),
+    /// and of a desktop what was copied and pasted (lane `b`, JSON).
     Events,
-    /// asciicast v3.
+    /// asciicast v3, of a terminal.
     Asciicast,
-    /// What was written.
+    /// What was written, of a terminal.
     Text,
 }
 
@@ -48,9 +49,12 @@ enum PlayFormat {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct PlayAnswer {
-    /// Columns at the beginning.
+    /// What is to be seen.
+    #[schemars(with = "PlayShows")]
+    shows: Shows,
+    /// Columns at the beginning; of a desktop, pixels.
     columns: u32,
-    /// Rows at the beginning.
+    /// Rows at the beginning; of a desktop, pixels.
     rows: u32,
     /// How long it is, in milliseconds.
     duration: u64,
@@ -65,6 +69,17 @@ struct PlayAnswer {
     content: Option<String>,
 }
 
+/// What is to be seen in a recording.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(dead_code, reason = "the schema of another crate's type")]
+enum PlayShows {
+    /// Text.
+    Terminal,
+    /// Pixels.
+    Desktop,
+}
+
 /// Plays a recording.
 pub(crate) struct Play {
     pub(crate) files: Files,
@@ -72,20 +87,31 @@ pub(crate) struct Play {
 
 /// What was done, without how it looked.
 fn events(recording: &Recording) -> Vec<Line> {
-    let is_done = |line: &&Line| matches!(line.1, Lane::Command | Lane::File);
+    let is_done = |line: &&Line| matches!(line.1, Lane::Command | Lane::File | Lane::Clipboard);
     recording.lines.iter().filter(is_done).cloned().collect()
 }
 
-/// The lines of a time, after what makes an empty screen what it was at its beginning.
+/// The lines of a time, after what makes the screen what it was at its beginning.
 fn frames(recording: &Recording, from: u64, to: Option<u64>) -> Vec<Line> {
     let lines = &recording.lines;
-    let begin = lines.iter().rposition(|line| line.1 == Lane::Screen && line.0 <= from).unwrap_or(0);
+    let whole = match recording.header.shows {
+        Shows::Terminal => Lane::Screen,
+        Shows::Desktop => Lane::Keyframe,
+    };
+    let begin = lines.iter().rposition(|line| line.1 == whole && line.0 <= from).unwrap_or(0);
     let to = to.unwrap_or(u64::MAX);
-    let shown = lines[begin..].iter().enumerate();
-    shown
-        .filter(|(n, line)| *n == 0 || (line.1 != Lane::Screen && line.0 <= to))
-        .map(|(_, line)| line.clone())
-        .collect()
+    let (before, shown) = lines.split_at(begin);
+    // A keyframe does not say its size.
+    let size = before.iter().rfind(|line| line.1 == Lane::Pixels);
+    let shown = shown.iter().enumerate();
+    let shown =
+        shown.filter(|(n, line)| *n == 0 || (line.1 != Lane::Screen && line.0 <= to)).map(|(_, line)| line);
+    size.into_iter().chain(shown).cloned().collect()
+}
+
+fn is_desktop(why: IsDesktop) -> ArmError {
+    ArmError::bad("RecordingIsDesktop", format!("There is no such export of the recording: {why}."))
+        .target("format")
 }
 
 #[async_trait]
@@ -111,10 +137,11 @@ impl ScopeAction for Play {
         let (frames, content) = match asked.format {
             PlayFormat::Frames => (Some(frames(&recording, asked.from, asked.to)), None),
             PlayFormat::Events => (Some(events(&recording)), None),
-            PlayFormat::Asciicast => (None, Some(asciicast(&recording))),
-            PlayFormat::Text => (None, Some(text(&recording))),
+            PlayFormat::Asciicast => (None, Some(asciicast(&recording).map_err(is_desktop)?)),
+            PlayFormat::Text => (None, Some(text(&recording).map_err(is_desktop)?)),
         };
         shown(&PlayAnswer {
+            shows: recording.header.shows,
             columns: recording.header.columns,
             rows: recording.header.rows,
             duration: recording.lines.last().map_or(0, |line| line.0),
@@ -122,5 +149,47 @@ impl ScopeAction for Play {
             frames,
             content,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_bastion_recording::container::Header;
+
+    use super::*;
+
+    #[test]
+    fn a_desktop_is_played_from_the_last_frame_that_has_all_of_it_at_the_size_it_had_then() {
+        let header = Header {
+            session: String::new(),
+            machine: String::new(),
+            account: String::new(),
+            person: String::new(),
+            since: String::new(),
+            shows: Shows::Desktop,
+            columns: 64,
+            rows: 64,
+            key: String::new(),
+        };
+        let line = |at, lane, text: &str| Line(at, lane, text.to_owned());
+        let lines = vec![
+            line(0, Lane::Pixels, "64x64"),
+            line(0, Lane::Keyframe, "a"),
+            line(10, Lane::Frame, "b"),
+            line(20, Lane::Pixels, "128x64"),
+            line(20, Lane::Keyframe, "c"),
+            line(30, Lane::Frame, "d"),
+            line(40, Lane::Keyframe, "e"),
+            line(50, Lane::Frame, "f"),
+        ];
+        let recording = Recording { header, lines, end: End::Closed };
+        let texts = |from, to| {
+            let lines = frames(&recording, from, to);
+            lines.into_iter().map(|line| line.2).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(texts(0, Some(15)), "64x64 a b");
+        assert_eq!(texts(35, Some(45)), "128x64 c d e");
+        assert_eq!(texts(45, None), "128x64 e f");
+        assert!(asciicast(&recording).is_err() && text(&recording).is_err());
     }
 }

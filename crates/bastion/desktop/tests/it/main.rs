@@ -1,0 +1,7 @@
+//! Real servers of RDP and VNC, looked at by viewers that take in frames as browsers do.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
+
+mod kit;
+mod rdp;
+mod vnc;
