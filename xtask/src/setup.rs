@@ -148,9 +148,10 @@ impl Drop for NoStart {
     fn drop(&mut self) {
         if let Some(path) = self.policy {
             let _ = std::fs::remove_file(path);
-            // It would start with the next boot; a machine that tests are run on did not ask for it.
-            let units = ["ssh.service", "ssh.socket", "xrdp.service", "xrdp-sesman.service"];
-            let _ = Command::new("systemctl").args(["disable", "--quiet"]).args(units).status();
+            // They would start with the next boot; a machine that tests are run on did not ask for it.
+            for unit in ["ssh.service", "ssh.socket", "xrdp.service", "xrdp-sesman.service"] {
+                let _ = Command::new("systemctl").args(["disable", "--quiet", unit]).status();
+            }
         }
     }
 }
