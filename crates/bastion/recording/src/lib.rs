@@ -4,10 +4,11 @@
 //! that playing can begin at any of them, and has a hash that covers all before it; seals sign that hash with a key that
 //! lives as long as the session and whose public half stands in the activity log from before the session's first byte. So
 //! nobody can change, cut or replace a recording without its showing ([`verify`]), also not whoever has the server later.
-//! [`export`] makes asciicast and text of one.
+//! [`export`] makes asciicast and text of one, [`window`] shows a part of it.
 //!
 //! What this crate must never do: read or write files, or take for whole what is not proved.
 
 pub mod container;
 pub mod export;
 pub mod verify;
+pub mod window;

@@ -74,6 +74,33 @@ pub fn read(bytes: &[u8], key: Option<&str>) -> Result<Recording, Broken> {
 /// # Errors
 /// [`Broken::NotOne`] and [`Broken::OtherKey`]: nothing of it is proved then.
 pub fn examine(bytes: &[u8], key: Option<&str>) -> Result<Examined, Broken> {
+    let Opened { header, public, head, rest } = open(bytes, key)?;
+    let mut chain = Chain {
+        public,
+        head,
+        chunks: 0,
+        waiting: Vec::new(),
+        parts: Parts::default(),
+        recording: Recording { header, lines: Vec::new(), end: End::Open },
+    };
+    let broken = chain.follow(rest).err();
+    Ok(Examined { recording: chain.recording, broken })
+}
+
+/// The beginning of a recording.
+pub(crate) struct Opened<'b> {
+    pub(crate) header: Header,
+    pub(crate) public: Public,
+    /// The hash over the header.
+    pub(crate) head: Hash,
+    /// What comes after it.
+    pub(crate) rest: &'b [u8],
+}
+
+/// The key that seals a recording.
+pub(crate) type Public = UnparsedPublicKey<Vec<u8>>;
+
+pub(crate) fn open<'b>(bytes: &'b [u8], key: Option<&str>) -> Result<Opened<'b>, Broken> {
     let mut rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Broken::NotOne)?;
     let Some((Kind::Header, content)) = block(&mut rest).map_err(|()| Broken::NotOne)? else {
         return Err(Broken::NotOne);
@@ -83,27 +110,26 @@ pub fn examine(bytes: &[u8], key: Option<&str>) -> Result<Examined, Broken> {
         return Err(Broken::OtherKey);
     }
     let public = STANDARD.decode(&header.key).map_err(|_| Broken::NotOne)?;
-    let mut chain = Chain {
-        public: UnparsedPublicKey::new(&ED25519, public),
-        head: first(content),
-        chunks: 0,
-        waiting: Vec::new(),
-        part: String::new(),
-        recording: Recording { header, lines: Vec::new(), end: End::Open },
-    };
-    let broken = chain.follow(rest).err();
-    Ok(Examined { recording: chain.recording, broken })
+    let public = UnparsedPublicKey::new(&ED25519, public);
+    Ok(Opened { header, public, head: first(content), rest })
+}
+
+/// Whether a seal is one over so many chunks with this hash.
+pub(crate) fn fits(seal: &Seal, public: &Public, chunks: u64, head: &Hash) -> bool {
+    let signed = sealed(chunks, head, seal.closes);
+    seal.chunks == chunks
+        && seal.head == STANDARD.encode(head)
+        && STANDARD.decode(&seal.signature).is_ok_and(|signature| public.verify(&signed, &signature).is_ok())
 }
 
 /// The hash over what was read, and what of it is sealed.
 struct Chain<'b> {
-    public: UnparsedPublicKey<Vec<u8>>,
+    public: Public,
     head: Hash,
     chunks: u64,
     /// Chunks that no seal covers yet, by their numbers; until one does, nothing is unpacked that could be made to be huge.
     waiting: Vec<(usize, &'b [u8])>,
-    /// The beginning of a line whose end has not come yet.
-    part: String,
+    parts: Parts,
     recording: Recording,
 }
 
@@ -124,14 +150,14 @@ impl<'b> Chain<'b> {
                 }
                 Kind::Seal => {
                     let seal: Seal = serde_json::from_slice(content).map_err(|_| Broken::Unreadable(at))?;
-                    if !self.fits(&seal) {
+                    if !fits(&seal, &self.public, self.chunks, &self.head) {
                         return Err(Broken::Seal(at));
                     }
                     for (at, chunk) in std::mem::take(&mut self.waiting) {
-                        read_lines(chunk)
-                            .ok_or(Broken::Unreadable(at))?
-                            .into_iter()
-                            .for_each(|l| self.take(l));
+                        let lines = read_lines(chunk).ok_or(Broken::Unreadable(at))?;
+                        self.recording
+                            .lines
+                            .extend(lines.into_iter().filter_map(|line| self.parts.join(line)));
                     }
                     if seal.closes {
                         self.recording.end = End::Closed;
@@ -141,24 +167,22 @@ impl<'b> Chain<'b> {
         }
         if self.recording.end == End::Closed && !rest.is_empty() { Err(Broken::Added) } else { Ok(()) }
     }
+}
 
-    fn take(&mut self, Line(at, lane, text): Line) {
+/// The beginning of a line whose end has not come yet.
+#[derive(Default)]
+pub(crate) struct Parts(String);
+
+impl Parts {
+    /// The line, with what came of it before, once it is whole.
+    pub(crate) fn join(&mut self, Line(at, lane, text): Line) -> Option<Line> {
         if lane == Lane::Part {
-            self.part.push_str(&text);
-            return;
+            self.0.push_str(&text);
+            return None;
         }
-        let mut whole = std::mem::take(&mut self.part);
+        let mut whole = std::mem::take(&mut self.0);
         whole.push_str(&text);
-        self.recording.lines.push(Line(at, lane, whole));
-    }
-
-    fn fits(&self, seal: &Seal) -> bool {
-        let signed = sealed(self.chunks, &self.head, seal.closes);
-        seal.chunks == self.chunks
-            && seal.head == STANDARD.encode(self.head)
-            && STANDARD
-                .decode(&seal.signature)
-                .is_ok_and(|signature| self.public.verify(&signed, &signature).is_ok())
+        Some(Line(at, lane, whole))
     }
 }
 
@@ -176,7 +200,7 @@ pub fn unpacked(bytes: &[u8]) -> u64 {
 }
 
 /// The next block; `None` at the end, also of one that was written in part.
-fn block<'b>(rest: &mut &'b [u8]) -> Result<Option<(Kind, &'b [u8])>, ()> {
+pub(crate) fn block<'b>(rest: &mut &'b [u8]) -> Result<Option<(Kind, &'b [u8])>, ()> {
     let Some((start, after)) = rest.split_at_checked(5) else { return Ok(None) };
     let kind = Kind::of(start[0]).ok_or(())?;
     let length = u32::from_be_bytes([start[1], start[2], start[3], start[4]]) as usize;
@@ -188,7 +212,7 @@ fn block<'b>(rest: &mut &'b [u8]) -> Result<Option<(Kind, &'b [u8])>, ()> {
     Ok(Some((kind, content)))
 }
 
-fn read_lines(content: &[u8]) -> Option<Vec<Line>> {
+pub(crate) fn read_lines(content: &[u8]) -> Option<Vec<Line>> {
     let text = zstd::bulk::decompress(content, MAX_BLOCK).ok()?;
     let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).ok()).collect()
