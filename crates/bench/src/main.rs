@@ -11,8 +11,10 @@ mod identity;
 mod load;
 mod log;
 mod network;
+mod recording;
 mod start;
 mod statistics;
+mod tiles;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +49,10 @@ enum Command {
     Network(network::Options),
     /// Just-in-time access in the kernel: what changes of it take, and how late it closes. Needs root.
     Guard(guard::Options),
+    /// Seeking in a long recording of a session.
+    Recording(recording::Options),
+    /// The picture of a desktop, beside JPEG tiles.
+    Tiles(tiles::Options),
     /// Starts a program several times and waits each time until it answers.
     Start {
         /// The server's CA, PEM; made by the program itself.
@@ -80,6 +86,8 @@ fn main() -> ExitCode {
                 Command::Identity(options) => identity::run(&options),
                 Command::Network(options) => network::run(&options),
                 Command::Guard(options) => guard::run(&options),
+                Command::Recording(options) => recording::run(&options),
+                Command::Tiles(options) => tiles::run(&options),
                 Command::Start { ca, url, times, program } => {
                     runtime.block_on(start::run(&ca, &url, times, &program))
                 }

@@ -13,9 +13,11 @@ mod log;
 mod network;
 mod peers;
 mod process;
+mod recording;
 mod rule;
 mod server;
 mod sign_in;
+mod tiles;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -31,9 +33,10 @@ use figure::{Figure, Measured, table};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The area.
-    #[arg(default_value = "foundation", value_parser = ["foundation", "identity", "network"])]
+    #[arg(default_value = "foundation", value_parser = ["foundation", "identity", "network", "bastion"])]
     area: String,
-    /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log or sign-in; of network: filter or jit.
+    /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log or sign-in; of network: filter or jit; of
+    /// bastion: recording or tiles.
     #[arg(long)]
     only: Option<String>,
     /// Also prints the table of docs/reference/benchmarks.md at the end.
@@ -81,6 +84,10 @@ pub(crate) struct Sizes {
     pub(crate) repeats: u32,
     /// Rounds of packets, and changes of policy under load.
     pub(crate) filter: (usize, usize),
+    /// Minutes of a long recording.
+    pub(crate) recorded: u64,
+    /// Frames of a desktop.
+    pub(crate) frames: u32,
 }
 
 const FULL: Sizes = Sizes {
@@ -101,6 +108,8 @@ const FULL: Sizes = Sizes {
     sign_ins: 400,
     repeats: 2_000,
     filter: (400, 100),
+    recorded: 480,
+    frames: 200,
 };
 
 const SMOKE: Sizes = Sizes {
@@ -121,6 +130,8 @@ const SMOKE: Sizes = Sizes {
     sign_ins: 6,
     repeats: 20,
     filter: (3, 3),
+    recorded: 2,
+    frames: 2,
 };
 
 /// Everything a group needs to know.
@@ -171,6 +182,11 @@ const NETWORK: [Group; 2] = [
     Group { name: "jit", figures: guard::figures, measure: guard::measure },
 ];
 
+const BASTION: [Group; 2] = [
+    Group { name: "recording", figures: recording::figures, measure: recording::measure },
+    Group { name: "tiles", figures: tiles::figures, measure: tiles::measure },
+];
+
 /// Measures and prints. Whether figures hold does not change how this ends: it reports.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.smoke {
@@ -185,6 +201,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let groups: &[Group] = match options.area.as_str() {
         "identity" => &IDENTITY,
         "network" => &NETWORK,
+        "bastion" => &BASTION,
         _ => &FOUNDATION,
     };
     for group in groups {

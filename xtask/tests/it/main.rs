@@ -80,6 +80,11 @@ fn every_figure_of_the_foundation_can_be_measured() {
 }
 
 #[test]
+fn every_figure_of_the_bastion_can_be_measured() {
+    measured("bastion", 5);
+}
+
+#[test]
 fn every_figure_of_identity_can_be_measured() {
     measured("identity", 12);
 }
