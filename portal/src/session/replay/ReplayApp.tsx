@@ -14,6 +14,7 @@ import { SearchField } from '../../ui/SearchField.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { Refusal } from '../Refusal.tsx'
 import { saveBlob } from '../saveBlob.ts'
+import { useTitle } from '../useTitle.ts'
 import { exportRecording, type ExportFormat, findRecording, getEvents, getFrames } from './api.ts'
 import type { SessionEvent } from './events.ts'
 import { clock } from './frames.ts'
@@ -64,9 +65,7 @@ function Replay({ target, recording }: { target: RecordingTarget; recording: Rec
   const [player, setPlayer] = useState<Player>()
   const { account, userName, since, state, columns, rows } = recording
   const name = targetName({ machine: target.machine, account: plainText(account) })
-  useEffect(() => {
-    document.title = `${m.title(name)} – Sekisho`
-  }, [name])
+  useTitle(m.title(name))
   useEffect(() => {
     const { current } = place
     if (!current) return

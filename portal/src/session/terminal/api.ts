@@ -1,7 +1,7 @@
 import { resourceUrl } from '../../api/arm.ts'
 import { call, get } from '../../api/client.ts'
 import { placeOf, type SessionTarget, type WatchTarget } from '../../domain/bastion.ts'
-import type { Ticket } from './link.ts'
+import type { Ticket } from '../connection.ts'
 import { subprotocol } from './protocol.ts'
 
 type Host = { properties: { dnsName?: string } }

@@ -1,25 +1,20 @@
 import { checkSession } from '../../api/client.ts'
 import { createStore } from '../../app/store.ts'
 import type { SessionTarget, WatchTarget } from '../../domain/bastion.ts'
+import type { LinkState } from '../connection.ts'
+import { heard, nothingYet, type Note, type Shown } from '../shown.ts'
 import * as api from './api.ts'
-import { type LinkState, TerminalLink } from './link.ts'
-import type { Exit, Ready, Watcher } from './protocol.ts'
+import { TerminalLink } from './link.ts'
+import type { Exit, Ready } from './protocol.ts'
 import { type Clipboard, Screen } from './screen.ts'
 
-export type Note = { id: number; text: string; from: string }
-export type Warning = { reason: 'Idle' | 'TimeOver'; endsAtMs: number }
 export type Question = { about: 'link'; address: string } | { about: 'paste'; text: string }
-export type Shown = {
-  link: LinkState
+type TerminalShown = Shown & {
   ready?: Ready
-  watchers: readonly Watcher[]
-  notes: readonly Note[]
-  warning?: Warning
   /** Of the program that runs; safe to show. */
   title: string
   exit?: Exit
   question?: Question
-  denied?: keyof Clipboard
   isFinding: boolean
 }
 
@@ -38,16 +33,9 @@ export class TerminalSession {
   readonly key = crypto.randomUUID()
   readonly screen: Screen
   readonly #link: TerminalLink
-  readonly #shown = createStore<Shown>({
-    link: { is: 'connecting' },
-    watchers: [],
-    notes: [],
-    title: '',
-    isFinding: false,
-  })
+  readonly #shown = createStore<TerminalShown>({ ...nothingYet, title: '', isFinding: false })
   #place: Promise<string> | undefined
   readonly #lent: string | undefined
-  #lastNote = 0
   #denied: ReturnType<typeof setTimeout> | undefined
   readonly #onLeave: () => void
   readonly #onKept: () => void
@@ -82,20 +70,11 @@ export class TerminalSession {
             case 'size':
               if (!this.screen.fits) this.screen.resize(control.columns, control.rows)
               break
-            case 'watchers':
-              this.#set({ watchers: control.people })
-              break
-            case 'message':
-              this.#lastNote += 1
-              this.#set({
-                notes: [...this.shown.notes, { id: this.#lastNote, from: control.from, text: control.text }],
-              })
-              break
-            case 'warning':
-              this.#set({ warning: { reason: control.reason, endsAtMs: Date.now() + control.seconds * 1_000 } })
-              break
             case 'exit':
               this.#set({ exit: control })
+              break
+            default:
+              this.#set(heard(this.shown, control))
           }
         },
       },
@@ -212,7 +191,7 @@ export class TerminalSession {
     this.#denied = setTimeout(() => this.#set({ denied: undefined }), deniedShownMs)
   }
 
-  #set(change: Partial<Shown>) {
+  #set(change: Partial<TerminalShown>) {
     this.#shown.set({ ...this.shown, ...change })
   }
 }
