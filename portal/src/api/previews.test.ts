@@ -224,9 +224,9 @@ test('only the review can send a write', () => {
     // Azure lists links by POST, and the address of one is nothing for a GET.
     'api/queries/bastionLinks.ts',
     'session/link/api.ts',
-    // Whoever is at a machine acts there; these are the keys and files of a terminal, and nothing of Sekisho's.
+    // Whoever is at a machine acts there; these are keys, files and screens of sessions, and nothing of Sekisho's.
     'session/files/api.ts',
-    'session/terminal/api.ts',
+    'session/api.ts',
     // What one's own SSH client comes in with, for as long as one is signed in: as signing in, it changes nothing else.
     'api/queries/sshKeys.ts',
     // Showing a recording is a question.

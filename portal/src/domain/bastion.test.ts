@@ -1,5 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { isAccount, placeOf, readRecording, readTarget, replayAddress, terminalAddress } from './bastion.ts'
+import {
+  desktopAddress,
+  isAccount,
+  isDesktopAccount,
+  placeOf,
+  readDesktop,
+  readRecording,
+  readTarget,
+  replayAddress,
+  terminalAddress,
+} from './bastion.ts'
 
 const group = '/subscriptions/3e2c7a1e-0000-4000-8000-000000000001/resourceGroups/rg'
 const machine = `${group}/providers/Microsoft.Compute/virtualMachines/vm`
@@ -37,6 +47,50 @@ describe('the address of a terminal', () => {
   ])('leads nowhere: %s', (text) => {
     expect(readTarget(text)).toBeUndefined()
   })
+})
+
+describe('the address of a desktop', () => {
+  const search = (target: Parameters<typeof desktopAddress>[0]) => desktopAddress(target).split('?')[1] ?? ''
+
+  test.each([
+    { machine, host, protocol: 'vnc' } as const,
+    { machine, host, protocol: 'rdp', port: 3390, account: '山田 太郎', domain: 'corp.example', kept: true } as const,
+    { machine, host, protocol: 'rdp', account: 'alice', place: session } as const,
+    { machine, host, session, mode: 'interactive' } as const,
+  ])('says what is asked for: %j', (target) => {
+    expect(readDesktop(search(target))).toEqual(target)
+  })
+
+  test('holds no password, and takes none', () => {
+    const target = { machine, host, protocol: 'rdp' } as const
+    expect(readDesktop(`${search(target)}&password=secret`)).toEqual(target)
+  })
+
+  test.each([
+    '',
+    `machine=${machine}&host=${host}`,
+    `machine=${machine}&host=${host}&protocol=ssh`,
+    `machine=${machine}&host=${machine}&protocol=vnc`,
+    `machine=${machine}&host=${host}&protocol=vnc&port=0`,
+    `machine=${machine}&host=${host}&protocol=vnc&port=5900.5`,
+    `machine=${machine}&host=${host}&protocol=vnc&port=65536`,
+    `machine=${machine}&host=${host}&protocol=rdp&account=a%0Ab`,
+    `machine=${machine}&host=${host}&protocol=rdp&account=`,
+    `machine=${machine}&host=${host}&protocol=rdp&domain=a%20b`,
+  ])('leads nowhere: %s', (text) => {
+    expect(readDesktop(text)).toBeUndefined()
+  })
+})
+
+test.each([
+  ['Administrator', true],
+  ['user@corp.example', true],
+  ['山田 太郎', true],
+  ['corp\\user', false],
+  ['a/b', false],
+  ['x'.repeat(105), false],
+])('whether %j can be an account of a desktop: %s', (text, is) => {
+  expect(isDesktopAccount(text)).toBe(is)
 })
 
 test('the address of a recording says where in it', () => {

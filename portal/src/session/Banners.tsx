@@ -26,7 +26,8 @@ type BannerProps = {
   isAlert?: boolean
 }
 
-function Banner({ tone, icon, children, action, isAlert = false }: BannerProps) {
+/** Something to know, over what a session shows. */
+export function Banner({ tone, icon, children, action, isAlert = false }: BannerProps) {
   return (
     <div
       role={isAlert ? 'alert' : 'status'}

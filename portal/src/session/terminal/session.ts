@@ -1,11 +1,11 @@
 import { checkSession } from '../../api/client.ts'
 import { createStore } from '../../app/store.ts'
-import type { SessionTarget, WatchTarget } from '../../domain/bastion.ts'
+import { isWatching, type SessionTarget, type WatchTarget } from '../../domain/bastion.ts'
+import * as api from '../api.ts'
 import type { LinkState } from '../connection.ts'
 import { heard, nothingYet, type Note, type Shown } from '../shown.ts'
-import * as api from './api.ts'
 import { TerminalLink } from './link.ts'
-import type { Exit, Ready } from './protocol.ts'
+import { type Exit, type Ready, subprotocol } from './protocol.ts'
 import { type Clipboard, Screen } from './screen.ts'
 
 export type Question = { about: 'link'; address: string } | { about: 'paste'; text: string }
@@ -25,8 +25,6 @@ export type Opened = Kept & { link?: string }
 
 const deniedShownMs = 4_000
 
-export const isWatching = (target: SessionTarget | WatchTarget): target is WatchTarget => 'session' in target
-
 /** One tab: a session, what it looks like, and what there is to say about it. */
 export class TerminalSession {
   readonly target: SessionTarget | WatchTarget
@@ -34,7 +32,7 @@ export class TerminalSession {
   readonly screen: Screen
   readonly #link: TerminalLink
   readonly #shown = createStore<TerminalShown>({ ...nothingYet, title: '', isFinding: false })
-  #place: Promise<string> | undefined
+  readonly #place: api.Place
   readonly #lent: string | undefined
   #denied: ReturnType<typeof setTimeout> | undefined
   readonly #onLeave: () => void
@@ -42,6 +40,7 @@ export class TerminalSession {
 
   constructor({ target, sessionId, link }: Opened, { onLeave, onKept }: { onLeave: () => void; onKept: () => void }) {
     this.target = target
+    this.#place = new api.Place(target)
     this.#lent = link
     this.#onLeave = onLeave
     this.#onKept = onKept
@@ -58,7 +57,8 @@ export class TerminalSession {
     this.#link = new TerminalLink(
       {
         ticket: (known) => this.#ticket(known),
-        socket: (ticket, have) => api.openSocket(this.#placeNow, ticket, have),
+        socket: (ticket, have) =>
+          api.openSocket(this.#place.now, 'terminal', ticket, subprotocol, { have: String(have) }),
       },
       {
         onState: (link) => this.#onState(link),
@@ -98,7 +98,7 @@ export class TerminalSession {
   /** Where its files are, once it is open. */
   get files() {
     const { sessionId } = this.#link
-    return this.#placeNow && sessionId ? { place: this.#placeNow, sessionId } : undefined
+    return this.#place.now && sessionId ? { place: this.#place.now, sessionId } : undefined
   }
 
   readonly use = () => this.#shown.use()
@@ -110,7 +110,7 @@ export class TerminalSession {
   async end() {
     const { sessionId } = this.#link
     if (isWatching(this.target) || sessionId === undefined) this.#link.close()
-    else await api.endSession(this.#placeNow, sessionId)
+    else await api.endSession(this.#place.now, sessionId)
   }
 
   dispose() {
@@ -138,21 +138,14 @@ export class TerminalSession {
     this.screen.focus()
   }
 
-  #placeNow = ''
-
   async #ticket(known: string | undefined) {
-    const place = isWatching(this.target) ? undefined : this.target.place
-    this.#place ??= place ? Promise.resolve(place) : api.findPlace(this.target.host)
-    try {
-      this.#placeNow = await this.#place
-    } catch (error) {
-      this.#place = undefined
-      throw error
-    }
-    if (isWatching(this.target)) return api.watch(this.#placeNow, this.target)
-    if (known !== undefined) return api.resume(this.#placeNow, known)
+    const place = await this.#place.find()
+    if (isWatching(this.target)) return api.watch(place, this.target)
+    if (known !== undefined) return api.resume(place, known)
     const { columns, rows } = this.screen
-    return api.begin(this.#placeNow, this.#lent ? { link: this.#lent } : this.target, { columns, rows })
+    const { machine, account } = this.target
+    const whom = this.#lent ? { link: this.#lent } : { resourceId: machine, account }
+    return api.beginTerminal(place, { ...whom, columns, rows })
   }
 
   #input(bytes: Uint8Array<ArrayBuffer>) {
