@@ -22,6 +22,8 @@ export type BastionSession = {
   recorded: 'off' | 'metadata' | 'full'
   /** Others can look at it, type in it, and say something to whoever has it. */
   terminal: boolean
+  /** The same, though it is no terminal that is looked at. */
+  desktop?: boolean
 }
 export type Recording = {
   id: string
@@ -31,6 +33,8 @@ export type Recording = {
   since: string
   until: string | null
   bytes: number
+  /** `rdp`, `vnc`: of a desktop, whose columns and rows are pixels. */
+  protocol?: string
   /** `interrupted`: it stops before its session did. `broken`: it does not verify. */
   state: 'open' | 'closed' | 'interrupted' | 'broken'
   columns: number
