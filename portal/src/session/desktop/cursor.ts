@@ -1,3 +1,4 @@
+import { fromBase64 } from './base64.ts'
 import { isSize, type PointerShape, type Size } from './protocol.ts'
 
 /** Pixels along a side: what points is small. */
@@ -15,10 +16,10 @@ export function pngSize(bytes: Uint8Array): Size | undefined {
 export async function cursorOf(pointer: PointerShape & { shape: 'image' }) {
   const { width, height, data } = pointer
   if (!isSize(pointer) || Math.max(width, height) > longestCursor) return
+  const bytes = fromBase64(data)
+  const says = bytes && pngSize(bytes)
+  if (!bytes || says?.width !== width || says.height !== height) return
   try {
-    const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0))
-    const says = pngSize(bytes)
-    if (says?.width !== width || says.height !== height) return
     return await createImageBitmap(new Blob([bytes], { type: 'image/png' }))
   } catch {
     return

@@ -27,8 +27,7 @@ const isMac = /^(Mac|iP)/.test(navigator.platform)
  */
 export class Desk {
   readonly host = document.createElement('div')
-  /** Whether what is typed and pointed at goes anywhere. */
-  isMuted = true
+  #isMuted = true
   #scaling: Scaling = 'fit'
   #size: Size | undefined
   #hotspot: { x: number; y: number } | undefined
@@ -64,6 +63,7 @@ export class Desk {
     this.#field.autocomplete = 'off'
     this.#field.autocapitalize = 'off'
     this.#field.spellcheck = false
+    this.#field.disabled = true
     this.#stage.append(this.#picture.canvas, this.#cursor, this.#field)
     this.host.append(this.#stage)
     this.#listenToKeys()
@@ -104,6 +104,17 @@ export class Desk {
     return width > 0 && height > 0 ? { width, height } : usualRoom
   }
 
+  /** Whether what is typed and pointed at goes nowhere. */
+  get isMuted() {
+    return this.#isMuted
+  }
+
+  set isMuted(isMuted: boolean) {
+    this.#isMuted = isMuted
+    // Whoever only looks is not to be held where keys do nothing.
+    this.#field.disabled = isMuted
+  }
+
   set scaling(scaling: Scaling) {
     this.#scaling = scaling
     this.#layOut()
@@ -115,6 +126,11 @@ export class Desk {
 
   resize(size: Size) {
     this.#picture.resize(size)
+  }
+
+  /** Frames that still wait are of no interest any more. */
+  forget() {
+    this.#picture.forget()
   }
 
   draw(frame: Tiles) {
@@ -141,7 +157,7 @@ export class Desk {
   }
 
   #tell(control: ClientControl) {
-    if (!this.isMuted) this.#ears.onTell(control)
+    if (!this.#isMuted) this.#ears.onTell(control)
   }
 
   #layOut() {
@@ -223,6 +239,7 @@ export class Desk {
     canvas.addEventListener(
       'wheel',
       (event) => {
+        if (this.#isMuted) return
         event.preventDefault()
         const turned = this.#wheel.turn(event)
         if (turned) this.#tell({ kind: 'wheel', ...at(event), ...turned })
