@@ -20,7 +20,7 @@ export function Toolbar({ session, onFullScreen, onClipboardDenied, onEnd }: Pro
   const { link, ready, scaling } = session.use()
   const isOpen = link.is === 'open' && ready !== undefined
   const mayType = isOpen && ready.mode !== 'readOnly'
-  const scalings: Scaling[] = ready?.mode === 'own' && ready.resizes ? ['match', 'fit', 'actual'] : ['fit', 'actual']
+  const scalings: Scaling[] = ready?.mode === 'own' ? ['match', 'fit', 'actual'] : ['fit', 'actual']
   const sendClipboard = async () => {
     try {
       session.paste(await navigator.clipboard.readText())
@@ -42,7 +42,7 @@ export function Toolbar({ session, onFullScreen, onClipboardDenied, onEnd }: Pro
       )}
       {mayType && (
         <>
-          {ready.paste && (
+          {ready.paste && ready.mode === 'own' && (
             <IconButton compact label={m.sendClipboard} onPress={() => void sendClipboard()}>
               <ClipboardPaste size={14} aria-hidden />
             </IconButton>

@@ -63,7 +63,7 @@ export class Desk {
     this.#field.autocomplete = 'off'
     this.#field.autocapitalize = 'off'
     this.#field.spellcheck = false
-    this.#field.disabled = true
+    this.#field.hidden = true
     this.#stage.append(this.#picture.canvas, this.#cursor, this.#field)
     this.host.append(this.#stage)
     this.#listenToKeys()
@@ -112,7 +112,7 @@ export class Desk {
   set isMuted(isMuted: boolean) {
     this.#isMuted = isMuted
     // Whoever only looks is not to be held where keys do nothing.
-    this.#field.disabled = isMuted
+    this.#field.hidden = isMuted
   }
 
   set scaling(scaling: Scaling) {

@@ -21,8 +21,6 @@ export type Size = { width: number; height: number }
 export type Ready = Terms &
   Size & {
     protocol: 'rdp' | 'vnc'
-    /** Whether the machine's screen can be given another size. */
-    resizes: boolean
   }
 export type PointerShape =
   | { shape: 'default' | 'hidden' }

@@ -166,12 +166,13 @@ export class DesktopSession {
   }
 
   #onReady(ready: Ready) {
-    const { mode, paste, resizes } = ready
+    const { mode, paste } = ready
     const isFirst = this.shown.ready === undefined
     this.desk.isMuted = mode === 'readOnly'
-    this.desk.pastes = paste && mode !== 'readOnly'
+    // There is one clipboard at the machine, and it is the owner's.
+    this.desk.pastes = paste && mode === 'own'
     this.#set({ ready })
-    if (isFirst && mode === 'own' && resizes) this.setScaling('match')
+    if (isFirst && mode === 'own') this.setScaling('match')
     else this.#match()
     this.#onKept(this.#link.sessionId)
   }
@@ -186,11 +187,11 @@ export class DesktopSession {
     if (link.reason === 'SignInEnded') void checkSession().catch(() => undefined)
   }
 
-  /** The machine's screen follows the window, once that is still. */
+  /** The machine's screen follows the window, once that is still; one that cannot stays as it is. */
   #match() {
     clearTimeout(this.#settling)
     const { ready, scaling } = this.shown
-    if (scaling !== 'match' || ready?.mode !== 'own' || !ready.resizes) return
+    if (scaling !== 'match' || ready?.mode !== 'own') return
     this.#settling = setTimeout(() => {
       const wanted = offered(this.desk.room)
       const { size } = this.shown
@@ -201,7 +202,7 @@ export class DesktopSession {
   /** Into the clipboard here. A browser may want somebody to have pressed something just now. */
   async #copy(text: string) {
     const { ready } = this.shown
-    if (!ready?.copy || ready.mode === 'readOnly') return
+    if (!ready?.copy || ready.mode !== 'own') return
     try {
       await navigator.clipboard.writeText(text)
       if (this.shown.copied === text) this.#set({ copied: undefined })
