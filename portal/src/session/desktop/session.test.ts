@@ -132,6 +132,17 @@ describe('a password', () => {
     expect(one.shown.asks).toBe(true)
   })
 
+  test('is gone once it was sent, whatever came of it', async () => {
+    const { session: one } = session({ ...typed, kept: true })
+    answers.push(refusal('DesktopCredentialsMissing'), new ApiError(0, undefined))
+    await soon()
+    one.begin('secret')
+    await soon()
+    one.connect()
+    await soon()
+    expect(passwords()).toEqual([undefined, 'secret', undefined])
+  })
+
   test('is nobody’s who finds a session again or looks at another’s', async () => {
     expect(session(typed, 's').session.shown.asks).toBe(false)
     expect(session(watched).session.shown.asks).toBe(false)
