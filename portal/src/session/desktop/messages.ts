@@ -51,8 +51,8 @@ export const m = messages({
     ja: 'このセッションで一度だけ使用し、保存しません。',
   },
   vncWhy: {
-    en: 'Leave it empty where the desktop asks for none. It is used once, and kept nowhere.',
-    ja: 'パスワードのないデスクトップの場合は空欄にします。一度だけ使用し、保存しません。',
+    en: 'Leave it empty where the desktop asks for none, or the bastion keeps one. It is used once.',
+    ja: 'パスワードのないデスクトップや、保管済みのものを使用する場合は空欄にします。一度だけ使用します。',
   },
   connect: { en: 'Connect', ja: '接続' },
 })

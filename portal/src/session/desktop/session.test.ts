@@ -132,6 +132,13 @@ describe('a password', () => {
     expect(one.shown.asks).toBe(true)
   })
 
+  test('that a desktop does not ask for is none, and not an empty one', async () => {
+    const { session: one } = session({ machine, host: 'h', protocol: 'vnc' })
+    one.begin('')
+    await soon()
+    expect(passwords()).toEqual([undefined])
+  })
+
   test('is gone once it was sent, whatever came of it', async () => {
     const { session: one } = session({ ...typed, kept: true })
     answers.push(refusal('DesktopCredentialsMissing'), new ApiError(0, undefined))

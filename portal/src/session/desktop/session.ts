@@ -109,8 +109,9 @@ export class DesktopSession {
 
   networkGone = () => this.#link.networkGone()
 
+  /** Empty: the desktop is one that asks for none. */
   begin(password: string) {
-    this.#password = password
+    this.#password = password === '' ? undefined : password
     this.#set({ asks: false })
     this.#link.connect()
   }
