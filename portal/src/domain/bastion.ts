@@ -44,8 +44,7 @@ export const desktopPorts = { rdp: 3389, vnc: 5900 } as const
 export const isDesktop = (protocol: string | undefined): protocol is DesktopProtocol =>
   protocol === 'rdp' || protocol === 'vnc'
 
-/** Names of accounts and domains as Windows takes them, and Linux, too; a server decides. */
-export const isDesktopAccount = (text: string) => /^[^\p{Cc}"/\\[\]:;|=,+*?<>]{1,104}$/u.test(text)
+/** Names of domains; a server decides. */
 export const isDomain = (text: string) => /^[\w.-]{1,255}$/.test(text)
 export const isPort = (port: number) => Number.isInteger(port) && port > 0 && port <= 65_535
 
@@ -95,7 +94,7 @@ export function readDesktop(search: string): DesktopTarget | WatchTarget | undef
   const account = query.get('account') ?? undefined
   const domain = query.get('domain') ?? undefined
   if (!isDesktop(protocol) || (port !== undefined && !isPort(port))) return
-  if (account !== undefined && !isDesktopAccount(account)) return
+  if (account !== undefined && !isAccount(account)) return
   if (domain !== undefined && !isDomain(domain)) return
   return {
     ...read.ends,

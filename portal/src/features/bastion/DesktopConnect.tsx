@@ -7,7 +7,7 @@ import {
   desktopAddress,
   desktopPorts,
   type DesktopProtocol,
-  isDesktopAccount,
+  isAccount,
   isDomain,
   isPort,
 } from '../../domain/bastion.ts'
@@ -16,6 +16,7 @@ import { cx } from '../../ui/cx.ts'
 import { Segments } from '../../ui/Segments.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { d } from './desktopMessages.ts'
+import { m } from './messages.ts'
 
 type Props = { machine: string; host: string | undefined; protocol: DesktopProtocol; accounts: readonly string[] }
 
@@ -29,7 +30,7 @@ export default function DesktopConnect({ machine, host, protocol, accounts }: Pr
   const isRdp = protocol === 'rdp'
   const whose = isRdp && account !== '' ? account : undefined
   const found = kept.data?.find((one) => one.protocol === protocol && (one.account ?? undefined) === whose)
-  const badAccount = isRdp && account !== '' && !isDesktopAccount(account)
+  const badAccount = isRdp && account !== '' && !isAccount(account)
   const badDomain = isRdp && domain !== '' && !isDomain(domain)
   const badPort = !isPort(Number(port))
   const isReady = host !== undefined && !badAccount && !badDomain && !badPort
@@ -39,11 +40,11 @@ export default function DesktopConnect({ machine, host, protocol, accounts }: Pr
       {isRdp && (
         <div className="grid grid-cols-2 gap-3">
           <TextField
-            label={d.account}
+            label={m.account}
             hint={d.accountHint}
             value={account}
             onChange={setAccount}
-            error={badAccount ? d.accountBad : undefined}
+            error={badAccount ? m.accountBad : undefined}
             autoComplete="off"
             suggestions={accounts}
             mono

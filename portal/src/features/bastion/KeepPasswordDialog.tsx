@@ -2,12 +2,13 @@ import { useState } from 'react'
 import { keepPassword } from '../../api/queries/desktops.ts'
 import { toast } from '../../app/toast.ts'
 import { nameOf } from '../../domain/armId.ts'
-import { type DesktopProtocol, isDesktopAccount, isDomain } from '../../domain/bastion.ts'
+import { type DesktopProtocol, isAccount, isDomain } from '../../domain/bastion.ts'
 import { SendDialog } from '../../parts/SendDialog.tsx'
 import { useSendNow } from '../../parts/useSendNow.ts'
 import { Button } from '../../ui/Button.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { d } from './desktopMessages.ts'
+import { m } from './messages.ts'
 
 type Props = { machine: string; protocol: DesktopProtocol; onClose: () => void }
 
@@ -17,7 +18,7 @@ export function KeepPasswordDialog({ machine, protocol, onClose }: Props) {
   const [domain, setDomain] = useState('')
   const [password, setPassword] = useState('')
   const isRdp = protocol === 'rdp'
-  const badAccount = isRdp && account !== '' && !isDesktopAccount(account)
+  const badAccount = isRdp && account !== '' && !isAccount(account)
   const badDomain = isRdp && domain !== '' && !isDomain(domain)
   const isReady = password !== '' && !badAccount && !badDomain && (!isRdp || account !== '')
   const sending = useSendNow(
@@ -56,10 +57,10 @@ export function KeepPasswordDialog({ machine, protocol, onClose }: Props) {
       {isRdp && (
         <>
           <TextField
-            label={d.account}
+            label={m.account}
             value={account}
             onChange={setAccount}
-            error={badAccount ? d.accountBad : undefined}
+            error={badAccount ? m.accountBad : undefined}
             autoComplete="off"
             mono
             isRequired

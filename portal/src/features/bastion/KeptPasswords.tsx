@@ -11,6 +11,7 @@ import { Card } from '../../ui/Card.tsx'
 import { actionsColumn, Table } from '../../ui/Table.tsx'
 import { d } from './desktopMessages.ts'
 import { KeepPasswordDialog } from './KeepPasswordDialog.tsx'
+import { m } from './messages.ts'
 
 const accountOf = ({ account, domain }: KeptPassword) =>
   account ? plainText(domain ? `${account} (${domain})` : account) : d.anybody
@@ -37,7 +38,7 @@ export function KeptPasswords({ machine, protocol }: { machine: string; protocol
                   { id: 'protocol', header: d.protocol, cell: (one) => one.protocol.toUpperCase() },
                   {
                     id: 'account',
-                    header: d.account,
+                    header: m.account,
                     cell: (one) => <span className="font-mono text-xs">{accountOf(one)}</span>,
                   },
                   { id: 'by', header: d.by, cell: (one) => plainText(one.changedBy) },
