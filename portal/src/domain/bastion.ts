@@ -34,11 +34,15 @@ export type DesktopTarget = {
   /** Nobody: of RDP one's own, of VNC none. */
   account?: string
   domain?: string
+  /** What is printed on the keys, of RDP. */
+  keyboard?: DesktopKeyboard
   /** The password is the one that the bastion keeps; nobody is asked for it. */
   kept?: true
   place?: string
 }
 export type DesktopProtocol = 'rdp' | 'vnc'
+export const desktopKeyboards = ['american', 'japanese'] as const
+export type DesktopKeyboard = (typeof desktopKeyboards)[number]
 
 export const desktopPorts = { rdp: 3389, vnc: 5900 } as const
 export const isDesktop = (protocol: string | undefined): protocol is DesktopProtocol =>
@@ -93,6 +97,7 @@ export function readDesktop(search: string): DesktopTarget | WatchTarget | undef
   const port = query.has('port') ? Number(query.get('port')) : undefined
   const account = query.get('account') ?? undefined
   const domain = query.get('domain') ?? undefined
+  const keyboard = desktopKeyboards.find((one) => one === query.get('keyboard'))
   if (!isDesktop(protocol) || (port !== undefined && !isPort(port))) return
   if (account !== undefined && !isAccount(account)) return
   if (domain !== undefined && !isDomain(domain)) return
@@ -102,6 +107,7 @@ export function readDesktop(search: string): DesktopTarget | WatchTarget | undef
     ...(port !== undefined && { port }),
     ...(account !== undefined && { account }),
     ...(domain !== undefined && { domain }),
+    ...(keyboard && { keyboard }),
     ...(query.get('kept') === 'true' && { kept: true as const }),
   }
 }

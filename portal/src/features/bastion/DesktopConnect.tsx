@@ -1,10 +1,12 @@
 import { useQuery } from '@tanstack/react-query'
 import { Monitor } from 'lucide-react'
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 import { desktopQueries } from '../../api/queries/desktops.ts'
 import { ago } from '../../app/format.ts'
 import {
   desktopAddress,
+  type DesktopKeyboard,
+  desktopKeyboards,
   desktopPorts,
   type DesktopProtocol,
   isAccount,
@@ -16,6 +18,7 @@ import { cx } from '../../ui/cx.ts'
 import { Segments } from '../../ui/Segments.tsx'
 import { TextField } from '../../ui/TextField.tsx'
 import { d } from './desktopMessages.ts'
+import { keyboardHere } from './keyboardHere.ts'
 import { m } from './messages.ts'
 
 type Props = { machine: string; host: string | undefined; protocol: DesktopProtocol; accounts: readonly string[] }
@@ -26,6 +29,8 @@ export default function DesktopConnect({ machine, host, protocol, accounts }: Pr
   const [domain, setDomain] = useState('')
   const [port, setPort] = useState(String(desktopPorts[protocol]))
   const [password, setPassword] = useState<'typed' | 'kept'>('typed')
+  const [keyboard, setKeyboard] = useState<DesktopKeyboard>('american')
+  useEffect(() => void keyboardHere().then(setKeyboard), [])
   const kept = useQuery(desktopQueries.kept(machine))
   const isRdp = protocol === 'rdp'
   const whose = isRdp && account !== '' ? account : undefined
@@ -70,6 +75,14 @@ export default function DesktopConnect({ machine, host, protocol, accounts }: Pr
         className="w-32"
         mono
       />
+      {isRdp && (
+        <Segments
+          label={d.keyboard}
+          value={keyboard}
+          onChange={setKeyboard}
+          options={desktopKeyboards.map((id) => ({ id, label: d[id] }))}
+        />
+      )}
       <div className="flex flex-col gap-1">
         <Segments
           label={d.password}
@@ -97,6 +110,7 @@ export default function DesktopConnect({ machine, host, protocol, accounts }: Pr
                 port: Number(port) === desktopPorts[protocol] ? undefined : Number(port),
                 account: whose,
                 domain: isRdp && domain !== '' ? domain : undefined,
+                keyboard: isRdp ? keyboard : undefined,
                 kept: password === 'kept' ? true : undefined,
               })
             : undefined

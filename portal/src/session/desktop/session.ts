@@ -160,10 +160,11 @@ export class DesktopSession {
     const place = await this.#place.find()
     if (isWatching(this.target)) return api.watch(place, this.target)
     if (known !== undefined) return api.resume(place, known)
-    const { machine, protocol, port, account, domain } = this.target
+    const { machine, protocol, port, account, domain, keyboard } = this.target
     const password = this.#password
     this.#password = undefined
-    return api.beginDesktop(place, { machine, protocol, port, account, domain, password, ...offered(this.desk.room) })
+    const whom = { machine, protocol, port, account, domain, keyboard, password }
+    return api.beginDesktop(place, { ...whom, ...offered(this.desk.room) })
   }
 
   #onReady(ready: Ready) {
