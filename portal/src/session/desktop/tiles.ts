@@ -37,13 +37,16 @@ type Record =
 /** What a block says, once all of it is sure to fit; nothing, if one byte does not. */
 function recordsOf(block: Uint8Array, size: Size): Record[] | undefined {
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength)
-  const most = tilesIn(size)
   const records: Record[] = []
+  const said = new Set<number>()
   let at = 0
   while (at < block.length) {
-    if (records.length === most || at + recordHeader > block.length) return
+    if (at + recordHeader > block.length) return
     const rect = tileAt(view.getUint16(at), view.getUint16(at + 2), size)
-    if (!rect) return
+    // The place of a tile, as one number. A frame says each once.
+    const place = view.getUint32(at)
+    if (!rect || said.has(place)) return
+    said.add(place)
     const which = view.getUint8(at + 4)
     const area = rect.width * rect.height
     at += recordHeader
