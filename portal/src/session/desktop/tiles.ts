@@ -28,16 +28,16 @@ export function tileAt(x: number, y: number, { width, height }: Size): Rect | un
   return { x, y, width: Math.min(tileSide, width - x), height: Math.min(tileSide, height - y) }
 }
 
-type Record =
+type TileRecord =
   | { rect: Rect; code: typeof code.solid; at: number }
   | { rect: Rect; code: typeof code.palette; at: number; indexes: number; colours: number }
   | { rect: Rect; code: typeof code.raw; at: number }
   | { rect: Rect; code: typeof code.copy; sx: number; sy: number }
 
 /** What a block says, once all of it is sure to fit; nothing, if one byte does not. */
-function recordsOf(block: Uint8Array, size: Size): Record[] | undefined {
+function recordsOf(block: Uint8Array, size: Size): TileRecord[] | undefined {
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength)
-  const records: Record[] = []
+  const records: TileRecord[] = []
   const said = new Set<number>()
   let at = 0
   while (at < block.length) {
