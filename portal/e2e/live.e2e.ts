@@ -3,8 +3,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { chromium, expect, type Page } from '@playwright/test'
-import { how, test } from './fixtures.ts'
+import { expect, type Page } from '@playwright/test'
+import { choose, elsewhere, end, look } from './elsewhere.ts'
+import { test } from './fixtures.ts'
 import { reach } from './reach.ts'
 import { ready } from './ready.ts'
 import { writeSshFiles } from './sshFiles.ts'
@@ -48,43 +49,14 @@ async function openTerminal(portal: Page, machine: { id: string }) {
   return terminal
 }
 
-/** Another browser in which the same person is signed in, for whom the sessions of everybody are there. */
-async function elsewhere(portal: Page, work: (page: Page) => Promise<void>) {
-  const browser = await chromium.launch(how)
-  try {
-    const storageState = await portal.context().storageState()
-    const context = await browser.newContext({ storageState, locale: 'en-US' })
-    await work(await context.newPage())
-  } finally {
-    await browser.close()
-  }
-}
-
-/** Something that can be done with the newest session that is open. */
-async function choose(page: Page, action: string) {
-  await page.goto(`${ready.url}/sessions`)
-  const newest = page.getByRole('button', { name: /^Actions for root@/ }).first()
-  await newest.click()
-  await page.getByRole('menuitem', { name: action, exact: true }).click()
-}
-
-async function look(page: Page, action: string) {
-  const [terminal] = await Promise.all([page.context().waitForEvent('page'), choose(page, action)])
-  await terminal.waitForLoadState()
-  return terminal
-}
+/** Who has the sessions of this file. */
+const root = /^Actions for root@/
 
 async function say(page: Page, text: string) {
-  await choose(page, 'Send a message')
+  await choose(page, 'Send a message', root)
   await page.getByRole('textbox', { name: 'Message' }).fill(text)
   await page.getByRole('button', { name: 'Send', exact: true }).click()
   await expect(page.getByText('The message was sent.')).toBeVisible()
-}
-
-async function end(page: Page) {
-  await choose(page, 'End')
-  await page.getByRole('dialog').getByRole('button', { name: 'End', exact: true }).click()
-  await expect(page.getByText('The session has ended.')).toBeVisible()
 }
 
 test('a terminal in a browser is watched, joined, spoken to and ended from another, and says so when it is opened twice', async ({
@@ -98,12 +70,12 @@ test('a terminal in a browser is watched, joined, spoken to and ended from anoth
   await expect(screen(terminal)).toContainText('42-mine')
 
   await elsewhere(portal, async (page) => {
-    const watching = await look(page, 'Watch')
+    const watching = await look(page, 'Watch', root)
     await expect(screen(watching)).toContainText('42-mine')
     await expect(watching.getByText('You only watch')).toBeVisible()
     await expect(terminal.getByText('Watching: owner@example.com')).toBeVisible()
     await type(watching, 'echo $((40+1))-mute\n')
-    const joining = await look(page, 'Join, and type')
+    const joining = await look(page, 'Join, and type', root)
     await expect(terminal.getByText('Typing with you: owner@example.com')).toBeVisible()
     await type(joining, 'echo $((40+3))-joined\n')
     for (const each of [terminal, watching, joining]) await expect(screen(each)).toContainText('43-joined')
@@ -150,7 +122,7 @@ test('a terminal in a browser is watched, joined, spoken to and ended from anoth
   await expect(terminal.getByText('This session goes on in another window.')).toBeVisible()
   await type(again, 'echo $((40+4))-still\n')
   await expect(screen(again)).toContainText('44-still')
-  await elsewhere(portal, end)
+  await elsewhere(portal, (page) => end(page, root))
   await expect(again.getByText('Somebody ended this session.')).toBeVisible()
   await again.close()
   await terminal.close()
@@ -234,10 +206,10 @@ test('the terminal of a stock ssh is watched, joined, spoken to and ended from a
     ssh.type('echo $((6*7))-mine\n')
     await ssh.shows('42-mine')
     await elsewhere(portal, async (page) => {
-      const watching = await look(page, 'Watch')
+      const watching = await look(page, 'Watch', root)
       await expect(screen(watching)).toContainText('42-mine')
       await ssh.shows('[sekisho] watching: owner@example.com')
-      const joining = await look(page, 'Join, and type')
+      const joining = await look(page, 'Join, and type', root)
       await ssh.shows('typing with you: owner@example.com')
       await type(joining, 'echo $((40+3))-joined\n')
       await ssh.shows('43-joined')
@@ -245,7 +217,7 @@ test('the terminal of a stock ssh is watched, joined, spoken to and ended from a
       await say(page, 'Please finish.')
       await ssh.shows('[sekisho] message from owner@example.com: Please finish.')
       await watching.screenshot({ path: 'test-results/watch-native.png' })
-      await end(page)
+      await end(page, root)
       await expect(watching.getByText('Somebody ended this session.')).toBeVisible()
     })
     await ssh.shows('the session ended (Disconnected): somebody ended it.')

@@ -13,7 +13,7 @@ const versions = {
   'sekisho.network': '2026-11-01',
   'sekisho.authorization': '2026-11-01',
   'sekisho.audit': '2026-11-01',
-  'sekisho.bastion': '2026-09-01',
+  'sekisho.bastion': '2026-11-01',
 } as const
 
 export type Provider = keyof typeof versions

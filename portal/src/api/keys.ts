@@ -28,6 +28,8 @@ export const types = {
   bastionSession: 'sekisho.bastion/sessions',
   bastionLink: 'sekisho.bastion/links',
   bastionRecording: 'sekisho.bastion/recordings',
+  desktopPassword: 'sekisho.bastion/credentials',
+  desktopCertificate: 'sekisho.bastion/desktopcertificates',
   /** What the server's change feed calls it; it is no resource. */
   sshKey: 'sshkey',
   invariant: 'sekisho.network/invariants',

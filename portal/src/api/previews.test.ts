@@ -7,6 +7,7 @@ import * as authorization from './queries/authorization.ts'
 import * as bastionLinks from './queries/bastionLinks.ts'
 import * as bastion from './queries/bastion.ts'
 import * as conditionalAccess from './queries/conditionalAccess.ts'
+import * as desktops from './queries/desktops.ts'
 import * as directory from './queries/directory.ts'
 import * as fleet from './queries/fleet.ts'
 import * as jit from './queries/jit.ts'
@@ -85,6 +86,9 @@ const writes: Record<string, Write> = {
   }),
   takeLinkBack: bastionLinks.takeLinkBack(bastionHost, { vm: { id: machine }, sekisho: { id: 'l' } } as ShareableLink),
   keepRecording: bastion.keepRecording({ machine, id: 'r' } as bastion.Recording, 'hold', 'because'),
+  keepPassword: desktops.keepPassword(machine, { protocol: 'rdp', account: 'alice', password: 'secret' }),
+  forgetPassword: desktops.forgetPassword(machine, { protocol: 'rdp', account: 'alice' }),
+  forgetCertificate: desktops.forgetCertificate(machine, { port: 3389 }),
   createBastionHost: bastion.createBastionHost(group, 'bh', {} as BastionHost),
   importServiceTags: network.importServiceTags({ changeNumber: 63, cloud: 'Public', values: [] }),
   initiate: jit.initiate({
@@ -224,9 +228,9 @@ test('only the review can send a write', () => {
     // Azure lists links by POST, and the address of one is nothing for a GET.
     'api/queries/bastionLinks.ts',
     'session/link/api.ts',
-    // Whoever is at a machine acts there; these are the keys and files of a terminal, and nothing of Sekisho's.
+    // Whoever is at a machine acts there; these are keys, files and screens of sessions, and nothing of Sekisho's.
     'session/files/api.ts',
-    'session/terminal/api.ts',
+    'session/api.ts',
     // What one's own SSH client comes in with, for as long as one is signed in: as signing in, it changes nothing else.
     'api/queries/sshKeys.ts',
     // Showing a recording is a question.

@@ -83,6 +83,22 @@ const byCode = messages({
     ja: 'このセキュリティ グループはまだ関連付けられています。',
   },
   RoleAssignmentExists: { en: 'This role assignment already exists.', ja: 'このロールの割り当ては既に存在します。' },
+  DesktopCredentialsMissing: {
+    en: 'No password is kept for this desktop: type it.',
+    ja: 'このデスクトップのパスワードは保管されていません。入力してください。',
+  },
+  DesktopCredentialsRefused: {
+    en: 'The desktop refused this account or password.',
+    ja: 'デスクトップがアカウントまたはパスワードを拒否しました。',
+  },
+  DesktopUnreachable: {
+    en: 'No desktop answers at this port of the machine.',
+    ja: 'マシンのこのポートで応答するデスクトップがありません。',
+  },
+  DesktopCertificateChanged: {
+    en: 'The RDP server has another certificate than before. If that is meant, forget the old one under Connect.',
+    ja: 'RDP サーバーの証明書が以前と異なります。意図した変更であれば、［接続］で以前の証明書を削除してください。',
+  },
   Unreachable: { en: 'The server cannot be reached.', ja: 'サーバーに接続できません。' },
 })
 

@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { isAccount, placeOf, readRecording, readTarget, replayAddress, terminalAddress } from './bastion.ts'
+import {
+  desktopAddress,
+  isAccount,
+  placeOf,
+  readDesktop,
+  readRecording,
+  readTarget,
+  replayAddress,
+  terminalAddress,
+} from './bastion.ts'
 
 const group = '/subscriptions/3e2c7a1e-0000-4000-8000-000000000001/resourceGroups/rg'
 const machine = `${group}/providers/Microsoft.Compute/virtualMachines/vm`
@@ -36,6 +45,48 @@ describe('the address of a terminal', () => {
     `machine=https://evil.example/&host=${host}&account=alice`,
   ])('leads nowhere: %s', (text) => {
     expect(readTarget(text)).toBeUndefined()
+  })
+})
+
+describe('the address of a desktop', () => {
+  const search = (target: Parameters<typeof desktopAddress>[0]) => desktopAddress(target).split('?')[1] ?? ''
+
+  test.each([
+    { machine, host, protocol: 'vnc' } as const,
+    {
+      machine,
+      host,
+      protocol: 'rdp',
+      port: 3390,
+      account: 'Administrator',
+      domain: 'corp.example',
+      kept: true,
+    } as const,
+    { machine, host, protocol: 'rdp', account: 'alice', place: session } as const,
+    { machine, host, session, mode: 'interactive' } as const,
+  ])('says what is asked for: %j', (target) => {
+    expect(readDesktop(search(target))).toEqual(target)
+  })
+
+  test('holds no password, and takes none', () => {
+    const target = { machine, host, protocol: 'rdp' } as const
+    expect(readDesktop(`${search(target)}&password=secret`)).toEqual(target)
+  })
+
+  test.each([
+    '',
+    `machine=${machine}&host=${host}`,
+    `machine=${machine}&host=${host}&protocol=ssh`,
+    `machine=${machine}&host=${machine}&protocol=vnc`,
+    `machine=${machine}&host=${host}&protocol=vnc&port=0`,
+    `machine=${machine}&host=${host}&protocol=vnc&port=5900.5`,
+    `machine=${machine}&host=${host}&protocol=vnc&port=65536`,
+    `machine=${machine}&host=${host}&protocol=rdp&account=a%0Ab`,
+    `machine=${machine}&host=${host}&protocol=rdp&account=`,
+    `machine=${machine}&host=${host}&protocol=rdp&account=CORP%5Calice`,
+    `machine=${machine}&host=${host}&protocol=rdp&domain=a%20b`,
+  ])('leads nowhere: %s', (text) => {
+    expect(readDesktop(text)).toBeUndefined()
   })
 })
 

@@ -13,6 +13,8 @@ export function useSendNow<Choice>(make: (choice: Choice) => Write | Promise<Wri
       const write = await make(choice)
       return carryOut(await review([write]), (send) => send(write))
     },
+    // A choice may be a password, which is not to be found anywhere once it was sent.
+    gcTime: 0,
     onSuccess,
     onSettled: () => client.invalidateQueries(),
   })

@@ -9,11 +9,13 @@ import { queryClient } from '../app/query.ts'
 import { SignedIn } from './SignedIn.tsx'
 
 const TerminalApp = lazy(() => import('./terminal/TerminalApp.tsx'))
+const DesktopApp = lazy(() => import('./desktop/DesktopApp.tsx'))
 const LinkApp = lazy(() => import('./link/LinkApp.tsx'))
 const ReplayApp = lazy(() => import('./replay/ReplayApp.tsx'))
 
 function App({ personId }: { personId: string }) {
   if (location.pathname === '/session/replay') return <ReplayApp />
+  if (location.pathname === '/session/desktop') return <DesktopApp />
   if (location.pathname === '/session/link') return <LinkApp />
   return <TerminalApp personId={personId} />
 }

@@ -22,15 +22,20 @@ export type BastionSession = {
   recorded: 'off' | 'metadata' | 'full'
   /** Others can look at it, type in it, and say something to whoever has it. */
   terminal: boolean
+  /** The same, though it is no terminal that is looked at. */
+  desktop?: boolean
 }
 export type Recording = {
   id: string
   machine: string
+  /** Empty: its protocol knows none. */
   account: string
   userName: string
   since: string
   until: string | null
   bytes: number
+  /** `rdp`, `vnc`: of a desktop, whose columns and rows are pixels. */
+  protocol?: string
   /** `interrupted`: it stops before its session did. `broken`: it does not verify. */
   state: 'open' | 'closed' | 'interrupted' | 'broken'
   columns: number
@@ -41,6 +46,13 @@ export type Recording = {
   matches: { at: number; text: string }[]
 }
 type Row<Properties> = { name: string; properties: Properties }
+type RecordingRow = Row<Omit<Recording, 'id' | 'account'> & { account: string | null }>
+
+const recordingOf = ({ name, properties }: RecordingRow): Recording => ({
+  ...properties,
+  id: name,
+  account: properties.account ?? '',
+})
 
 async function listSessions(scope: string, signal?: AbortSignal): Promise<BastionSession[]> {
   const url = armUrl(`${scope}/providers/Sekisho.Bastion/sessions`, 'sekisho.bastion')
@@ -51,8 +63,7 @@ async function listSessions(scope: string, signal?: AbortSignal): Promise<Bastio
 
 export async function listRecordings(scope: string, search: string, signal?: AbortSignal): Promise<Recording[]> {
   const url = armUrl(`${scope}/providers/Sekisho.Bastion/recordings`, 'sekisho.bastion', search ? { search } : {})
-  const rows = await listAll<Row<Omit<Recording, 'id'>>>(url, signal)
-  return rows.map(({ name, properties }) => ({ id: name, ...properties }))
+  return (await listAll<RecordingRow>(url, signal)).map(recordingOf)
 }
 
 /** One recording, with the places where a text was on the screen. */
@@ -62,11 +73,7 @@ export async function getRecording(
   signal?: AbortSignal,
 ): Promise<Recording> {
   const path = `${machine}/providers/Sekisho.Bastion/recordings/${encodeURIComponent(id)}`
-  const { name, properties } = await get<Row<Omit<Recording, 'id'>>>(
-    armUrl(path, 'sekisho.bastion', search ? { search } : {}),
-    signal,
-  )
-  return { id: name, ...properties }
+  return recordingOf(await get<RecordingRow>(armUrl(path, 'sekisho.bastion', search ? { search } : {}), signal))
 }
 
 export const bastionQueries = {

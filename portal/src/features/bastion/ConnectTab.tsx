@@ -6,19 +6,24 @@ import { bastionQueries } from '../../api/queries/bastion.ts'
 import type { BastionHost, Facts } from '../../api/types.ts'
 import { useScope } from '../../app/scope.ts'
 import { nameOf, parseArmId } from '../../domain/armId.ts'
-import { isAccount, terminalAddress } from '../../domain/bastion.ts'
+import { type DesktopProtocol, isAccount, terminalAddress } from '../../domain/bastion.ts'
 import { Section } from '../../parts/Section.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Card } from '../../ui/Card.tsx'
 import { CodeBlock } from '../../ui/CodeBlock.tsx'
 import { cx } from '../../ui/cx.ts'
 import { EmptyState } from '../../ui/EmptyState.tsx'
+import { Segments } from '../../ui/Segments.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { TextField } from '../../ui/TextField.tsx'
-import { m } from './messages.ts'
+import { d } from './desktopMessages.ts'
+import { KeptPasswords } from './KeptPasswords.tsx'
 import { l } from './linkMessages.ts'
+import { m } from './messages.ts'
+import { PinnedCertificates } from './PinnedCertificates.tsx'
 import { SshClientCard } from './SshClientCard.tsx'
 
+const DesktopConnect = lazy(() => import('./DesktopConnect.tsx'))
 const LinkPanel = lazy(() => import('./LinkPanel.tsx'))
 
 const key = 'sekisho.account'
@@ -65,11 +70,70 @@ export default function ConnectTab({ machineId, users }: { machineId: string; us
 const accountsOf = (users: Users) =>
   users.filter(({ shell }) => !/\/(nologin|false|sync)$/.test(shell)).map(({ name }) => name)
 
+type Kind = 'terminal' | DesktopProtocol
+
 function Connect({ machineId, hosts, users }: { machineId: string; hosts: BastionHost[]; users: Users }) {
   const [chosen, setChosen] = useState<string>()
+  const [kind, setKind] = useState<Kind>('terminal')
   const [account, setAccount] = useState(lastAccount)
-  const [isLending, setLending] = useState(false)
   const host = hosts.find(({ id }) => id === chosen) ?? hosts[0]
+  const accounts = accountsOf(users)
+  return (
+    <>
+      <Card title={m.connect}>
+        <div className="flex max-w-xl flex-col gap-4">
+          <Segments
+            label={d.kind}
+            value={kind}
+            onChange={setKind}
+            options={[
+              { id: 'terminal', label: d.terminal },
+              { id: 'rdp', label: d.rdp },
+              { id: 'vnc', label: d.vnc },
+            ]}
+          />
+          <Select
+            label={m.host}
+            value={host?.id ?? ''}
+            onChange={setChosen}
+            options={hosts.map(({ id }) => ({ id, label: nameOf(id), detail: parseArmId(id)?.resourceGroup }))}
+          />
+          {kind === 'terminal' ? (
+            <TerminalConnect
+              machineId={machineId}
+              host={host}
+              account={account}
+              accounts={accounts}
+              onAccount={setAccount}
+            />
+          ) : (
+            <Suspense>
+              <DesktopConnect key={kind} machine={machineId} host={host?.id} protocol={kind} accounts={accounts} />
+            </Suspense>
+          )}
+        </div>
+      </Card>
+      {kind === 'terminal' ? (
+        host && <BesideTerminal machineId={machineId} host={host} account={isAccount(account) ? account : ''} />
+      ) : (
+        <>
+          <KeptPasswords key={kind} machine={machineId} protocol={kind} />
+          {kind === 'rdp' && <PinnedCertificates machine={machineId} />}
+        </>
+      )}
+    </>
+  )
+}
+
+type TerminalProps = {
+  machineId: string
+  host: BastionHost | undefined
+  account: string
+  accounts: readonly string[]
+  onAccount: (account: string) => void
+}
+
+function TerminalConnect({ machineId, host, account, accounts, onAccount }: TerminalProps) {
   const bad = account !== '' && !isAccount(account)
   const isReady = host !== undefined && account !== '' && !bad
   const keep = () => {
@@ -79,51 +143,47 @@ function Connect({ machineId, hosts, users }: { machineId: string; hosts: Bastio
       // Private mode.
     }
   }
-  const tunnel =
-    host &&
-    `az network bastion tunnel --name ${host.name} --resource-group ${parseArmId(host.id)?.resourceGroup} --target-resource-id ${machineId} --resource-port 22 --port 2222`
   return (
     <>
-      <Card title={m.connect}>
-        <div className="flex max-w-xl flex-col gap-4">
-          <p className="text-sm text-ink-2">{m.connectWhy}</p>
-          <Select
-            label={m.host}
-            value={host?.id ?? ''}
-            onChange={setChosen}
-            options={hosts.map(({ id }) => ({ id, label: nameOf(id), detail: parseArmId(id)?.resourceGroup }))}
-          />
-          <TextField
-            label={m.account}
-            hint={m.accountHint}
-            value={account}
-            onChange={setAccount}
-            error={bad ? m.accountBad : undefined}
-            autoComplete="off"
-            suggestions={accountsOf(users)}
-            mono
-          />
-          <a
-            // A tab of its own: with an opener it would begin with the sessions of another.
-            href={isReady ? terminalAddress({ machine: machineId, host: host.id, account }) : undefined}
-            target="_blank"
-            rel="noopener"
-            aria-disabled={!isReady}
-            onClick={keep}
-            className={cx(
-              'flex h-8 w-fit items-center gap-1.5 rounded-md bg-accent px-3 text-sm font-medium text-accent-ink',
-              !isReady && 'opacity-45',
-            )}
-          >
-            <SquareTerminal size={14} aria-hidden />
-            {m.open}
-          </a>
-        </div>
-      </Card>
-      {host?.properties.enableTunneling === true && (
-        <SshClientCard machine={nameOf(machineId)} account={bad ? '' : account} />
-      )}
-      {host?.properties.enableShareableLink === true && (
+      <p className="text-sm text-ink-2">{m.connectWhy}</p>
+      <TextField
+        label={m.account}
+        hint={m.accountHint}
+        value={account}
+        onChange={onAccount}
+        error={bad ? m.accountBad : undefined}
+        autoComplete="off"
+        suggestions={accounts}
+        mono
+      />
+      <a
+        // A tab of its own: with an opener it would begin with the sessions of another.
+        href={isReady ? terminalAddress({ machine: machineId, host: host.id, account }) : undefined}
+        target="_blank"
+        rel="noopener"
+        aria-disabled={!isReady}
+        onClick={keep}
+        className={cx(
+          'flex h-8 w-fit items-center gap-1.5 rounded-md bg-accent px-3 text-sm font-medium text-accent-ink',
+          !isReady && 'opacity-45',
+        )}
+      >
+        <SquareTerminal size={14} aria-hidden />
+        {m.open}
+      </a>
+    </>
+  )
+}
+
+/** Other ways to a shell, as far as the host allows them. */
+function BesideTerminal({ machineId, host, account }: { machineId: string; host: BastionHost; account: string }) {
+  const [isLending, setLending] = useState(false)
+  const { enableTunneling, enableShareableLink } = host.properties
+  const tunnel = `az network bastion tunnel --name ${host.name} --resource-group ${parseArmId(host.id)?.resourceGroup} --target-resource-id ${machineId} --resource-port 22 --port 2222`
+  return (
+    <>
+      {enableTunneling === true && <SshClientCard machine={nameOf(machineId)} account={account} />}
+      {enableShareableLink === true && (
         <Card title={l.title}>
           <div className="flex max-w-xl flex-col items-start gap-3">
             <p className="text-sm text-ink-2">{l.why}</p>
@@ -131,17 +191,12 @@ function Connect({ machineId, hosts, users }: { machineId: string; hosts: Bastio
           </div>
         </Card>
       )}
-      {host && isLending && (
+      {isLending && (
         <Suspense>
-          <LinkPanel
-            host={host.id}
-            machine={machineId}
-            account={bad ? '' : account}
-            onClose={() => setLending(false)}
-          />
+          <LinkPanel host={host.id} machine={machineId} account={account} onClose={() => setLending(false)} />
         </Suspense>
       )}
-      {tunnel && host?.properties.enableTunneling === true && (
+      {enableTunneling === true && (
         <Card title={m.native}>
           <div className="flex flex-col gap-3">
             <p className="text-sm text-ink-2">{m.nativeWhy}</p>

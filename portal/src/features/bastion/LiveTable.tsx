@@ -2,7 +2,7 @@ import { Ellipsis } from 'lucide-react'
 import { Button } from 'react-aria-components'
 import type { BastionSession } from '../../api/queries/bastion.ts'
 import { nameOf } from '../../domain/armId.ts'
-import { targetName, terminalAddress } from '../../domain/bastion.ts'
+import { desktopAddress, targetName, terminalAddress } from '../../domain/bastion.ts'
 import { ResourceLink } from '../../parts/ResourceLink.tsx'
 import { When } from '../../parts/When.tsx'
 import { Badge } from '../../ui/Badge.tsx'
@@ -11,8 +11,10 @@ import { actionsColumn, Table } from '../../ui/Table.tsx'
 import type { Doing } from './BastionSessionsPage.tsx'
 import { s } from './messages.ts'
 
-const look = ({ machine, host, sessionId }: BastionSession, mode: 'readOnly' | 'interactive') =>
-  open(terminalAddress({ machine, host, session: sessionId, mode }), '_blank', 'noopener')
+function look({ machine, host, sessionId, desktop }: BastionSession, mode: 'readOnly' | 'interactive') {
+  const addressOf = desktop ? desktopAddress : terminalAddress
+  open(addressOf({ machine, host, session: sessionId, mode }), '_blank', 'noopener')
+}
 
 export function LiveTable({ sessions, onDo }: { sessions: BastionSession[]; onDo: (doing: Doing) => void }) {
   const actions = (session: BastionSession) => {
@@ -23,13 +25,16 @@ export function LiveTable({ sessions, onDo }: { sessions: BastionSession[]; onDo
       danger,
       onAction,
     })
-    // A tunnel, a command and a copy have no terminal to look at.
-    const terminal = [
+    // A tunnel, a command and a copy have nothing to look at.
+    const screen = [
       action('watch', s.watch, () => look(session, 'readOnly')),
       action('join', s.join, () => look(session, 'interactive')),
       action('message', s.message, () => onDo({ what: 'message', session })),
     ]
-    return [...(session.terminal ? terminal : []), action('end', s.end, () => onDo({ what: 'end', session }), true)]
+    return [
+      ...(session.terminal || session.desktop ? screen : []),
+      action('end', s.end, () => onDo({ what: 'end', session }), true),
+    ]
   }
   return (
     <Table
@@ -42,7 +47,11 @@ export function LiveTable({ sessions, onDo }: { sessions: BastionSession[]; onDo
         {
           id: 'account',
           header: s.account,
-          cell: ({ account, protocol }) => <span className="font-mono text-xs">{account || protocol}</span>,
+          cell: ({ account, protocol, desktop }) => (
+            <span className="font-mono text-xs">
+              {account && desktop ? `${account} (${protocol})` : account || protocol}
+            </span>
+          ),
         },
         { id: 'host', header: s.through, cell: (session) => nameOf(session.host) },
         {

@@ -70,7 +70,9 @@ export function RecordingTable({ recordings, isSearch, onDo }: Props) {
         {
           id: 'account',
           header: s.account,
-          cell: (recording) => <span className="font-mono text-xs">{plainText(recording.account)}</span>,
+          cell: (recording) => (
+            <span className="font-mono text-xs">{plainText(recording.account) || recording.protocol}</span>
+          ),
         },
         { id: 'since', header: s.since, cell: (recording) => <When iso={recording.since} /> },
         { id: 'lasted', header: s.lasted, cell: (recording) => s.minutes(minutes(recording)) },

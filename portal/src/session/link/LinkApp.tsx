@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link2, SquareTerminal } from 'lucide-react'
-import { lazy, Suspense, useEffect, useState } from 'react'
+import { lazy, Suspense, useState } from 'react'
 import { dateTime } from '../../app/format.ts'
 import { nameOf } from '../../domain/armId.ts'
 import { readLink, terminalAddress } from '../../domain/bastion.ts'
@@ -10,6 +10,7 @@ import { EmptyState } from '../../ui/EmptyState.tsx'
 import { Mark } from '../../ui/Mark.tsx'
 import { PropertyList } from '../../ui/PropertyList.tsx'
 import { Refusal } from '../Refusal.tsx'
+import { useTitle } from '../useTitle.ts'
 import { inspect, type Lent } from './api.ts'
 import { m } from './messages.ts'
 
@@ -30,9 +31,7 @@ export default function LinkApp() {
 
 function Found({ token }: { token: string }) {
   const lent = useQuery({ queryKey: ['link', token], queryFn: () => inspect(token), retry: false })
-  useEffect(() => {
-    document.title = `${m.lent} – Sekisho`
-  }, [])
+  useTitle(m.lent)
   if (lent.data) return <Offer token={token} lent={lent.data} onSignedIn={() => void lent.refetch()} />
   return (
     <main className="grid h-screen">

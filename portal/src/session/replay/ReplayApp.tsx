@@ -4,7 +4,7 @@ import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { Recording } from '../../api/queries/bastion.ts'
 import { dateTime } from '../../app/format.ts'
 import { nameOf } from '../../domain/armId.ts'
-import { readRecording, type RecordingTarget, targetName } from '../../domain/bastion.ts'
+import { isDesktop, readRecording, type RecordingTarget, targetName } from '../../domain/bastion.ts'
 import { plainText, shortened } from '../../domain/plainText.ts'
 import { Button } from '../../ui/Button.tsx'
 import { Checkbox } from '../../ui/Checkbox.tsx'
@@ -14,11 +14,13 @@ import { SearchField } from '../../ui/SearchField.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { Refusal } from '../Refusal.tsx'
 import { saveBlob } from '../saveBlob.ts'
+import { useTitle } from '../useTitle.ts'
 import { exportRecording, type ExportFormat, findRecording, getEvents, getFrames } from './api.ts'
 import type { SessionEvent } from './events.ts'
 import { clock } from './frames.ts'
 import { m } from './messages.ts'
 import { Player } from './player.ts'
+import { stageFor } from './stage.ts'
 
 const speeds = [0.5, 1, 2, 4, 8, 16]
 
@@ -62,20 +64,28 @@ const lengthOf = ({ since, until }: Recording) =>
 function Replay({ target, recording }: { target: RecordingTarget; recording: Recording }) {
   const place = useRef<HTMLDivElement>(null)
   const [player, setPlayer] = useState<Player>()
-  const { account, userName, since, state, columns, rows } = recording
+  const { account, userName, since, state, columns, rows, protocol } = recording
   const name = targetName({ machine: target.machine, account: plainText(account) })
-  useEffect(() => {
-    document.title = `${m.title(name)} – Sekisho`
-  }, [name])
+  useTitle(m.title(name))
   useEffect(() => {
     const { current } = place
     if (!current) return
-    const made = new Player(lengthOf(recording), (fromMs, toMs, signal) => getFrames(target, fromMs, toMs, signal))
-    made.screen.resize(columns, rows)
-    setPlayer(made)
-    void made.screen.mount(current).then(() => made.seek(target.atMs ?? 0))
-    return () => made.dispose()
-  }, [target, recording, columns, rows])
+    let isGone = false
+    let made: Player | undefined
+    const begin = async () => {
+      const stage = (await stageFor(recording))({ columns, rows }, name)
+      if (isGone) return stage.dispose()
+      made = new Player(stage, lengthOf(recording), (fromMs, toMs, signal) => getFrames(target, fromMs, toMs, signal))
+      setPlayer(made)
+      await stage.mount(current)
+      await made.seek(target.atMs ?? 0)
+    }
+    void begin()
+    return () => {
+      isGone = true
+      made?.dispose()
+    }
+  }, [target, recording, columns, rows, name])
   return (
     <div className="flex h-screen min-h-0 flex-col bg-bg">
       <header className="flex shrink-0 items-center gap-3 border-b border-line px-4 py-2">
@@ -88,7 +98,7 @@ function Replay({ target, recording }: { target: RecordingTarget; recording: Rec
             {plainText(userName)} · {dateTime(since)} · {nameOf(target.machine)}
           </p>
         </div>
-        <Exports target={target} name={name} />
+        {!isDesktop(protocol) && <Exports target={target} name={name} />}
       </header>
       {state !== 'closed' && (
         <p
@@ -100,7 +110,7 @@ function Replay({ target, recording }: { target: RecordingTarget; recording: Rec
       )}
       <div className="flex min-h-0 flex-1">
         <main ref={place} className="min-w-0 flex-1 overflow-auto" />
-        {player && <Matches target={target} player={player} />}
+        {player && <Matches target={target} player={player} hasText={!isDesktop(protocol)} />}
       </div>
       {player && <Controls player={player} />}
     </div>
@@ -181,7 +191,8 @@ function Controls({ player }: { player: Player }) {
   )
 }
 
-function Matches({ target, player }: { target: RecordingTarget; player: Player }) {
+/** What is looked for in the text of a screen, which a desktop has none of, and what was done. */
+function Matches({ target, player, hasText }: { target: RecordingTarget; player: Player; hasText: boolean }) {
   const [query, setQuery] = useState('')
   const needle = query.trim()
   const found = useQuery({
@@ -192,7 +203,7 @@ function Matches({ target, player }: { target: RecordingTarget; player: Player }
   })
   return (
     <aside aria-label={m.found} className="flex w-72 shrink-0 flex-col gap-2 border-l border-line bg-surface p-3">
-      <SearchField label={m.find} value={query} onChange={setQuery} className="w-full" />
+      {hasText && <SearchField label={m.find} value={query} onChange={setQuery} className="w-full" />}
       {found.isError && <Refusal error={found.error} />}
       {found.data?.length === 0 && <p className="text-xs text-ink-2">{m.notFound}</p>}
       <ul className="min-h-0 overflow-auto">
@@ -248,6 +259,7 @@ function Done({ target, player }: { target: RecordingTarget; player: Player }) {
 
 function textOf(event: SessionEvent) {
   if (event.kind === 'command') return `$ ${event.text}`
+  if (event.kind === 'clipboard') return event.isIntoMachine ? m.pasted(event.chars) : m.copied(event.chars)
   const { op, path, to, bytes } = event
   return [op, path, to && `→ ${to}`, bytes !== undefined && m.bytes(bytes)].filter(Boolean).join(' ')
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { advance, clock, type Frame, framesOf, parseSize, Track } from './frames.ts'
+import { advance, clock, type Frame, framesOf, lasting, parseSize, Track } from './frames.ts'
 
 const frame = (atMs: number, kind: Frame['kind'] = 'o'): Frame => ({ atMs, kind, text: `${kind}${atMs}` })
 
@@ -40,6 +40,26 @@ describe('a track', () => {
     track.append([frame(0, 'k'), frame(10), frame(1_000), frame(1_500)], 2_000)
     expect(track.take(9_999).map(({ kind, atMs }) => `${kind}${atMs}`)).toEqual(['k0', 'o10', 'o1000', 'o1500'])
     expect(track.loadedMs).toBe(2_000)
+  })
+
+  test('knows whether anything happens in a piece of time', () => {
+    const track = new Track()
+    track.start([frame(0, 'g'), frame(0, 'T')], 1_000)
+    // What a piece begins with is known already.
+    expect(track.append([frame(0, 'g'), frame(0, 'T')], 2_000)).toBe(false)
+    expect(track.append([frame(0, 'g'), frame(0, 'T'), frame(2_500, 'T'), frame(2_600, 't')], 3_000)).toBe(true)
+    expect(track.take(9_999).map(({ kind, atMs }) => `${kind}${atMs}`)).toEqual(['g0', 'T0', 'T2500', 't2600'])
+  })
+})
+
+describe('of the frames of a desktop', () => {
+  const names = (frames: Frame[]) => lasting(frames).map(({ kind, atMs }) => `${kind}${atMs}`)
+  test('only those from the last key frame on are drawn, in the size that holds then', () => {
+    const before = [frame(0, 'g'), frame(0, 'T'), frame(10, 't'), frame(20, 'g'), frame(20, 'T'), frame(25, 't')]
+    expect(names([...before, frame(30, 'T'), frame(35, 't'), frame(40, 'g')])).toEqual(['g20', 'T30', 't35', 'g40'])
+  })
+  test('all are drawn where there is no key frame among them', () => {
+    expect(names([frame(5, 't'), frame(6, 't')])).toEqual(['t5', 't6'])
   })
 })
 

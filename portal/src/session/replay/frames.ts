@@ -1,24 +1,35 @@
 /** A recording, as the server gives it out: pieces of time, each of which begins with the whole screen. */
 
-/** Output, input, a new size (`120x40`), a mark, and a key frame, which restores the whole screen. */
-export type FrameKind = 'o' | 'i' | 'r' | 'm' | 'k'
+/**
+ * Of a terminal: output, input, a new size (`120x40`), a mark, and a key frame, which restores the whole screen. Of a
+ * desktop: tiles in base64, a key frame of all tiles, a new size in pixels, and that a clipboard was used.
+ */
+const kinds = ['o', 'i', 'r', 'm', 'k', 't', 'T', 'g', 'b'] as const
+export type FrameKind = (typeof kinds)[number]
 export type Frame = { atMs: number; kind: FrameKind; text: string }
-
-const kinds = new Set<unknown>(['o', 'i', 'r', 'm', 'k'])
+export type ScreenSize = { columns: number; rows: number }
 
 /** What is no frame is left out, since the rest can still be shown. */
 export function framesOf(lines: unknown[]): Frame[] {
   return lines.flatMap((line) => {
     const [atMs, kind, text] = Array.isArray(line) ? (line as unknown[]) : []
-    if (typeof atMs !== 'number' || !kinds.has(kind) || typeof text !== 'string') return []
-    return [{ atMs, kind: kind as FrameKind, text }]
+    const known = kinds.find((one) => one === kind)
+    return typeof atMs === 'number' && known && typeof text === 'string' ? [{ atMs, kind: known, text }] : []
   })
 }
 
-export function parseSize(text: string) {
+export function parseSize(text: string): ScreenSize | undefined {
   const [, columns, rows] = /^(\d{1,4})x(\d{1,4})$/.exec(text) ?? []
   const size = { columns: Number(columns), rows: Number(rows) }
   return size.columns > 0 && size.rows > 0 ? size : undefined
+}
+
+/** What is still to be drawn to see the last of these: nothing that a later key frame draws over. */
+export function lasting(frames: readonly Frame[]) {
+  const key = frames.findLastIndex(({ kind }) => kind === 'T')
+  if (key === -1) return frames
+  const size = frames.slice(0, key).findLast(({ kind }) => kind === 'g')
+  return [...(size ? [size] : []), ...frames.slice(key)]
 }
 
 /** Frames that are here and not yet shown, and until when there are no others. */
@@ -36,11 +47,12 @@ export class Track {
     this.#loadedMs = untilMs
   }
 
-  /** The next piece of time; its key frame says what is known already. */
+  /** The next piece of time; its key frame says what is known already. Whether anything happens in it. */
   append(frames: Frame[], untilMs: number) {
-    const from = this.#loadedMs
-    this.#frames.push(...frames.filter(({ kind, atMs }) => kind !== 'k' && atMs >= from))
+    const fresh = frames.filter(({ kind, atMs }) => kind !== 'k' && atMs >= this.#loadedMs)
+    this.#frames.push(...fresh)
     this.#loadedMs = untilMs
+    return fresh.length > 0
   }
 
   /** What has happened by now, in order; it is given out once. */

@@ -1,4 +1,4 @@
-import { num } from '../../app/format.ts'
+import { num, plural } from '../../app/format.ts'
 import { messages } from '../../app/i18n.ts'
 
 export const m = messages({
@@ -16,8 +16,17 @@ export const m = messages({
   find: { en: 'Find on the screen', ja: '画面の文字を検索' },
   found: { en: 'Found', ja: '検索結果' },
   notFound: { en: 'This was never on the screen.', ja: '一致する表示はありません。' },
-  done: { en: 'Commands and files', ja: 'コマンドとファイル' },
+  done: { en: 'Commands, files and clipboards', ja: 'コマンド、ファイル、クリップボード' },
   bytes: { en: (n: number) => `(${num(n)} bytes)`, ja: (n: number) => `(${num(n)} バイト)` },
+  picture: { en: (name: string) => `Screen of ${name}`, ja: (name: string) => `${name} の画面` },
+  pasted: {
+    en: (n: number) => `clipboard to the machine (${plural(n, 'character', 'characters')})`,
+    ja: (n: number) => `クリップボードをマシンへ (${num(n)} 文字)`,
+  },
+  copied: {
+    en: (n: number) => `clipboard from the machine (${plural(n, 'character', 'characters')})`,
+    ja: (n: number) => `クリップボードをマシンから (${num(n)} 文字)`,
+  },
   asciicast: { en: 'asciicast', ja: 'asciicast' },
   text: { en: 'Text', ja: 'テキスト' },
   download: { en: (as: string) => `Download as ${as}`, ja: (as: string) => `${as} でダウンロード` },

@@ -1,7 +1,6 @@
 import { createStore } from '../../app/store.ts'
-import { utf8 } from '../terminal/protocol.ts'
-import { Screen } from '../terminal/screen.ts'
-import { advance, type Frame, parseSize, Track } from './frames.ts'
+import { advance, type Frame, Track } from './frames.ts'
+import type { Stage } from './stage.ts'
 
 export type Playing = {
   positionMs: number
@@ -14,33 +13,23 @@ export type Playing = {
 }
 type Load = (fromMs: number, toMs: number, signal: AbortSignal) => Promise<Frame[]>
 
-/** What is asked for at once; of an idle time, ever more, so that a night is a few requests. */
-const pieceMs = 60_000
-const longestPieceMs = 64 * pieceMs
-const aheadMs = 20_000
-const noop = () => undefined
+/** Of an idle time, ever more is asked for at once, so that a night is a few requests. */
+const longestPieceMs = 64 * 60_000
 
-/** Shows a recording on a terminal that answers nothing and takes nothing. */
+/** The clock of a recording: what is loaded when, and shown when. */
 export class Player {
-  readonly screen = new Screen({
-    onInput: noop,
-    onSize: noop,
-    onTitle: noop,
-    onLink: noop,
-    onRiskyPaste: noop,
-    onDenied: noop,
-    onFind: noop,
-    onLeave: noop,
-  })
+  readonly #stage: Stage
   readonly #playing
   readonly #track = new Track()
   readonly #load: Load
-  #piece = pieceMs
+  #piece: number
   #loading: AbortController | undefined
   #timer: number | undefined
   #lastMs = 0
 
-  constructor(durationMs: number, load: Load) {
+  constructor(stage: Stage, durationMs: number, load: Load) {
+    this.#stage = stage
+    this.#piece = stage.pieceMs
     this.#load = load
     this.#playing = createStore<Playing>({
       positionMs: 0,
@@ -50,9 +39,6 @@ export class Player {
       speed: 1,
       skipsIdle: true,
     })
-    this.screen.fits = false
-    this.screen.clipboard = { copy: true, paste: false }
-    this.screen.mutedUpTo = Number.POSITIVE_INFINITY
   }
 
   readonly use = () => this.#playing.use()
@@ -60,10 +46,10 @@ export class Player {
   async seek(toMs: number) {
     const positionMs = Math.max(0, Math.min(toMs, this.#playing.get().durationMs))
     this.#set({ positionMs })
-    this.#piece = pieceMs
+    this.#piece = this.#stage.pieceMs
     await this.#read(positionMs, (frames, untilMs) => {
       this.#track.start(frames, untilMs)
-      this.screen.reset()
+      this.#stage.reset()
       this.#show()
     })
   }
@@ -88,7 +74,7 @@ export class Player {
   dispose() {
     this.pause()
     this.#loading?.abort()
-    this.screen.dispose()
+    this.#stage.dispose()
   }
 
   readonly #tick = (nowMs: number) => {
@@ -105,14 +91,14 @@ export class Player {
     this.#set({ positionMs: reachedMs })
     this.#show()
     if (reachedMs >= durationMs) return this.pause()
-    if (!this.#loading && loadedMs < durationMs && loadedMs - reachedMs < aheadMs * speed) this.#more()
+    if (!this.#loading && loadedMs < durationMs && loadedMs - reachedMs < (this.#stage.pieceMs / 3) * speed)
+      this.#more()
   }
 
   #more() {
     void this.#read(this.#track.loadedMs, (frames, untilMs) => {
-      const isIdle = frames.every(({ kind }) => kind === 'k')
-      this.#piece = isIdle ? Math.min(this.#piece * 2, longestPieceMs) : pieceMs
-      this.#track.append(frames, untilMs)
+      const isIdle = !this.#track.append(frames, untilMs)
+      this.#piece = isIdle ? Math.min(this.#piece * 2, longestPieceMs) : this.#stage.pieceMs
     })
   }
 
@@ -134,13 +120,8 @@ export class Player {
   }
 
   #show() {
-    for (const { kind, text } of this.#track.take(this.#playing.get().positionMs)) {
-      const size = kind === 'r' ? parseSize(text) : undefined
-      if (size) this.screen.resize(size.columns, size.rows)
-      if (kind !== 'o' && kind !== 'k') continue
-      const bytes = utf8(text)
-      this.screen.write(bytes, bytes.length, noop)
-    }
+    const due = this.#track.take(this.#playing.get().positionMs)
+    if (due.length > 0) this.#stage.show(due)
   }
 
   #set(change: Partial<Playing>) {

@@ -1,5 +1,6 @@
 import { Button } from '../../ui/Button.tsx'
 import { Dialog } from '../../ui/Dialog.tsx'
+import { common } from '../messages.ts'
 import { m } from './messages.ts'
 import type { Question, TerminalSession } from './session.ts'
 
@@ -16,7 +17,7 @@ export function QuestionDialog({ session, question }: { session: TerminalSession
       onClose={() => session.answer(false)}
       footer={
         <>
-          <Button onPress={() => session.answer(false)}>{m.cancel}</Button>
+          <Button onPress={() => session.answer(false)}>{common.cancel}</Button>
           <Button variant="primary" onPress={() => session.answer(true)}>
             {isLink ? m.openLink : m.paste}
           </Button>

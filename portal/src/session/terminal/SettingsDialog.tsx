@@ -3,6 +3,7 @@ import { Checkbox } from '../../ui/Checkbox.tsx'
 import { Dialog } from '../../ui/Dialog.tsx'
 import { Segments } from '../../ui/Segments.tsx'
 import { Select } from '../../ui/Select.tsx'
+import { common } from '../messages.ts'
 import { m } from './messages.ts'
 import { fontSizes, setPrefs, usePrefs } from './prefs.ts'
 import { schemeIds } from './schemes.ts'
@@ -15,7 +16,7 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
       onClose={onClose}
       footer={
         <Button variant="primary" onPress={onClose}>
-          {m.done}
+          {common.done}
         </Button>
       }
     >

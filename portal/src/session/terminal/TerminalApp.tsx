@@ -2,28 +2,39 @@ import { FolderOpen, Languages, Search, Settings, SquareTerminal } from 'lucide-
 import { lazy, Suspense, useEffect, useState } from 'react'
 import { checkSession, onSignedIn } from '../../api/client.ts'
 import { getLocale, setLocale } from '../../app/i18n.ts'
+import { isWatching } from '../../domain/bastion.ts'
+import { plainText } from '../../domain/plainText.ts'
 import { Button } from '../../ui/Button.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
 import { IconButton } from '../../ui/IconButton.tsx'
 import { Mark } from '../../ui/Mark.tsx'
+import { Banners } from '../Banners.tsx'
 import { Refusal } from '../Refusal.tsx'
-import { Banners } from './Banners.tsx'
+import { StatusBar } from '../StatusBar.tsx'
+import { useTitle } from '../useTitle.ts'
 import { FindBar } from './FindBar.tsx'
+import { common } from '../messages.ts'
 import { m } from './messages.ts'
 import { nameOfSession } from './names.ts'
 import { loadPrefs } from './prefs.ts'
-import { isWatching, type TerminalSession } from './session.ts'
-import { StatusBar } from './StatusBar.tsx'
+import type { Exit } from './protocol.ts'
+import type { TerminalSession } from './session.ts'
 import { TabBar } from './TabBar.tsx'
-import { closeTab, restore, useTabs } from './tabs.ts'
+import { closeTab, reopen, restore, useTabs } from './tabs.ts'
 import { TerminalView } from './TerminalView.tsx'
 
-const CloseDialog = lazy(async () => ({ default: (await import('./CloseDialog.tsx')).CloseDialog }))
+const CloseDialog = lazy(async () => ({ default: (await import('../CloseDialog.tsx')).CloseDialog }))
 const SettingsDialog = lazy(async () => ({ default: (await import('./SettingsDialog.tsx')).SettingsDialog }))
 const QuestionDialog = lazy(async () => ({ default: (await import('./QuestionDialog.tsx')).QuestionDialog }))
 const FilePanel = lazy(() => import('../files/FilePanel.tsx'))
 
 let isRestored = false
+
+function exitText({ status, signal }: Exit) {
+  if (signal !== null) return m.exitSignal(plainText(signal))
+  if (status === null) return
+  return status === 0 ? m.exitOk : m.exitStatus(status)
+}
 
 export default function TerminalApp({ personId }: { personId: string }) {
   const { sessions, current: currentKey } = useTabs()
@@ -40,10 +51,10 @@ export default function TerminalApp({ personId }: { personId: string }) {
     <main className="grid h-screen place-items-center">
       <EmptyState
         icon={<SquareTerminal size={20} aria-hidden />}
-        title={m.nowhere}
+        title={common.nowhere}
         action={
           <a className="text-accent underline" href="/machines">
-            {m.portal}
+            {common.portal}
           </a>
         }
       >
@@ -54,14 +65,12 @@ export default function TerminalApp({ personId }: { personId: string }) {
 }
 
 function Window({ sessions, current }: { sessions: readonly TerminalSession[]; current: TerminalSession }) {
-  const { link, ready, title, question, isFinding } = current.use()
+  const { link, ready, title, exit, question, isFinding } = current.use()
   const [isSettings, setSettings] = useState(false)
   const [isFiles, setFiles] = useState(false)
   const [closing, setClosing] = useState<TerminalSession>()
   const name = nameOfSession(current)
-  useEffect(() => {
-    document.title = [name, title, 'Sekisho'].filter(Boolean).join(' – ')
-  }, [name, title])
+  useTitle(name, title)
   // What was refused for want of a sign-in is asked for again.
   useEffect(
     () =>
@@ -79,7 +88,7 @@ function Window({ sessions, current }: { sessions: readonly TerminalSession[]; c
   return (
     <div className="flex h-screen min-h-0 flex-col bg-bg">
       <header className="flex h-10 shrink-0 items-end gap-2 border-b border-line px-3">
-        <a href="/sessions" aria-label={m.portal} className="mb-1.5">
+        <a href="/sessions" aria-label={common.portal} className="mb-1.5">
           <Mark size={20} />
         </a>
         <TabBar sessions={sessions} current={current} onClose={close} />
@@ -96,12 +105,12 @@ function Window({ sessions, current }: { sessions: readonly TerminalSession[]; c
           <IconButton compact label={m.settings} onPress={() => setSettings(true)}>
             <Settings size={14} aria-hidden />
           </IconButton>
-          <IconButton compact label={m.language} onPress={() => setLocale(getLocale() === 'ja' ? 'en' : 'ja')}>
+          <IconButton compact label={common.language} onPress={() => setLocale(getLocale() === 'ja' ? 'en' : 'ja')}>
             <Languages size={14} aria-hidden />
           </IconButton>
           {link.is === 'open' && (
             <Button size="sm" onPress={() => setClosing(current)}>
-              {isWatching(current.target) ? m.leave : m.end}
+              {isWatching(current.target) ? common.leave : common.end}
             </Button>
           )}
         </div>
@@ -136,11 +145,23 @@ function Window({ sessions, current }: { sessions: readonly TerminalSession[]; c
           </Suspense>
         )}
       </div>
-      <StatusBar session={current} />
+      <StatusBar
+        session={current}
+        how={exit && exitText(exit)}
+        onAgain={() => reopen(current)}
+        onClose={() => closeTab(current)}
+      />
       <Suspense>
         {isSettings && <SettingsDialog onClose={() => setSettings(false)} />}
         {question && <QuestionDialog session={current} question={question} />}
-        {closing && <CloseDialog session={closing} onClose={() => setClosing(undefined)} />}
+        {closing && (
+          <CloseDialog
+            session={closing}
+            name={nameOfSession(closing)}
+            isWatching={isWatching(closing.target)}
+            onClose={() => setClosing(undefined)}
+          />
+        )}
       </Suspense>
     </div>
   )

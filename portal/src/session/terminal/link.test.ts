@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ApiError } from '../../api/errors.ts'
-import { type LinkState, retryAfterMs, TerminalLink, type Ticket } from './link.ts'
+import { type LinkState, retryAfterMs, type Ticket } from '../connection.ts'
+import { TerminalLink } from './link.ts'
 import { utf8 } from './protocol.ts'
 
 const ready = {

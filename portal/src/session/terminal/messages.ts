@@ -4,23 +4,12 @@ import { messages } from '../../app/i18n.ts'
 export const m = messages({
   terminals: { en: 'Terminals', ja: 'ターミナル' },
   terminal: { en: (name: string) => `Terminal of ${name}`, ja: (name: string) => `${name} のターミナル` },
-  portal: { en: 'Sekisho portal', ja: 'Sekisho ポータル' },
-  nowhere: { en: 'No session is open here', ja: '開いているセッションはありません' },
   nowhereWhy: {
     en: 'Open one from the page of a machine, under Connect.',
     ja: 'マシンのページの［接続］から開いてください。',
   },
   another: { en: 'Another session like this one', ja: '同じ接続先のセッションをもう 1 つ開く' },
   closeTab: { en: (name: string) => `Close ${name}`, ja: (name: string) => `${name} を閉じる` },
-  closeTitle: { en: (name: string) => `End ${name}?`, ja: (name: string) => `${name} を終了しますか?` },
-  closeWhy: {
-    en: 'The session ends, and what runs in it as well.',
-    ja: 'セッションと、その中で実行中のプログラムが終了します。',
-  },
-  end: { en: 'End', ja: '終了' },
-  endLong: { en: 'End the session', ja: 'セッションを終了' },
-  leave: { en: 'Stop watching', ja: '閲覧をやめる' },
-  cancel: { en: 'Cancel', ja: 'キャンセル' },
   files: { en: 'Files', ja: 'ファイル' },
   find: { en: 'Find (Ctrl+Shift+F)', ja: '検索 (Ctrl+Shift+F)' },
   findText: { en: 'Find in the output', ja: '出力内を検索' },
@@ -37,65 +26,12 @@ export const m = messages({
   fontSize: { en: 'Font size', ja: 'フォント サイズ' },
   px: { en: (size: number) => `${size} px`, ja: (size: number) => `${size} px` },
   screenReader: { en: 'Read the output to a screen reader', ja: '出力をスクリーン リーダーで読み上げる' },
-  language: { en: '日本語に切り替え', ja: 'Switch to English' },
   keys: { en: 'Keys', ja: 'キー操作' },
   keysCopy: { en: 'Copy: Ctrl+Shift+C. Paste: Ctrl+Shift+V.', ja: 'コピー: Ctrl+Shift+C、貼り付け: Ctrl+Shift+V' },
   keysLeave: {
     en: 'Leave the terminal, which takes the Tab key: Ctrl+F6.',
     ja: 'ターミナルから出る (Tab キーはターミナルに送られます): Ctrl+F6',
   },
-  done: { en: 'Done', ja: '完了' },
-  connecting: { en: 'Connecting…', ja: '接続しています…' },
-  dropped: { en: 'The connection was lost.', ja: '接続が切れました。' },
-  droppedWhy: {
-    en: 'The session goes on at the machine. What you type now goes nowhere.',
-    ja: 'マシン側ではセッションが続いています。今入力した内容は送信されません。',
-  },
-  retryIn: {
-    en: (sec: number) => `Trying again in ${num(sec)} s.`,
-    ja: (sec: number) => `${num(sec)} 秒後に再接続します。`,
-  },
-  retryNow: { en: 'Try now', ja: '今すぐ再接続' },
-  reconnecting: { en: 'Connecting again…', ja: '再接続しています…' },
-  watching: {
-    en: (names: string) => `Watching: ${names}`,
-    ja: (names: string) => `閲覧中: ${names}`,
-  },
-  joined: {
-    en: (names: string) => `Typing with you: ${names}`,
-    ja: (names: string) => `入力に参加中: ${names}`,
-  },
-  message: { en: (from: string) => `Message from ${from}`, ja: (from: string) => `${from} からのメッセージ` },
-  read: { en: 'Read', ja: '確認' },
-  idleIn: {
-    en: (sec: number) => `Nothing was typed for long: this session ends in ${num(sec)} s.`,
-    ja: (sec: number) => `しばらく入力がないため、${num(sec)} 秒後にこのセッションを終了します。`,
-  },
-  overIn: {
-    en: (sec: number) => `The time is over: this session ends in ${num(sec)} s.`,
-    ja: (sec: number) => `時間が来るため、${num(sec)} 秒後にこのセッションを終了します。`,
-  },
-  readOnly: { en: 'You only watch', ja: '閲覧のみ' },
-  interactive: { en: 'You are in a session of somebody else', ja: '他のユーザーのセッションに参加中' },
-  recorded: { en: 'Recorded', ja: '記録中' },
-  recordedFull: { en: 'What is on the screen is recorded.', ja: '画面の内容が記録されます。' },
-  recordedMetadata: {
-    en: 'That there is this session is recorded, not what is on the screen.',
-    ja: 'セッションがあったことだけが記録され、画面の内容は記録されません。',
-  },
-  noCopy: { en: 'No copying', ja: 'コピー禁止' },
-  noPaste: { en: 'No pasting', ja: '貼り付け禁止' },
-  noCopyPaste: { en: 'No copying, no pasting', ja: 'コピーと貼り付け禁止' },
-  byPolicy: { en: 'Set on the bastion host.', ja: 'Bastion ホストの設定です。' },
-  copyDenied: {
-    en: 'The bastion host does not allow copying from this terminal.',
-    ja: 'Bastion ホストの設定により、このターミナルからのコピーはできません。',
-  },
-  pasteDenied: {
-    en: 'The bastion host does not allow pasting into this terminal.',
-    ja: 'Bastion ホストの設定により、このターミナルへの貼り付けはできません。',
-  },
-  until: { en: (when: string) => `Ends ${when}`, ja: (when: string) => `終了予定: ${when}` },
   linkTitle: { en: 'Open this link?', ja: 'このリンクを開きますか?' },
   linkWhy: {
     en: 'The machine printed it. Its text may have said something else.',
@@ -111,8 +47,6 @@ export const m = messages({
     ja: '実行中のプログラムは、各行をすぐに実行する可能性があります。',
   },
   paste: { en: 'Paste', ja: '貼り付け' },
-  again: { en: 'New session', ja: '新しいセッション' },
-  closeOne: { en: 'Close', ja: '閉じる' },
   exitOk: { en: 'The shell ended (status 0).', ja: 'シェルが終了しました (終了コード 0)。' },
   exitStatus: {
     en: (status: number) => `The shell ended with status ${status}.`,
@@ -121,33 +55,5 @@ export const m = messages({
   exitSignal: {
     en: (signal: string) => `The shell was ended by ${signal}.`,
     ja: (signal: string) => `シェルがシグナル ${signal} で終了しました。`,
-  },
-  Closed: { en: 'The session has ended.', ja: 'セッションは終了しました。' },
-  Disconnected: { en: 'Somebody ended this session.', ja: '他のユーザーがこのセッションを終了しました。' },
-  NotAllowedAnyMore: {
-    en: 'You may not be here any more: a right was taken away, or its time is over.',
-    ja: 'アクセス許可が取り消されたか期限切れのため、セッションを終了しました。',
-  },
-  ConditionalAccess: {
-    en: 'Conditional access does not allow this session any more.',
-    ja: '条件付きアクセスにより、セッションを終了しました。',
-  },
-  SignInEnded: {
-    en: 'Your sign-in has ended, and this session with it.',
-    ja: 'サインインが終了したため、セッションも終了しました。',
-  },
-  TimeOver: { en: 'The time of this session is over.', ja: 'セッションの制限時間が来ました。' },
-  Idle: { en: 'The session ended because nothing was typed.', ja: '入力がなかったため、セッションを終了しました。' },
-  RecordingFailed: {
-    en: 'The session had to be recorded, and could not be: it was ended.',
-    ja: '記録が必須ですが記録できなかったため、セッションを終了しました。',
-  },
-  Lost: {
-    en: 'The session is gone: the machine or the server was away for too long.',
-    ja: 'マシンまたはサーバーとの接続が長時間切れていたため、セッションは失われました。',
-  },
-  TakenOver: {
-    en: 'This session goes on in another window.',
-    ja: 'このセッションは別のウィンドウで続いています。',
   },
 })

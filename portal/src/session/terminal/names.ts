@@ -1,7 +1,7 @@
 import { nameOf } from '../../domain/armId.ts'
-import { targetName } from '../../domain/bastion.ts'
+import { isWatching, targetName } from '../../domain/bastion.ts'
 import { plainText } from '../../domain/plainText.ts'
-import { isWatching, type TerminalSession } from './session.ts'
+import type { TerminalSession } from './session.ts'
 
 /** As its tab calls it: who is where. Whose account is looked at, only the server knows. */
 export function nameOfSession({ target, shown: { ready } }: TerminalSession) {

@@ -1,25 +1,20 @@
 import { checkSession } from '../../api/client.ts'
 import { createStore } from '../../app/store.ts'
-import type { SessionTarget, WatchTarget } from '../../domain/bastion.ts'
-import * as api from './api.ts'
-import { type LinkState, TerminalLink } from './link.ts'
-import type { Exit, Ready, Watcher } from './protocol.ts'
+import { isWatching, type SessionTarget, type WatchTarget } from '../../domain/bastion.ts'
+import * as api from '../api.ts'
+import type { LinkState } from '../connection.ts'
+import { heard, nothingYet, type Note, type Shown } from '../shown.ts'
+import { TerminalLink } from './link.ts'
+import { type Exit, type Ready, subprotocol } from './protocol.ts'
 import { type Clipboard, Screen } from './screen.ts'
 
-export type Note = { id: number; text: string; from: string }
-export type Warning = { reason: 'Idle' | 'TimeOver'; endsAtMs: number }
 export type Question = { about: 'link'; address: string } | { about: 'paste'; text: string }
-export type Shown = {
-  link: LinkState
+type TerminalShown = Shown & {
   ready?: Ready
-  watchers: readonly Watcher[]
-  notes: readonly Note[]
-  warning?: Warning
   /** Of the program that runs; safe to show. */
   title: string
   exit?: Exit
   question?: Question
-  denied?: keyof Clipboard
   isFinding: boolean
 }
 
@@ -30,30 +25,22 @@ export type Opened = Kept & { link?: string }
 
 const deniedShownMs = 4_000
 
-export const isWatching = (target: SessionTarget | WatchTarget): target is WatchTarget => 'session' in target
-
 /** One tab: a session, what it looks like, and what there is to say about it. */
 export class TerminalSession {
   readonly target: SessionTarget | WatchTarget
   readonly key = crypto.randomUUID()
   readonly screen: Screen
   readonly #link: TerminalLink
-  readonly #shown = createStore<Shown>({
-    link: { is: 'connecting' },
-    watchers: [],
-    notes: [],
-    title: '',
-    isFinding: false,
-  })
-  #place: Promise<string> | undefined
+  readonly #shown = createStore<TerminalShown>({ ...nothingYet, title: '', isFinding: false })
+  readonly #place: api.Place
   readonly #lent: string | undefined
-  #lastNote = 0
   #denied: ReturnType<typeof setTimeout> | undefined
   readonly #onLeave: () => void
   readonly #onKept: () => void
 
   constructor({ target, sessionId, link }: Opened, { onLeave, onKept }: { onLeave: () => void; onKept: () => void }) {
     this.target = target
+    this.#place = new api.Place(target)
     this.#lent = link
     this.#onLeave = onLeave
     this.#onKept = onKept
@@ -70,7 +57,8 @@ export class TerminalSession {
     this.#link = new TerminalLink(
       {
         ticket: (known) => this.#ticket(known),
-        socket: (ticket, have) => api.openSocket(this.#placeNow, ticket, have),
+        socket: (ticket, have) =>
+          api.openSocket(this.#place.now, 'terminal', ticket, subprotocol, { have: String(have) }),
       },
       {
         onState: (link) => this.#onState(link),
@@ -82,20 +70,11 @@ export class TerminalSession {
             case 'size':
               if (!this.screen.fits) this.screen.resize(control.columns, control.rows)
               break
-            case 'watchers':
-              this.#set({ watchers: control.people })
-              break
-            case 'message':
-              this.#lastNote += 1
-              this.#set({
-                notes: [...this.shown.notes, { id: this.#lastNote, from: control.from, text: control.text }],
-              })
-              break
-            case 'warning':
-              this.#set({ warning: { reason: control.reason, endsAtMs: Date.now() + control.seconds * 1_000 } })
-              break
             case 'exit':
               this.#set({ exit: control })
+              break
+            default:
+              this.#set(heard(this.shown, control))
           }
         },
       },
@@ -119,7 +98,7 @@ export class TerminalSession {
   /** Where its files are, once it is open. */
   get files() {
     const { sessionId } = this.#link
-    return this.#placeNow && sessionId ? { place: this.#placeNow, sessionId } : undefined
+    return this.#place.now && sessionId ? { place: this.#place.now, sessionId } : undefined
   }
 
   readonly use = () => this.#shown.use()
@@ -131,7 +110,7 @@ export class TerminalSession {
   async end() {
     const { sessionId } = this.#link
     if (isWatching(this.target) || sessionId === undefined) this.#link.close()
-    else await api.endSession(this.#placeNow, sessionId)
+    else await api.endSession(this.#place.now, sessionId)
   }
 
   dispose() {
@@ -159,21 +138,14 @@ export class TerminalSession {
     this.screen.focus()
   }
 
-  #placeNow = ''
-
   async #ticket(known: string | undefined) {
-    const place = isWatching(this.target) ? undefined : this.target.place
-    this.#place ??= place ? Promise.resolve(place) : api.findPlace(this.target.host)
-    try {
-      this.#placeNow = await this.#place
-    } catch (error) {
-      this.#place = undefined
-      throw error
-    }
-    if (isWatching(this.target)) return api.watch(this.#placeNow, this.target)
-    if (known !== undefined) return api.resume(this.#placeNow, known)
+    const place = await this.#place.find()
+    if (isWatching(this.target)) return api.watch(place, this.target)
+    if (known !== undefined) return api.resume(place, known)
     const { columns, rows } = this.screen
-    return api.begin(this.#placeNow, this.#lent ? { link: this.#lent } : this.target, { columns, rows })
+    const { machine, account } = this.target
+    const whom = this.#lent ? { link: this.#lent } : { resourceId: machine, account }
+    return api.beginTerminal(place, { ...whom, columns, rows })
   }
 
   #input(bytes: Uint8Array<ArrayBuffer>) {
@@ -212,7 +184,7 @@ export class TerminalSession {
     this.#denied = setTimeout(() => this.#set({ denied: undefined }), deniedShownMs)
   }
 
-  #set(change: Partial<Shown>) {
+  #set(change: Partial<TerminalShown>) {
     this.#shown.set({ ...this.shown, ...change })
   }
 }

@@ -1,6 +1,13 @@
 import { createStore } from '../../app/store.ts'
-import { readLink, readTarget, type SessionTarget, terminalAddress, type WatchTarget } from '../../domain/bastion.ts'
-import { isWatching, type Kept, type Opened, TerminalSession } from './session.ts'
+import {
+  isWatching,
+  readLink,
+  readTarget,
+  type SessionTarget,
+  terminalAddress,
+  type WatchTarget,
+} from '../../domain/bastion.ts'
+import { type Kept, type Opened, TerminalSession } from './session.ts'
 
 const key = 'sekisho.terminals'
 

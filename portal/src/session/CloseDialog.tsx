@@ -1,12 +1,13 @@
 import { useEffect, useState } from 'react'
-import { Button } from '../../ui/Button.tsx'
-import { Dialog } from '../../ui/Dialog.tsx'
-import { Refusal } from '../Refusal.tsx'
-import { m } from './messages.ts'
-import { nameOfSession } from './names.ts'
-import { isWatching, type TerminalSession } from './session.ts'
+import { Button } from '../ui/Button.tsx'
+import { Dialog } from '../ui/Dialog.tsx'
+import { Refusal } from './Refusal.tsx'
+import { common } from './messages.ts'
+import type { Followed } from './shown.ts'
 
-export function CloseDialog({ session, onClose }: { session: TerminalSession; onClose: () => void }) {
+type Props = { session: Followed; name: string; isWatching: boolean; onClose: () => void }
+
+export function CloseDialog({ session, name, isWatching, onClose }: Props) {
   const [error, setError] = useState<unknown>()
   const [isPending, setPending] = useState(false)
   const { link } = session.use()
@@ -26,14 +27,14 @@ export function CloseDialog({ session, onClose }: { session: TerminalSession; on
   return (
     <Dialog
       role="alertdialog"
-      title={m.closeTitle(nameOfSession(session))}
-      subtitle={isWatching(session.target) ? undefined : m.closeWhy}
+      title={common.closeTitle(name)}
+      subtitle={isWatching ? undefined : common.closeWhy}
       onClose={onClose}
       footer={
         <>
-          <Button onPress={onClose}>{m.cancel}</Button>
+          <Button onPress={onClose}>{common.cancel}</Button>
           <Button variant="danger" isPending={isPending} onPress={() => void end()}>
-            {isWatching(session.target) ? m.leave : m.endLong}
+            {isWatching ? common.leave : common.endLong}
           </Button>
         </>
       }

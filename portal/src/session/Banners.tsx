@@ -1,10 +1,10 @@
 import { Eye, Keyboard, MessageSquare, PlugZap, Timer } from 'lucide-react'
 import { type ReactNode, useEffect, useState } from 'react'
-import { plainText } from '../../domain/plainText.ts'
-import { Button } from '../../ui/Button.tsx'
-import { cx } from '../../ui/cx.ts'
-import { m } from './messages.ts'
-import type { TerminalSession } from './session.ts'
+import { plainText } from '../domain/plainText.ts'
+import { Button } from '../ui/Button.tsx'
+import { cx } from '../ui/cx.ts'
+import { common } from './messages.ts'
+import type { Followed } from './shown.ts'
 
 /** Rises once a second while somebody counts. */
 function useNowMs() {
@@ -26,7 +26,8 @@ type BannerProps = {
   isAlert?: boolean
 }
 
-function Banner({ tone, icon, children, action, isAlert = false }: BannerProps) {
+/** Something to know, over what a session shows. */
+export function Banner({ tone, icon, children, action, isAlert = false }: BannerProps) {
   return (
     <div
       role={isAlert ? 'alert' : 'status'}
@@ -45,7 +46,7 @@ function Countdown({ endMs, text }: { endMs: number; text: (sec: number) => stri
   return <span aria-live="off">{text(Math.max(0, Math.ceil((endMs - nowMs) / 1_000)))}</span>
 }
 
-export function Banners({ session }: { session: TerminalSession }) {
+export function Banners({ session }: { session: Followed }) {
   const { link, ready, watchers, notes, warning, denied } = session.use()
   const names = (mode: 'readOnly' | 'interactive') =>
     watchers
@@ -63,32 +64,32 @@ export function Banners({ session }: { session: TerminalSession }) {
           icon={<PlugZap size={15} aria-hidden />}
           action={
             <Button size="sm" onPress={session.connect}>
-              {m.retryNow}
+              {common.retryNow}
             </Button>
           }
         >
-          <strong className="font-medium">{m.dropped}</strong> {m.droppedWhy}{' '}
-          <Countdown endMs={link.retryAtMs} text={m.retryIn} />
+          <strong className="font-medium">{common.dropped}</strong> {common.droppedWhy}{' '}
+          <Countdown endMs={link.retryAtMs} text={common.retryIn} />
         </Banner>
       )}
       {link.is === 'connecting' && (
         <Banner tone="info" icon={<PlugZap size={15} aria-hidden />}>
-          {ready ? m.reconnecting : m.connecting}
+          {ready ? common.reconnecting : common.connecting}
         </Banner>
       )}
       {typing && (
         <Banner tone="med" icon={<Keyboard size={15} aria-hidden />}>
-          {m.joined(typing)}
+          {common.joined(typing)}
         </Banner>
       )}
       {watching && (
         <Banner tone="info" icon={<Eye size={15} aria-hidden />}>
-          {m.watching(watching)}
+          {common.watching(watching)}
         </Banner>
       )}
       {warning && (
         <Banner tone="med" isAlert icon={<Timer size={15} aria-hidden />}>
-          <Countdown endMs={warning.endsAtMs} text={warning.reason === 'Idle' ? m.idleIn : m.overIn} />
+          <Countdown endMs={warning.endsAtMs} text={warning.reason === 'Idle' ? common.idleIn : common.overIn} />
         </Banner>
       )}
       {notes.map((note) => (
@@ -99,17 +100,17 @@ export function Banners({ session }: { session: TerminalSession }) {
           icon={<MessageSquare size={15} aria-hidden />}
           action={
             <Button size="sm" onPress={() => session.read(note)}>
-              {m.read}
+              {common.read}
             </Button>
           }
         >
-          <strong className="font-medium">{m.message(plainText(note.from))}</strong>{' '}
+          <strong className="font-medium">{common.message(plainText(note.from))}</strong>{' '}
           <span className="break-words whitespace-pre-wrap">{note.text.split('\n').map(plainText).join('\n')}</span>
         </Banner>
       ))}
       {denied && (
         <Banner tone="med" icon={<Keyboard size={15} aria-hidden />}>
-          {denied === 'copy' ? m.copyDenied : m.pasteDenied}
+          {denied === 'copy' ? common.copyDenied : common.pasteDenied}
         </Banner>
       )}
     </div>
