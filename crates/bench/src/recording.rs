@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
         let began = Instant::now();
         let bytes = std::fs::read(&path)?;
         let proved = Proved::of(&bytes, Some(&key))?;
-        let lines = proved.window(moment, Some(moment + PLAYED), Lane::Screen)?;
+        let lines = proved.window(moment, Some(moment + PLAYED), Lane::Screen, u64::MAX)?;
         proved.duration()?;
         seeks.push(began.elapsed().as_secs_f64() * 1000.0);
         anyhow::ensure!(!lines.is_empty(), "nothing is to be seen at {moment}");

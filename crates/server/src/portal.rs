@@ -21,7 +21,7 @@ require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The document of sessions on machines, under each address that it has.
 const SESSION: &str = "session.html";
-const SESSION_PATHS: [&str; 3] = ["session/ssh", "session/replay", "session/link"];
+const SESSION_PATHS: [&str; 4] = ["session/ssh", "session/desktop", "session/replay", "session/link"];
 
 fn content_type(path: &str) -> &'static str {
     match path.rsplit('.').next().unwrap_or_default() {
@@ -108,7 +108,13 @@ mod tests {
 
     #[test]
     fn sessions_on_machines_are_a_document_with_a_policy_of_its_own_and_nothing_inline_in_any() {
-        for path in ["/session/ssh?machine=x", "/session/replay", "/session/link", "/session.html"] {
+        for path in [
+            "/session/ssh?machine=x",
+            "/session/desktop",
+            "/session/replay",
+            "/session/link",
+            "/session.html",
+        ] {
             assert_eq!(policy_at(path), SESSION_POLICY);
         }
         for path in ["/", "/machines", "/session", "/session/other", "/sessions"] {

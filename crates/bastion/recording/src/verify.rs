@@ -192,11 +192,16 @@ pub fn unpacked(bytes: &[u8]) -> u64 {
     let mut sum = 0;
     while let Ok(Some((kind, content))) = block(&mut rest) {
         if kind == Kind::Chunk {
-            let said = zstd::zstd_safe::get_frame_content_size(content).ok().flatten();
-            sum += said.unwrap_or(MAX_BLOCK as u64);
+            sum += unpacked_chunk(content);
         }
     }
     sum
+}
+
+/// How many bytes of text a chunk says that it holds.
+pub(crate) fn unpacked_chunk(content: &[u8]) -> u64 {
+    let said = zstd::zstd_safe::get_frame_content_size(content).ok().flatten();
+    said.unwrap_or(MAX_BLOCK as u64)
 }
 
 /// The next block; `None` at the end, also of one that was written in part.

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::container::{Hash, Header, Kind, Lane, Line, Seal, next};
-use crate::verify::{Broken, End, Opened, Parts, block, fits, open, read_lines};
+use crate::verify::{Broken, End, Opened, Parts, block, fits, open, read_lines, unpacked_chunk};
 
 /// A recording all of which is proved, and nothing of which is unpacked yet.
 #[derive(Debug)]
@@ -16,6 +16,17 @@ pub struct Proved<'b> {
     end: End,
     /// The chunks, with the numbers of their blocks.
     chunks: Vec<(usize, &'b [u8])>,
+}
+
+/// A part of a recording is not to be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoWindow {
+    /// It is not what was recorded.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// Unpacked, it has so many bytes.
+    #[error("the part has {0} bytes")]
+    TooLarge(u64),
 }
 
 /// The last seal: its block's number, its content, and how many chunks with which hash are before it.
@@ -85,12 +96,17 @@ impl<'b> Proved<'b> {
     /// What else is in those chunks comes with it.
     ///
     /// # Errors
-    /// When one of them cannot be unpacked.
-    pub fn window(&self, from: u64, to: Option<u64>, whole: Lane) -> Result<Vec<Line>, Broken> {
+    /// [`NoWindow`]: more than `most` bytes are not unpacked.
+    pub fn window(&self, from: u64, to: Option<u64>, whole: Lane, most: u64) -> Result<Vec<Line>, NoWindow> {
         let within = self.last_whole(self.chunks_until(from)?, from, whole)?..match to {
             Some(to) => self.chunks_until(to)?,
             None => self.chunks.len(),
         };
+        let chunks = self.chunks.get(within.clone()).unwrap_or_default();
+        let size = chunks.iter().map(|(_, content)| unpacked_chunk(content)).sum();
+        if size > most {
+            return Err(NoWindow::TooLarge(size));
+        }
         let mut parts = Parts::default();
         let mut lines = Vec::new();
         for chunk in within {
@@ -217,7 +233,7 @@ mod tests {
             prop_assert_eq!((proved.header(), proved.end()), (&whole.header, whole.end));
             prop_assert_eq!(proved.duration().unwrap(), whole.lines.last().map_or(0, |line| line.0));
             let to = lasts.map(|lasts| from + lasts);
-            let window = proved.window(from, to, Lane::Keyframe).unwrap();
+            let window = proved.window(from, to, Lane::Keyframe, u64::MAX).unwrap();
             prop_assert_eq!(played(&window, from, to), played(&whole.lines, from, to));
         }
 
@@ -239,11 +255,15 @@ mod tests {
                 let mut changed = bytes.clone();
                 changed[at] ^= 1 << bit;
                 let Ok(proved) = Proved::of(&changed, Some(&key)) else { continue };
-                let Ok(shown) = proved.window(0, None, Lane::Keyframe) else { panic!("byte {at} is proved") };
+                let Ok(shown) = proved.window(0, None, Lane::Keyframe, u64::MAX) else {
+                    panic!("byte {at} is proved")
+                };
                 assert_eq!(shown, whole[..shown.len()], "byte {at}");
                 assert!(proved.end() == End::Open || shown == whole, "byte {at}");
             }
         }
+        let proved = Proved::of(&bytes, Some(&key)).unwrap();
+        assert!(matches!(proved.window(0, None, Lane::Keyframe, 10), Err(NoWindow::TooLarge(11..))));
         let added = [&bytes[..], b"\x02"].concat();
         assert_eq!(Proved::of(&added, Some(&key)).unwrap_err(), Broken::Added);
         let (other, _) = recorded(&chunks, true);

@@ -89,6 +89,8 @@ struct Inner {
     waiting: usize,
     written: u64,
     failed: Option<NotRecorded>,
+    /// The size of a desktop, as its lane has it.
+    pixels: String,
 }
 
 /// A recording that is being made; without one, what goes through is counted only.
@@ -159,7 +161,8 @@ impl Recorder {
         let file = open.await.map_err(|e| failed(&e))?;
         keep(app, kept).await.map_err(|e| failed(&e))?;
         let written = start.len() as u64;
-        let inner = Inner { file, writer, lines: Vec::new(), waiting: 0, written, failed: None };
+        let pixels = format!("{columns}x{rows}");
+        let inner = Inner { file, writer, lines: Vec::new(), waiting: 0, written, failed: None, pixels };
         let inner = Some(Arc::new(Mutex::new(inner)));
         Ok(Recorder { began: Instant::now(), bytes, is_full, inner })
     }
@@ -325,8 +328,9 @@ impl Inner {
     /// Adds a frame of whatever size.
     async fn push_frame(&mut self, at: u64, lane: Lane, frame: &[u8]) -> Result<(), NotRecorded> {
         if lane == Lane::Keyframe {
-            // Whoever plays it begins there.
+            // Whoever plays it begins there, and has to know how large it is.
             self.flush().await?;
+            self.push(Line(at, Lane::Pixels, self.pixels.clone()))?;
         }
         for line in in_parts(at, lane, &STANDARD.encode(frame)) {
             self.push(line)?;
@@ -369,7 +373,8 @@ impl Recorder {
                 inner.push_frame(at, Lane::Keyframe, frame).await
             }
             desktop::Event::Size(size) => {
-                inner.push(Line(at, Lane::Pixels, format!("{}x{}", size.width(), size.height())))
+                inner.pixels = format!("{}x{}", size.width(), size.height());
+                Ok(())
             }
             desktop::Event::Clipboard { into_machine, chars } => {
                 let told = json!({ "intoMachine": into_machine, "chars": chars });

@@ -11,7 +11,8 @@ use sekisho_arm::registry::{PutStyle, Storage};
 use sekisho_arm::resource::{instant, shown};
 use sekisho_arm::traits::{read_document, read_documents};
 use sekisho_arm::{ArmError, Call, Read, ResourceType, Scope, ScopeKind, TypeSpec};
-use sekisho_bastion_recording::verify::{End, Recording, read, unpacked};
+use sekisho_bastion_recording::verify::{Broken, End, Recording, read, unpacked};
+use sekisho_bastion_recording::window::{NoWindow, Proved};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -183,27 +184,66 @@ pub(super) fn within(machine: &str, scope: &Scope) -> bool {
     machine == scope || machine.starts_with(&format!("{}/", scope.trim_end_matches('/')))
 }
 
+fn too_large(size: u64, most: u64) -> ArmError {
+    let text = format!(
+        "The recording has {size} bytes; more than {most} are not shown. 'sekisho recording verify' writes it out."
+    );
+    ArmError::new(413, "RecordingTooLarge", text)
+}
+
+fn not_recorded(why: &str) -> ArmError {
+    ArmError::new(409, "RecordingBroken", format!("The recording is not what was recorded: {why}."))
+}
+
+fn broken(why: &Broken) -> ArmError {
+    not_recorded(&why.to_string())
+}
+
+/// A file that is cut, or says that more follows than does, is what a server leaves that dies; the one of this had not.
+fn cut() -> ArmError {
+    not_recorded("its end is missing")
+}
+
 impl Files {
     async fn read(&self, kept: &Kept) -> Result<Recording, ArmError> {
         self.read_measured(kept).await.map(|(recording, _)| recording)
     }
 
-    /// A recording, and how many bytes it has when it is unpacked.
-    async fn read_measured(&self, kept: &Kept) -> Result<(Recording, u64), ArmError> {
-        let too_large = |size: u64, most: u64| {
-            let text = format!(
-                "The recording has {size} bytes; more than {most} are not shown. 'sekisho recording verify' writes it out."
-            );
-            ArmError::new(413, "RecordingTooLarge", text)
-        };
-        let bytes = self.0.read(kept.session.id, LARGEST).await.map_err(|why| match why {
+    /// The bytes of a recording.
+    async fn bytes(&self, kept: &Kept) -> Result<Vec<u8>, ArmError> {
+        self.0.read(kept.session.id, LARGEST).await.map_err(|why| match why {
             Unread::TooLarge(size) => too_large(size, LARGEST),
             Unread::NotHere => self.not_here(kept),
             Unread::Failed(error) => {
                 tracing::error!(%error, session = %kept.session.id, "a recording could not be read");
                 ArmError::new(503, UNREADABLE, "The recording cannot be read now. See the server's log.")
             }
-        })?;
+        })
+    }
+
+    /// Something made of what of a recording is proved.
+    async fn part<T: Send + 'static>(
+        &self,
+        kept: &Kept,
+        make: impl FnOnce(&Proved<'_>) -> Result<T, NoWindow> + Send + 'static,
+    ) -> Result<T, ArmError> {
+        let bytes = self.bytes(kept).await?;
+        let (key, closed) = (kept.key.clone(), kept.state == RecordingState::Closed);
+        let made = tokio::task::spawn_blocking(move || {
+            let proved = Proved::of(&bytes, Some(&key))?;
+            Ok::<_, NoWindow>((closed && proved.end() == End::Open, make(&proved)?))
+        });
+        match made.await.map_err(|_| ArmError::internal())? {
+            Ok((false, made)) => Ok(made),
+            Ok((true, _)) => Err(cut()),
+            Err(NoWindow::Broken(why)) => Err(broken(&why)),
+            Err(NoWindow::TooLarge(size)) => Err(too_large(size, LARGEST_UNPACKED)),
+        }
+    }
+
+    /// A recording, and how many bytes it has when it is unpacked.
+    async fn read_measured(&self, kept: &Kept) -> Result<(Recording, u64), ArmError> {
+        let bytes = self.bytes(kept).await?;
         // What repeats itself is packed to almost nothing.
         let size = unpacked(&bytes);
         if size > LARGEST_UNPACKED {
@@ -211,13 +251,9 @@ impl Files {
         }
         let key = kept.key.clone();
         let read = tokio::task::spawn_blocking(move || read(&bytes, Some(&key))).await;
-        let broken = |why: &dyn std::fmt::Display| {
-            ArmError::new(409, "RecordingBroken", format!("The recording is not what was recorded: {why}."))
-        };
         let recording = read.map_err(|_| ArmError::internal())?.map_err(|why| broken(&why))?;
-        // A file that is cut, or says that more follows than does, is what a server leaves that dies; this one had not.
         if kept.state == RecordingState::Closed && recording.end == End::Open {
-            return Err(broken(&"its end is missing"));
+            return Err(cut());
         }
         Ok((recording, size))
     }

@@ -8,10 +8,11 @@ use sekisho_arm::{ArmError, Call, Read, Scope};
 use sekisho_bastion_recording::container::{Lane, Line, Shows};
 use sekisho_bastion_recording::export::{IsDesktop, asciicast, text};
 use sekisho_bastion_recording::verify::{End, Recording};
+use sekisho_bastion_recording::window::{NoWindow, Proved};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Files, NAMESPACE, one};
+use super::{Files, LARGEST_UNPACKED, NAMESPACE, one};
 
 /// What is to be seen of a recording.
 #[derive(Deserialize, JsonSchema)]
@@ -91,13 +92,17 @@ fn events(recording: &Recording) -> Vec<Line> {
     recording.lines.iter().filter(is_done).cloned().collect()
 }
 
-/// The lines of a time, after what makes the screen what it was at its beginning.
-fn frames(recording: &Recording, from: u64, to: Option<u64>) -> Vec<Line> {
-    let lines = &recording.lines;
-    let whole = match recording.header.shows {
+/// The lane that says everything that is on the screen.
+fn whole(shows: Shows) -> Lane {
+    match shows {
         Shows::Terminal => Lane::Screen,
         Shows::Desktop => Lane::Keyframe,
-    };
+    }
+}
+
+/// Of some lines those of a time, after what makes the screen what it was at its beginning.
+fn frames(lines: &[Line], shows: Shows, from: u64, to: Option<u64>) -> Vec<Line> {
+    let whole = whole(shows);
     let begin = lines.iter().rposition(|line| line.1 == whole && line.0 <= from).unwrap_or(0);
     let to = to.unwrap_or(u64::MAX);
     let (before, shown) = lines.split_at(begin);
@@ -107,6 +112,21 @@ fn frames(recording: &Recording, from: u64, to: Option<u64>) -> Vec<Line> {
     let shown =
         shown.filter(|(n, line)| *n == 0 || (line.1 != Lane::Screen && line.0 <= to)).map(|(_, line)| line);
     size.into_iter().chain(shown).cloned().collect()
+}
+
+/// What is to be seen in a time.
+fn played(proved: &Proved<'_>, from: u64, to: Option<u64>) -> Result<PlayAnswer, NoWindow> {
+    let header = proved.header();
+    let lines = proved.window(from, to, whole(header.shows), LARGEST_UNPACKED)?;
+    Ok(PlayAnswer {
+        shows: header.shows,
+        columns: header.columns,
+        rows: header.rows,
+        duration: proved.duration()?,
+        closed: proved.end() == End::Closed,
+        frames: Some(frames(&lines, header.shows, from, to)),
+        content: None,
+    })
 }
 
 fn is_desktop(why: IsDesktop) -> ArmError {
@@ -133,22 +153,42 @@ impl ScopeAction for Play {
 
     async fn act(&self, db: &mut dyn Read, _: &Call, scope: &Scope, body: Value) -> Result<Value, ArmError> {
         let asked: PlayRequest = typed(&body, "")?;
-        let recording = self.files.read(&one(db, scope, &asked.id).await?).await?;
-        let (frames, content) = match asked.format {
-            PlayFormat::Frames => (Some(frames(&recording, asked.from, asked.to)), None),
-            PlayFormat::Events => (Some(events(&recording)), None),
-            PlayFormat::Asciicast => (None, Some(asciicast(&recording).map_err(is_desktop)?)),
-            PlayFormat::Text => (None, Some(text(&recording).map_err(is_desktop)?)),
+        let kept = one(db, scope, &asked.id).await?;
+        let PlayRequest { from, to, format, .. } = asked;
+        let all = async || self.files.read(&kept).await;
+        let answer = match format {
+            PlayFormat::Frames => self.files.part(&kept, move |proved| played(proved, from, to)).await?,
+            PlayFormat::Events => {
+                let recording = all().await?;
+                PlayAnswer { frames: Some(events(&recording)), ..PlayAnswer::of(&recording) }
+            }
+            PlayFormat::Asciicast => {
+                let recording = all().await?;
+                let content = asciicast(&recording).map_err(is_desktop)?;
+                PlayAnswer { content: Some(content), ..PlayAnswer::of(&recording) }
+            }
+            PlayFormat::Text => {
+                let recording = all().await?;
+                let content = text(&recording).map_err(is_desktop)?;
+                PlayAnswer { content: Some(content), ..PlayAnswer::of(&recording) }
+            }
         };
-        shown(&PlayAnswer {
+        shown(&answer)
+    }
+}
+
+impl PlayAnswer {
+    /// What is said of a recording beside what it shows.
+    fn of(recording: &Recording) -> PlayAnswer {
+        PlayAnswer {
             shows: recording.header.shows,
             columns: recording.header.columns,
             rows: recording.header.rows,
             duration: recording.lines.last().map_or(0, |line| line.0),
             closed: recording.end == End::Closed,
-            frames,
-            content,
-        })
+            frames: None,
+            content: None,
+        }
     }
 }
 
@@ -184,7 +224,7 @@ mod tests {
         ];
         let recording = Recording { header, lines, end: End::Closed };
         let texts = |from, to| {
-            let lines = frames(&recording, from, to);
+            let lines = frames(&recording.lines, Shows::Desktop, from, to);
             lines.into_iter().map(|line| line.2).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(texts(0, Some(15)), "64x64 a b");
