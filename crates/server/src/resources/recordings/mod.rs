@@ -6,6 +6,7 @@ mod play;
 mod search;
 
 use async_trait::async_trait;
+use axum::body::Bytes;
 use schemars::{JsonSchema, SchemaGenerator};
 use sekisho_arm::registry::{PutStyle, Storage};
 use sekisho_arm::resource::{instant, shown};
@@ -210,7 +211,7 @@ impl Files {
     }
 
     /// The bytes of a recording.
-    async fn bytes(&self, kept: &Kept) -> Result<Vec<u8>, ArmError> {
+    async fn bytes(&self, kept: &Kept) -> Result<Bytes, ArmError> {
         self.0.read(kept.session.id, LARGEST).await.map_err(|why| match why {
             Unread::TooLarge(size) => too_large(size, LARGEST),
             Unread::NotHere => self.not_here(kept),
