@@ -168,6 +168,22 @@ fn a_photograph_comes_as_jpeg_first_and_exact_when_it_is_still() {
 }
 
 #[test]
+fn nothing_is_copied_from_where_the_viewer_has_only_a_jpeg() {
+    let mut picture = Framebuffer::new(size(64, 640));
+    let all = Area::all(picture.size());
+    happen(&mut picture, &Change::Noise(0, 0, 64, 640, 7));
+    let mut encoder = Encoder::new(picture.size(), 0);
+    let mut decoder = Decoder::new(picture.size());
+    let now = Instant::now();
+    decoder.apply(&encoder.encode(Tile::touched(&picture, all), now).unwrap()).unwrap();
+    happen(&mut picture, &Change::Scroll(0, 0, 64, 640, 13));
+    decoder.apply(&encoder.encode(Tile::touched(&picture, all), now).unwrap()).unwrap();
+    assert!(!decoder.exact.iter().any(|exact| *exact));
+    decoder.apply(&encoder.encode(Vec::new(), now + REFINE).unwrap()).unwrap();
+    assert_eq!(decoder.picture(), &picture);
+}
+
+#[test]
 fn a_frame_that_points_outside_or_swells_is_refused() {
     let mut decoder = Decoder::new(size(130, 70));
     let mut refuses = |block: &[u8]| decoder.apply(&encode::frame(1, block, &[])).is_err();
