@@ -4,7 +4,7 @@
 //! (network level authentication, with NTLM: nobody here can ask a domain controller for a ticket); otherwise the password
 //! goes to it within TLS, and a machine that does not take it shows its own login. Pictures come as bitmaps and RemoteFX.
 //!
-//! What a machine can make grow is bounded here where IronRDP leaves that open ([`bounds`]), and a panic in what reads its
+//! What a machine can make grow is bounded here where IronRDP leaves that open (`bounds`), and a panic in what reads its
 //! messages ends the session and nothing else.
 
 mod bounds;
