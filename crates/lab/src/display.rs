@@ -72,6 +72,8 @@ impl Display {
             .command("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c", own_tmp, "sh"])
             .args(arguments)
+            // It would begin anew whenever the last program on it has gone, and refuse the next meanwhile.
+            .arg("-noreset")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

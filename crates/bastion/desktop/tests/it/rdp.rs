@@ -52,8 +52,8 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        let server = Server { display, host, dir, server, _lab: lab };
-        listens(&server.host, 3389);
+        let mut server = Server { display, host, dir, server, _lab: lab };
+        assert!(listens(&server.host, 3389, &mut server.server), "nobody listens\n{}", server.said());
         server
     }
 
