@@ -50,6 +50,7 @@ pub(crate) const TESTS: &[Need] = &[
     XRDP,
     ("freerdp-shadow-cli", "freerdp2-shadow-x11"),
     ("xwd", "x11-apps"),
+    ("xev", "x11-utils"),
     ("xterm", "xterm"),
     ("xclip", "xclip"),
     ("display", "imagemagick"),

@@ -40,28 +40,20 @@ impl Display {
     /// # Errors
     /// When it does not come up.
     pub fn vnc(host: &Host, width: u16, height: u16) -> io::Result<Display> {
+        Display::vnc_with(host, width, height, &[])
+    }
+
+    /// The same with other arguments, too.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn vnc_with(host: &Host, width: u16, height: u16, more: &[&str]) -> io::Result<Display> {
         let size = format!("{width}x{height}");
         let password = format!("Password={WRITTEN}");
-        Display::start(
-            host,
-            &[
-                "Xvnc",
-                NUMBER,
-                "-displayfd",
-                "1",
-                "-geometry",
-                &size,
-                "-depth",
-                "24",
-                "-rfbport",
-                "5900",
-                "-SecurityTypes",
-                "VncAuth",
-                &password,
-                "-desktop",
-                "lab",
-            ],
-        )
+        let server =
+            ["Xvnc", NUMBER, "-displayfd", "1", "-geometry", &size, "-depth", "24", "-desktop", "lab"];
+        let reached = ["-rfbport", "5900", "-SecurityTypes", "VncAuth", &password];
+        Display::start(host, &[&server[..], &reached, more].concat())
     }
 
     /// A display that nobody can reach but by a server that looks at it.
@@ -80,6 +72,8 @@ impl Display {
             .command("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c", own_tmp, "sh"])
             .args(arguments)
+            // It would begin anew whenever the last program on it has gone, and refuse the next meanwhile.
+            .arg("-noreset")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -2,7 +2,7 @@
 //! RDP and some VNC servers take, and the keysyms that other VNC servers take instead.
 //!
 //! A scan code says which key it is and leaves to the machine what is printed on it, so that every layout works. A keysym
-//! says what is meant: for those the keyboard is taken to be an American one.
+//! says what is meant: for those it has to be known what is printed on the keys.
 //!
 //! Sources: the UI Events `code` values' table (w3.org/TR/uievents-code), Microsoft's scan code table (set 1), and X11's
 //! `keysymdef.h`.
@@ -58,10 +58,14 @@ impl Key {
         }
     }
 
-    /// What an American keyboard would mean by it.
-    pub(crate) fn keysym(self, shift: bool, caps: bool) -> u32 {
-        let letter = (0x61..=0x7a).contains(&self.0.keysym);
-        if shift != (letter && caps) { self.0.shifted } else { self.0.keysym }
+    /// What somebody means by it who reads what is printed on it.
+    pub(crate) fn keysym(self, keyboard: Keyboard, shift: bool, caps: bool) -> u32 {
+        let other = JAPANESE.iter().find(|(code, ..)| *code == self.0.code && keyboard == Keyboard::Japanese);
+        let (plain, shifted) = other.map_or((self.0.keysym, self.0.shifted), |(_, plain, shifted)| {
+            (u32::from(*plain), u32::from(*shifted))
+        });
+        let letter = (0x61..=0x7a).contains(&plain);
+        if shift != (letter && caps) { shifted } else { plain }
     }
 
     /// The key of an American keyboard that types a character, and whether with Shift.
@@ -76,6 +80,16 @@ impl Key {
     pub(crate) fn is_shift(self) -> bool {
         matches!(self.0.code, "ShiftLeft" | "ShiftRight")
     }
+}
+
+/// A keyboard. Keys are told by where they are; what is printed on them is known only to whoever types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keyboard {
+    /// As in the United States.
+    #[default]
+    American,
+    /// As in Japan, with 106 or 109 keys.
+    Japanese,
 }
 
 /// The keysym of a character.
@@ -233,6 +247,27 @@ static ROWS: &[Row] = &[
     row("Tab", Plain, 0x0f, 0xff09, 0xff09),
 ];
 
+/// The keys of a Japanese keyboard that mean something else than an American one's (JIS X 6002), without and with Shift;
+/// the two that only it has are in the table already.
+static JAPANESE: &[(&str, u16, u16)] = &[
+    ("Backquote", 0xff2a, 0xff2a),
+    ("Digit2", 0x32, 0x22),
+    ("Digit6", 0x36, 0x26),
+    ("Digit7", 0x37, 0x27),
+    ("Digit8", 0x38, 0x28),
+    ("Digit9", 0x39, 0x29),
+    ("Digit0", 0x30, 0x30),
+    ("Minus", 0x2d, 0x3d),
+    ("Equal", 0x5e, 0x7e),
+    ("BracketLeft", 0x40, 0x60),
+    ("BracketRight", 0x5b, 0x7b),
+    ("Semicolon", 0x3b, 0x2b),
+    ("Quote", 0x3a, 0x2a),
+    ("Backslash", 0x5d, 0x7d),
+    // A file system's separator is meant by it, whatever is printed.
+    ("IntlYen", 0x5c, 0x7c),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,8 +302,15 @@ mod tests {
     }
 
     #[test]
-    fn keysyms_follow_shift_and_caps_lock_as_on_an_american_keyboard() {
-        let of = |code, shift, caps| Key::of(code).unwrap().keysym(shift, caps);
+    fn keysyms_follow_shift_and_caps_lock_as_on_the_keyboard() {
+        let of = |code, shift, caps| Key::of(code).unwrap().keysym(Keyboard::American, shift, caps);
+        let japanese = |code, shift| Key::of(code).unwrap().keysym(Keyboard::Japanese, shift, false);
+        assert_eq!([japanese("Digit2", true), of("Digit2", true, false)], [0x22, 0x40]);
+        assert_eq!(
+            [japanese("KeyA", true), japanese("IntlRo", true), japanese("IntlYen", false)],
+            [0x41, 0x5f, 0x5c]
+        );
+        assert!(JAPANESE.iter().all(|(code, ..)| Key::of(code).is_some()));
         assert_eq!(
             [
                 of("KeyA", false, false),

@@ -4,7 +4,7 @@
 //! (network level authentication, with NTLM: nobody here can ask a domain controller for a ticket); otherwise the password
 //! goes to it within TLS, and a machine that does not take it shows its own login. Pictures come as bitmaps and RemoteFX.
 //!
-//! What a machine can make grow is bounded here where IronRDP leaves that open ([`bounds`]), and a panic in what reads its
+//! What a machine can make grow is bounded here where IronRDP leaves that open (`bounds`), and a panic in what reads its
 //! messages ends the session and nothing else.
 
 mod bounds;
@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
+pub use crate::key::Keyboard;
 use crate::pump::pair;
 use crate::{Desktop, Policy, Pump, Refused, Secret, Size};
 
@@ -33,7 +34,7 @@ pub struct Login {
     pub password: Secret,
     /// The domain of the account, if it has one.
     pub domain: Option<String>,
-    /// What is printed on the keys.
+    /// What is printed on the keys: the machine is told at the beginning.
     pub keyboard: Keyboard,
 }
 
@@ -46,16 +47,6 @@ impl std::fmt::Debug for Login {
             .field("keyboard", keyboard)
             .finish_non_exhaustive()
     }
-}
-
-/// A keyboard. Keys are sent by where they are; what is printed on them the machine has to be told at the beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Keyboard {
-    /// As in the United States.
-    #[default]
-    American,
-    /// As in Japan, with 106 or 109 keys.
-    Japanese,
 }
 
 /// Logs in. `trust` judges the certificate of the machine, in DER, before anything of the login is sent; that the machine

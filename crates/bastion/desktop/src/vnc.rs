@@ -1,8 +1,8 @@
 //! VNC: the remote framebuffer protocol of RFC 6143, as a client.
 //!
 //! Beside what the RFC has, these extensions of TigerVNC and QEMU (rfbproto's `rfbproto.rst`): another size, scan codes
-//! instead of keysyms, the state of the lock keys, and the clipboard in UTF-8. It is written here because the crates there
-//! are know neither of the last three, without which Japanese neither is typed nor copied.
+//! instead of keysyms, the state of the lock keys, and the clipboard in UTF-8. It is written here because `vnc-rs` knows
+//! none of the last three, without which Japanese neither is typed nor copied, and has no pictures beyond 8.3 million pixels.
 //!
 //! VNC's own password check is all that is spoken: what is said goes in clear text, so the stream has to be one that is
 //! safe, as that of an agent is.
@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::time::timeout;
 
 use self::hands::Hands;
+use crate::key::Keyboard;
 use crate::line::{Line, write};
 use crate::pump::{Ends, pair};
 use crate::{Broken, Desktop, Exit, Policy, Pump, Refused, Secret, Size};
@@ -55,13 +56,34 @@ impl Shared {
     }
 }
 
+/// Who logs in.
+#[derive(Clone)]
+pub struct Login {
+    /// The password; none where the machine wants none.
+    pub password: Option<Secret>,
+    /// What is printed on the keys: machines that take no scan codes are told what is meant.
+    pub keyboard: Keyboard,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("keyboard", &self.keyboard).finish_non_exhaustive()
+    }
+}
+
+impl From<Option<Secret>> for Login {
+    fn from(password: Option<Secret>) -> Login {
+        Login { password, keyboard: Keyboard::default() }
+    }
+}
+
 /// Logs in and, where the machine can, asks for a size. Whoever looks already goes on looking.
 ///
 /// # Errors
 /// [`Refused`].
 pub async fn start<S>(
     stream: S,
-    password: Option<Secret>,
+    login: impl Into<Login>,
     size: Size,
     policy: Policy,
 ) -> Result<(Desktop, Pump), Refused>
@@ -70,8 +92,9 @@ where
 {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::with_capacity(64 << 10, reader);
-    let login = handshake::login(&mut reader, &mut writer, password.as_ref());
-    let there = timeout(LOGIN_TIME, login).await.map_err(|_| Refused::Silent)??;
+    let Login { password, keyboard } = login.into();
+    let there = handshake::login(&mut reader, &mut writer, password.as_ref());
+    let there = timeout(LOGIN_TIME, there).await.map_err(|_| Refused::Silent)??;
     let shared = Shared(Arc::new(Mutex::new(Talk {
         size: there,
         screen: None,
@@ -85,7 +108,7 @@ where
         let (line, queue) = Line::new();
         line.say(handshake::wishes(there))?;
         let Ends { screen, commands, notes } = ends;
-        let hands = Hands::new(line.clone(), shared.clone(), policy, notes.clone());
+        let hands = Hands::new(line.clone(), shared.clone(), policy, keyboard, notes.clone());
         let server = server::Server::new(reader, line, shared, policy, screen, notes);
         tokio::select! {
             ended = hands.run(commands) => ended,

@@ -168,6 +168,50 @@ fn a_photograph_comes_as_jpeg_first_and_exact_when_it_is_still() {
 }
 
 #[test]
+fn the_jpeg_of_a_place_looks_like_it() {
+    // Cut off at the right and lower edge, as tiles there are; smooth, but of very many colours.
+    let mut picture = Framebuffer::new(size(50, 40));
+    let mut state = 1;
+    let pixels: Vec<u32> = (0..50 * 40)
+        .map(|at: u32| {
+            let (x, y) = (at % 50, at / 50);
+            let mut channel = |light: u32| light + chance(&mut state) % 8;
+            (channel(x * 4) << 16) | (channel(y * 5) << 8) | channel(x + y)
+        })
+        .collect();
+    picture.put(Area::all(picture.size()), &pixels);
+    let (_, frame) = first(&picture);
+    let length = u32::from_be_bytes(frame[5..9].try_into().unwrap()) as usize;
+    let jpeg = &frame[9 + length..];
+    assert_eq!(jpeg[..4], [0; 4], "its place");
+    assert_eq!(jpeg[4..8], ((jpeg.len() - 8) as u32).to_be_bytes(), "its length");
+    let mut decoder = jpeg_decoder::Decoder::new(&jpeg[8..]);
+    let shown = decoder.decode().unwrap();
+    let info = decoder.info().unwrap();
+    assert_eq!((info.width, info.height), (50, 40));
+    let squares =
+        pixels.iter().flat_map(|pixel| rgb(*pixel)).zip(shown).map(|(a, b)| f64::from(a.abs_diff(b)).powi(2));
+    let mean = squares.sum::<f64>() / f64::from(50 * 40 * 3);
+    assert!(10.0 * (255.0_f64.powi(2) / mean).log10() > 30.0, "mean square error {mean}");
+}
+
+#[test]
+fn nothing_is_copied_from_where_the_viewer_has_only_a_jpeg() {
+    let mut picture = Framebuffer::new(size(64, 640));
+    let all = Area::all(picture.size());
+    happen(&mut picture, &Change::Noise(0, 0, 64, 640, 7));
+    let mut encoder = Encoder::new(picture.size(), 0);
+    let mut decoder = Decoder::new(picture.size());
+    let now = Instant::now();
+    decoder.apply(&encoder.encode(Tile::touched(&picture, all), now).unwrap()).unwrap();
+    happen(&mut picture, &Change::Scroll(0, 0, 64, 640, 13));
+    decoder.apply(&encoder.encode(Tile::touched(&picture, all), now).unwrap()).unwrap();
+    assert!(!decoder.exact.iter().any(|exact| *exact));
+    decoder.apply(&encoder.encode(Vec::new(), now + REFINE).unwrap()).unwrap();
+    assert_eq!(decoder.picture(), &picture);
+}
+
+#[test]
 fn a_frame_that_points_outside_or_swells_is_refused() {
     let mut decoder = Decoder::new(size(130, 70));
     let mut refuses = |block: &[u8]| decoder.apply(&encode::frame(1, block, &[])).is_err();

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use super::server::Locks;
 use super::{Shared, clipboard};
-use crate::key::{Key, keysym_of};
+use crate::key::{Key, Keyboard, keysym_of};
 use crate::line::Line;
 use crate::pump::Note;
 use crate::view::Command;
@@ -17,6 +17,7 @@ pub(super) struct Hands {
     line: Line,
     shared: Shared,
     policy: Policy,
+    keyboard: Keyboard,
     notes: mpsc::Sender<Note>,
     /// The keys that are down, with the keysym that they went down as.
     down: Vec<(Key, u32)>,
@@ -29,9 +30,15 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    pub(super) fn new(line: Line, shared: Shared, policy: Policy, notes: mpsc::Sender<Note>) -> Hands {
+    pub(super) fn new(
+        line: Line,
+        shared: Shared,
+        policy: Policy,
+        keyboard: Keyboard,
+        notes: mpsc::Sender<Note>,
+    ) -> Hands {
         let (down, locks, at, buttons, turned) = (Vec::new(), None, (0, 0), 0, (0.0, 0.0));
-        Hands { line, shared, policy, notes, down, locks, at, buttons, turned }
+        Hands { line, shared, policy, keyboard, notes, down, locks, at, buttons, turned }
     }
 
     /// Until the end is asked for.
@@ -93,7 +100,7 @@ impl Hands {
             (Some(at), false) => self.down.swap_remove(at).1,
             (None, true) => {
                 let shift = self.down.iter().any(|(key, _)| key.is_shift());
-                let keysym = key.keysym(shift, self.locks.is_some_and(|locks| locks.caps));
+                let keysym = key.keysym(self.keyboard, shift, self.locks.is_some_and(|locks| locks.caps));
                 self.down.push((key, keysym));
                 keysym
             }

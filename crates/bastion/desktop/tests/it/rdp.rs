@@ -52,13 +52,17 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        let server = Server { display, host, dir, server, _lab: lab };
-        listens(&server.host, 3389);
+        let mut server = Server { display, host, dir, server, _lab: lab };
+        assert!(listens(&server.host, 3389, &mut server.server), "nobody listens\n{}", server.said());
         server
     }
 
     /// xrdp in front of a display, the sessions of which it asks nobody about.
     fn xrdp(prefix: &str, width: u16, height: u16) -> Option<Server> {
+        Server::xrdp_with(prefix, width, height, "TLSv1.2, TLSv1.3")
+    }
+
+    fn xrdp_with(prefix: &str, width: u16, height: u16, tls: &str) -> Option<Server> {
         let (lab, host) = lab(prefix, &["xrdp", "Xvnc", "xwd", "display", "xterm", "xclip"])?;
         let display = Display::vnc(&host, width, height).unwrap();
         let dir = directory();
@@ -66,7 +70,7 @@ impl Server {
         certify(dir.path());
         let config = format!(
             "{}[Lab]\nname=Lab\nlib=libvnc.so\nusername=na\npassword={PASSWORD}\nip=127.0.0.1\nport=5900\n",
-            globals(dir.path(), "Lab")
+            globals(dir.path(), "Lab", tls)
         );
         fs::write(path("xrdp.ini"), config).unwrap();
         let ini = path("xrdp.ini");
@@ -97,7 +101,7 @@ impl Server {
         fs::write(path("etc/xrdp/sesman.ini"), sesman).unwrap();
         let config = format!(
             "{}[Xvnc]\nname=Xvnc\nlib=libvnc.so\nusername=ask\npassword=ask\nip=127.0.0.1\nport=-1\ncode=0\n",
-            globals(dir.path(), "Xvnc")
+            globals(dir.path(), "Xvnc", "TLSv1.2, TLSv1.3")
         );
         fs::write(path("xrdp.ini"), config).unwrap();
         let both = "xrdp-sesman --nodaemon --config \"$0/etc/xrdp/sesman.ini\" & exec xrdp --nodaemon --config \"$0/xrdp.ini\"";
@@ -153,11 +157,11 @@ fn certify(dir: &Path) {
 }
 
 /// What xrdp is told, for a session of that name.
-fn globals(dir: &Path, session: &str) -> String {
+fn globals(dir: &Path, session: &str, tls: &str) -> String {
     let path = |name: &str| dir.join(name).display().to_string();
     format!(
         "[Globals]\nini_version=1\nfork=false\nport=3389\ntcp_nodelay=true\nsecurity_layer=tls\n\
-         certificate={}\nkey_file={}\nssl_protocols=TLSv1.2, TLSv1.3\nautorun={session}\nallow_channels=true\n\
+         certificate={}\nkey_file={}\nssl_protocols={tls}\nautorun={session}\nallow_channels=true\n\
          bitmap_cache=true\nbitmap_compression=true\nbulk_compression=true\nmax_bpp=32\nnew_cursors=true\n\
          use_fastpath=both\n[Logging]\nLogFile={}\nLogLevel=DEBUG\nEnableSyslog=false\n\
          [Channels]\ncliprdr=true\ndrdynvc=true\n",
@@ -195,8 +199,8 @@ async fn what_xrdp_shows_is_shown_and_recorded_to_the_pixel() {
 }
 
 #[tokio::test]
-async fn keys_and_composed_text_arrive_through_xrdp_as_they_were_typed() {
-    let Some(server) = Server::xrdp("deskxrdptype", 800, 600) else { return };
+async fn keys_and_text_of_an_american_keyboard_arrive_through_xrdp_and_older_tls() {
+    let Some(server) = Server::xrdp_with("deskxrdptype", 800, 600, "TLSv1.2") else { return };
     let mut looked = server.look(&login(), size(800, 600)).await;
     looked.viewer.until_same(&server.display).await;
     let file = server.dir.path().join("typed");
@@ -212,6 +216,7 @@ async fn keys_and_composed_text_arrive_through_xrdp_as_they_were_typed() {
     viewer.press(&["Enter"]).await;
     ended(shell).await;
     assert_eq!(fs::read_to_string(&file).unwrap(), "sE4!/~Ab|");
+    assert!(server.said().contains("TLSv1.2 with cipher"), "{}", server.said());
 }
 
 #[tokio::test]

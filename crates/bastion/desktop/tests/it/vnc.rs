@@ -1,7 +1,10 @@
 //! TigerVNC's server.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
+use sekisho_bastion_desktop::key::Keyboard;
 use sekisho_bastion_desktop::{Exit, Input, Next, Policy, Refused, Secret, Size, vnc};
 use sekisho_lab::{Display, Host, Lab, PASSWORD};
 use tokio::time::timeout;
@@ -10,7 +13,7 @@ use crate::kit::{
     Looked, PATIENCE, PLASMA, Viewer, connect, copy, ended, lab, paint, pasted, same, size, terminal,
 };
 
-const PROGRAMS: [&str; 6] = ["Xvnc", "xwd", "display", "xterm", "xclip", "unshare"];
+const PROGRAMS: [&str; 7] = ["Xvnc", "xwd", "xev", "display", "xterm", "xclip", "unshare"];
 const ALL: Policy = Policy { copy: true, paste: true };
 
 fn start(prefix: &str, width: u16, height: u16) -> Option<(Lab, Host, Display)> {
@@ -71,6 +74,51 @@ async fn keys_and_composed_text_arrive_as_they_were_typed() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "sE4!/é漢字");
     let (_, tape) = looked.end().await;
     assert!(tape.inputs > 15, "{}", tape.inputs);
+}
+
+#[tokio::test]
+async fn the_keys_of_a_japanese_keyboard_arrive_as_the_keys_that_they_are() {
+    let Some((_lab, host)) = lab("deskvncjis", &PROGRAMS) else { return };
+    let display = Display::vnc_with(&host, 400, 300, &["-RawKeyboard"]).unwrap();
+    let mut looked = look(&host, size(400, 300), ALL).await;
+    let mut command = display.command("xev");
+    command.args(["-event", "keyboard", "-geometry", "300x200+0+0"]);
+    let mut events = command.stdout(Stdio::piped()).spawn().unwrap();
+    looked.viewer.point(100, 100, 0).await;
+    looked.viewer.until_still(|decoder| decoder.picture().pixels().iter().any(|pixel| *pixel != 0)).await;
+    for code in ["IntlYen", "IntlRo", "Convert", "NonConvert", "KanaMode", "Backquote", "ArrowUp"] {
+        looked.viewer.press(&[code]).await;
+    }
+    let said = BufReader::new(events.stdout.take().unwrap());
+    let codes = tokio::task::spawn_blocking(move || {
+        let lines = said.lines().map_while(Result::ok).filter(|line| line.contains("keycode"));
+        let codes =
+            lines.map(|line| line.split("keycode ").nth(1).unwrap()[..3].trim().parse::<u8>().unwrap());
+        codes.step_by(2).take(7).collect::<Vec<_>>()
+    });
+    // As evdev has them in X: each eight more than the kernel's number.
+    assert_eq!(timeout(PATIENCE, codes).await.unwrap().unwrap(), [132, 97, 100, 102, 101, 49, 111]);
+    let _ = events.kill();
+    let _ = events.wait();
+}
+
+#[tokio::test]
+async fn a_machine_that_takes_no_scan_codes_is_told_what_is_printed_on_a_japanese_keyboard() {
+    let Some((_lab, host, display)) = start("deskvncjissym", 800, 600) else { return };
+    let login = vnc::Login { password: Some(Secret::new(PASSWORD.to_owned())), keyboard: Keyboard::Japanese };
+    let mut looked = Looked::at(vnc::start(connect(&host, 5900), login, size(800, 600), ALL).await.unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("typed");
+    let script = format!("printf ready; IFS= read -r line; printf %s \"$line\" > {}", file.display());
+    let shell = terminal(&display, &script);
+    looked.viewer.point(100, 50, 0).await;
+    looked.viewer.until_still(|decoder| decoder.picture().pixels().iter().any(|pixel| *pixel != 0)).await;
+    for codes in [&["IntlYen"][..], &["ShiftLeft", "IntlRo"], &["ShiftLeft", "Digit2"], &["BracketLeft"]] {
+        looked.viewer.press(codes).await;
+    }
+    looked.viewer.press(&["Enter"]).await;
+    ended(shell).await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), "\\_\"@");
 }
 
 #[tokio::test]
