@@ -21,6 +21,7 @@ const LONGEST_DOMAIN: usize = 255;
 /// How a desktop is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "DesktopProtocol")]
 pub enum Protocol {
     /// Microsoft's Remote Desktop Protocol: somebody logs in to an account.
     Rdp,

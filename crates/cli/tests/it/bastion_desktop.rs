@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use sekisho_bastion_desktop::Size;
 use sekisho_bastion_desktop::tile::Decoder;
-use sekisho_lab::{Display, PASSWORD, Picture};
+use sekisho_lab::{Display, Host, PASSWORD, Picture};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -22,6 +22,7 @@ use super::{SOON, World, skipped, unable};
 const VERSION: &str = "api-version=2026-11-01";
 const PORT: u16 = 5900;
 const XVNC: &str = "/usr/bin/Xvnc";
+const SHADOW: &str = "freerdp-shadow-cli";
 
 /// A bastion host before `db`, whose display a VNC server shows: a terminal, which reads a line.
 struct Desk {
@@ -42,6 +43,8 @@ struct Seen {
     socket: Socket,
     session: String,
     decoder: Decoder,
+    /// Whether a frame has come.
+    framed: bool,
     told: Vec<Value>,
 }
 
@@ -103,7 +106,8 @@ impl Desk {
         request.headers_mut().insert("sec-websocket-protocol", "sekisho.desktop.v1".parse().unwrap());
         let socket = self.bastion.connect(request).unwrap();
         let session = begun["sessionId"].as_str().unwrap().to_owned();
-        let mut seen = Seen { socket, session, decoder: Decoder::new(Size::new(640, 480)), told: Vec::new() };
+        let decoder = Decoder::new(Size::new(640, 480));
+        let mut seen = Seen { socket, session, decoder, framed: false, told: Vec::new() };
         // A pointer that the server does not know to be here it draws into the picture.
         self.say(&mut seen, &json!({"kind": "pointer", "x": 100, "y": 100, "buttons": 0}));
         seen
@@ -134,6 +138,7 @@ impl Desk {
             Some(Ok(Message::Binary(frame))) => {
                 if frame[0] == 2 {
                     let number = seen.decoder.apply(&frame).unwrap();
+                    seen.framed = true;
                     // What was sent before the end is there to be read after it.
                     self.says(seen, &json!({"kind": "ack", "frame": number}));
                     return true;
@@ -358,4 +363,107 @@ fn a_password_that_is_kept_opens_a_desktop_is_seen_by_nobody_and_the_session_is_
     let refused = desk.begin(Some(PASSWORD)).unwrap_err();
     assert!(refused.contains("RecordingFailed"), "{refused}");
     assert!(desk.bastion.sessions().is_empty());
+}
+
+/// FreeRDP's server before a display, which lets in `jun` by network level authentication. What it has is in `home`, also the
+/// certificate that it makes for itself.
+struct Shadow(Child);
+
+impl Drop for Shadow {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Shadow {
+    fn start(display: &Display, host: &Host, home: &Path) -> Shadow {
+        std::fs::create_dir_all(home).unwrap();
+        let sam = home.join("sam");
+        // The MD4 of the password in UTF-16.
+        std::fs::write(&sam, "jun:::b5db700c28be40bba22c94222f8a883f:::\n").unwrap();
+        let log = std::fs::File::create(home.with_extension("log")).unwrap();
+        let child = display
+            .command(SHADOW)
+            .args(["/port:3389", "/sec:nla", &format!("/sam-file:{}", sam.display())])
+            .env("HOME", home)
+            .env("XDG_CONFIG_HOME", home)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while host.connect_tcp(([127, 0, 0, 1], 3389).into(), SOON).is_err() {
+            assert!(began.elapsed() < SOON, "the RDP server does not listen");
+        }
+        Shadow(child)
+    }
+}
+
+#[test]
+fn an_rdp_server_is_known_by_the_certificate_that_it_showed_first_until_somebody_has_it_forgotten() {
+    if unable().is_some() {
+        return;
+    }
+    let shadow = ["/usr/bin", "/usr/sbin"].map(|dir| Path::new(dir).join(SHADOW));
+    if !shadow.iter().any(|path| path.exists()) {
+        return skipped("there is no RDP server (freerdp-shadow-cli)");
+    }
+    let world = World::new("fbdc");
+    let host = world.site.machine("db").unwrap().host.clone();
+    let display = Display::bare(&host, 640, 480).unwrap();
+    let terminal = display.command("sleep").arg("1000").spawn().unwrap();
+    let homes = ["one", "other"].map(|name| world.dir.path().join(name));
+    let server = Shadow::start(&display, &host, &homes[0]);
+    let desk = Desk { bastion: Bastion::before(world), display, terminal };
+    let api = &desk.bastion.world.api;
+    desk.bastion.give("db", ADMIN_LOGIN);
+    let begin = |account: &str, password: Option<&str>| {
+        let mut body = json!({"machine": desk.bastion.machine("db"), "protocol": "rdp", "account": account,
+            "width": 640, "height": 480});
+        if let Some(password) = password {
+            body["password"] = password.into();
+        }
+        desk.post("desktops", &body)
+    };
+    let keep = json!({"protocol": "rdp", "account": "jun", "password": PASSWORD});
+    assert_eq!(api.post(&desk.about("keepCredential"), &keep).unwrap()["name"], "rdp-jun");
+    assert!(begin("rin", None).unwrap_err().contains("DesktopCredentialsMissing"));
+    let refused = begin("jun", Some("not-this")).unwrap_err();
+    assert!(refused.contains("DesktopCredentialsRefused"), "{refused}");
+    let certificates = || api.get(&desk.about("desktopCertificates")).unwrap()["value"].clone();
+    assert_eq!(certificates(), json!([]));
+
+    let mut seen = desk.enter(&begin("jun", None).unwrap());
+    let began = Instant::now();
+    while !seen.framed {
+        assert!(began.elapsed() < SOON && desk.next(&mut seen), "nothing is seen: {:?}", seen.told);
+    }
+    assert_eq!((&seen.told[0]["protocol"], &seen.told[0]["account"]), (&json!("rdp"), &json!("jun")));
+    desk.post(&format!("sessions/{}/end", seen.session), &json!({})).unwrap();
+    assert_eq!(desk.end(&mut seen), "Disconnected");
+    let known = certificates();
+    assert_eq!(
+        (known.as_array().unwrap().len(), &known[0]["properties"]["port"]),
+        (1, &json!(3389)),
+        "{known}"
+    );
+
+    // Somebody else answers in its place.
+    drop(server);
+    let _server = Shadow::start(&desk.display, &host, &homes[1]);
+    for password in [None, Some(PASSWORD)] {
+        let refused = begin("jun", password).unwrap_err();
+        assert!(refused.contains("DesktopCertificateChanged"), "{refused}");
+    }
+    desk.nobody_is_there(SOON);
+    assert_eq!(certificates(), known);
+    api.post(&desk.about("forgetDesktopCertificate"), &json!({"port": 3389})).unwrap();
+    assert!(api.post(&desk.about("forgetDesktopCertificate"), &json!({"port": 3389})).is_err());
+    drop(desk.enter(&begin("jun", None).unwrap()));
+    let now = certificates();
+    assert_ne!(now[0]["properties"]["fingerprint"], known[0]["properties"]["fingerprint"]);
+    let said = desk.everything_said();
+    assert!(said.contains("Sekisho.Bastion/forgetDesktopCertificate/action") && !said.contains(PASSWORD));
 }

@@ -73,7 +73,7 @@ pub(crate) struct DesktopRequest {
     /// The account on it, of RDP. Without one, the caller's own.
     #[serde(default)]
     account: Option<String>,
-    /// Its password. Without one, the one that is kept for the machine, the protocol and the account.
+    /// Its password. Without one, or with an empty one, the one that is kept for the machine, the protocol and the account.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     password: Option<Secret>,
@@ -153,6 +153,7 @@ async fn wanted(
     wanted: DesktopRequest,
 ) -> Result<(Allowed, Proof), ArmError> {
     let DesktopRequest { protocol, account, password, domain, .. } = wanted;
+    let password = password.filter(|typed| !typed.expose().is_empty());
     let machine = machine(&wanted.machine).map_err(|error| error.target("machine"))?;
     let port = wanted.port.unwrap_or(protocol.port());
     if port == 0 {

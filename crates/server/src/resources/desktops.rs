@@ -42,7 +42,7 @@ const fn spec(path: &'static str, schema: fn(&mut SchemaGenerator) -> schemars::
 }
 
 static CREDENTIALS: TypeSpec = spec("credentials", |g| g.subschema_for::<CredentialShown>());
-static CERTIFICATES: TypeSpec = spec("desktopCertificates", |g| g.subschema_for::<CertificateShown>());
+static CERTIFICATES: TypeSpec = spec("desktopCertificates", |g| g.subschema_for::<DesktopCertificateShown>());
 
 /// That a password is kept.
 #[derive(Serialize, JsonSchema)]
@@ -75,19 +75,19 @@ struct CredentialProperties {
 
 /// By which certificate an RDP server is known.
 #[derive(Serialize, JsonSchema)]
-struct CertificateShown {
+struct DesktopCertificateShown {
     /// Its id.
     id: String,
     /// The port.
     name: String,
     #[serde(rename = "type")]
     kind: String,
-    properties: CertificateProperties,
+    properties: DesktopCertificateProperties,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct CertificateProperties {
+struct DesktopCertificateProperties {
     /// The machine.
     machine: String,
     /// The port on it.
@@ -118,11 +118,11 @@ fn credential_shown(kept: &Credential) -> Result<Value, ArmError> {
 }
 
 fn certificate_shown(pin: &Pin) -> Result<Value, ArmError> {
-    shown(&CertificateShown {
+    shown(&DesktopCertificateShown {
         id: format!("{}/providers/{NAMESPACE}/{}/{}", pin.machine, CERTIFICATES.path, pin.port),
         name: pin.port.to_string(),
         kind: CERTIFICATES.name().to_string(),
-        properties: CertificateProperties {
+        properties: DesktopCertificateProperties {
             machine: pin.machine.clone(),
             port: pin.port,
             fingerprint: pin.fingerprint.clone(),
@@ -190,7 +190,7 @@ impl ResourceType for Certificates {
 /// A password that is to be kept, in the place of the one that was.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct KeepRequest {
+struct KeepCredentialRequest {
     /// How the desktop is seen.
     protocol: Protocol,
     /// The account, of RDP.
@@ -207,7 +207,7 @@ struct KeepRequest {
 /// A password that is not to be kept any more.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RemoveRequest {
+struct RemoveCredentialRequest {
     /// How the desktop is seen.
     protocol: Protocol,
     /// The account, of RDP.
@@ -218,7 +218,7 @@ struct RemoveRequest {
 /// A certificate that is to be forgotten.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ForgetRequest {
+struct ForgetDesktopCertificateRequest {
     /// The port of the RDP server.
     port: u16,
 }
@@ -268,7 +268,7 @@ impl ScopeAction for Keep {
             style: ActionStyle::Sync,
             reads: false,
             title: "Keeps a password by which people who may log in see a desktop",
-            takes: |g| g.subschema_for::<KeepRequest>(),
+            takes: |g| g.subschema_for::<KeepCredentialRequest>(),
             answers: |g| g.subschema_for::<CredentialShown>(),
         }
     }
@@ -284,7 +284,7 @@ impl ScopeAction for Keep {
         if !body["password"].is_string() {
             return Err(credentials::no_password());
         }
-        let asked: KeepRequest = typed(&body, "")?;
+        let asked: KeepCredentialRequest = typed(&body, "")?;
         let machine = machine(tx.as_read(), scope).await?;
         if !credentials::is_password(&asked.password) {
             return Err(credentials::no_password());
@@ -318,7 +318,7 @@ impl ScopeAction for Remove {
             style: ActionStyle::Sync,
             reads: false,
             title: "Removes a password that is kept for a desktop",
-            takes: |g| g.subschema_for::<RemoveRequest>(),
+            takes: |g| g.subschema_for::<RemoveCredentialRequest>(),
             answers: |g| g.subschema_for::<Map<String, Value>>(),
         }
     }
@@ -330,7 +330,7 @@ impl ScopeAction for Remove {
         scope: &Scope,
         body: Value,
     ) -> Result<Value, ArmError> {
-        let asked: RemoveRequest = typed(&body, "")?;
+        let asked: RemoveCredentialRequest = typed(&body, "")?;
         let of = of(machine(tx.as_read(), scope).await?, asked.protocol, asked.account)?;
         if !desktop::remove_credential(tx, &of).await? {
             return Err(ArmError::new(404, "ResourceNotFound", "No password is kept for that."));
@@ -356,7 +356,7 @@ impl ScopeAction for Forget {
             style: ActionStyle::Sync,
             reads: false,
             title: "Has the next certificate of an RDP server be taken for its own",
-            takes: |g| g.subschema_for::<ForgetRequest>(),
+            takes: |g| g.subschema_for::<ForgetDesktopCertificateRequest>(),
             answers: |g| g.subschema_for::<Map<String, Value>>(),
         }
     }
@@ -368,7 +368,7 @@ impl ScopeAction for Forget {
         scope: &Scope,
         body: Value,
     ) -> Result<Value, ArmError> {
-        let ForgetRequest { port } = typed(&body, "")?;
+        let ForgetDesktopCertificateRequest { port } = typed(&body, "")?;
         let machine = machine(tx.as_read(), scope).await?;
         let pin = desktop::pin(tx.as_read(), scope, port).await?;
         let pin =

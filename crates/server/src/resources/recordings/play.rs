@@ -51,7 +51,7 @@ enum PlayFormat {
 #[serde(rename_all = "camelCase")]
 struct PlayAnswer {
     /// What is to be seen.
-    #[schemars(with = "PlayShows")]
+    #[schemars(with = "RecordingShows")]
     shows: Shows,
     /// Columns at the beginning; of a desktop, pixels.
     columns: u32,
@@ -74,7 +74,7 @@ struct PlayAnswer {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the schema of another crate's type")]
-enum PlayShows {
+enum RecordingShows {
     /// Text.
     Terminal,
     /// Pixels.
