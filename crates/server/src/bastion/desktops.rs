@@ -261,7 +261,8 @@ async fn connect(
             Ok(started)
         }
         (Protocol::Vnc, None, password) => {
-            vnc::start(stream, password, seat.size, policy).await.map_err(|why| refused(&why))
+            let login = vnc::Login { password, keyboard: seat.keyboard };
+            vnc::start(stream, login, seat.size, policy).await.map_err(|why| refused(&why))
         }
         _ => Err(ArmError::internal()),
     }
