@@ -75,14 +75,12 @@ export default function DesktopConnect({ machine, host, protocol, accounts }: Pr
         className="w-32"
         mono
       />
-      {isRdp && (
-        <Segments
-          label={d.keyboard}
-          value={keyboard}
-          onChange={setKeyboard}
-          options={desktopKeyboards.map((id) => ({ id, label: d[id] }))}
-        />
-      )}
+      <Segments
+        label={d.keyboard}
+        value={keyboard}
+        onChange={setKeyboard}
+        options={desktopKeyboards.map((id) => ({ id, label: d[id] }))}
+      />
       <div className="flex flex-col gap-1">
         <Segments
           label={d.password}
@@ -110,7 +108,7 @@ export default function DesktopConnect({ machine, host, protocol, accounts }: Pr
                 port: Number(port) === desktopPorts[protocol] ? undefined : Number(port),
                 account: whose,
                 domain: isRdp && domain !== '' ? domain : undefined,
-                keyboard: isRdp ? keyboard : undefined,
+                keyboard,
                 kept: password === 'kept' ? true : undefined,
               })
             : undefined
