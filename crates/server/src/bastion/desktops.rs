@@ -84,7 +84,7 @@ pub(crate) struct DesktopRequest {
     width: u32,
     /// Rows that it has.
     height: u32,
-    /// What is printed on its keys, of RDP: a machine is told at the beginning.
+    /// What is printed on its keys: a machine is told that, or what is meant by them.
     #[serde(default)]
     keyboard: Keys,
 }
@@ -293,7 +293,7 @@ async fn carry(app: Arc<App>, open: Arc<Open>, headers: HeaderMap, login: Login,
             () = open.until_alone() => Err(Stopped::from(Broken::Lost)),
         }
     };
-    let ended = login.hold(&open.allowed, headers, shown).await;
+    let ended = login.hold(&open.allowed, headers, shown, std::future::ready(())).await;
     app.bastion.shown.leave(open.id);
     let why = login.end(ended).await;
     open.ended.send_replace(Some(why));

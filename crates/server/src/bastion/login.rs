@@ -173,12 +173,13 @@ impl Login {
         "RecordingFailed"
     }
 
-    /// Has its program run for as long as it may.
+    /// Has its program run for as long as it may, and then put away what is to be put away on the machine.
     pub(super) async fn hold<E: Into<Stopped>>(
         &self,
         allowed: &Allowed,
         headers: HeaderMap,
         program: impl Future<Output = Result<Exit, E>>,
+        put_away: impl Future<Output = ()>,
     ) -> Ended {
         let mut exit = None;
         let work = async {
@@ -200,8 +201,9 @@ impl Login {
         let why = {
             tokio::pin!(work);
             let why = live::hold(&self.app, allowed, headers, &self.begun, &self.limits, work.as_mut()).await;
+            put_away.await;
             // Its connection lasts until then: it is what the machine finds by what runs in it.
-            if !is_left(why) {
+            if !is_left(why) && matches!(allowed.what, What::Login(_)) {
                 self.cut(&allowed.machine).await;
             }
             why

@@ -52,7 +52,7 @@ pub(super) async fn carry(
             never = show(app, &login, allowed, begun, tell, &shown) => match never {},
         }
     };
-    let mut ended = login.hold(allowed, HeaderMap::new(), program).await;
+    let mut ended = login.hold(allowed, HeaderMap::new(), program, std::future::ready(())).await;
     let told = async { relay.end().await?.close().await };
     if let Err(error) = told.await {
         ended.why = login.not_recorded(&error);

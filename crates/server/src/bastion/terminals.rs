@@ -40,9 +40,14 @@ async fn carry(app: Arc<App>, open: Arc<Open>, headers: HeaderMap, login: Login,
             () = open.until_alone() => Err(Broken::Lost),
         }
     };
-    let ended = login.hold(&open.allowed, headers, shell).await;
-    app.bastion.shown.leave(open.id);
-    files::end(&app, &open).await;
+    let put_away = async {
+        app.bastion.shown.leave(open.id);
+        files::end(&app, &open).await;
+    };
+    let ended = login.hold(&open.allowed, headers, shell, put_away).await;
+    if let Ok(files) = open.files() {
+        files.leave().await;
+    }
     let why = login.end(ended).await;
     open.ended.send_replace(Some(why));
 }

@@ -127,10 +127,10 @@ impl Files {
         self.over.send_replace(true);
     }
 
-    /// Takes leave of the machine, and takes parts with it that nothing will come of any more.
-    pub async fn leave(&self, parts: &[Part]) {
+    /// Removes parts that nothing will come of any more. It is over from then on.
+    pub async fn put_away(&self, parts: &[Part]) {
         self.stop();
-        let leave = async {
+        let put_away = async {
             if let Some(sftp) = self.sftp.lock().await.take() {
                 for part in parts {
                     // What is left there does no harm.
@@ -138,7 +138,12 @@ impl Files {
                 }
             }
         };
-        let _ = timeout(LEAVE, leave).await;
+        let _ = timeout(LEAVE, put_away).await;
+    }
+
+    /// Takes leave of the machine.
+    pub async fn leave(&self) {
+        self.stop();
         let _ = timeout(LEAVE, self.machine.leave()).await;
     }
 

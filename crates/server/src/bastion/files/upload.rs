@@ -141,7 +141,7 @@ impl Uploads {
     }
 }
 
-/// Ends what a session does with files, and takes its leave of the machine.
+/// Ends what a session does with files.
 pub(in crate::bastion) async fn end(app: &Arc<App>, open: &Arc<Open>) {
     let Ok(files) = open.files() else { return };
     files.stop();
@@ -150,7 +150,7 @@ pub(in crate::bastion) async fn end(app: &Arc<App>, open: &Arc<Open>) {
         unfinished.extend(slot.lock().await.take().filter(|upload| upload.sha256.is_none()));
     }
     let parts: Vec<Part> = unfinished.iter().map(|upload| upload.part.clone()).collect();
-    files.leave(&parts).await;
+    files.put_away(&parts).await;
     let log = Log::new(app, open, Deed::Upload);
     for upload in unfinished {
         if let Err(error) = upload.unfinished(&log, "SessionOver").await {
