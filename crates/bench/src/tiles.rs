@@ -25,6 +25,9 @@ pub(crate) struct Options {
     frames: u32,
 }
 
+/// Makes a picture what it is at a frame.
+type Draw = fn(&mut Framebuffer, u32);
+
 /// Bytes and milliseconds of processor time, a frame.
 struct Cost {
     bytes: f64,
@@ -34,7 +37,7 @@ struct Cost {
 /// Measures everything.
 pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
     let mut told = serde_json::Map::new();
-    let pictures: [(&str, fn(&mut Framebuffer, u32)); 2] = [("terminal", scrolled), ("photo", moved)];
+    let pictures: [(&str, Draw); 2] = [("terminal", scrolled), ("photo", moved)];
     for (name, draw) in pictures {
         let (ours, jpeg) = (encoded(options.frames, draw)?, as_jpeg(options.frames, draw)?);
         told.insert(
@@ -103,7 +106,7 @@ fn used() -> anyhow::Result<f64> {
     Ok(now.tv_sec() as f64 * 1000.0 + now.tv_nsec() as f64 / 1e6)
 }
 
-fn encoded(frames: u32, draw: fn(&mut Framebuffer, u32)) -> anyhow::Result<Cost> {
+fn encoded(frames: u32, draw: Draw) -> anyhow::Result<Cost> {
     let mut picture = Framebuffer::new(size());
     let mut encoder = Encoder::new(size(), 0);
     // What was there before is not what moves.
@@ -120,7 +123,7 @@ fn encoded(frames: u32, draw: fn(&mut Framebuffer, u32)) -> anyhow::Result<Cost>
     Ok(Cost { bytes: cost.bytes / f64::from(frames), ms: cost.ms / f64::from(frames) })
 }
 
-fn as_jpeg(frames: u32, draw: fn(&mut Framebuffer, u32)) -> anyhow::Result<Cost> {
+fn as_jpeg(frames: u32, draw: Draw) -> anyhow::Result<Cost> {
     let mut picture = Framebuffer::new(size());
     draw(&mut picture, 0);
     let mut before = picture.clone();
