@@ -246,8 +246,13 @@ impl Link {
     pub(crate) async fn goodbye(&mut self) -> Option<(String, Option<u32>)> {
         let mut last = None;
         while let Some(message) = self.hear().await {
-            if let ToAgent::Bye { reason, retry_after } = message {
-                last = Some((reason, retry_after));
+            match message {
+                ToAgent::Bye { reason, retry_after } => last = Some((reason, retry_after)),
+                // What comes after it stands on what it shows of the log.
+                ToAgent::Desired(command) => {
+                    self.log = self.log.advance(&command.proof.unwrap().advance).unwrap();
+                }
+                _ => {}
             }
         }
         last
