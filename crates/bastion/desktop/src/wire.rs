@@ -1,5 +1,6 @@
 //! What browser and server say to each other about a desktop: binary WebSocket frames whose first byte says what the rest
-//! is, 1 a JSON object or 2 a frame of the picture ([`tile`](crate::tile)), which only the server sends.
+//! is, 1 a JSON object or 2 a frame of the picture ([`tile`](crate::tile)), which only the server sends. What whoever looks at
+//! any session is told (who else looks, what is said, why it ends) is no desktop's alone, and the server's business.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -143,8 +144,6 @@ pub enum ToClient {
         /// Whether the machine takes another size.
         resizes: bool,
     },
-    /// The server is there.
-    Alive,
     /// The picture has another size; the next frame is whole.
     Size {
         /// Pixels in a row.
@@ -159,30 +158,6 @@ pub enum ToClient {
     },
     /// The pointer looks otherwise.
     Pointer(Shape),
-    /// Who else looks.
-    Watchers {
-        /// They.
-        people: Vec<Watcher>,
-    },
-    /// Somebody says something.
-    Message {
-        /// Who.
-        from: String,
-        /// What.
-        text: String,
-    },
-    /// It is about to end.
-    Warning {
-        /// `Idle` or `TimeOver`.
-        reason: &'static str,
-        /// In so many seconds.
-        seconds: u64,
-    },
-    /// The session has ended.
-    Ended {
-        /// Why, in one word.
-        reason: String,
-    },
 }
 
 /// What the pointer looks like, as the page reads it.
@@ -218,15 +193,6 @@ impl From<&Pointer> for Shape {
             }
         }
     }
-}
-
-/// Somebody who looks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Watcher {
-    /// Their name.
-    pub name: String,
-    /// What they may do.
-    pub mode: Mode,
 }
 
 /// What a viewer may do.
@@ -312,10 +278,6 @@ mod tests {
         assert_eq!(
             told(ToClient::Pointer((&image).into())),
             r#"{"kind":"pointer","shape":"image","x":1,"y":2,"width":3,"height":4,"data":"AAEC"}"#
-        );
-        assert_eq!(
-            told(ToClient::Watchers { people: vec![Watcher { name: "jun".into(), mode: Mode::ReadOnly }] }),
-            r#"{"kind":"watchers","people":[{"name":"jun","mode":"readOnly"}]}"#
         );
     }
 

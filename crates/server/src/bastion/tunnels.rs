@@ -108,7 +108,16 @@ impl Tunnels {
         }
         agents.wake(&key);
         let said = timeout(CUT, said).await;
-        self.lock().ending.remove(&id);
+        let mut kept = self.lock();
+        kept.ending.remove(&id);
+        // A link that broke meanwhile has not taken it.
+        if let Some(cuts) = kept.cuts.get_mut(&key) {
+            cuts.retain(|cut| *cut != id);
+            if cuts.is_empty() {
+                kept.cuts.remove(&key);
+            }
+        }
+        drop(kept);
         said.ok()?.ok()
     }
 
