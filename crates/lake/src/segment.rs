@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::TimestampMillisecondType;
@@ -214,6 +215,9 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) struct Reader<'s, R> {
     segment: &'s Segment,
     batches: ParquetRecordBatchStream<File>,
+    steps: Steps,
+    /// How many the decoder gave.
+    given: usize,
     rows: VecDeque<R>,
 }
 
@@ -224,18 +228,68 @@ impl<'s, R: Record> Reader<'s, R> {
         segment: &'s Segment,
         wanted: &Wanted,
     ) -> Result<Reader<'s, R>, LakeError> {
-        let batches = guarded(segment, open(objects, segment, wanted, &R::schema())).await?;
-        Ok(Reader { segment, batches, rows: VecDeque::new() })
+        let (batches, steps) = guarded(segment, open(objects, segment, wanted, &R::schema())).await?;
+        Ok(Reader { segment, batches, steps, given: 0, rows: VecDeque::new() })
     }
 
     /// The next row.
     pub(crate) async fn next(&mut self) -> Result<Option<R>, LakeError> {
         while self.rows.is_empty() {
-            let Some(batch) = guarded(self.segment, self.batches.try_next()).await? else { return Ok(None) };
+            let Some(batch) = guarded(self.segment, self.batches.try_next()).await? else {
+                return if self.steps.lead_to(self.given) {
+                    Ok(None)
+                } else {
+                    Err(unreadable(self.segment, "it holds fewer rows than it says"))
+                };
+            };
+            self.given += batch.num_rows();
             self.rows = rows(self.segment, &batch)?;
         }
         Ok(self.rows.pop_front())
     }
+}
+
+/// How many rows each step of the reading was given and left to the next: a decoder that finds the end of a damaged column
+/// too early says nothing of it, and what it left out would be missing from the answer.
+struct Steps {
+    selected: usize,
+    predicates: Vec<Arc<Step>>,
+}
+
+#[derive(Default)]
+struct Step {
+    given: AtomicUsize,
+    left: AtomicUsize,
+}
+
+impl Steps {
+    /// Whether no row got lost between what was selected and what the decoder gave.
+    fn lead_to(&self, given: usize) -> bool {
+        let mut left = self.selected;
+        for step in &self.predicates {
+            if step.given.load(Relaxed) != left {
+                return false;
+            }
+            left = step.left.load(Relaxed);
+        }
+        given == left
+    }
+}
+
+/// A predicate that counts.
+fn counted(
+    columns: ProjectionMask,
+    steps: &mut Steps,
+    mut matches: impl FnMut(&RecordBatch) -> Result<BooleanArray, ArrowError> + Send + 'static,
+) -> Box<dyn ArrowPredicate> {
+    let step = Arc::<Step>::default();
+    steps.predicates.push(step.clone());
+    Box::new(ArrowPredicateFn::new(columns, move |batch| {
+        let matching = matches(&batch)?;
+        step.given.fetch_add(batch.num_rows(), Relaxed);
+        step.left.fetch_add(matching.true_count(), Relaxed);
+        Ok(matching)
+    }))
 }
 
 /// A file that is not what was written can make the decoder fail in any way, also by panicking.
@@ -281,7 +335,7 @@ async fn open(
     segment: &Segment,
     wanted: &Wanted,
     schema: &SchemaRef,
-) -> Result<ParquetRecordBatchStream<File>, ParquetError> {
+) -> Result<(ParquetRecordBatchStream<File>, Steps), ParquetError> {
     let path = Path::parse(&segment.path).map_err(|e| general(&e.to_string()))?;
     let size = objects.head(&path).await.map_err(external)?.size;
     if i64::try_from(size) != Ok(segment.bytes) {
@@ -297,14 +351,13 @@ async fn open(
         return Err(general("it has other columns"));
     }
     let metadata = builder.metadata().clone();
-    if metadata.file_metadata().num_rows() != segment.rows {
-        return Err(general("it has another number of rows"));
-    }
     let mut groups = Vec::new();
     let mut selected = Vec::new();
+    let mut all_rows = 0_i64;
     for group in 0..metadata.num_row_groups() {
         let columns = metadata.row_group(group);
         let rows = usize::try_from(columns.num_rows()).map_err(|_| general("a negative number of rows"))?;
+        all_rows = all_rows.saturating_add(columns.num_rows());
         let statistics = |column: usize| columns.columns().get(column).and_then(|c| c.statistics());
         let texts = |column: usize| statistics(column).and_then(|s| s.min_bytes_opt().zip(s.max_bytes_opt()));
         let (machines, at) = (texts(MACHINE), statistics(AT).and_then(times));
@@ -318,13 +371,19 @@ async fn open(
         groups.push(group);
         selected.extend(pages(segment, &metadata, group, rows, wanted)?);
     }
-    let filter = predicates(segment, &builder, wanted);
-    builder
+    if metadata.file_metadata().num_rows() != segment.rows || all_rows != segment.rows {
+        return Err(general("it has another number of rows"));
+    }
+    let selection = RowSelection::from(selected);
+    let mut steps = Steps { selected: selection.row_count(), predicates: Vec::new() };
+    let filter = predicates(segment, &builder, wanted, &mut steps);
+    let batches = builder
         .with_row_groups(groups)
-        .with_row_selection(RowSelection::from(selected))
+        .with_row_selection(selection)
         .with_row_filter(RowFilter::new(filter))
         .with_batch_size(BATCH)
-        .build()
+        .build()?;
+    Ok((batches, steps))
 }
 
 fn times(statistics: &Statistics) -> Option<(i64, i64)> {
@@ -370,10 +429,11 @@ fn predicates<F>(
     segment: &Segment,
     builder: &ParquetRecordBatchStreamBuilder<F>,
     wanted: &Wanted,
+    steps: &mut Steps,
 ) -> Vec<Box<dyn ArrowPredicate>> {
     let types = builder.parquet_schema();
     let (segment, machines, at) = (segment.clone(), wanted.machines.clone(), wanted.at);
-    let first = ArrowPredicateFn::new(ProjectionMask::leaves(types, [MACHINE, AT]), move |batch| {
+    let first = counted(ProjectionMask::leaves(types, [MACHINE, AT]), steps, move |batch| {
         let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
         let machine = batch.column(0).as_string_opt::<i32>().ok_or_else(misfit)?;
         let instants = batch.column(1).as_primitive_opt::<TimestampMillisecondType>().ok_or_else(misfit)?;
@@ -392,23 +452,21 @@ fn predicates<F>(
         };
         (0..batch.num_rows()).map(matches).collect::<Result<BooleanArray, _>>()
     });
-    let mut all: Vec<Box<dyn ArrowPredicate>> = vec![Box::new(first)];
+    let mut all = vec![first];
     for Term { columns, is } in &wanted.terms {
         let is = is.clone();
-        all.push(Box::new(ArrowPredicateFn::new(
-            ProjectionMask::leaves(types, columns.iter().copied()),
-            move |batch| {
-                let holds = |row: usize| -> Result<Option<bool>, ArrowError> {
-                    let mut any = false;
-                    for column in batch.columns() {
-                        let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
-                        any |= is.holds(column.as_ref(), row).ok_or_else(misfit)?;
-                    }
-                    Ok(Some(any))
-                };
-                (0..batch.num_rows()).map(holds).collect::<Result<BooleanArray, _>>()
-            },
-        )));
+        let columns = ProjectionMask::leaves(types, columns.iter().copied());
+        all.push(counted(columns, steps, move |batch| {
+            let holds = |row: usize| -> Result<Option<bool>, ArrowError> {
+                let mut any = false;
+                for column in batch.columns() {
+                    let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
+                    any |= is.holds(column.as_ref(), row).ok_or_else(misfit)?;
+                }
+                Ok(Some(any))
+            };
+            (0..batch.num_rows()).map(holds).collect::<Result<BooleanArray, _>>()
+        }));
     }
     all
 }
@@ -418,8 +476,8 @@ fn predicates<F>(
 fn is_promised(segment: &Segment, machines: Option<(&[u8], &[u8])>, at: Option<(i64, i64)>) -> bool {
     let (first, last) = (segment.machines.0.as_bytes(), segment.machines.1.as_bytes());
     let (since, until) = (to_ms(segment.at.0), to_ms(segment.at.1));
-    machines.is_none_or(|(low, high)| first <= low && high <= last)
-        && at.is_none_or(|(low, high)| since <= low && high <= until)
+    machines.is_none_or(|(low, high)| [low, high].iter().all(|m| (first..=last).contains(m)))
+        && at.is_none_or(|(low, high)| [low, high].iter().all(|t| (since..=until).contains(t)))
 }
 
 /// The rows of a row group that lie in pages which can hold wanted ones. Pages of different columns have different
