@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use ring::digest::{SHA256, digest};
 use sekisho_lake::{Lake, LakeError, Order, Place, Query, Row};
 use sekisho_store::{Segment, Store, Swap, from_ms};
 use tokio::runtime::Runtime;
@@ -35,8 +36,8 @@ fn world() -> &'static World {
     })
 }
 
-/// A file of a segment is read as the manifest promises, or is an error that names it; and what a narrower question
-/// finds in it, a wider one finds, too.
+/// A file of a segment that was not written by this program, though the manifest vouches for it, is read or is an error that
+/// names it; and what a narrower question finds in it, a wider one finds, too.
 pub fn segment(data: &[u8]) {
     let World { runtime, store, lake, file, .. } = world();
     std::fs::write(file, data).unwrap();
@@ -50,7 +51,8 @@ pub fn segment(data: &[u8]) {
         rows: ROWS,
         bytes: i64::try_from(data.len()).unwrap(),
         path: "it".to_owned(),
-        digest: String::new(),
+        tail: None,
+        digest: digest(&SHA256, data).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
         made: from_ms(0),
     };
     let swap = |add, remove| {
@@ -71,13 +73,6 @@ pub fn segment(data: &[u8]) {
         }
     }
     let Ok(all) = all else { return };
-    assert!(all.len() <= usize::try_from(ROWS).unwrap());
-    for row in &all {
-        let event = &row.event;
-        let machine = event.machine.as_str();
-        assert!(event.stream == "server" && (MACHINES.0..=MACHINES.1).contains(&machine), "{event:?}");
-        assert!((from_ms(0)..=from_ms(1_000_000)).contains(&event.at), "{event:?}");
-    }
     for row in some.into_iter().flatten() {
         assert!(all.contains(&row), "{row:?} is there only when asked for");
     }

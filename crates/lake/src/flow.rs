@@ -205,10 +205,6 @@ impl segment::Record for FlowRow {
         place(self).cmp(&place(other))
     }
 
-    fn is_of(&self, stream: &str) -> bool {
-        stream == STREAM
-    }
-
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
         let text = |of: fn(&FlowRow) -> String| -> ArrayRef {
             Arc::new(StringArray::from_iter_values(rows.iter().map(of)))

@@ -10,9 +10,10 @@
 //! Flows of machines come in events, many in one. In segments they lie apart, in a table of their own (`flow`) that is flushed
 //! in the same transactions and kept in order in the same way; [`Lake::flows`] reads them wherever they are.
 //!
-//! This crate must never answer with less than the manifest promises: a segment that is missing or unreadable is an
-//! error that names it.
+//! This crate must never answer with less than the manifest promises: a segment that is missing, or that was changed in a
+//! byte that is looked at, is an error that names it.
 
+mod blocks;
 mod error;
 mod file;
 mod flow;

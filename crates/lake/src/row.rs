@@ -85,10 +85,6 @@ impl Record for Row {
         place(self).cmp(&place(other))
     }
 
-    fn is_of(&self, stream: &str) -> bool {
-        self.event.stream == stream
-    }
-
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
         let text = |of: fn(&Event) -> &str| texts(rows.iter().map(move |r| of(&r.event)));
         vec![

@@ -1,40 +1,40 @@
 //! The format of a segment: a Parquet file of records sorted by machine and time, with statistics and an index of its
-//! pages, so that a reader fetches little more than what it asks for; and the reading of one, which believes nothing. What
-//! columns there are beside machine and time is the business of each [`Record`].
+//! pages, so that a reader fetches little more than what it asks for; and the reading of one. What columns there are beside
+//! machine and time is the business of each [`Record`].
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
 use futures_util::{FutureExt as _, TryStreamExt as _};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
+use object_store::ObjectStore;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicate, ArrowPredicateFn, ArrowReaderOptions, RowFilter, RowSelection, RowSelector,
+    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, RowFilter, RowSelection,
+    RowSelector,
 };
-use parquet::arrow::async_reader::{
-    AsyncFileReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder,
-};
+use parquet::arrow::async_reader::{ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, SortingColumn};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataWriter, SortingColumn};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::statistics::Statistics;
+use parquet::file::writer::TrackedWrite;
 use parquet::schema::types::ColumnPath;
-use ring::digest::{Context, SHA256, digest};
-use sekisho_store::{Segment, from_ms, to_ms};
+use ring::digest::{SHA256, digest};
+use sekisho_store::Segment;
 
 use crate::LakeError;
-use crate::file::{File, external};
+use crate::blocks::Blocks;
+use crate::file::{File, general, hex};
 use crate::wanted::{Is, Machines, Term, Wanted};
 
 /// Rows of a page: how finely a reader can choose.
@@ -43,9 +43,6 @@ const PAGE: usize = 2048;
 const GROUP: usize = 128 * 1024;
 /// Rows that are encoded or decoded at once.
 const BATCH: usize = 2048;
-
-/// What is wrong with a file that was not written with its entry in the manifest.
-const UNKNOWN: &str = "it holds what the manifest does not know of";
 
 /// The first column of every segment.
 pub(crate) const MACHINE: usize = 0;
@@ -71,9 +68,6 @@ pub(crate) trait Record: Sized + Send {
 
     /// The order within a segment.
     fn order(&self, other: &Self) -> Ordering;
-
-    /// Whether it can be in a segment of a stream.
-    fn is_of(&self, stream: &str) -> bool;
 
     /// Rows as columns.
     fn columns(rows: &[Self]) -> Vec<ArrayRef>;
@@ -140,6 +134,9 @@ pub(crate) fn known(properties: WriterPropertiesBuilder, column: &str) -> Writer
 /// A segment's file before it is anywhere.
 pub(crate) struct Encoded {
     pub(crate) bytes: Vec<u8>,
+    /// How many of them, at the end, are the digests of the pages, their indexes and the footer.
+    pub(crate) tail: usize,
+    /// SHA-256 of these in hex.
     pub(crate) digest: String,
     pub(crate) rows: i64,
     pub(crate) machines: (String, String),
@@ -196,9 +193,22 @@ impl<R: Record> Encoder<R> {
 
     pub(crate) fn finish(mut self) -> Result<Encoded, ParquetError> {
         self.encode()?;
-        let bytes = self.writer.into_inner()?;
+        self.writer.flush()?;
+        self.writer.sync()?;
+        let begin = self.writer.inner().len();
+        // Only now it says where its pages are.
+        let metadata = self.writer.finish()?;
+        let mut pages = std::mem::take(self.writer.inner_mut());
+        pages.truncate(begin);
+        let mut bytes = Vec::new();
+        let mut written = TrackedWrite::new(&mut bytes);
+        written.write_all(&pages)?;
+        written.write_all(Blocks::of(&pages, &metadata).to_bytes())?;
+        ParquetMetaDataWriter::new_with_tracked(written, &metadata).finish()?;
+        let tail = bytes.get(begin..).unwrap_or_default();
         Ok(Encoded {
-            digest: hex(digest(&SHA256, &bytes).as_ref()),
+            tail: tail.len(),
+            digest: hex(digest(&SHA256, tail).as_ref()),
             bytes,
             rows: self.rows,
             machines: self.machines.unwrap_or_default(),
@@ -207,17 +217,10 @@ impl<R: Record> Encoder<R> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// Reads a segment's wanted rows in their order.
 pub(crate) struct Reader<'s, R> {
     segment: &'s Segment,
     batches: ParquetRecordBatchStream<File>,
-    steps: Steps,
-    /// How many the decoder gave.
-    given: usize,
     rows: VecDeque<R>,
 }
 
@@ -228,71 +231,23 @@ impl<'s, R: Record> Reader<'s, R> {
         segment: &'s Segment,
         wanted: &Wanted,
     ) -> Result<Reader<'s, R>, LakeError> {
-        let (batches, steps) = guarded(segment, open(objects, segment, wanted, &R::schema())).await?;
-        Ok(Reader { segment, batches, steps, given: 0, rows: VecDeque::new() })
+        let batches = guarded(segment, open(objects, segment, wanted, &R::schema())).await?;
+        Ok(Reader { segment, batches, rows: VecDeque::new() })
     }
 
     /// The next row.
     pub(crate) async fn next(&mut self) -> Result<Option<R>, LakeError> {
         while self.rows.is_empty() {
-            let Some(batch) = guarded(self.segment, self.batches.try_next()).await? else {
-                return if self.steps.lead_to(self.given) {
-                    Ok(None)
-                } else {
-                    Err(unreadable(self.segment, "it holds fewer rows than it says"))
-                };
-            };
-            self.given += batch.num_rows();
-            self.rows = rows(self.segment, &batch)?;
+            let Some(batch) = guarded(self.segment, self.batches.try_next()).await? else { return Ok(None) };
+            let misfit = || unreadable(self.segment, "a column holds what was never written into it");
+            self.rows = R::rows(&batch).ok_or_else(misfit)?.into();
         }
         Ok(self.rows.pop_front())
     }
 }
 
-/// How many rows each step of the reading was given and left to the next: a decoder that finds the end of a damaged column
-/// too early says nothing of it, and what it left out would be missing from the answer.
-struct Steps {
-    selected: usize,
-    predicates: Vec<Arc<Step>>,
-}
-
-#[derive(Default)]
-struct Step {
-    given: AtomicUsize,
-    left: AtomicUsize,
-}
-
-impl Steps {
-    /// Whether no row got lost between what was selected and what the decoder gave.
-    fn lead_to(&self, given: usize) -> bool {
-        let mut left = self.selected;
-        for step in &self.predicates {
-            if step.given.load(Relaxed) != left {
-                return false;
-            }
-            left = step.left.load(Relaxed);
-        }
-        given == left
-    }
-}
-
-/// A predicate that counts.
-fn counted(
-    columns: ProjectionMask,
-    steps: &mut Steps,
-    mut matches: impl FnMut(&RecordBatch) -> Result<BooleanArray, ArrowError> + Send + 'static,
-) -> Box<dyn ArrowPredicate> {
-    let step = Arc::<Step>::default();
-    steps.predicates.push(step.clone());
-    Box::new(ArrowPredicateFn::new(columns, move |batch| {
-        let matching = matches(&batch)?;
-        step.given.fetch_add(batch.num_rows(), Relaxed);
-        step.left.fetch_add(matching.true_count(), Relaxed);
-        Ok(matching)
-    }))
-}
-
-/// A file that is not what was written can make the decoder fail in any way, also by panicking.
+/// The decoder may fail in any way, also by panicking, where a file is not what this program writes though the manifest vouches
+/// for it.
 async fn guarded<T>(
     segment: &Segment,
     work: impl Future<Output = Result<T, ParquetError>>,
@@ -326,64 +281,41 @@ fn unreadable(segment: &Segment, why: &str) -> LakeError {
     LakeError::Unreadable { segment: segment.path.clone(), why: why.to_owned() }
 }
 
-fn general(why: &str) -> ParquetError {
-    ParquetError::General(why.to_owned())
-}
-
 async fn open(
     objects: &Arc<dyn ObjectStore>,
     segment: &Segment,
     wanted: &Wanted,
     schema: &SchemaRef,
-) -> Result<(ParquetRecordBatchStream<File>, Steps), ParquetError> {
-    let path = Path::parse(&segment.path).map_err(|e| general(&e.to_string()))?;
-    let size = objects.head(&path).await.map_err(external)?.size;
-    if i64::try_from(size) != Ok(segment.bytes) {
-        return Err(general(&format!("it has {size} bytes instead of {}", segment.bytes)));
-    }
-    let file = File { objects: objects.clone(), path, size };
-    let options = ArrowReaderOptions::new()
-        .with_offset_index_policy(PageIndexPolicy::Required)
-        // Not every column has bounds of its pages.
-        .with_column_index_policy(PageIndexPolicy::Optional);
-    let mut builder = ParquetRecordBatchStreamBuilder::new_with_options(file, options).await?;
+) -> Result<ParquetRecordBatchStream<File>, ParquetError> {
+    let file = File::open(objects, segment).await?;
+    let metadata = file.metadata.clone();
+    let arrow = ArrowReaderMetadata::try_new(metadata.clone(), ArrowReaderOptions::new())?;
+    let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(file, arrow);
     if builder.schema().fields() != schema.fields() {
         return Err(general("it has other columns"));
     }
-    let metadata = builder.metadata().clone();
     let mut groups = Vec::new();
     let mut selected = Vec::new();
-    let mut all_rows = 0_i64;
     for group in 0..metadata.num_row_groups() {
         let columns = metadata.row_group(group);
         let rows = usize::try_from(columns.num_rows()).map_err(|_| general("a negative number of rows"))?;
-        all_rows = all_rows.saturating_add(columns.num_rows());
         let statistics = |column: usize| columns.columns().get(column).and_then(|c| c.statistics());
         let texts = |column: usize| statistics(column).and_then(|s| s.min_bytes_opt().zip(s.max_bytes_opt()));
         let (machines, at) = (texts(MACHINE), statistics(AT).and_then(times));
-        if !is_promised(segment, machines, at) {
-            return Err(general(UNKNOWN));
-        }
         let may = wanted.overlaps(machines, at) && wanted.single().all(|(column, is)| is.may(texts(column)));
         if !may || !known_in(&mut builder, group, wanted).await? {
             continue;
         }
         groups.push(group);
-        selected.extend(pages(segment, &metadata, group, rows, wanted)?);
+        selected.extend(pages(&metadata, group, rows, wanted)?);
     }
-    if metadata.file_metadata().num_rows() != segment.rows || all_rows != segment.rows {
-        return Err(general("it has another number of rows"));
-    }
-    let selection = RowSelection::from(selected);
-    let mut steps = Steps { selected: selection.row_count(), predicates: Vec::new() };
-    let filter = predicates(segment, &builder, wanted, &mut steps);
-    let batches = builder
+    let filter = predicates(&builder, wanted);
+    builder
         .with_row_groups(groups)
-        .with_row_selection(selection)
+        .with_row_selection(RowSelection::from(selected))
         .with_row_filter(RowFilter::new(filter))
         .with_batch_size(BATCH)
-        .build()?;
-    Ok((batches, steps))
+        .build()
 }
 
 fn times(statistics: &Statistics) -> Option<(i64, i64)> {
@@ -394,8 +326,8 @@ fn times(statistics: &Statistics) -> Option<(i64, i64)> {
 }
 
 /// Whether a row group can hold what is wanted, as far as its columns know their values.
-async fn known_in<F: AsyncFileReader + 'static>(
-    builder: &mut ParquetRecordBatchStreamBuilder<F>,
+async fn known_in(
+    builder: &mut ParquetRecordBatchStreamBuilder<File>,
     group: usize,
     wanted: &Wanted,
 ) -> Result<bool, ParquetError> {
@@ -425,65 +357,43 @@ async fn known_in<F: AsyncFileReader + 'static>(
 }
 
 /// What a row must satisfy; each of them reads its own columns, of the rows that the ones before have left.
-fn predicates<F>(
-    segment: &Segment,
-    builder: &ParquetRecordBatchStreamBuilder<F>,
+fn predicates(
+    builder: &ParquetRecordBatchStreamBuilder<File>,
     wanted: &Wanted,
-    steps: &mut Steps,
 ) -> Vec<Box<dyn ArrowPredicate>> {
     let types = builder.parquet_schema();
-    let (segment, machines, at) = (segment.clone(), wanted.machines.clone(), wanted.at);
-    let first = counted(ProjectionMask::leaves(types, [MACHINE, AT]), steps, move |batch| {
-        let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
+    let (machines, at) = (wanted.machines.clone(), wanted.at);
+    let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
+    let first = ArrowPredicateFn::new(ProjectionMask::leaves(types, [MACHINE, AT]), move |batch| {
         let machine = batch.column(0).as_string_opt::<i32>().ok_or_else(misfit)?;
         let instants = batch.column(1).as_primitive_opt::<TimestampMillisecondType>().ok_or_else(misfit)?;
         let matches = |row: usize| {
-            let (machine, instant) = (machine.value(row), instants.value(row));
-            // One that was damaged must not be passed over as if it were of somebody else.
-            if !is_promised(
-                &segment,
-                Some((machine.as_bytes(), machine.as_bytes())),
-                Some((instant, instant)),
-            ) {
-                return Err(ArrowError::SchemaError(UNKNOWN.to_owned()));
-            }
-            let within = at.is_none_or(|(from, to)| (from..=to).contains(&instant));
-            Ok(Some(within && machines.contains(machine)))
+            let within = at.is_none_or(|(from, to)| (from..=to).contains(&instants.value(row)));
+            Some(within && machines.contains(machine.value(row)))
         };
-        (0..batch.num_rows()).map(matches).collect::<Result<BooleanArray, _>>()
+        Ok((0..batch.num_rows()).map(matches).collect::<BooleanArray>())
     });
-    let mut all = vec![first];
+    let mut all: Vec<Box<dyn ArrowPredicate>> = vec![Box::new(first)];
     for Term { columns, is } in &wanted.terms {
         let is = is.clone();
         let columns = ProjectionMask::leaves(types, columns.iter().copied());
-        all.push(counted(columns, steps, move |batch| {
+        all.push(Box::new(ArrowPredicateFn::new(columns, move |batch| {
             let holds = |row: usize| -> Result<Option<bool>, ArrowError> {
                 let mut any = false;
                 for column in batch.columns() {
-                    let misfit = || ArrowError::SchemaError("a column has another type".to_owned());
                     any |= is.holds(column.as_ref(), row).ok_or_else(misfit)?;
                 }
                 Ok(Some(any))
             };
             (0..batch.num_rows()).map(holds).collect::<Result<BooleanArray, _>>()
-        }));
+        })));
     }
     all
-}
-
-/// Whether bounds of machine and time lie within what the manifest says. Bounds that were damaged would have rows passed over
-/// that nobody looks at then.
-fn is_promised(segment: &Segment, machines: Option<(&[u8], &[u8])>, at: Option<(i64, i64)>) -> bool {
-    let (first, last) = (segment.machines.0.as_bytes(), segment.machines.1.as_bytes());
-    let (since, until) = (to_ms(segment.at.0), to_ms(segment.at.1));
-    machines.is_none_or(|(low, high)| [low, high].iter().all(|m| (first..=last).contains(m)))
-        && at.is_none_or(|(low, high)| [low, high].iter().all(|t| (since..=until).contains(t)))
 }
 
 /// The rows of a row group that lie in pages which can hold wanted ones. Pages of different columns have different
 /// borders; what counts are those of machine and time, and of columns that are spoken of alone.
 fn pages(
-    segment: &Segment,
     metadata: &ParquetMetaData,
     group: usize,
     rows: usize,
@@ -491,7 +401,7 @@ fn pages(
 ) -> Result<Vec<RowSelector>, ParquetError> {
     let index = metadata.page_index_for_row_group(group);
     let mut selection = RowSelection::from(vec![RowSelector::select(rows)]);
-    let mut narrow = |column: usize, may: &dyn Fn(&ColumnIndexMetaData, usize) -> Option<bool>| {
+    let mut narrow = |column: usize, may: &dyn Fn(&ColumnIndexMetaData, usize) -> bool| {
         let (Some(bounds), Some(places)) = (index.column_index(column), index.page_locations(column)) else {
             return Ok(());
         };
@@ -505,8 +415,11 @@ fn pages(
                 .and_then(|(first, end)| end.checked_sub(first))
                 .filter(|length| *length <= rows)
                 .ok_or_else(|| general("the index of its pages makes no sense"))?;
-            let may = may(bounds, page).ok_or_else(|| general(UNKNOWN))?;
-            selectors.push(if may { RowSelector::select(length) } else { RowSelector::skip(length) });
+            selectors.push(if may(bounds, page) {
+                RowSelector::select(length)
+            } else {
+                RowSelector::skip(length)
+            });
         }
         if selectors.iter().map(|s| s.row_count).sum::<usize>() != rows {
             return Err(general("the index of its pages does not cover its rows"));
@@ -514,17 +427,13 @@ fn pages(
         selection = selection.intersection(&RowSelection::from(selectors));
         Ok(())
     };
-    narrow(MACHINE, &|bounds, page| {
-        let machines = texts_of(bounds, page);
-        is_promised(segment, machines, None).then(|| wanted.overlaps(machines, None))
-    })?;
+    narrow(MACHINE, &|bounds, page| wanted.overlaps(texts_of(bounds, page), None))?;
     narrow(AT, &|bounds, page| {
-        let ColumnIndexMetaData::INT64(b) = bounds else { return Some(true) };
-        let at = b.min_value(page).copied().zip(b.max_value(page).copied());
-        is_promised(segment, None, at).then(|| wanted.overlaps(None, at))
+        let ColumnIndexMetaData::INT64(b) = bounds else { return true };
+        wanted.overlaps(None, b.min_value(page).copied().zip(b.max_value(page).copied()))
     })?;
     for (column, is) in wanted.single() {
-        narrow(column, &|bounds, page| Some(is.may(texts_of(bounds, page))))?;
+        narrow(column, &|bounds, page| is.may(texts_of(bounds, page)))?;
     }
     Ok(selection.iter().copied().collect())
 }
@@ -534,34 +443,5 @@ fn texts_of(bounds: &ColumnIndexMetaData, page: usize) -> Option<(&[u8], &[u8])>
     match bounds {
         ColumnIndexMetaData::BYTE_ARRAY(texts) => texts.min_value(page).zip(texts.max_value(page)),
         _ => None,
-    }
-}
-
-/// The rows of a batch; what does not fit to what the manifest says of the segment was not written by this program.
-fn rows<R: Record>(segment: &Segment, batch: &RecordBatch) -> Result<VecDeque<R>, LakeError> {
-    let misfit = || unreadable(segment, "a column holds what was never written into it");
-    let rows = R::rows(batch).ok_or_else(misfit)?;
-    let (low, high) = (segment.machines.0.as_str(), segment.machines.1.as_str());
-    let fits = |row: &R| {
-        row.is_of(&segment.stream)
-            && (low..=high).contains(&row.machine())
-            && (segment.at.0..=segment.at.1).contains(&from_ms(row.at()))
-    };
-    if rows.iter().all(fits) { Ok(rows.into()) } else { Err(unreadable(segment, UNKNOWN)) }
-}
-
-/// Makes sure that a segment's file is, bit by bit, what was written.
-pub(crate) async fn verify(objects: &Arc<dyn ObjectStore>, segment: &Segment) -> Result<(), LakeError> {
-    let path = Path::parse(&segment.path).map_err(|e| unreadable(segment, &e.to_string()))?;
-    let found = objects.get(&path).await.map_err(|e| storage(segment, e))?;
-    let mut chunks = found.into_stream();
-    let mut context = Context::new(&SHA256);
-    while let Some(chunk) = chunks.try_next().await.map_err(|e| storage(segment, e))? {
-        context.update(&chunk);
-    }
-    if hex(context.finish().as_ref()) == segment.digest {
-        Ok(())
-    } else {
-        Err(unreadable(segment, "its content does not match its digest"))
     }
 }

@@ -119,7 +119,7 @@ const TABLES: &[Table] = &[
             ("digest", Text),
             ("made_ms", Number),
         ],
-        later: &[],
+        later: &[(4, "tail", Number)],
     },
 ];
 

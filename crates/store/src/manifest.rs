@@ -12,6 +12,9 @@ use crate::rows::{failed, from_ms, to_ms};
 /// Milliseconds of a day.
 pub const DAY: i64 = 86_400_000;
 
+/// What stands for the tail of a segment whose digest is of its whole file.
+const WHOLE: i64 = 0;
+
 /// One immutable file of the lake: some events of one stream that were received on one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
@@ -33,7 +36,10 @@ pub struct Segment {
     pub bytes: i64,
     /// The path of its file within the lake.
     pub path: String,
-    /// SHA-256 of its file in hex.
+    /// How many bytes at the end of its file `digest` is of, and vouch for all before them; of the whole file in segments of
+    /// older versions.
+    pub tail: Option<i64>,
+    /// SHA-256 in hex.
     pub digest: String,
     /// When it was written.
     pub made: OffsetDateTime,
@@ -113,8 +119,8 @@ pub(crate) async fn swap(connection: &mut AnyConnection, swap: &Swap) -> Result<
 async fn insert(connection: &mut AnyConnection, segment: &Segment) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO segment (id, stream, day, level, machine_low, machine_high, at_low_ms, at_high_ms, rows, bytes,
-            path, digest, made_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            path, tail, digest, made_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(segment.id.clone())
     .bind(segment.stream.clone())
@@ -127,6 +133,7 @@ async fn insert(connection: &mut AnyConnection, segment: &Segment) -> Result<(),
     .bind(segment.rows)
     .bind(segment.bytes)
     .bind(segment.path.clone())
+    .bind(segment.tail.unwrap_or(WHOLE))
     .bind(segment.digest.clone())
     .bind(to_ms(segment.made))
     .execute(connection)
@@ -137,8 +144,8 @@ async fn insert(connection: &mut AnyConnection, segment: &Segment) -> Result<(),
 
 pub(crate) async fn segments(connection: &mut AnyConnection) -> Result<Vec<Segment>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, stream, day, level, machine_low, machine_high, at_low_ms, at_high_ms, rows, bytes, path, digest,
-            made_ms
+        "SELECT id, stream, day, level, machine_low, machine_high, at_low_ms, at_high_ms, rows, bytes, path, tail,
+            digest, made_ms
          FROM segment ORDER BY stream, day, id",
     )
     .fetch_all(connection)
@@ -160,6 +167,7 @@ fn segment(row: &AnyRow) -> Result<Segment, StoreError> {
         rows: number("rows")?,
         bytes: number("bytes")?,
         path: text("path")?,
+        tail: Some(number("tail")?).filter(|tail| *tail != WHOLE),
         digest: text("digest")?,
         made: from_ms(number("made_ms")?),
     })

@@ -9,7 +9,7 @@ use crate::log::{self, Hashed};
 use crate::rows::failed;
 
 /// Each step brings the schema from its index to the next version. `{key}` stands for the engine's type of a key.
-const MIGRATIONS: &[&[&str]] = &[RESOURCES, EVENTS, TREE];
+const MIGRATIONS: &[&[&str]] = &[RESOURCES, EVENTS, TREE, TAILS];
 /// The version from which on the log is a tree.
 pub(crate) const TREE_SINCE: i64 = 3;
 
@@ -55,6 +55,9 @@ const TREE: &[&str] = &[
     "CREATE TABLE audit_node (
         level BIGINT NOT NULL, idx BIGINT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (level, idx))",
 ];
+
+/// The part of a segment's file that its digest is of; 0 where it is of all of it.
+const TAILS: &[&str] = &["ALTER TABLE segment ADD COLUMN tail BIGINT NOT NULL DEFAULT 0"];
 
 /// The versions of a database's schema and of this program's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

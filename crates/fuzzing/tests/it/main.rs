@@ -139,7 +139,7 @@ holds! {
     what_is_read_of_a_listing_leads_to_the_policy_by_whole_lines: "listing", 500;
     a_group_that_is_taken_is_judged_rule_by_rule_as_its_diagram_says: "rules", 2000;
     what_scp_says_passes_the_same_however_it_is_cut_and_each_file_is_told: "scp", 2000;
-    a_segment_is_what_the_manifest_promises_or_an_error: "segment", 500;
+    a_segment_of_others_is_read_or_an_error_that_names_it: "segment", 500;
     what_sftp_says_passes_the_same_however_it_is_cut_and_each_file_is_told: "sftp", 2000;
     a_spool_sends_without_holes_whatever_its_files_hold: "spool", 500;
     a_file_of_service_tags_changes_nothing_about_itself: "tags", 2000;

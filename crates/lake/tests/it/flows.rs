@@ -303,6 +303,7 @@ async fn older(world: &World, events: &[Event]) {
         rows: i64::try_from(events.len()).unwrap(),
         bytes: i64::try_from(bytes.len()).unwrap(),
         path: "events/server/older.parquet".to_owned(),
+        tail: None,
         digest: digest.as_ref().iter().map(|b| format!("{b:02x}")).collect(),
         made: from_ms(FIRST * DAY),
     };
