@@ -88,40 +88,55 @@ const RESOURCE: [&str; 10] = [
 ];
 /// The columns of a document.
 const DOCUMENT: [&str; 3] = ["key", "body", "changed_ms"];
+/// What sqlx calls it.
+const POSTGRESQL: &str = "PostgreSQL";
 /// Most rows that are read together.
 const TOGETHER: usize = 1000;
 
 /// One resource, and one document, as every request asks for them.
 static ONE_RESOURCE: LazyLock<String> =
-    LazyLock::new(|| format!("{} FROM resource WHERE key = $1", gathered(&RESOURCE)));
-static ONE_DOCUMENT: LazyLock<String> =
-    LazyLock::new(|| format!("{} FROM document WHERE kind = $1 AND key = $2", gathered(&DOCUMENT)));
+    LazyLock::new(|| format!("SELECT {} AS gathered FROM resource WHERE key = $1", gathered(&RESOURCE)));
+static ONE_DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    format!("SELECT {} AS gathered FROM document WHERE kind = $1 AND key = $2", gathered(&DOCUMENT))
+});
 
-/// What gathers columns of many rows into one text: row after row, each field after its length in bytes and a colon.
-///
-/// sqlx hands every row of SQLite's from one thread to another and describes its columns anew, which for a thousand rows
-/// takes longer than reading them and making them into JSON.
+/// What gathers the columns of a row into one text: each field after its length in bytes and a colon. sqlx describes every
+/// column of every row anew, which takes longer than reading it.
 fn gathered(columns: &[&str]) -> String {
     let field = |column: &&str| {
         let text = format!("CAST({column} AS TEXT)");
-        format!("octet_length({text}) || ':' || {text}")
+        format!("octet_length({text}), ':', {text}")
     };
     let fields: Vec<String> = columns.iter().map(field).collect();
-    format!("SELECT string_agg({}, '') AS gathered", fields.join(" || "))
+    format!("concat({})", fields.join(", "))
 }
 
-/// The rows of a [`gathered`] text, in the order of their keys, which are their first fields.
-fn rows_of<const N: usize>(text: &str) -> Result<Vec<[&str; N]>, StoreError> {
+/// What selects many rows so. sqlx hands every row of SQLite's from one thread to another, so there they become one;
+/// PostgreSQL takes longer to make one of them.
+fn gathering(connection: &AnyConnection, columns: &[&str]) -> String {
+    let row = gathered(columns);
+    if connection.backend_name() == POSTGRESQL {
+        format!("SELECT {row} AS gathered")
+    } else {
+        format!("SELECT coalesce(string_agg({row}, ''), '') AS gathered")
+    }
+}
+
+/// The rows of [`gathered`] texts, in the order of their keys, which are their first fields.
+fn rows_of<const N: usize>(texts: &[String]) -> Result<Vec<[&str; N]>, StoreError> {
     let broken = || StoreError::Corrupt("what rows were gathered into is no rows".to_owned());
-    let (mut rest, mut rows) = (text, Vec::new());
-    while !rest.is_empty() {
-        let mut row = [""; N];
-        for field in &mut row {
-            let (length, tail) = rest.split_once(':').ok_or_else(broken)?;
-            let length: usize = length.parse().map_err(|_| broken())?;
-            (*field, rest) = tail.split_at_checked(length).ok_or_else(broken)?;
+    let mut rows = Vec::new();
+    for text in texts {
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let mut row = [""; N];
+            for field in &mut row {
+                let (length, tail) = rest.split_once(':').ok_or_else(broken)?;
+                let length: usize = length.parse().map_err(|_| broken())?;
+                (*field, rest) = tail.split_at_checked(length).ok_or_else(broken)?;
+            }
+            rows.push(row);
         }
-        rows.push(row);
     }
     rows.sort_unstable_by_key(|row| row[0]);
     Ok(rows)
@@ -130,9 +145,9 @@ fn rows_of<const N: usize>(text: &str) -> Result<Vec<[&str; N]>, StoreError> {
 async fn gather(
     connection: &mut AnyConnection,
     query: Query<'_, Any, <Any as Database>::Arguments>,
-) -> Result<String, StoreError> {
-    let row = query.fetch_one(connection).await.map_err(failed)?;
-    Ok(row.try_get::<Option<String>, _>("gathered").map_err(failed)?.unwrap_or_default())
+) -> Result<Vec<String>, StoreError> {
+    let rows = query.fetch_all(connection).await.map_err(failed)?;
+    rows.iter().map(|row| row.try_get("gathered").map_err(failed)).collect()
 }
 
 fn resource(
@@ -157,8 +172,8 @@ fn resource(
 
 pub(crate) async fn get(connection: &mut AnyConnection, id: &Scope) -> Result<Option<Resource>, StoreError> {
     let query = sqlx::query(AssertSqlSafe(ONE_RESOURCE.as_str())).bind(id.key());
-    let text = gather(connection, query).await?;
-    rows_of(&text)?.into_iter().next().map(resource).transpose()
+    let texts = gather(connection, query).await?;
+    rows_of(&texts)?.into_iter().next().map(resource).transpose()
 }
 
 /// The open interval of keys inside a scope: `/` is followed by `0` in ASCII.
@@ -189,7 +204,7 @@ async fn page(
     };
     let statement = format!(
         "{} FROM (SELECT * FROM resource WHERE key > $1 AND key < $2{of_type}{mentioned} ORDER BY key LIMIT {limit}) AS page",
-        gathered(&RESOURCE)
+        gathering(connection, &RESOURCE)
     );
     let is_usual = patterns.len() < 2;
     let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(is_usual).bind(low).bind(high);
@@ -199,8 +214,8 @@ async fn page(
     for pattern in patterns {
         query = query.bind(pattern);
     }
-    let text = gather(connection, query).await?;
-    let rows = rows_of(&text)?;
+    let texts = gather(connection, query).await?;
+    let rows = rows_of(&texts)?;
     let last = rows.last().filter(|_| rows.len() == limit).map(|row| row[0].to_owned());
     Ok((last, rows.into_iter().map(resource).collect::<Result<_, _>>()?))
 }
@@ -256,8 +271,8 @@ pub(crate) async fn document(
         return Ok(None);
     }
     let query = sqlx::query(AssertSqlSafe(ONE_DOCUMENT.as_str())).bind(kind).bind(key);
-    let text = gather(connection, query).await?;
-    rows_of(&text)?.into_iter().next().map(|row| document_of(kind, row)).transpose()
+    let texts = gather(connection, query).await?;
+    rows_of(&texts)?.into_iter().next().map(|row| document_of(kind, row)).transpose()
 }
 
 pub(crate) async fn documents(
@@ -299,14 +314,14 @@ async fn documents_in(
         let statement = format!(
             "{} FROM (SELECT key, body, changed_ms FROM document \
              WHERE kind = $1 AND key {from} $2{up_to} ORDER BY key LIMIT {TOGETHER}) AS page",
-            gathered(&DOCUMENT)
+            gathering(connection, &DOCUMENT)
         );
         let mut query = sqlx::query(AssertSqlSafe(statement)).bind(kind).bind(&low);
         if let Some(last) = last {
             query = query.bind(last);
         }
-        let text = gather(connection, query).await?;
-        let rows = rows_of(&text)?;
+        let texts = gather(connection, query).await?;
+        let rows = rows_of(&texts)?;
         let next = rows.last().filter(|_| rows.len() == TOGETHER).map(|row| row[0].to_owned());
         for row in rows {
             all.push(document_of(kind, row)?);
