@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { expect, type Page } from '@playwright/test'
 import { test } from './fixtures.ts'
 import { reach } from './reach.ts'
 import { ready } from './ready.ts'
+import { account as desktopAccount, password, Shadow } from './shadow.ts'
 import { writeSshFiles } from './sshFiles.ts'
 
 const run = promisify(execFile)
@@ -157,6 +158,41 @@ test('a computer that was signed in by the command goes to machines with one wor
     start('tunnel', machine.name, `${inner}`, '--listen', `${port}`)
     const answer = async () => (await fetch(`http://127.0.0.1:${port}/sekisho-command`)).text()
     await expect(async () => expect(await answer()).toBe(await readFile(here, 'utf8'))).toPass({ timeout: 20_000 })
+
+    // A program of one's own, which is told by a file where the desktop is.
+    const shadow = await Shadow.start(ready.machines[1]?.netns ?? '')
+    try {
+      const [client, status] = [join(dir, 'client'), join(dir, 'status')]
+      const look = `xfreerdp "$1" /p:${password} /cert:ignore +auth-only; echo $? > ${status}`
+      await writeFile(client, `#!/bin/sh\ncp "$1" ${join(dir, 'seen.rdp')}\n${look}\n`, { mode: 0o700 })
+      await expect(async () => {
+        await sekisho('rdp', machine.name, '--user', desktopAccount, '--with', client)
+        expect(await readFile(status, 'utf8')).toBe('0\n')
+      }).toPass({ timeout: 60_000 })
+      const seen = await readFile(join(dir, 'seen.rdp'), 'utf8')
+      expect(seen).toMatch(/^full address:s:127\.0\.0\.1:\d+\r\nusername:s:jun\r\n/)
+      expect(await readdir(join(dir, 'a % b', 'sekisho'))).not.toContainEqual(expect.stringMatching(/\.rdp$/))
+    } finally {
+      await shadow.stop()
+    }
+
+    // What was recorded is fetched, and proved without the server.
+    await reach(portal, 1, {
+      name: 'native',
+      sku: 'Premium',
+      properties: { enableTunneling: true, enableSessionRecording: true },
+    })
+    await sekisho('ssh', account, 'echo', 'recorded')
+    const list = `${machine.id}/providers/Sekisho.Bastion/recordings?api-version=2026-11-01`
+    type Listed = { value: { id: string; properties: { key: string; state: string } }[] }
+    const newest = () => portal.evaluate(async (url) => ((await (await fetch(url)).json()) as Listed).value[0], list)
+    await expect.poll(async () => (await newest())?.properties.state).toBe('closed')
+    const recording = await newest()
+    const file = join(dir, 'session.skr')
+    await sekisho('recording', 'download', recording?.id ?? '', '--to', file)
+    const verified = await sekisho('recording', 'verify', file, '--key', recording?.properties.key ?? '', '--text')
+    expect(verified.stdout).toContain('recorded\n')
+    await expect(sekisho('recording', 'download', recording?.id ?? '', '--to', file)).rejects.toThrow(/exists/)
 
     await sekisho('logout')
     await expect(async () => expect(answer()).rejects.toThrow()).toPass({ timeout: 5_000 })

@@ -49,6 +49,7 @@ pub(crate) const TESTS: &[Need] = &[
     ("Xvfb", "xvfb"),
     XRDP,
     ("freerdp-shadow-cli", "freerdp2-shadow-x11"),
+    ("xfreerdp", "freerdp2-x11"),
     ("xwd", "x11-apps"),
     ("xev", "x11-utils"),
     ("xterm", "xterm"),

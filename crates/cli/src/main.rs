@@ -194,6 +194,8 @@ enum Recording {
     ///
     /// Says of one that is not whole what is wrong, and up to which moment it is proved; the status is 1 then.
     Verify(recording::Verify),
+    /// Fetches the file of a recording from the server that this computer is signed in to ('sekisho login').
+    Download(client::Download),
 }
 
 #[derive(Subcommand)]
@@ -413,6 +415,7 @@ async fn administer(command: Installation, config: Option<PathBuf>) -> anyhow::R
             verify(&file, key.as_deref())?
         }
         Installation::Recording { command: Recording::Verify(asked) } => recording::verify(&asked)?,
+        Installation::Recording { command: Recording::Download(asked) } => client::download(&asked).await?,
         Installation::Backup { file } if file.as_os_str() == "-" => {
             backup::write(&config, std::io::stdout().lock()).await?;
         }

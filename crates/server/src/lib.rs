@@ -177,7 +177,8 @@ pub fn registry(
         universe: late_universe.clone(),
     });
     resources::flow_map::register(&mut registry, lake, &late_universe);
-    registry.add_scope_action(resources::recordings::Play { files });
+    registry.add_scope_action(resources::recordings::Play { files: files.clone() });
+    registry.add_scope_action(resources::recordings::Download { files });
     resources::recordings::register_keeping(&mut registry);
     resources::desktops::register(&mut registry, &late_keys);
     registry.add(resources::locks::Locks);

@@ -13,7 +13,7 @@ use super::home::Home;
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest answer read, in bytes.
-const LONGEST: usize = 1 << 20;
+const LONGEST: usize = 4 << 20;
 /// The file that says which server it is.
 const SERVER: &str = "server";
 /// The file of the authority that vouches for it, where that is not one that this computer trusts anyway.

@@ -6,11 +6,14 @@
 //! gave it, and never is an argument or in the environment.
 
 mod api;
+mod desktop;
 mod home;
 mod openssh;
+mod recordings;
 mod sign_in;
 
 use home::Home;
+pub(crate) use recordings::Download;
 
 /// What can be done.
 #[derive(clap::Subcommand)]
@@ -25,6 +28,16 @@ pub(crate) enum Command {
     Scp(openssh::Scp),
     /// Leads a port of this computer to one of a machine, through the bastion, for as long as it runs.
     Tunnel(openssh::Tunnel),
+    /// Opens a machine's desktop in a program of this computer, through the bastion.
+    ///
+    /// A desktop in the browser needs no program, is recorded where that is asked for, and knows kept passwords; this is for
+    /// who needs one's own program. A host that records refuses it.
+    Rdp(desktop::Rdp),
+}
+
+/// Fetches a recording.
+pub(crate) async fn download(asked: &Download) -> anyhow::Result<()> {
+    recordings::download(&Home::of_person()?, asked).await
 }
 
 /// Does it.
@@ -40,6 +53,7 @@ pub(crate) async fn run(command: &Command) -> anyhow::Result<()> {
         }
         Command::Ssh(asked) => openssh::become_client(&home, "ssh", &asked.arguments()?).await,
         Command::Scp(asked) => openssh::become_client(&home, "scp", &asked.arguments()?).await,
+        Command::Rdp(asked) => desktop::open(&home, asked).await,
         Command::Tunnel(asked) => openssh::become_client(&home, "ssh", &asked.arguments()?).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
@@ -81,6 +81,14 @@ fn at_gate(machine: &str) -> anyhow::Result<String> {
     Ok(if host.ends_with(DOMAIN) { machine.to_owned() } else { format!("{machine}{DOMAIN}") })
 }
 
+/// A machine of which a port is meant.
+fn port_of(machine: &str) -> anyhow::Result<String> {
+    if machine.contains('@') {
+        bail!("a tunnel leads to a port, not to an account: name the machine alone");
+    }
+    at_gate(machine)
+}
+
 /// A file of scp's: what stands before a colon that comes before any slash is a machine.
 fn file_at_gate(file: &str) -> anyhow::Result<String> {
     match file.split_once(':') {
@@ -125,20 +133,44 @@ impl Tunnel {
     pub(super) fn arguments(&self) -> anyhow::Result<Vec<OsString>> {
         let listen = self.listen.clone().unwrap_or_else(|| self.port.to_string());
         let listen = if listen.contains(':') { listen } else { format!("127.0.0.1:{listen}") };
-        if self.machine.contains('@') {
-            bail!("a tunnel leads to a port, not to an account: name the machine alone");
-        }
-        let forward = format!("{listen}:{}:{}", at_gate(&self.machine)?, self.port);
+        let forward = format!("{listen}:{}:{}", port_of(&self.machine)?, self.port);
         let all = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", &forward, "--", GATE];
         Ok(all.map(OsString::from).into())
     }
 }
 
-/// Becomes one of OpenSSH's programs.
-pub(super) async fn become_client(home: &Home, program: &str, arguments: &[OsString]) -> anyhow::Result<()> {
+/// A way to a port of a machine's, for one connection.
+pub(super) struct Way {
+    config: PathBuf,
+    to: String,
+}
+
+impl Way {
+    /// What `ssh` is started with, the connection being its input and output.
+    pub(super) fn arguments(&self) -> [OsString; 6] {
+        let [is, config, leads, to] =
+            [OsString::from("-F"), self.config.clone().into(), "-W".into(), (&self.to).into()];
+        [is, config, leads, to, "--".into(), GATE.into()]
+    }
+}
+
+/// The way to a port of a machine's.
+pub(super) async fn way(home: &Home, machine: &str, port: u16) -> anyhow::Result<Way> {
+    let to = format!("{}:{port}", port_of(machine)?);
+    set_up(home).await?;
+    Ok(Way { config: home.path(CONFIG), to })
+}
+
+/// Has OpenSSH know the gate, and the gate this computer.
+async fn set_up(home: &Home) -> anyhow::Result<()> {
     let (server, token) = sign_in::signed_in(home).await?;
     let told = known(home, &server, &token).await?;
-    write_down(home, &told)?;
+    write_down(home, &told)
+}
+
+/// Becomes one of OpenSSH's programs.
+pub(super) async fn become_client(home: &Home, program: &str, arguments: &[OsString]) -> anyhow::Result<()> {
+    set_up(home).await?;
     let error = Command::new(program).arg("-F").arg(home.path(CONFIG)).args(arguments).exec();
     Err(error).with_context(|| format!("'{program}' of OpenSSH could not be started"))
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::SOON;
@@ -96,6 +98,18 @@ impl Ssh {
             }
             assert!(began.elapsed() < SOON, "{all:#?}");
         }
+    }
+
+    /// How many bytes the file of a recording has, and a piece of it.
+    pub(super) fn piece(&self, session: &str, offset: u64) -> Result<(u64, Vec<u8>), String> {
+        let path = format!(
+            "{}/providers/Sekisho.Bastion/downloadRecording?api-version=2026-11-01",
+            self.bastion.machine("db")
+        );
+        let answer = self.bastion.world.api.post(&path, &json!({"id": session, "offset": offset}));
+        let answer = answer.map_err(|refused| refused.to_string())?;
+        let content = STANDARD.decode(answer["content"].as_str().unwrap()).unwrap();
+        Ok((answer["size"].as_u64().unwrap(), content))
     }
 
     pub(super) fn frames(&self, recording: &Value) -> Vec<Value> {

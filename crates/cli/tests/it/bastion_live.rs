@@ -228,6 +228,15 @@ fn a_recording_that_is_over_goes_where_recordings_go_and_is_played_searched_veri
     let play = of("playRecording?api-version=2026-09-01");
     let played = world.api.post(&play, &json!({"id": terminal.session, "format": "text"})).unwrap();
     assert!(played["content"].as_str().unwrap().contains("needle-42"), "{played}");
+    // Somebody who has no access to the place gets the file, byte by byte.
+    let piece = |offset| ssh.piece(&terminal.session, offset);
+    let kept = std::fs::read(&file).unwrap();
+    let size = kept.len() as u64;
+    assert_eq!(piece(0).unwrap(), (size, kept.clone()));
+    assert_eq!(piece(size - 9).unwrap(), (size, kept[kept.len() - 9..].to_vec()));
+    assert_eq!(piece(size).unwrap(), (size, Vec::new()));
+    assert!(piece(size + 1).unwrap_err().contains("InvalidOffset"));
+
     let log = world.dir.path().join("log.jsonl");
     std::fs::write(&log, world.site.sekisho(&["audit", "export"]).unwrap()).unwrap();
     let (path, log) = (file.to_str().unwrap(), log.to_str().unwrap());

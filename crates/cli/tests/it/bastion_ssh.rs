@@ -267,6 +267,9 @@ fn what_was_on_the_screen_is_recorded_sealed_and_found_and_a_session_that_cannot
     assert_eq!(world.api.get(&list).unwrap()["value"][0]["properties"]["hold"]["reason"], "case 7");
     assert!(keep("delete", "no room").unwrap_err().contains("case 7"));
     let whole = std::fs::read(&file).unwrap();
+    let end = whole.len() - 5;
+    let part = (whole.len() as u64, whole[end..].to_vec());
+    assert_eq!(ssh.piece(name.as_str().unwrap(), end as u64).unwrap(), part);
     let mut changed = whole.clone();
     changed[whole.len() / 2] ^= 1;
     for bytes in [changed.as_slice(), &whole[..whole.len() - 1], &whole[..whole.len() / 2]] {

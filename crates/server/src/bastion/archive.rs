@@ -18,7 +18,7 @@ use sekisho_arm::traits::{read_document, write_document};
 use sekisho_arm::{StoreError, Write};
 use sekisho_store::{News, Store};
 use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, SeekFrom};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -157,6 +157,30 @@ impl Archive {
             return Err(Unread::TooLarge(there.meta.size));
         }
         Ok(there.bytes().await?)
+    }
+
+    /// How many bytes a recording's file has, and those of them from an offset on, but not more than so many.
+    pub(crate) async fn piece(&self, session: Uuid, offset: u64, most: u64) -> Result<(u64, Bytes), Unread> {
+        let path = self.path(session);
+        let failed = |error| Unread::Failed(ArchiveError::File(path.clone(), error));
+        if let Some(mut file) = done(&path, File::open(&path).await)? {
+            let size = file.metadata().await.map_err(failed)?.len();
+            file.seek(SeekFrom::Start(offset)).await.map_err(failed)?;
+            let mut bytes = Vec::new();
+            // What is recorded meanwhile belongs to a later piece.
+            let rest = most.min(size.saturating_sub(offset));
+            file.take(rest).read_to_end(&mut bytes).await.map_err(failed)?;
+            return Ok((size, bytes.into()));
+        }
+        let (Some(place), name) = (&self.0.place, Name::from(name(session))) else {
+            return Err(Unread::NotHere);
+        };
+        let size = found(place.head(&name).await)?.ok_or(Unread::NotHere)?.size;
+        let range = offset.min(size)..offset.saturating_add(most).min(size);
+        if range.is_empty() {
+            return Ok((size, Bytes::new()));
+        }
+        Ok((size, found(place.get_range(&name, range).await)?.ok_or(Unread::NotHere)?))
     }
 
     /// Removes a recording's file, wherever it is.

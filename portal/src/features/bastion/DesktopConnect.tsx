@@ -14,6 +14,8 @@ import {
   isPort,
 } from '../../domain/bastion.ts'
 import { plainText } from '../../domain/plainText.ts'
+import { nameOf } from '../../domain/armId.ts'
+import { CodeBlock } from '../../ui/CodeBlock.tsx'
 import { cx } from '../../ui/cx.ts'
 import { Segments } from '../../ui/Segments.tsx'
 import { TextField } from '../../ui/TextField.tsx'
@@ -22,6 +24,16 @@ import { keyboardHere } from './keyboardHere.ts'
 import { m } from './messages.ts'
 
 type Props = { machine: string; host: string | undefined; protocol: DesktopProtocol; accounts: readonly string[] }
+
+/** What leads a program of one's own to the desktop. */
+function ownProgram(machine: string, protocol: DesktopProtocol, port: number, account: string | undefined) {
+  const name = nameOf(machine).toLowerCase()
+  if (protocol === 'vnc') return `sekisho tunnel ${name} ${port}`
+  const words = ['sekisho', 'rdp', name]
+  if (port !== desktopPorts.rdp) words.push('--port', String(port))
+  if (account !== undefined && isAccount(account)) words.push('--user', account)
+  return words.join(' ')
+}
 
 /** As whom, and where. The password is asked for by the page that this opens. */
 export default function DesktopConnect({ machine, host, protocol, accounts }: Props) {
@@ -124,6 +136,8 @@ export default function DesktopConnect({ machine, host, protocol, accounts }: Pr
         <Monitor size={14} aria-hidden />
         {d.open}
       </a>
+      <p className="text-sm text-ink-2">{d.ownProgram}</p>
+      <CodeBlock label={d.ownProgram} copyLabel={m.copy} code={ownProgram(machine, protocol, Number(port), whose)} />
     </>
   )
 }

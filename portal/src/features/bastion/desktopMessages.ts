@@ -21,6 +21,10 @@ export const d = messages({
   password: { en: 'Password', ja: 'パスワード' },
   typed: { en: 'I type it there', ja: '接続時に入力' },
   kept: { en: 'Use the kept one', ja: '保管済みのものを使用' },
+  ownProgram: {
+    en: 'With a program of your own, where the host allows tunnels and does not record. The sekisho command leads it there.',
+    ja: 'お手元のプログラムで接続する場合 (ホストがトンネルを許可し、記録していないとき)。sekisho コマンドが経路を用意します。',
+  },
   keptBy: {
     en: (who: string, when: string) => `Kept by ${who}, ${when}.`,
     ja: (who: string, when: string) => `${who} が ${when}に保管しました。`,

@@ -98,7 +98,7 @@ function Replay({ target, recording }: { target: RecordingTarget; recording: Rec
             {plainText(userName)} · {dateTime(since)} · {nameOf(target.machine)}
           </p>
         </div>
-        {!isDesktop(protocol) && <Exports target={target} name={name} />}
+        <Exports target={target} name={name} formats={isDesktop(protocol) ? ['file'] : ['asciicast', 'text', 'file']} />
       </header>
       {state !== 'closed' && (
         <p
@@ -117,14 +117,14 @@ function Replay({ target, recording }: { target: RecordingTarget; recording: Rec
   )
 }
 
-const endings = { asciicast: 'cast', text: 'txt' }
+const endings = { asciicast: 'cast', text: 'txt', file: 'skr' }
 
-function Exports({ target, name }: { target: RecordingTarget; name: string }) {
+function Exports({ target, name, formats }: { target: RecordingTarget; name: string; formats: ExportFormat[] }) {
   const [error, setError] = useState<unknown>()
   const save = async (format: ExportFormat) => {
     setError(undefined)
     try {
-      saveBlob(new Blob([await exportRecording(target, format)]), `${name}.${endings[format]}`)
+      saveBlob(await exportRecording(target, format), `${name}.${endings[format]}`)
     } catch (why) {
       setError(why)
     }
@@ -132,7 +132,7 @@ function Exports({ target, name }: { target: RecordingTarget; name: string }) {
   return (
     <>
       {error !== undefined && <Refusal error={error} />}
-      {(['asciicast', 'text'] as const).map((format) => (
+      {formats.map((format) => (
         <Button
           key={format}
           size="sm"

@@ -27,10 +27,25 @@ export async function getFrames(
   return framesOf(frames)
 }
 
-export type ExportFormat = 'asciicast' | 'text'
+/** `file` is the recording as it is kept, which `sekisho recording verify` checks. */
+export type ExportFormat = 'asciicast' | 'text' | 'file'
 
 export const exportRecording = async (target: RecordingTarget, format: ExportFormat) =>
-  (await play(target, { format })).content ?? ''
+  format === 'file' ? getFile(target) : new Blob([(await play(target, { format })).content ?? ''])
+
+type Piece = { size: number; content: string }
+
+async function getFile({ machine, recording }: RecordingTarget): Promise<Blob> {
+  const url = armUrl(`${machine}/providers/Sekisho.Bastion/downloadRecording`, 'sekisho.bastion')
+  let file = new Blob()
+  for (;;) {
+    const { size, content } = await call<Piece>('POST', url, { body: { id: recording, offset: file.size } })
+    // A session that is still recorded is saved as far as it had come.
+    if (!content) return file
+    file = new Blob([file, Uint8Array.from(atob(content), (c) => c.charCodeAt(0))])
+    if (file.size >= size) return file
+  }
+}
 
 /** What was done, beside what was on the screen. */
 export async function getEvents(target: RecordingTarget, signal: AbortSignal) {

@@ -29,6 +29,7 @@ export const m = messages({
   },
   asciicast: { en: 'asciicast', ja: 'asciicast' },
   text: { en: 'Text', ja: 'テキスト' },
+  file: { en: 'Sealed file', ja: '封印付きファイル' },
   download: { en: (as: string) => `Download as ${as}`, ja: (as: string) => `${as} でダウンロード` },
   open: {
     en: 'The session is still open; this is what there is so far.',

@@ -1,6 +1,8 @@
 //! `Sekisho.Bastion/recordings`: what was recorded of sessions on a machine, or on all machines in a scope, newest first,
-//! and where in them words are ([`search`]). What is to be seen of one is in [`play`], what becomes of one in [`keeping`].
+//! and where in them words are ([`search`]). What is to be seen of one is in [`play`], its file as it is in [`download`], what
+//! becomes of one in [`keeping`].
 
+mod download;
 mod keeping;
 mod play;
 mod search;
@@ -19,6 +21,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use download::Download;
 pub(crate) use keeping::register as register_keeping;
 pub(crate) use play::Play;
 pub(crate) use search::SEARCHED;
@@ -187,7 +190,8 @@ pub(super) fn within(machine: &str, scope: &Scope) -> bool {
 
 fn too_large(size: u64, most: u64) -> ArmError {
     let text = format!(
-        "The recording has {size} bytes; more than {most} are not shown. 'sekisho recording verify' writes it out."
+        "The recording has {size} bytes; more than {most} are not shown. 'sekisho recording download' fetches it, and \
+         'sekisho recording verify' writes out what it says."
     );
     ArmError::new(413, "RecordingTooLarge", text)
 }
@@ -212,14 +216,18 @@ impl Files {
 
     /// The bytes of a recording.
     async fn bytes(&self, kept: &Kept) -> Result<Bytes, ArmError> {
-        self.0.read(kept.session.id, LARGEST).await.map_err(|why| match why {
+        self.0.read(kept.session.id, LARGEST).await.map_err(|why| self.unread(kept, why))
+    }
+
+    fn unread(&self, kept: &Kept, why: Unread) -> ArmError {
+        match why {
             Unread::TooLarge(size) => too_large(size, LARGEST),
             Unread::NotHere => self.not_here(kept),
             Unread::Failed(error) => {
                 tracing::error!(%error, session = %kept.session.id, "a recording could not be read");
                 ArmError::new(503, UNREADABLE, "The recording cannot be read now. See the server's log.")
             }
-        })
+        }
     }
 
     /// Something made of what of a recording is proved.
