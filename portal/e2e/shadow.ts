@@ -11,10 +11,13 @@ const kept = 'b5db700c28be40bba22c94222f8a883f'
 
 /** FreeRDP's server before a display of a machine of the demo, at RDP's port; it lets one account in, by NLA. */
 export class Shadow {
+  /** The display, as a program outside of the machine names it. */
+  readonly display: string
   readonly #dir: string
   readonly #children: ChildProcess[]
 
-  private constructor(dir: string, children: ChildProcess[]) {
+  private constructor(display: string, dir: string, children: ChildProcess[]) {
+    this.display = display
     this.#dir = dir
     this.#children = children
   }
@@ -27,10 +30,11 @@ export class Shadow {
       stdio: ['ignore', 'pipe', 'ignore'],
     })
     for await (const line of createInterface({ input: display.stdout })) {
-      const env = ['env', `DISPLAY=:${line.trim()}`, `HOME=${dir}`, `XDG_CONFIG_HOME=${dir}`]
+      const name = `:${line.trim()}`
+      const env = ['env', `DISPLAY=${name}`, `HOME=${dir}`, `XDG_CONFIG_HOME=${dir}`]
       const options = ['/port:3389', '/sec:nla', `/sam-file:${join(dir, 'sam')}`]
       const server = spawn('ip', [...within, ...env, 'freerdp-shadow-cli', ...options], { stdio: 'ignore' })
-      return new Shadow(dir, [display, server])
+      return new Shadow(name, dir, [display, server])
     }
     await rm(dir, { recursive: true })
     throw new Error('Xvfb did not start')

@@ -163,7 +163,8 @@ test('a computer that was signed in by the command goes to machines with one wor
     const shadow = await Shadow.start(ready.machines[1]?.netns ?? '')
     try {
       const [client, status] = [join(dir, 'client'), join(dir, 'status')]
-      const look = `xfreerdp "$1" /p:${password} /cert:ignore +auth-only; echo $? > ${status}`
+      // It wants a display also where it shows nothing.
+      const look = `HOME=${dir} DISPLAY=${shadow.display} xfreerdp "$1" /p:${password} /cert:ignore +auth-only; echo $? > ${status}`
       await writeFile(client, `#!/bin/sh\ncp "$1" ${join(dir, 'seen.rdp')}\n${look}\n`, { mode: 0o700 })
       await expect(async () => {
         await sekisho('rdp', machine.name, '--user', desktopAccount, '--with', client)
