@@ -13,15 +13,11 @@ use super::read;
 const LISTEN: &str = "0A";
 const UNCONNECTED: &str = "07";
 
+/// Protocol, address, port and number of a socket.
+type Found = (&'static str, IpAddr, u16, u64);
+
 pub(super) fn listening() -> Vec<Socket> {
-    let mut found = Vec::new();
-    for (protocol, file) in [("tcp", "tcp"), ("tcp", "tcp6"), ("udp", "udp"), ("udp", "udp6")] {
-        let state = if protocol == "tcp" { LISTEN } else { UNCONNECTED };
-        let text = read(&format!("/proc/self/net/{file}"));
-        found.extend(
-            parse(&text, state).into_iter().map(|(address, port, inode)| (protocol, address, port, inode)),
-        );
-    }
+    let found = told().unwrap_or_else(written);
     let holders = if found.is_empty() { HashMap::new() } else { holders() };
     let mut out: Vec<Socket> = found
         .into_iter()
@@ -35,6 +31,26 @@ pub(super) fn listening() -> Vec<Socket> {
     out.sort_by(|a, b| (&a.protocol, a.port, &a.address).cmp(&(&b.protocol, b.port, &b.address)));
     out.dedup();
     out
+}
+
+/// As the kernel tells of them; `None` where it does not.
+fn told() -> Option<Vec<Found>> {
+    let named = |protocol| if protocol == 6 { "tcp" } else { "udp" };
+    let all = sekisho_nsg::flow::listening().ok()?.into_iter();
+    Some(all.map(|(p, s)| (named(p), s.local.0, s.local.1, s.inode.into())).collect())
+}
+
+/// As it writes them down, which takes it long.
+fn written() -> Vec<Found> {
+    let mut found = Vec::new();
+    for (protocol, file) in [("tcp", "tcp"), ("tcp", "tcp6"), ("udp", "udp"), ("udp", "udp6")] {
+        let state = if protocol == "tcp" { LISTEN } else { UNCONNECTED };
+        let text = read(&format!("/proc/self/net/{file}"));
+        found.extend(
+            parse(&text, state).into_iter().map(|(address, port, inode)| (protocol, address, port, inode)),
+        );
+    }
+    found
 }
 
 /// `/proc/net/{tcp,udp}[6]`: local address, port and inode of the sockets in one state.
@@ -62,7 +78,7 @@ fn address_of(text: &str) -> Option<IpAddr> {
             for i in 0..4 {
                 bytes[i * 4..i * 4 + 4].copy_from_slice(&word(i * 8)?);
             }
-            Some(Ipv6Addr::from(bytes).into())
+            Some(Ipv6Addr::from(bytes).to_canonical())
         }
         _ => None,
     }
@@ -109,9 +125,26 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_of_this_process_is_found_with_its_name() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+    fn a_socket_of_this_process_is_found_with_its_name_whichever_way_the_kernel_tells_of_it() {
+        let tcp = ["127.0.0.1:0", "[::1]:0"].map(|at| std::net::TcpListener::bind(at).unwrap());
+        let udp = ["0.0.0.0:0", "[::]:0"].map(|at| std::net::UdpSocket::bind(at).unwrap());
+        // Neither is of anybody who waits.
+        let connected = std::net::TcpStream::connect(tcp[0].local_addr().unwrap()).unwrap();
+        let talks = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        talks.connect("127.0.0.1:9").unwrap();
+        let at = |protocol, address: std::net::SocketAddr| (protocol, address.ip(), address.port());
+        let tcp = tcp.each_ref().map(|s| at("tcp", s.local_addr().unwrap()));
+        let own: Vec<_> =
+            tcp.into_iter().chain(udp.each_ref().map(|s| at("udp", s.local_addr().unwrap()))).collect();
+        for found in [told().unwrap(), written()] {
+            let is_there = |&(protocol, address, port)| {
+                found.iter().any(|&(p, a, n, _)| (p, a, n) == (protocol, address, port))
+            };
+            assert!(own.iter().all(is_there), "{own:?} {found:?}");
+            let other = [at("tcp", connected.local_addr().unwrap()), at("udp", talks.local_addr().unwrap())];
+            assert!(!other.iter().any(is_there), "{other:?} {found:?}");
+        }
+        let (_, _, port) = own[0];
         let own = listening().into_iter().find(|s| s.port == port && s.protocol == "tcp").unwrap();
         assert_eq!(own.process.unwrap().pid, std::process::id());
     }

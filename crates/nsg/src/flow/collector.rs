@@ -479,7 +479,7 @@ impl Listener {
         let (began, mut all) = (Instant::now(), Vec::new());
         for protocol in [6, 17] {
             for family in sockets::FAMILIES {
-                let question = sockets::ask(family, protocol);
+                let question = sockets::ask(family, protocol, sockets::OWNED);
                 let each = |answer: &[u8]| sockets::read(answer, |socket| all.push((protocol, socket)));
                 if let Err(error) = ask(&self.diag, &mut self.buffer, &question, each) {
                     tracing::debug!(%error, "the kernel does not tell of its sockets");

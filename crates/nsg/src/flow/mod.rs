@@ -14,6 +14,7 @@ pub mod collector;
 pub mod counters;
 pub mod denied;
 pub mod filter;
+mod listening;
 pub mod map;
 pub mod nflog;
 pub mod owner;
@@ -23,3 +24,5 @@ pub mod record;
 pub mod sockets;
 pub mod track;
 pub mod traffic;
+
+pub use listening::listening;

@@ -10,7 +10,11 @@ const BY_FAMILY: u16 = 20;
 /// `AF_INET` and `AF_INET6`.
 pub const FAMILIES: [u8; 2] = [2, 10];
 /// Every state but `TIME_WAIT` (6) and `NEW_SYN_RECV` (12): those sockets belong to nobody.
-const STATES: u32 = 0xfff & !(1 << 6) & !(1 << 12);
+pub const OWNED: u32 = 0xfff & !(1 << 6) & !(1 << 12);
+/// `LISTEN`.
+pub const LISTENING: u32 = 1 << 10;
+/// `CLOSE`: what the kernel calls a socket of UDP that is connected with nobody.
+pub const UNCONNECTED: u32 = 1 << 7;
 
 /// A socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +29,11 @@ pub struct Socket {
     pub inode: u32,
 }
 
-/// Asks for all sockets of a family and protocol (6 or 17).
-pub fn ask(family: u8, protocol: u8) -> Vec<u8> {
+/// Asks for all sockets of a family and protocol (6 or 17) in some states.
+pub fn ask(family: u8, protocol: u8, states: u32) -> Vec<u8> {
     message::message(BY_FAMILY, message::NLM_F_DUMP, |b| {
         b.extend([family, protocol, 0, 0]);
-        b.extend(STATES.to_ne_bytes());
+        b.extend(states.to_ne_bytes());
         b.extend([0; 48]);
     })
 }
@@ -37,10 +41,13 @@ pub fn ask(family: u8, protocol: u8) -> Vec<u8> {
 /// Reads a datagram of the answer.
 pub fn read(datagram: &[u8], mut each: impl FnMut(Socket)) -> Answer {
     message::answers(datagram, |kind, payload| {
-        if kind == BY_FAMILY {
-            socket(payload).into_iter().for_each(&mut each);
-        }
+        told(kind, payload).into_iter().for_each(&mut each);
     })
+}
+
+/// The socket that a message of the answer tells of.
+pub fn told(kind: u16, payload: &[u8]) -> Option<Socket> {
+    if kind == BY_FAMILY { socket(payload) } else { None }
 }
 
 fn socket(b: &[u8]) -> Option<Socket> {

@@ -1,4 +1,4 @@
-//! A socket to the kernel's netfilter, of the network namespace of the thread that opens it. Whoever asks waits, for a few
+//! A socket to the kernel's netfilter, or to what tells of its sockets, of the network namespace of the thread that opens it. Whoever asks waits, for a few
 //! seconds at most.
 
 use std::io;
@@ -22,10 +22,10 @@ const BUFFER: usize = 256 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
     /// The socket fails.
-    #[error("the kernel's netfilter cannot be asked: {0}")]
+    #[error("the kernel cannot be asked: {0}")]
     Io(#[from] io::Error),
     /// The kernel refuses; nothing has changed.
-    #[error("the kernel's netfilter refused: {0}")]
+    #[error("the kernel refused: {0}")]
     Refused(Errno),
 }
 
@@ -43,12 +43,17 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn open() -> Result<Socket, NetlinkError> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkNetFilter,
-        )?;
+        Socket::to(SockProtocol::NetlinkNetFilter)
+    }
+
+    /// To the part of the kernel that tells of sockets.
+    pub(crate) fn of_sockets() -> Result<Socket, NetlinkError> {
+        Socket::to(SockProtocol::NetlinkSockDiag)
+    }
+
+    fn to(protocol: SockProtocol) -> Result<Socket, NetlinkError> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(TIMEOUT, 0))?;
         Ok(Socket { socket, buffer: vec![0; BUFFER] })
