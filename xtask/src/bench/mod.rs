@@ -17,6 +17,7 @@ mod recording;
 mod rule;
 mod server;
 mod sign_in;
+mod ssh;
 mod tiles;
 mod tools;
 
@@ -36,7 +37,7 @@ pub(crate) struct Options {
     #[arg(default_value = "foundation", value_parser = ["foundation", "identity", "network", "bastion"])]
     area: String,
     /// Only this group of figures: access, api, agents, agent, server or rule; of identity: log or sign-in; of network: filter or jit; of
-    /// bastion: recording or tiles.
+    /// bastion: ssh, recording or tiles.
     #[arg(long)]
     only: Option<String>,
     /// Also prints the table of docs/reference/benchmarks.md at the end.
@@ -88,6 +89,8 @@ pub(crate) struct Sizes {
     pub(crate) recorded: u64,
     /// Frames of a desktop.
     pub(crate) frames: u32,
+    /// Connections over SSH, mebibytes, keystrokes of a turn, and idle sessions.
+    pub(crate) ssh: [usize; 4],
 }
 
 const FULL: Sizes = Sizes {
@@ -110,6 +113,7 @@ const FULL: Sizes = Sizes {
     filter: (400, 100),
     recorded: 480,
     frames: 200,
+    ssh: [20, 512, 200, 20],
 };
 
 const SMOKE: Sizes = Sizes {
@@ -132,6 +136,7 @@ const SMOKE: Sizes = Sizes {
     filter: (3, 3),
     recorded: 2,
     frames: 2,
+    ssh: [1, 1, 5, 1],
 };
 
 /// Everything a group needs to know.
@@ -182,7 +187,8 @@ const NETWORK: [Group; 2] = [
     Group { name: "jit", figures: guard::figures, measure: guard::measure },
 ];
 
-const BASTION: [Group; 2] = [
+const BASTION: [Group; 3] = [
+    Group { name: "ssh", figures: ssh::figures, measure: ssh::measure },
     Group { name: "recording", figures: recording::figures, measure: recording::measure },
     Group { name: "tiles", figures: tiles::figures, measure: tiles::measure },
 ];

@@ -81,7 +81,7 @@ fn every_figure_of_the_foundation_can_be_measured() {
 
 #[test]
 fn every_figure_of_the_bastion_can_be_measured() {
-    measured("bastion", 5);
+    measured("bastion", 11);
 }
 
 #[test]
