@@ -161,13 +161,6 @@ fn new_key(path: &Path) -> anyhow::Result<()> {
     crate::run(command.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path))
 }
 
-/// The host, by its properties.
-fn set(api: &Api, path: &str, recording: bool) -> anyhow::Result<()> {
-    let properties = json!({"enableTunneling": true, "enableSessionRecording": recording});
-    api.put(path, &json!({"location": "home", "sku": {"name": "Premium"}, "properties": properties}))?;
-    Ok(())
-}
-
 /// Lets the program that measures log in to a machine.
 fn give(api: &Api, machine: &str) -> anyhow::Result<()> {
     let claims = api.token().split('.').nth(1).context("no token")?;
@@ -220,99 +213,140 @@ fn common(dir: &Path) -> String {
     )
 }
 
-pub(crate) fn measure(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
-    if !Path::new(SSHD).exists() {
-        bail!("there is no OpenSSH server (openssh-server)");
-    }
-    let mut installation = Installation::start(bench, Database::Sqlite)?;
-    let site = &mut installation.site;
-    site.make_network(&installation.api, GROUP, json!([]))?;
-    site.join(&[("web", 4), ("jump", 5)], &[])?;
-    site.wait_for_facts(&installation.api)?;
-    let (site, api) = (&installation.site, &installation.api);
-    let dir = tempfile::tempdir()?;
-    new_key(&dir.path().join("key"))?;
-    new_key(&dir.path().join("host"))?;
-    let (web, jump) = (&site.machine("web")?.host, &site.machine("jump")?.host);
-    let files = web.own_files().context("the machine has no files of its own")?;
-    let own = format!("ListenAddress 127.0.0.1\nCiphers {CIPHER}\n");
-    fs::write(files.join("etc/ssh/sshd_config.d/50-bench.conf"), own)?;
-    let _own = Sshd::start(web, dir.path(), &[])?;
-    let peer_dir = dir.path().join("peer");
-    fs::create_dir(&peer_dir)?;
-    for name in ["key", "key.pub", "host"] {
-        fs::copy(dir.path().join(name), peer_dir.join(name))?;
-    }
-    let _there = Sshd::for_peer(web, &peer_dir)?;
-    let jump_server = Sshd::for_peer(jump, &peer_dir)?;
-    let gate = format!("{}?api-version=2024-05-01", site.network("bastionHosts", "gate"));
-    set(api, &gate, false)?;
-    let machine = format!("{}/providers/Microsoft.Compute/virtualMachines/web", site.group());
-    give(api, &machine)?;
-    let ways = [ours(api, dir.path())?, peers(jump, web, &peer_dir)?];
-    let began = Instant::now();
-    while let Err(why) = ways[0].run("true") {
-        ensure!(began.elapsed() < SOON, "{why}");
-    }
-    ways[1].run("true")?;
-    let server = installation.server_pid()?;
-    let costs = |n: usize| if n == 0 { cpu(server) } else { jump_server.cost() };
-    let [connects, mebibytes, keys, idle] = bench.sizes.ssh;
+/// Both ways, and what stands at them.
+struct World {
+    installation: Installation,
+    /// The machine's id.
+    machine: String,
+    /// Through the gate, and over the peer.
+    ways: [Way; 2],
+    jump: Sshd,
+    _servers: [Sshd; 2],
+    _dir: tempfile::TempDir,
+}
 
-    let mut took = [Vec::new(), Vec::new()];
-    for _ in 0..connects {
-        for (way, took) in ways.iter().zip(&mut took) {
-            let began = Instant::now();
-            way.run("true")?;
-            took.push(began.elapsed().as_secs_f64() * 1e3);
+impl World {
+    fn new(bench: &Bench) -> anyhow::Result<World> {
+        if !Path::new(SSHD).exists() {
+            bail!("there is no OpenSSH server (openssh-server)");
         }
-    }
-    let [own, peer] = took.map(|all| quantile(all, 0.5));
-    results.note(CONNECT, own, Some(peer));
-
-    let before = resident(server)?;
-    let all = (0..idle).map(|_| ways[0].start(&[], "echo ready; exec sleep 1000"));
-    let all = all.collect::<anyhow::Result<Vec<Started>>>()?;
-    results.note(IDLE, (resident(server)? - before) / 1e3 / idle as f64, None);
-    drop(all);
-
-    let text = format!("yes \"$(seq 1 2000)\" | head -c {}", mebibytes << 20);
-    let cost = |recording: bool| -> anyhow::Result<[f64; 2]> {
-        set(api, &gate, recording)?;
-        let mut cost = [0.0; 2];
-        for (n, way) in ways.iter().enumerate() {
-            let before = costs(n)?;
-            way.run(&text)?;
-            cost[n] = (costs(n)? - before) * 1024.0 / mebibytes as f64;
+        let mut installation = Installation::start(bench, Database::Sqlite)?;
+        let site = &mut installation.site;
+        site.make_network(&installation.api, GROUP, json!([]))?;
+        site.join(&[("web", 4), ("jump", 5)], &[])?;
+        site.wait_for_facts(&installation.api)?;
+        let (site, api) = (&installation.site, &installation.api);
+        let (web, jump) = (&site.machine("web")?.host, &site.machine("jump")?.host);
+        let dir = tempfile::tempdir()?;
+        for name in ["key", "host"] {
+            new_key(&dir.path().join(name))?;
         }
-        Ok(cost)
-    };
-    let [own, peer] = cost(false)?;
-    results.note(PLAIN, own, Some(peer));
-    let [own, peer] = cost(true)?;
-    let recorded = format!("{machine}/providers/Sekisho.Bastion/recordings?api-version=2026-11-01");
-    let recorded = api.get(&recorded)?["value"].as_array().map_or(0, Vec::len);
-    ensure!(recorded == 1, "{recorded} sessions were recorded");
-    results.note(RECORDED, own, Some(peer));
-    set(api, &gate, false)?;
-
-    let mut echoes = [Vec::new(), Vec::new()];
-    let mut open = Vec::new();
-    for way in &ways {
-        open.push(way.start(&["-tt"], "stty raw -echo -onlcr; echo ready; exec cat")?);
-    }
-    for _ in 0..TURNS {
-        for (session, echoes) in open.iter_mut().zip(&mut echoes) {
-            for _ in 0..keys {
-                echoes.push(session.echo()?);
+        let files = web.own_files().context("the machine has no files of its own")?;
+        let own = format!("ListenAddress 127.0.0.1\nCiphers {CIPHER}\n");
+        fs::write(files.join("etc/ssh/sshd_config.d/50-bench.conf"), own)?;
+        let servers = [Sshd::start(web, dir.path(), &[])?, Sshd::for_peer(web, dir.path())?];
+        let jump_server = Sshd::for_peer(jump, dir.path())?;
+        let machine = format!("{}/providers/Microsoft.Compute/virtualMachines/web", site.group());
+        give(api, &machine)?;
+        let ways = [ours(api, dir.path())?, peers(jump, web, dir.path())?];
+        let world = World { machine, ways, jump: jump_server, _servers: servers, _dir: dir, installation };
+        world.set(false)?;
+        let began = Instant::now();
+        for way in &world.ways {
+            // Until the machine's SSH server trusts the installation.
+            while let Err(why) = way.run("true") {
+                ensure!(began.elapsed() < SOON, "{why}");
             }
         }
+        Ok(world)
     }
-    drop(open);
-    let most = echoes.each_ref().map(|all| quantile(all.clone(), 0.99));
-    let [own, peer] = echoes.map(|all| quantile(all, 0.5));
-    eprintln!("echo: {own:.3} and {peer:.3} ms, p99 {:.3} and {:.3} ms", most[0], most[1]);
-    results.note(ADDED, own - peer, None);
-    results.note(ADDED_MOST, most[0] - most[1], None);
+
+    /// Has the gate record, or not.
+    fn set(&self, recording: bool) -> anyhow::Result<()> {
+        let path =
+            format!("{}?api-version=2024-05-01", self.installation.site.network("bastionHosts", "gate"));
+        let properties = json!({"enableTunneling": true, "enableSessionRecording": recording});
+        let body = json!({"location": "home", "sku": {"name": "Premium"}, "properties": properties});
+        self.installation.api.put(&path, &body)?;
+        Ok(())
+    }
+
+    /// How long a command that does nothing takes on each way, in milliseconds, p50.
+    fn connects(&self, times: usize) -> anyhow::Result<[f64; 2]> {
+        let mut took = [Vec::new(), Vec::new()];
+        for _ in 0..times {
+            for (way, took) in self.ways.iter().zip(&mut took) {
+                let began = Instant::now();
+                way.run("true")?;
+                took.push(began.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        Ok(took.map(|all| quantile(all, 0.5)))
+    }
+
+    /// What an idle session takes of the server's memory, in kilobytes.
+    fn idle(&self, sessions: usize) -> anyhow::Result<f64> {
+        let server = self.installation.server_pid()?;
+        let before = resident(server)?;
+        let open = (0..sessions).map(|_| self.ways[0].start(&[], "echo ready; exec sleep 1000"));
+        let _open = open.collect::<anyhow::Result<Vec<Started>>>()?;
+        Ok((resident(server)? - before) / 1e3 / sessions as f64)
+    }
+
+    /// Processor time of the gate, and of the server that is jumped over, for a GiB of text, in seconds.
+    fn cost(&self, mebibytes: usize) -> anyhow::Result<[f64; 2]> {
+        let server = self.installation.server_pid()?;
+        let command = format!("yes \"$(seq 1 2000)\" | head -c {}", mebibytes << 20);
+        let so_far = |way: usize| if way == 0 { cpu(server) } else { self.jump.cost() };
+        let mut cost = [0.0; 2];
+        for (n, (way, cost)) in self.ways.iter().zip(&mut cost).enumerate() {
+            let before = so_far(n)?;
+            way.run(&command)?;
+            *cost = (so_far(n)? - before) * 1024.0 / mebibytes as f64;
+        }
+        Ok(cost)
+    }
+
+    /// How many sessions on the machine were recorded.
+    fn recorded(&self) -> anyhow::Result<usize> {
+        let path = format!("{}/providers/Sekisho.Bastion/recordings?api-version=2026-11-01", self.machine);
+        Ok(self.installation.api.get(&path)?["value"].as_array().map_or(0, Vec::len))
+    }
+
+    /// How long it takes on each way until what is typed is shown, in milliseconds.
+    fn echoes(&self, keys: usize) -> anyhow::Result<[Vec<f64>; 2]> {
+        let start = |way: &Way| way.start(&["-tt"], "stty raw -echo -onlcr; echo ready; exec cat");
+        let mut open = self.ways.iter().map(start).collect::<anyhow::Result<Vec<Started>>>()?;
+        let mut echoes = [Vec::new(), Vec::new()];
+        for _ in 0..TURNS {
+            for (session, echoes) in open.iter_mut().zip(&mut echoes) {
+                for _ in 0..keys {
+                    echoes.push(session.echo()?);
+                }
+            }
+        }
+        Ok(echoes)
+    }
+}
+
+pub(crate) fn measure(bench: &Bench, results: &mut Results) -> anyhow::Result<()> {
+    let world = World::new(bench)?;
+    let [connects, mebibytes, keys, idle] = bench.sizes.ssh;
+    let [own, peer] = world.connects(connects)?;
+    results.note(CONNECT, own, Some(peer));
+    results.note(IDLE, world.idle(idle)?, None);
+    let [own, peer] = world.cost(mebibytes)?;
+    results.note(PLAIN, own, Some(peer));
+    world.set(true)?;
+    let [own, peer] = world.cost(mebibytes)?;
+    let recorded = world.recorded()?;
+    ensure!(recorded == 1, "{recorded} sessions were recorded");
+    results.note(RECORDED, own, Some(peer));
+    world.set(false)?;
+    let echoes = world.echoes(keys)?;
+    let [own, peer] = echoes.each_ref().map(|all| [0.5, 0.99].map(|part| quantile(all.clone(), part)));
+    eprintln!("echoes, p50 and p99 in ms: {own:?} and {peer:?}");
+    results.note(ADDED, own[0] - peer[0], None);
+    results.note(ADDED_MOST, own[1] - peer[1], None);
     Ok(())
 }
