@@ -121,7 +121,7 @@ fn unread(bytes: &[u8]) -> Vec<Range<usize>> {
         let from = usize::try_from(c.bloom_filter_offset()?).unwrap();
         Some(from..from + usize::try_from(c.bloom_filter_length()?).unwrap())
     });
-    known.chain([0..4]).collect()
+    known.chain(std::iter::once(0..4)).collect()
 }
 
 /// The bytes in which a segment's file has the bounds of its pages, of machine and time.
