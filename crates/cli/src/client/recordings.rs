@@ -51,11 +51,11 @@ pub(super) async fn download(home: &Home, asked: &Download) -> anyhow::Result<()
     let file = options.write(true).create_new(true).mode(0o600).open(&to);
     let mut file = file.with_context(|| to.display().to_string())?;
     let done = fetch(home, scope, session, &mut file, &to).await;
-    if done.is_err() {
+    match done {
+        Ok(()) => crate::print(&format!("{}\n", to.display())),
         // A part of one looks like a whole one that was cut.
-        drop(std::fs::remove_file(&to));
+        Err(_) => drop(std::fs::remove_file(&to)),
     }
-    crate::print(&format!("{}\n", to.display()));
     done
 }
 

@@ -1,5 +1,5 @@
-//! A socket to the kernel's netfilter, or to what tells of its sockets, of the network namespace of the thread that opens it. Whoever asks waits, for a few
-//! seconds at most.
+//! A socket to the kernel's netfilter, or to what tells of its sockets, of the network namespace of the thread that opens it.
+//! Whoever asks waits, for a few seconds at most.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
