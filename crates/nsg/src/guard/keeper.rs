@@ -51,8 +51,8 @@ impl Keeper {
                 Some(held) => held,
                 None => listed(&socket.list(map)?, now),
             };
-            let present: Vec<Present> = held.iter().map(|(range, what)| present(range, what, now)).collect();
-            let changes = changes(map, &present, &pieces::of(openings, map));
+            let present = held.iter().map(|(range, what)| present(range, what, now));
+            let changes = changes(map, present, &pieces::of(openings, map));
             for change in &changes {
                 match change {
                     Change::Close { first, last, .. } => drop(held.remove(&(*first, *last))),

@@ -1,6 +1,5 @@
 //! What must be changed so that a map holds the pieces that it should.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Map;
@@ -41,17 +40,29 @@ impl Change {
     }
 }
 
-/// The changes, all closings before all openings, as one transaction needs them.
-pub(super) fn changes(map: Map, present: &[Present], wanted: &[Piece]) -> Vec<Change> {
+/// The changes, all closings before all openings, as one transaction needs them. Both sides are in order and apart: they
+/// are gone through side by side, since ten thousand may be open when one more is.
+pub(super) fn changes(map: Map, present: impl IntoIterator<Item = Present>, wanted: &[Piece]) -> Vec<Change> {
     let stays = |p: &Present, w: &Piece| {
         p.mark == w.mark && p.left.is_some_and(|left| left.abs_diff(w.left) <= TOLERANCE)
     };
-    let held: BTreeMap<_, _> = present.iter().map(|p| ((p.first, p.last), p)).collect();
-    let meant: BTreeMap<_, _> = wanted.iter().map(|w| ((w.first, w.last), w)).collect();
-    let gone = present.iter().filter(|p| !meant.get(&(p.first, p.last)).is_some_and(|w| stays(p, w)));
-    let fresh = wanted.iter().filter(|w| !held.get(&(w.first, w.last)).is_some_and(|p| stays(p, w)));
-    let close = gone.map(|p| Change::Close { map, first: p.first, last: p.last });
-    close.chain(fresh.map(|piece| Change::Open { map, piece: *piece })).collect()
+    let close = |p: Present| Change::Close { map, first: p.first, last: p.last };
+    let (mut closed, mut opened) = (Vec::new(), Vec::new());
+    let mut present = present.into_iter().peekable();
+    for piece in wanted {
+        let range = (piece.first, piece.last);
+        while let Some(before) = present.next_if(|p| (p.first, p.last) < range) {
+            closed.push(close(before));
+        }
+        let same = present.next_if(|p| (p.first, p.last) == range);
+        if !same.is_some_and(|p| stays(&p, piece)) {
+            closed.extend(same.map(close));
+            opened.push(Change::Open { map, piece: *piece });
+        }
+    }
+    closed.extend(present.map(close));
+    closed.append(&mut opened);
+    closed
 }
 
 #[cfg(test)]
@@ -75,16 +86,16 @@ mod tests {
         let close = |first, last| Change::Close { map: MAP, first, last };
         let open = |piece| Change::Open { map: MAP, piece };
         let counts = present(1, 1, 7, 59_800);
-        assert_eq!(changes(MAP, &[counts], &[piece(1, 1, 7, 60)]), []);
+        assert_eq!(changes(MAP, [counts], &[piece(1, 1, 7, 60)]), []);
         // More time, less time, another grant, another range.
         for wanted in [piece(1, 1, 7, 120), piece(1, 1, 7, 30), piece(1, 1, 8, 60), piece(1, 2, 7, 60)] {
-            assert_eq!(changes(MAP, &[counts], &[wanted]), [close(1, 1), open(wanted)]);
+            assert_eq!(changes(MAP, [counts], &[wanted]), [close(1, 1), open(wanted)]);
         }
-        assert_eq!(changes(MAP, &[counts], &[]), [close(1, 1)]);
+        assert_eq!(changes(MAP, [counts], &[]), [close(1, 1)]);
         // What never ends is not ours.
         let forever = Present { left: None, ..counts };
-        assert_eq!(changes(MAP, &[forever], &[piece(1, 1, 7, 60)]), [close(1, 1), open(piece(1, 1, 7, 60))]);
-        let all = changes(MAP, &[present(1, 1, 7, 1000), present(5, 6, 8, 1000)], &[piece(9, 9, 9, 9)]);
+        assert_eq!(changes(MAP, [forever], &[piece(1, 1, 7, 60)]), [close(1, 1), open(piece(1, 1, 7, 60))]);
+        let all = changes(MAP, [present(1, 1, 7, 1000), present(5, 6, 8, 1000)], &[piece(9, 9, 9, 9)]);
         assert_eq!(all, [close(1, 1), close(5, 6), open(piece(9, 9, 9, 9))]);
     }
 }
