@@ -4,6 +4,7 @@
 
 mod decide;
 mod events;
+mod firewalld;
 mod floor;
 mod flows;
 mod guard;

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use sekisho_nsg::policy::{InterfaceName, NicPolicy, NsgPart, Rule};
 use sekisho_nsg::swap::{removal, transactions};
 use serde_json::{Value, json};
 
-use crate::flows;
+use crate::{firewalld, flows};
 use classbench::{Kind, Random, corner, rules, stage};
 
 #[path = "../../nsg/tests/it/classbench.rs"]
@@ -47,6 +48,9 @@ pub(crate) struct Options {
     /// Changes of policy under load.
     #[arg(long, default_value_t = 100)]
     swaps: usize,
+    /// Where firewalld's packages are unpacked; without, it is not measured.
+    #[arg(long)]
+    firewalld: Option<PathBuf>,
     /// Seconds of 20,000 new connections each.
     #[arg(long, default_value_t = 5)]
     flow_seconds: u64,
@@ -83,6 +87,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
         }
         costs.push(measured);
     }
+    let beside_firewalld =
+        options.firewalld.as_deref().map(|files| forwarded(&lab, files, options)).transpose()?;
     let list = rules(Kind::Acl, 1000, 2);
     inside(&filtered, || async { load(&removal()).await })?;
     let began = Instant::now();
@@ -96,8 +102,51 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
     Ok(json!({
         "bareNs": bare, "costs": costs, "compileS": compiling, "applyS": applied,
         "analyseS": began.elapsed().as_secs_f64(), "leaked": leaks(&sender, &filtered, options.swaps)?,
-        "flows": flows::run(options.flow_seconds)?,
+        "flows": flows::run(options.flow_seconds)?, "firewalld": beside_firewalld,
     }))
+}
+
+/// Packets on their way through a machine that forwards them, as firewalld filters them: ours and firewalld's rules, which
+/// must let the same packets through.
+fn forwarded(lab: &Lab, files: &Path, options: &Options) -> anyhow::Result<Value> {
+    let sender = lab.host("source", "172.31.254.1/30")?;
+    let router = lab.host("router", "172.31.254.2/30")?;
+    shell(&sender, "ip route add default via 172.31.254.2")?;
+    shell(
+        &router,
+        &format!(
+            "ip link add beyond type bridge; ip address add 172.31.253.1/30 dev beyond; ip link set beyond up
+             ip neighbour add 172.31.253.2 lladdr 02:00:00:00:00:02 dev beyond nud permanent
+             ip route add default via 172.31.253.2
+             cd /proc/sys/net/ipv4; for of in all default eth0; do echo 0 >conf/$of/rp_filter; done; echo 1 >ip_forward
+             nft 'add table inet observer; add chain inet observer raw {{ type filter hook prerouting priority -300; }};
+                add rule inet observer raw notrack;
+                add chain inet observer behind {{ type filter hook postrouting priority 300; }};
+                add counter inet observer passed;
+                add rule inet observer behind ip ttl {} counter name passed'",
+            TTL - 1
+        ),
+    )?;
+    let bare = cost(&sender, &packets(&rules(Kind::Acl, 100, 1)), options.rounds)?;
+    let mut costs = Vec::new();
+    for count in &options.rules {
+        let list: Vec<Rule> = rules(Kind::Acl, *count, 1).into_iter().map(firewalld::expressible).collect();
+        let packets = packets(&list);
+        let through = || -> anyhow::Result<u64> {
+            let before = passed(&router)?;
+            cost(&sender, &packets, 1)?;
+            Ok(passed(&router)? - before)
+        };
+        inside(&router, || async { enforce(Some(&mut compile(&part(list.clone()), 1))).await })?;
+        let (ours, pass) = (cost(&sender, &packets, options.rounds)?, through()?);
+        inside(&router, || async { load(&removal()).await })?;
+        firewalld::load(&router, files, &list)?;
+        let (theirs, pass_there) = (cost(&sender, &packets, options.rounds)?, through()?);
+        shell(&router, "nft delete table inet firewalld")?;
+        ensure!(pass == pass_there, "of {ROUND} packets {pass} pass ours and {pass_there} firewalld's");
+        costs.push(json!({"rules": count, "ours": ours, "firewalld": theirs, "pass": pass}));
+    }
+    Ok(json!({"bareNs": bare, "costs": costs}))
 }
 
 fn part(list: Vec<Rule>) -> NsgPart {

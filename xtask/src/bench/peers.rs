@@ -10,16 +10,29 @@ use crate::{run, setup};
 
 /// A program of a Debian package, fetched when it is not there.
 pub(crate) fn debian(package: &str, program: &str) -> anyhow::Result<PathBuf> {
-    let dir = setup::cache().join("peers").join(package);
-    let path = dir.join(program);
-    if path.exists() {
-        return Ok(path);
-    }
+    Ok(unpacked(package, &[(package, program)])?.join(program))
+}
+
+/// A directory with the files of Debian packages, each named with one of its files; fetched when they are not there.
+pub(crate) fn unpacked(name: &str, packages: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
+    let dir = setup::cache().join("peers").join(name);
     fs::create_dir_all(&dir)?;
+    for (package, file) in packages {
+        if !dir.join(file).exists() {
+            unpack(package, &dir)?;
+        }
+        if !dir.join(file).exists() {
+            bail!("{package} has no {file}");
+        }
+    }
+    Ok(dir)
+}
+
+fn unpack(package: &str, dir: &Path) -> anyhow::Result<()> {
     // Fetched as whoever we are: apt's own user may not write here.
     let fetch = || {
         let mut command = Command::new("apt-get");
-        command.args(["-q", "-o", "APT::Sandbox::User=root", "download", package]).current_dir(&dir);
+        command.args(["-q", "-o", "APT::Sandbox::User=root", "download", package]).current_dir(dir);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         run(&mut command)
     };
@@ -27,14 +40,13 @@ pub(crate) fn debian(package: &str, program: &str) -> anyhow::Result<PathBuf> {
         run(Command::new("apt-get").args(["-q", "update"]).stdout(Stdio::null()))?;
         fetch()?;
     }
-    let archive = fs::read_dir(&dir)?.filter_map(|e| e.ok().map(|e| e.path()));
-    let archive = archive.into_iter().find(|p| p.extension().is_some_and(|e| e == "deb"));
-    let archive = archive.with_context(|| format!("apt-get brought no {package}"))?;
-    run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&dir))?;
-    if !path.exists() {
-        bail!("{package} has no {program}");
-    }
-    Ok(path)
+    let begins = format!("{package}_");
+    let archive = fs::read_dir(dir)?.filter_map(|e| e.ok()).find(|e| {
+        let name = e.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(&begins) && name.ends_with(".deb"))
+    });
+    let archive = archive.with_context(|| format!("apt-get brought no {package}"))?.path();
+    run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(dir))
 }
 
 /// A Python environment in the cache with what one of our requirements files names.

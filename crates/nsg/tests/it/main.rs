@@ -5,6 +5,7 @@
 
 mod agent;
 mod analyse;
+mod beside;
 mod classbench;
 mod diagnose;
 mod diagram;
