@@ -67,6 +67,14 @@ pub(crate) const MACHINES: &[Need] = &[
     ("jq", "jq"),
 ];
 
+/// What the tests of guests need.
+pub(crate) const GUEST: &[Need] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox"),
+    ("cpio", "cpio"),
+    ("mkfs.ext4", "e2fsprogs"),
+];
+
 /// Microsoft's emulator of its object storage.
 const AZURITE: &str = "azurite@3.37.0";
 /// An S3 server on a directory.
@@ -208,6 +216,41 @@ pub(crate) fn s3s() -> anyhow::Result<PathBuf> {
         Ok(std::fs::remove_dir_all(dir.join("target"))?)
     })?;
     Ok(dir.join("bin/s3s-fs"))
+}
+
+/// Unpacks a Debian package into a directory: nothing of it is set up or started.
+pub(crate) fn unpack(package: &str, dir: &Path) -> anyhow::Result<()> {
+    // Fetched as whoever we are: apt's own user may not write here.
+    let fetch = || {
+        let mut command = Command::new("apt-get");
+        command.args(["-q", "-o", "APT::Sandbox::User=root", "download", package]).current_dir(dir);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        run(&mut command)
+    };
+    if fetch().is_err() {
+        run(Command::new("apt-get").args(["-q", "update"]).stdout(std::process::Stdio::null()))?;
+        fetch()?;
+    }
+    let begins = format!("{package}_");
+    let archive = std::fs::read_dir(dir)?.filter_map(|e| e.ok()).find(|e| {
+        let name = e.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(&begins) && name.ends_with(".deb"))
+    });
+    let archive = archive.with_context(|| format!("apt-get brought no {package}"))?.path();
+    run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(dir))
+}
+
+/// A kernel for guests, of Debian's: the directory in which its package is unpacked.
+pub(crate) fn guest_kernel() -> anyhow::Result<PathBuf> {
+    let newest =
+        if cfg!(target_arch = "x86_64") { "linux-image-cloud-amd64" } else { bail!("guests are x86-64") };
+    installed("guest", "Debian", newest, |dir| {
+        // The package itself only names the one of the newest version.
+        let output = Command::new("apt-cache").args(["depends", newest]).output().context("apt-cache")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let named = text.lines().find_map(|line| line.trim().strip_prefix("Depends: ").map(str::to_owned));
+        unpack(&named.with_context(|| format!("apt-cache knows no {newest}"))?, dir)
+    })
 }
 
 /// A directory of the cache in which all that is wanted, and only that, has been installed.

@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Only the portal with thousands of machines.
     #[arg(long, conflicts_with = "quick")]
     fleet: bool,
+    /// Only what needs a kernel of its own, in a guest under QEMU.
+    #[arg(long, conflicts_with_all = ["quick", "fleet", "packages"])]
+    guest: bool,
     /// Only the packages, and the book that is followed with them.
     #[arg(long, conflicts_with_all = ["quick", "fleet"])]
     packages: bool,
@@ -44,6 +47,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.packages {
         crate::build(&crate::PROGRAMS)?;
         return packages();
+    }
+    if options.guest {
+        crate::build(&crate::PROGRAMS)?;
+        return guest();
     }
     if options.fleet {
         crate::build(&FLEET)?;
@@ -127,6 +134,14 @@ fn read_book() -> anyhow::Result<()> {
     let mut pytest = Command::new(python.join("python"));
     pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "tests/packages"]);
     run_step("reading the book", pytest.current_dir(root()).stdout(std::process::Stdio::null()))
+}
+
+/// What reboots, pauses and clocks do, in a guest.
+fn guest() -> anyhow::Result<()> {
+    setup::packages(setup::GUEST)?;
+    let mut tests = rust_tests();
+    tests.arg("guest::").env("SEKISHO_GUEST", setup::guest_kernel()?);
+    run_step("a guest", &mut tests)
 }
 
 /// The portal with thousands of machines.

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nix::time::{ClockId, clock_gettime};
-use sekisho_jit::agent::{Now, SinceBoot, openings};
+use sekisho_jit::agent::{Now, openings};
 use sekisho_jit::elevation::Elevation;
 use sekisho_jit::part::{GuardedPort, JitPart, OpenGrant, Transport};
 use sekisho_jit::settings;
@@ -17,6 +16,7 @@ use sekisho_nsg::policy::{InterfaceName, MacAddress, NicPolicy, NsgPart};
 use time::OffsetDateTime;
 
 use crate::facts;
+use crate::since_boot::since_boot;
 use crate::state::State;
 
 fn transport(transport: Transport) -> guard::Transport {
@@ -69,12 +69,6 @@ pub(crate) fn narrowed(before: &JitPart, after: &JitPart) -> JitPart {
     let given = |e: &&Elevation| before.elevations.iter().any(|b| b.mark == e.mark);
     let elevations = after.elevations.iter().filter(given).cloned().collect();
     JitPart { nics: before.nics.clone(), grants, elevations }
-}
-
-/// The kernel's clock since boot.
-pub(crate) fn since_boot() -> anyhow::Result<SinceBoot> {
-    let clock = clock_gettime(ClockId::CLOCK_BOOTTIME).context("the clock since boot")?;
-    Ok(u64::try_from(Duration::from(clock).as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What grants are used for, looked at every second and told from time to time.

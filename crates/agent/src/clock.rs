@@ -1,26 +1,28 @@
-//! The server's clock, as it was said on an authenticated connection. It goes on with the machine's monotonic clock, so
-//! that a wall clock that is wrong, or is set right meanwhile, changes nothing.
+//! The server's clock, as it was said on an authenticated connection. It goes on with the machine's [clock since
+//! boot](crate::since_boot), so that a wall clock that is wrong, or is set right meanwhile, changes nothing.
 
-use std::time::Instant;
-
+use sekisho_jit::agent::SinceBoot;
 use sekisho_link::facts::Clock;
 use time::{Duration, OffsetDateTime};
 
+use crate::since_boot::since_boot;
+
 /// What time it is at the server.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ServerClock(Option<(Instant, OffsetDateTime)>);
+pub(crate) struct ServerClock(Option<(SinceBoot, OffsetDateTime)>);
 
 impl ServerClock {
     /// The server says what time it is, in milliseconds since 1970.
     pub(crate) fn heard(&mut self, now: Option<i64>) {
         let said =
             now.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok());
-        self.0 = said.map(|said| (Instant::now(), said));
+        self.0 = since_boot().ok().zip(said);
     }
 
     /// The time at the server; the machine's own before the server has said it.
     pub(crate) fn now(&self) -> OffsetDateTime {
-        self.0.map_or_else(OffsetDateTime::now_utc, |(at, said)| said + at.elapsed())
+        let Some(((at, said), now)) = self.0.zip(since_boot().ok()) else { return OffsetDateTime::now_utc() };
+        said + std::time::Duration::from_millis(now.saturating_sub(at))
     }
 
     /// The time at the server in milliseconds since 1970, once the server has said it.

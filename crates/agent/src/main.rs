@@ -21,6 +21,7 @@ mod log;
 mod reach;
 mod reconcile;
 mod run;
+mod since_boot;
 mod ssh;
 mod state;
 mod streams;

@@ -30,7 +30,11 @@ use crate::access::{self, Found, Usage};
 use crate::deadman::{self, Deadman};
 use crate::facts;
 use crate::fault;
+use crate::since_boot;
 use crate::state::{Confirmed, Journal, State};
+
+/// What of the time the kernel may miss unnoticed, in milliseconds: its clocks are not read at one instant.
+const MISSED: u64 = 100;
 
 /// Applies and repairs. One task owns it; nothing else touches the rules.
 pub(crate) struct Reconciler {
@@ -41,6 +45,8 @@ pub(crate) struct Reconciler {
     desired: Option<Compiled>,
     keeper: guard::Keeper,
     usage: Usage,
+    /// For how long the kernel's timeouts had not gone on when it was last told what is open, in milliseconds.
+    missed: u64,
 }
 
 impl Reconciler {
@@ -63,7 +69,9 @@ impl Reconciler {
         let desired = confirmed.as_ref().and_then(Confirmed::compile);
         let usage = Usage::open(&state);
         let keeper = guard::Keeper::default();
-        let mut own = Self { state, confirm_seconds, confirmed, desired, keeper, usage };
+        since_boot::look(&state);
+        let missed = since_boot::missed()?;
+        let mut own = Self { state, confirm_seconds, confirmed, desired, keeper, usage, missed };
         own.repair(None).await?;
         // An agent that died after a change may not have come to the flows from before it.
         if let Some(confirmed) = &own.confirmed
@@ -142,13 +150,19 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Looks at what is used, and closes what was not for too long. `server` is the server's time, once it has been heard.
+    /// Looks at what is used, and closes what was not for too long, or should have ended while the machine slept or stood still:
+    /// the kernel did not count then. `server` is the server's time, once it has been heard.
     pub(crate) fn look(&mut self, server: Option<i64>) -> anyhow::Result<Found> {
         let Some(confirmed) = &self.confirmed else { return Ok(Found::default()) };
         self.usage.look(&confirmed.part, &confirmed.access, server);
         let found = self.usage.found(&self.state, &confirmed.access)?;
-        if !found.idle.is_empty() {
+        if !confirmed.access.grants.is_empty() {
+            since_boot::look(&self.state);
+        }
+        let missed = since_boot::missed()?;
+        if !found.idle.is_empty() || missed > self.missed + MISSED {
             self.open(server)?;
+            self.missed = missed;
         }
         Ok(found)
     }

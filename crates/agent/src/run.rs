@@ -39,6 +39,7 @@ use crate::limits;
 use crate::log::{Log, Refused};
 use crate::reach::ReachFile;
 use crate::reconcile::Reconciler;
+use crate::since_boot;
 use crate::ssh::{Principals, Ssh};
 use crate::state::State;
 use crate::streams::Streams;
@@ -261,6 +262,7 @@ impl Agent {
 
     async fn apply(&mut self, document: DesiredDocument) -> anyhow::Result<Report> {
         let generation = document.generation;
+        since_boot::look(&self.state);
         let report = match self
             .reconciler
             .apply(&document, &self.identity.address, &self.tls, self.clock.said())
@@ -492,6 +494,7 @@ impl Agent {
     async fn take(&mut self, connection: &mut Connection, message: ToAgent) -> anyhow::Result<()> {
         match message {
             ToAgent::Welcome { facts_hash: known, streams, now, log_key, successions } => {
+                since_boot::look(&self.state);
                 self.clock.heard(now);
                 self.log.told(log_key);
                 self.succeed(&successions)?;

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::elevation::Memory;
 use crate::log::Seen;
+use crate::since_boot::Standing;
 
 /// A file of the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,7 @@ pub(crate) struct Journal {
 /// Held by the agent that runs; its process is written into it.
 const LOCK: &str = "agent.lock";
 const LEDGER: &str = "access.json";
+const STANDING: &str = "standing.json";
 const USAGE: &str = "usage.json";
 const ELEVATIONS: &str = "elevations.json";
 const TRUST: &str = "trust-log.json";
@@ -139,6 +141,13 @@ impl State {
     }
     pub(crate) fn keep_ledger(&self, ledger: &Ledger) -> Result<(), StateError> {
         self.write(LEDGER, ledger)
+    }
+    /// What is remembered of the board's clock.
+    pub(crate) fn standing(&self) -> Result<Option<Standing>, StateError> {
+        self.read(STANDING)
+    }
+    pub(crate) fn keep_standing(&self, standing: &Standing) -> Result<(), StateError> {
+        self.write(STANDING, standing)
     }
     /// What open ports have carried.
     pub(crate) fn usage(&self) -> Result<Tally, StateError> {

@@ -21,11 +21,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::access::since_boot;
 use crate::clock::ServerClock;
 use crate::facts;
 use crate::facts::program::Limits;
 use crate::fault;
+use crate::since_boot::{self, since_boot};
 use crate::state::State;
 
 /// What changes by the clock is looked at this often.
@@ -168,7 +168,7 @@ impl Keeper {
         if self.next.is_none_or(|next| next <= Instant::now()) {
             return true;
         }
-        let Ok(clocks) = clocks(want) else { return true };
+        let Ok(clocks) = clocks(&self.state, want) else { return true };
         let (lives, _) = self.lives(want, &clocks);
         let removes = self.memory.kept.accounts.values().any(|made| {
             let gone_for = made.over.zip(clocks.server).map(|(over, server)| server - over);
@@ -206,7 +206,7 @@ impl Keeper {
     }
 
     async fn try_look(&mut self, want: &Want) -> anyhow::Result<bool> {
-        let clocks = clocks(want)?;
+        let clocks = clocks(&self.state, want)?;
         let (lives, ledger) = self.lives(want, &clocks);
         if ledger != self.memory.ledger {
             self.memory.ledger = ledger;
@@ -339,7 +339,11 @@ fn begins(action: &Action) -> Option<u32> {
     }
 }
 
-fn clocks(want: &Want) -> anyhow::Result<Clocks> {
+/// What time it is. Where nothing is given, nobody asks whether the machine stood still.
+fn clocks(state: &State, want: &Want) -> anyhow::Result<Clocks> {
+    if !want.elevations.is_empty() {
+        since_boot::look(state);
+    }
     let since_boot = since_boot()?;
     let wall =
         i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
