@@ -21,7 +21,7 @@ pub struct NetworkManager {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NetworkManagerProperties {
-    /// The subscriptions whose networks it governs.
+    /// The subscriptions and management groups whose networks it governs.
     pub network_manager_scopes: NetworkManagerScopes,
     /// What it may do there: `SecurityAdmin`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ pub struct NetworkManagerProperties {
 pub struct NetworkManagerScopes {
     /// Ids of subscriptions.
     pub subscriptions: Vec<String>,
-    /// Ids of management groups; none is taken yet.
+    /// Ids of management groups: all subscriptions in them, however deep.
     pub management_groups: Vec<String>,
     /// Fields not named here.
     #[serde(flatten)]
@@ -46,25 +46,23 @@ pub struct NetworkManagerScopes {
 }
 
 impl NetworkManager {
-    /// The subscriptions that it governs.
+    /// The subscriptions and management groups that it governs.
     ///
     /// # Errors
     /// `InvalidNetworkManagerScope`.
-    pub fn subscriptions(&self) -> Result<Vec<Scope>, ArmError> {
+    pub fn scopes(&self) -> Result<Vec<Scope>, ArmError> {
         let scopes = &self.properties.network_manager_scopes;
-        let refused = |text: String| {
-            ArmError::bad("InvalidNetworkManagerScope", text).target("properties.networkManagerScopes")
+        let read = |id: &String, fits: fn(&Scope) -> bool, what: &str| {
+            Scope::parse(id).ok().filter(fits).ok_or_else(|| {
+                ArmError::bad("InvalidNetworkManagerScope", format!("'{id}' is not the id of a {what}."))
+                    .target("properties.networkManagerScopes")
+            })
         };
-        if !scopes.management_groups.is_empty() {
-            return Err(refused(
-                "A network manager governs subscriptions here, not management groups.".to_owned(),
-            ));
-        }
-        let all = scopes.subscriptions.iter().map(|id| {
-            let scope = Scope::parse(id).ok().filter(|scope| matches!(scope, Scope::Subscription(_)));
-            scope.ok_or_else(|| refused(format!("'{id}' is not the id of a subscription.")))
-        });
-        all.collect()
+        let is_subscription: fn(&Scope) -> bool = |scope| matches!(scope, Scope::Subscription(_));
+        let is_group: fn(&Scope) -> bool = |scope| matches!(scope, Scope::ManagementGroup(_));
+        let subscriptions = scopes.subscriptions.iter().map(|id| read(id, is_subscription, "subscription"));
+        let groups = scopes.management_groups.iter().map(|id| read(id, is_group, "management group"));
+        subscriptions.chain(groups).collect()
     }
 }
 

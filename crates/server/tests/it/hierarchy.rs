@@ -9,21 +9,21 @@ use crate::seed::{OWNER, READER, World, grant, sign_in};
 const VERSION: &str = "2023-04-01";
 const UAA: &str = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9";
 
-fn group(name: &str) -> String {
+pub(crate) fn group(name: &str) -> String {
     format!("/providers/Microsoft.Management/managementGroups/{name}")
 }
 
-async fn make(client: &Http, name: &str, parent: &str) -> Answer {
+pub(crate) async fn make(client: &Http, name: &str, parent: &str) -> Answer {
     let details = json!({"parent": {"id": group(parent)}});
     client.put(&at(group(name), VERSION), json!({"properties": {"details": details}})).await
 }
 
-fn place(world: &World, name: &str) -> String {
+pub(crate) fn place(world: &World, name: &str) -> String {
     at(format!("{}{}", group(name), world.server.sub), VERSION)
 }
 
 /// Puts the subscription into a group; clients send no body.
-async fn enter(world: &World, client: &Http, name: &str) -> Answer {
+pub(crate) async fn enter(world: &World, client: &Http, name: &str) -> Answer {
     client.raw(http::Method::PUT, &place(world, name), Vec::new().into()).await
 }
 

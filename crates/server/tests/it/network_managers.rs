@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::hierarchy::{enter, group, make, place};
 use crate::kit::{FLEET, Http, NETWORK, at};
 use crate::seed::{OWNER, World, grant, rule};
 
@@ -199,9 +200,10 @@ async fn a_commit_is_held_against_invariants_and_a_manager_needs_a_right_in_what
     for (body, code) in [
         (json!({"subscriptions": ["/subscriptions/x"]}), "InvalidNetworkManagerScope"),
         (
-            json!({"managementGroups": ["/providers/Microsoft.Management/managementGroups/mg1"]}),
-            "InvalidNetworkManagerScope",
+            json!({"managementGroups": ["/providers/Microsoft.Management/managementGroups/none"]}),
+            "InvalidResourceReference",
         ),
+        (json!({"managementGroups": [sub]}), "InvalidNetworkManagerScope"),
     ] {
         let body = json!({"location": "home", "properties": {"networkManagerScopes": body}});
         governed.root.put(&own, body).await.refused(400, code);
@@ -214,4 +216,40 @@ async fn a_commit_is_held_against_invariants_and_a_manager_needs_a_right_in_what
         .put(&governed.rule("twin"), admin_rule(1, "Deny", "1"))
         .await
         .refused(400, "SecurityAdminRuleConflict");
+}
+
+#[tokio::test]
+async fn a_manager_of_a_management_group_governs_what_is_in_it_however_deep_and_nothing_that_has_left() {
+    let world = World::new().await;
+    let governed = Governed::new(&world).await;
+    let root = &governed.root;
+    make(root, "top", &world.server.tenant).await;
+    make(root, "inner", "top").await;
+    governed.add("never-ssh", 1, "Deny", "22").await;
+    governed.commit(json!([governed.configuration]), "").await.expect(200);
+    assert_eq!(governed.verdict(22).await.0, "Deny");
+
+    // It governs the group, and the subscription is not in it.
+    let scopes = json!({"networkManagerScopes": {"managementGroups": [group("top")]}});
+    let body = json!({"location": "home", "properties": scopes});
+    root.put(&at(&governed.manager, NETWORK), body.clone()).await.expect(200);
+    assert_eq!(governed.verdict(22).await.0, "Allow");
+    let member = json!({"properties": {"resourceId": world.network("virtualNetworks/net1")}});
+    let again = at(format!("{}/networkGroups/all/staticMembers/net1", governed.manager), NETWORK);
+    root.put(&again, member.clone()).await.refused(400, "InvalidStaticMember");
+
+    enter(&world, root, "inner").await;
+    assert_eq!(governed.verdict(22).await, says("Deny", "never-ssh"), "two groups below");
+    root.put(&again, member).await.expect(200);
+    root.delete(&place(&world, "inner")).await;
+    assert_eq!(governed.verdict(22).await.0, "Allow");
+
+    // Whoever makes one needs the right in the group.
+    let program = world.program("stranger");
+    grant(root, &world.server.sub, OWNER, &program.object_id, "ServicePrincipal").await;
+    let stranger = world.client("stranger").await;
+    stranger
+        .put(&at(world.network("networkManagers/own"), NETWORK), body)
+        .await
+        .refused(403, "LinkedAuthorizationFailed");
 }

@@ -5,10 +5,8 @@ use schemars::SchemaGenerator;
 use sekisho_arm::{ArmError, Call, Listing, Resource, ResourceType, Scope, TypeSpec, Write};
 
 use super::super::{lookup, type_name};
-use super::{COLLECTIONS, GROUPS, MEMBERS, below, deployments, is_forced, manager_of, named, typed};
-use crate::resources::{
-    AdminRuleCollection, NetworkGroup, NetworkManager, StaticMember, SubResource, validate_name,
-};
+use super::{COLLECTIONS, GROUPS, MEMBERS, below, deployments, is_forced, manager_of, named, reach, typed};
+use crate::resources::{AdminRuleCollection, NetworkGroup, StaticMember, SubResource, validate_name};
 
 pub(super) struct NetworkGroups;
 
@@ -104,7 +102,7 @@ impl ResourceType for StaticMembers {
         }
         let manager = manager_of(&draft.id).ok_or_else(ArmError::internal)?;
         let manager = tx.get(&manager).await?.ok_or_else(|| ArmError::not_found(&manager))?;
-        let governed = typed::<NetworkManager>(&manager)?.subscriptions()?;
+        let governed = reach::governed(tx.as_read(), &manager).await?;
         if !network.subscription_scope().is_some_and(|s| governed.contains(&s)) {
             return Err(ArmError::bad(
                 "InvalidStaticMember",

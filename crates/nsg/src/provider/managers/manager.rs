@@ -18,7 +18,7 @@ use super::{
 };
 use crate::resources::{NetworkManager, SubResource};
 
-/// The right that whoever makes a manager needs in each subscription that it governs.
+/// The right that whoever makes a manager needs in each subscription and management group that it governs.
 const GOVERN: &str = "Microsoft.Network/networkManagers/write";
 
 macro_rules! action {
@@ -197,19 +197,19 @@ impl ResourceType for NetworkManagers {
         _: Option<&Resource>,
     ) -> Result<(), ArmError> {
         named(draft)?;
-        for subscription in typed::<NetworkManager>(draft)?.subscriptions()? {
-            if tx.get(&subscription).await?.is_none() {
-                let target = "properties.networkManagerScopes.subscriptions";
-                return Err(lookup::invalid_reference(&subscription, &draft.id, target));
+        for scope in typed::<NetworkManager>(draft)?.scopes()? {
+            if tx.get(&scope).await?.is_none() {
+                let target = "properties.networkManagerScopes";
+                return Err(lookup::invalid_reference(&scope, &draft.id, target));
             }
         }
         Ok(())
     }
 
     fn links(&self, body: &Value) -> Vec<(Scope, &'static str)> {
-        let all =
-            body["properties"]["networkManagerScopes"]["subscriptions"].as_array().into_iter().flatten();
-        all.filter_map(|id| Some((Scope::parse(id.as_str()?).ok()?, GOVERN))).collect()
+        let scopes = &body["properties"]["networkManagerScopes"];
+        let all = ["subscriptions", "managementGroups"].map(|of| scopes[of].as_array().into_iter().flatten());
+        all.into_iter().flatten().filter_map(|id| Some((Scope::parse(id.as_str()?).ok()?, GOVERN))).collect()
     }
 
     async fn act(

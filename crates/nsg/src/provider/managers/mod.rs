@@ -1,5 +1,5 @@
 //! Network managers, as far as security-admin rules need them: [`manager`] brings configurations into force, [`groups`] are of
-//! networks, [`configurations`] are of rules. This is what they govern: the rules that were committed, and the networks that
+//! networks, [`configurations`] are of rules, [`reach`] is how far a manager's word goes. This is what they govern: the rules that were committed, and the networks that
 //! they hold in.
 //!
 //! Rules come into force by a commit, which keeps them as they are at that moment, for each location; who the members of a
@@ -8,6 +8,7 @@
 mod configurations;
 mod groups;
 mod manager;
+mod reach;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -21,7 +22,7 @@ use serde_json::Value;
 use super::{spec, type_name};
 use crate::resolve::AdminRules;
 use crate::resources::{
-    AdminRule, AdminRuleCollection, AdminRuleSpec, NetworkManager, StaticMember, from_body, validate_name,
+    AdminRule, AdminRuleCollection, AdminRuleSpec, StaticMember, from_body, validate_name,
 };
 
 /// The kind of the documents: a manager's [`Deployments`] by its id in lower case.
@@ -46,7 +47,9 @@ pub(super) fn register(registry: &mut Registry) {
 
 /// Whether a change of something can change what is governed.
 pub(super) fn watches(kind: &str) -> bool {
-    kind == KIND || kind.starts_with("microsoft.network/networkmanagers")
+    kind == KIND
+        || kind.starts_with("microsoft.network/networkmanagers")
+        || kind.starts_with("microsoft.management/managementgroups")
 }
 
 /// What a manager has in force, by location in lower case.
@@ -175,7 +178,7 @@ impl Governed {
             let id = Scope::parse(&key).map_err(|_| ArmError::internal())?;
             // What a manager had in force goes with it.
             let Some(kept) = read.get(&id).await? else { continue };
-            let subscriptions = typed::<NetworkManager>(&kept)?.subscriptions()?.into_iter().collect();
+            let subscriptions = reach::governed(read, &kept).await?;
             let mut members: HashMap<Scope, HashSet<Scope>> = HashMap::new();
             for member in read.list(&Listing::of(&id, &type_name(MEMBERS))).await? {
                 let typed: StaticMember = typed(&member)?;
