@@ -196,7 +196,7 @@ fn initramfs(kernel: &Path, dir: &Path) -> PathBuf {
     run(Command::new("strip").arg("-o").arg(&agent).arg(programs().join("sekisho-agent")));
     let nft = which("nft");
     fs::copy(&nft, root.join("bin/nft")).unwrap();
-    for program in [&agent, &nft] {
+    for program in [&busybox, &agent, &nft] {
         let output = Command::new("ldd").arg(program).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
