@@ -117,6 +117,8 @@ pub struct Config {
     pub country_database: Option<PathBuf>,
     /// A list of breached passwords, which nobody may have.
     pub breached_passwords_file: Option<PathBuf>,
+    /// The file that says by which webhook approvers are told what waits for them.
+    pub webhook_file: Option<PathBuf>,
     /// Where the packages of the agent are that machines are given.
     pub agents_dir: PathBuf,
     /// The name in `/metadata/endpoints`; some older clients insist on `AzureCloud`.
@@ -196,6 +198,11 @@ const KEYS: &[(&str, &str, &str)] = &[
         "breached_passwords_file",
         "",
         "a list of the SHA-1 of breached passwords, in order, as Have I Been Pwned has it; nobody may have one (default: none)",
+    ),
+    (
+        "webhook_file",
+        "",
+        "file with the url, and the secret that signs, of a webhook that is told what waits for approval (default: none)",
     ),
     ("agents_dir", "/usr/share/sekisho/agents", "directory of the agent's packages that machines are given"),
     ("cloud_name", "Sekisho", "the name az and Terraform are told; some older clients insist on AzureCloud"),
@@ -350,6 +357,7 @@ impl Config {
             country_database: file("country_database"),
             breached_passwords_file: file("breached_passwords_file"),
             federation_ca_file: file("federation_ca_file"),
+            webhook_file: file("webhook_file"),
             agents_dir: PathBuf::from(text("agents_dir")),
             cloud_name: text("cloud_name"),
             organization: text("organization"),

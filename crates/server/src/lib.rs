@@ -39,6 +39,7 @@ mod listen;
 pub mod log;
 mod metrics;
 pub mod openapi;
+mod outgoing;
 pub mod portal;
 mod process;
 pub mod resources;
@@ -316,6 +317,7 @@ pub async fn run_until(config: Config, stop: impl Future<Output = ()>) -> Result
     tasks.spawn(keys::keep::follow(app.clone()));
     tasks.spawn(resources::pim::clock::keep(app.clone()));
     tasks.spawn(resources::jit::clock::keep(app.clone()));
+    tasks.spawn(resources::jit::notices::keep(app.clone()));
     tasks.spawn(bastion::keep(app.clone()));
     tasks.spawn(bastion::keep_recordings(app.clone()));
     tasks.spawn(bastion::keep_archive(app.clone()));

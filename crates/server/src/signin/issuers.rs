@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use sekisho_identity::assertion::{VerifyingKey, key_set};
 use serde::Deserialize;
@@ -14,11 +13,10 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 use crate::config::Config;
+use crate::outgoing::{self, OutgoingError};
 
 /// Largest answer taken, in bytes.
 const MAX_ANSWER: usize = 256 << 10;
-/// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long keys are kept.
 const KEPT: time::Duration = time::Duration::HOUR;
 /// How long after an answer, or a failure, the issuer is left alone.
@@ -28,8 +26,8 @@ const PAUSE: time::Duration = time::Duration::MINUTE;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IssuerError {
     /// The client cannot be made.
-    #[error("no HTTPS client: {0}")]
-    Client(String),
+    #[error(transparent)]
+    Client(#[from] OutgoingError),
     /// It does not answer, or not with what is needed.
     #[error("{0}: {1}")]
     Answer(String, String),
@@ -141,21 +139,7 @@ impl Issuers {
         if let Some(made) = self.client.get() {
             return Ok(made);
         }
-        // The client takes the process's provider; when there is one already, it is this one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let failed = |e: &dyn std::fmt::Display| IssuerError::Client(e.to_string());
-        let mut builder = reqwest::Client::builder()
-            .https_only(true)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
-            .user_agent(concat!("sekisho/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = &self.authorities {
-            let pem = std::fs::read(path).map_err(|e| failed(&format!("{}: {e}", path.display())))?;
-            let more = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| failed(&e))?;
-            builder = builder.tls_certs_merge(more);
-        }
-        let made = builder.build().map_err(|e| failed(&e))?;
+        let made = outgoing::client(self.authorities.as_deref())?;
         Ok(self.client.get_or_init(|| made))
     }
 }

@@ -142,6 +142,8 @@ impl Data {
                 "SEKISHO_FEDERATION_CA_FILE".to_owned(),
                 self.path().join("federation.pem").display().to_string(),
             ),
+            // Read when something waits for approval; a test that has a webhook writes the file.
+            ("SEKISHO_WEBHOOK_FILE".to_owned(), self.path().join("webhook.toml").display().to_string()),
             // Read when a flow log is written.
             ("SEKISHO_STORAGE_ACCOUNTS_FILE".to_owned(), self.storage_accounts().display().to_string()),
         ]);

@@ -1,22 +1,17 @@
 //! Programs that sign in without a secret: with a certificate, or with the token of a provider that they trust. And the
 //! keys that sign what they get.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use sekisho_link::pki::{self, Authority, Identity};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
+use crate::elsewhere::serve;
 use crate::kit::{Answer, GROUPS, Http, Server, at};
 use crate::seed::{OWNER, Program, World, grant, program, sign_in};
 
@@ -221,40 +216,12 @@ async fn provider(
     authority: &Authority,
     answers: impl Fn(&str, &str) -> Option<Value> + Send + Sync + 'static,
 ) -> String {
-    let identity = authority.server(&["localhost".to_owned()], OffsetDateTime::now_utc()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            pki::certificates(&identity.certificate).unwrap(),
-            pki::private_key(&identity.key).unwrap(),
-        )
-        .unwrap();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let base = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let (acceptor, answers, own) = (TlsAcceptor::from(Arc::new(tls)), Arc::new(answers), base.clone());
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, answers, own) = (acceptor.clone(), answers.clone(), own.clone());
-            tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service =
-                    hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                        let found = answers(&own, request.uri().path());
-                        async move {
-                            let status = if found.is_some() { 200 } else { 404 };
-                            let body = Full::new(Bytes::from(found.unwrap_or_default().to_string()));
-                            http::Response::builder().status(status).body(body)
-                        }
-                    });
-                let http = hyper::server::conn::http1::Builder::new();
-                let _ = http.serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    base
+    serve(authority, move |own, request| {
+        let found = answers(own, request.uri().path());
+        let status = if found.is_some() { 200 } else { 404 };
+        (status, found.unwrap_or_default())
+    })
+    .await
 }
 
 /// An application that trusts a provider.

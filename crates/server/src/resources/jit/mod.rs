@@ -2,13 +2,14 @@
 //! `sekisho_jit`'s; here it meets people, their rights and proofs, and the log.
 //!
 //! A policy ([`policies`]) is a row. Its requests are kept beside it: `initiate` makes one ([`initiate`]), the other
-//! actions decide on it or end it ([`decisions`]), and [`clock`] ends what is over; [`usage`] is what machines tell of it.
+//! actions decide on it or end it ([`decisions`]), and [`clock`] ends what is over; [`notices`] tells approvers what waits; [`usage`] is what machines tell of it.
 //! [`writer`] keeps whoever guards a port from locking themselves out. What makes a user more than before is for those who
 //! may log in to the machine ([`users`]).
 
 pub mod clock;
 mod decisions;
 mod initiate;
+pub mod notices;
 mod policies;
 pub(crate) mod usage;
 mod users;
