@@ -14,6 +14,7 @@
 pub mod access;
 pub mod admin;
 mod admitted;
+mod ahead;
 pub mod app;
 pub mod arm;
 pub mod authn;

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tower::ServiceExt as _;
 
+use crate::ahead::ReadAhead;
 use crate::app::App;
 use crate::bastion;
 use crate::http::Peer;
@@ -131,7 +132,7 @@ async fn is_ssh(stream: &TcpStream) -> bool {
     matches!(timeout(HANDSHAKE, stream.peek(&mut first)).await, Ok(Ok(1)) if first == *b"S")
 }
 
-type Stream = tokio_rustls::server::TlsStream<TcpStream>;
+type Stream = tokio_rustls::server::TlsStream<ReadAhead<TcpStream>>;
 
 /// The handshake. Agents wait for their turn with it, and not in the place of those who have not said who they are.
 async fn handshake(
@@ -141,7 +142,7 @@ async fn handshake(
     permit: OwnedSemaphorePermit,
 ) -> std::io::Result<Stream> {
     stream.set_nodelay(true)?;
-    let begin = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
+    let begin = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), ReadAhead::new(stream));
     let start = timeout(HANDSHAKE, begin).await??;
     let asks = |name: &[u8]| start.client_hello().alpn().is_some_and(|mut all| all.any(|p| p == name));
     let (agent, joining) = (asks(tls::ALPN), asks(tls::ALPN_JOIN));

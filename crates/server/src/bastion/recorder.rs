@@ -167,6 +167,11 @@ impl Recorder {
         Ok(Recorder { began: Instant::now(), bytes, is_full, inner })
     }
 
+    /// Whether what is on the screen is kept.
+    fn keeps_screen(&self) -> bool {
+        self.is_full && self.inner.is_some()
+    }
+
     fn at(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -290,6 +295,10 @@ impl Inner {
 }
 
 impl Record for Recorder {
+    fn wants_output(&self) -> bool {
+        self.keeps_screen()
+    }
+
     async fn note(
         &mut self,
         event: Event<'_>,
@@ -344,7 +353,7 @@ impl Inner {
 
 impl desktop::Record for Recorder {
     fn wants_frames(&self) -> bool {
-        self.is_full && self.inner.is_some()
+        self.keeps_screen()
     }
 
     async fn note(&mut self, event: desktop::Event<'_>) -> Result<(), desktop::NotRecorded> {

@@ -302,7 +302,9 @@ impl<R: Record, W: Warden> Seen<R, W> {
         if self.has_terminal {
             return self.terminal.show(&mut self.record, data).await;
         }
-        let (shown, rest) = data.split_at(data.len().min(self.room));
+        // Nobody looks at what has no terminal, so that it is made into text for the record alone.
+        let room = if self.record.wants_output() { self.room } else { 0 };
+        let (shown, rest) = data.split_at(data.len().min(room));
         if !shown.is_empty() {
             self.room -= shown.len();
             // No terminal has made new lines of its line feeds.
@@ -561,6 +563,65 @@ impl<R: Record, W: Warden> Relay<R, W> {
         tokio::select! {
             ended = into => ended,
             ended = out => ended,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps what it hears of, or of output only that there was some.
+    struct Kept {
+        is_full: bool,
+        heard: String,
+    }
+
+    impl Record for Kept {
+        fn wants_output(&self) -> bool {
+            self.is_full
+        }
+
+        async fn note(
+            &mut self,
+            event: Event<'_>,
+            _: &(dyn Fn() -> String + Sync),
+        ) -> Result<(), NotRecorded> {
+            self.heard.push_str(&format!("{event:?} "));
+            Ok(())
+        }
+    }
+
+    struct Nobody;
+
+    impl Warden for Nobody {
+        fn runs(&mut self, _: &str) {}
+
+        async fn may(&mut self, _: &[Way]) -> Verdict {
+            Ok(None)
+        }
+
+        async fn admit(&mut self, _: &FileEvent) -> Result<Verdict, NotRecorded> {
+            Ok(Ok(None))
+        }
+
+        async fn ended(&mut self, _: FileEvent) -> Result<(), NotRecorded> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn output_without_a_terminal_is_text_for_a_record_that_keeps_it_and_counted_for_one_that_does_not()
+    {
+        for (is_full, heard) in [(true, "Output(\"a\\r\\nb\") "), (false, "Passed(3) ")] {
+            let relay = Relay::new(Kept { is_full, heard: String::new() }, Nobody);
+            let mut seen = relay.seen.lock().await;
+            seen.shown(b"a\nb").await.unwrap();
+            assert_eq!(seen.record.heard, heard);
+            // A terminal is looked at by others, recorded or not.
+            seen.has_terminal = true;
+            seen.shown(b"$ ").await.unwrap();
+            assert!(seen.record.heard.ends_with("Output(\"$ \") "), "{}", seen.record.heard);
         }
     }
 }

@@ -85,6 +85,11 @@ pub struct NotRecorded(pub String);
 
 /// Keeps a record of what happens.
 pub trait Record: Send + 'static {
+    /// Whether output is kept, and not only that there was some. Not otherwise later.
+    fn wants_output(&self) -> bool {
+        true
+    }
+
     /// Notes what happens, before anybody sees it. `screen` says what is on the screen after it, as text that restores it.
     fn note(
         &mut self,
