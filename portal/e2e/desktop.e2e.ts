@@ -5,6 +5,7 @@ import { elsewhere, end, look } from './elsewhere.ts'
 import { expectAccessible, test } from './fixtures.ts'
 import { reach } from './reach.ts'
 import { ready } from './ready.ts'
+import { send } from './send.ts'
 import { account, startXrdp } from './xrdp.ts'
 import { startXvnc } from './xvnc.ts'
 
@@ -62,6 +63,7 @@ async function logIn(desktop: Page) {
 
 /** A line is typed into a terminal, pixel for pixel, also in a window of another size. */
 async function use(desktop: Page, display: Display) {
+  await expect.poll(display.reads).toBe(true)
   await expectSame(desktop, display)
   expect(desktop.url(), 'the password is in no address').not.toContain(password)
   // An xterm has the keyboard while the pointer is over it. Playwright holds no Shift for a capital letter.
@@ -154,5 +156,8 @@ test('a desktop is opened over RDP, typed in, copied from, watched, ended and pl
     })
   } finally {
     await display.stop()
+    // The next server there has another one.
+    const forget = `${ready.machines[0]?.id}/providers/Sekisho.Bastion/forgetDesktopCertificate?api-version=2026-11-01`
+    await send(portal, 'POST', forget, { port: 3389 })
   }
 })

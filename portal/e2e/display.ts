@@ -36,11 +36,15 @@ export class Display {
 
   /** A terminal over the whole display that writes the first line that is typed into it to a file. */
   showLine() {
-    const script = `read -r line; printf %s "$line" > ${this.#where.dir}/line; exec cat`
+    const { dir } = this.#where
+    const script = `printf yes > ${dir}/reads; read -r line; printf %s "$line" > ${dir}/line; exec cat`
     this.#start(['xterm', '-geometry', '200x80+0+0', '-e', 'sh', '-c', script])
   }
 
-  line = () => readFile(join(this.#where.dir, 'line'), 'utf8').catch(() => '')
+  /** Whether the terminal is there: what was typed before goes nowhere. */
+  reads = async () => (await this.#written('reads')) === 'yes'
+
+  line = () => this.#written('line')
 
   /** Has a text in its clipboard. */
   copy(text: string) {
@@ -67,6 +71,10 @@ export class Display {
     for (const child of this.#children) child.kill()
     this.#end()
     await rm(this.#where.dir, { recursive: true })
+  }
+
+  #written(name: string) {
+    return readFile(join(this.#where.dir, name), 'utf8').catch(() => '')
   }
 
   #start(command: string[]) {

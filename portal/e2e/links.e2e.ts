@@ -113,6 +113,7 @@ test('a desktop is lent by a link, and shown to somebody without a right who kno
     const canvas = newcomer.locator('canvas[role=img]')
     await expect(newcomer.getByRole('button', { name: 'End', exact: true })).toBeVisible({ timeout: 60_000 })
     await canvas.hover({ position: { x: 100, y: 100 } })
+    await expect.poll(display.reads).toBe(true)
     await expectSame(newcomer, display)
     await canvas.click({ position: { x: 100, y: 100 } })
     await newcomer.keyboard.type('lent\n')
