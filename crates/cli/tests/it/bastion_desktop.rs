@@ -365,12 +365,16 @@ fn a_password_that_is_kept_opens_a_desktop_is_seen_by_nobody_and_the_session_is_
     assert!(desk.bastion.sessions().is_empty());
 }
 
-/// Has a text in the clipboard of a display until somebody else has one there.
+/// Has a text in the clipboard of a display, until somebody else has one there.
 fn copy(display: &Display, text: &str) -> Child {
     let mut command = display.command("xclip");
     command.args(["-selection", "clipboard", "-in", "-quiet"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let began = Instant::now();
+    while pasted(display) != text {
+        assert!(began.elapsed() < SOON, "nothing is in the clipboard");
+    }
     child
 }
 

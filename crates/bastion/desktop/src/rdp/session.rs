@@ -32,6 +32,7 @@ use super::bounds::{Bounds, Judged};
 use super::clipboard::{Clipboard, Said, windows_lines};
 use super::hands::Hands;
 use super::login::Framed;
+use super::reasons;
 use crate::line::{Line, write};
 use crate::pump::{Ends, Note};
 use crate::screen::Screen;
@@ -205,8 +206,8 @@ impl Session {
         let (stage, image) = (&mut self.stage, &mut self.image);
         // What is half done is thrown away with the session.
         let read = AssertUnwindSafe(|| stage.process(image, action, frame, received_at));
-        let outputs =
-            catch_unwind(read).map_err(|_| broken("a message that cannot be read"))?.map_err(broken)?;
+        let outputs = catch_unwind(read).map_err(|_| broken("a message that cannot be read"))?;
+        let outputs = outputs.map_err(|error| broken(reasons(&error)))?;
         self.show();
         for output in outputs {
             match output {
@@ -391,7 +392,7 @@ impl Session {
                 let step = AssertUnwindSafe(|| sequence.step(&frame, received_at, &mut said));
                 catch_unwind(step).map_err(|_| broken("a message that cannot be read"))?
             };
-            stepped.map_err(broken)?;
+            stepped.map_err(|error| broken(reasons(&error)))?;
             self.line.say(said.filled().to_vec())?;
             if !sequence.state().is_terminal() {
                 continue;
