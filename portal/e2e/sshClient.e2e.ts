@@ -8,7 +8,6 @@ import { expect, type Page } from '@playwright/test'
 import { test } from './fixtures.ts'
 import { reach } from './reach.ts'
 import { ready } from './ready.ts'
-import { send } from './send.ts'
 import { account as desktopAccount, password, Shadow } from './shadow.ts'
 import { writeSshFiles } from './sshFiles.ts'
 
@@ -112,20 +111,6 @@ const freePort = () =>
     })
   })
 
-/** Of the hosts that lead to a machine, only this one is left: other tests make theirs themselves. */
-async function withoutOtherHosts(portal: Page, machine: string, name: string) {
-  const [group = ''] = machine.split('/providers/')
-  const version = 'api-version=2024-05-01'
-  const list = `${group}/providers/Microsoft.Network/bastionHosts?${version}`
-  const hosts = await portal.evaluate(
-    async (url) => ((await (await fetch(url)).json()) as { value: { id: string; name: string }[] }).value,
-    list,
-  )
-  for (const host of hosts) {
-    if (host.name !== name) await send(portal, 'DELETE', `${host.id}?${version}`)
-  }
-}
-
 test('a computer that was signed in by the command goes to machines with one word, until it is signed out', async ({
   portal,
 }) => {
@@ -174,8 +159,9 @@ test('a computer that was signed in by the command goes to machines with one wor
     const answer = async () => (await fetch(`http://127.0.0.1:${port}/sekisho-command`)).text()
     await expect(async () => expect(await answer()).toBe(await readFile(here, 'utf8'))).toPass({ timeout: 20_000 })
 
-    // Where any host records, what passes to a desktop could not be, and is refused.
-    await withoutOtherHosts(portal, machine.id, 'native')
+    // A host that comes before the other one records, and what passes to a desktop it could not.
+    const properties = { enableTunneling: true, enableSessionRecording: true }
+    await reach(portal, 1, { name: 'gate', sku: 'Premium', properties })
     // A program of one's own, which is told by a file where the desktop is.
     const shadow = await Shadow.start(ready.machines[1]?.netns ?? '')
     try {
@@ -195,11 +181,7 @@ test('a computer that was signed in by the command goes to machines with one wor
     }
 
     // What was recorded is fetched, and proved without the server.
-    await reach(portal, 1, {
-      name: 'native',
-      sku: 'Premium',
-      properties: { enableTunneling: true, enableSessionRecording: true },
-    })
+    await reach(portal, 1, { name: 'native', sku: 'Premium', properties })
     await sekisho('ssh', account, 'echo', 'recorded')
     const list = `${machine.id}/providers/Sekisho.Bastion/recordings?api-version=2026-11-01`
     type Listed = { value: { id: string; properties: { key: string; state: string } }[] }

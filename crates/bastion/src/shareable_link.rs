@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::desktop::Protocol;
 use crate::host::Reference;
 
 /// A link to one machine.
@@ -37,9 +38,12 @@ pub struct LinkSekisho {
     /// Its id, by which it is taken back; the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The account on the machine. Without one, that of whoever makes the link.
+    /// The account on the machine. Without one, that of whoever makes the link; VNC knows of none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The desktop that it is for; a terminal without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desktop: Option<LinkDesktop>,
     /// Who made it, and lends what they may do; the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
@@ -62,6 +66,17 @@ pub struct LinkSekisho {
     /// From where it may be used, addresses and CIDRs; from anywhere without any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_source_address_prefixes: Option<Vec<String>>,
+}
+
+/// The desktop of a machine. Its password is typed by whoever uses the link, unless one is kept for the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkDesktop {
+    /// How it is seen.
+    pub protocol: Protocol,
+    /// The port on the machine; the protocol's own without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// The machines to make links to, to show those of, or to take those of back.

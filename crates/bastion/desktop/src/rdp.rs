@@ -13,6 +13,7 @@ mod hands;
 mod login;
 mod session;
 
+use std::error::Error;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -70,4 +71,14 @@ where
     let size = Size::said(there.desktop_size.width, there.desktop_size.height);
     let size = size.ok_or_else(|| Refused::Protocol("an impossible size".into()))?;
     Ok(pair(size, move |ends| session::run(framed, there, size, policy, clipboard, ends)))
+}
+
+/// What an error comes from, itself first: IronRDP's say of themselves only where they happened.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// All of them, in words.
+fn reasons(error: &(dyn Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -365,6 +365,82 @@ fn a_password_that_is_kept_opens_a_desktop_is_seen_by_nobody_and_the_session_is_
     assert!(desk.bastion.sessions().is_empty());
 }
 
+/// Has a text in the clipboard of a display, until somebody else has one there.
+fn copy(display: &Display, text: &str) -> Child {
+    let mut command = display.command("xclip");
+    command.args(["-selection", "clipboard", "-in", "-quiet"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let began = Instant::now();
+    while pasted(display) != text {
+        assert!(began.elapsed() < SOON, "nothing is in the clipboard");
+    }
+    child
+}
+
+/// What a program on a display would paste.
+fn pasted(display: &Display) -> String {
+    let output = display.command("xclip").args(["-selection", "clipboard", "-out"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn nothing_is_copied_out_of_a_desktop_or_pasted_where_its_host_forbids_it_and_else_by_its_owner_alone() {
+    let Some(desk) = Desk::new("fbdk") else { return };
+    desk.bastion.give("db", ADMIN_LOGIN);
+    desk.set(json!({"disableCopyPaste": true}));
+    let mut seen = desk.enter(&desk.begin(Some(PASSWORD)).unwrap());
+    desk.until_exact(&mut seen);
+    let clipboard = |seen: &Seen| (seen.told[0]["copy"].clone(), seen.told[0]["paste"].clone());
+    let texts = |seen: &Seen| {
+        let told = seen.told.iter().filter(|told| told["kind"] == "clipboard");
+        told.map(|told| told["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(clipboard(&seen), (json!(false), json!(false)));
+    let mut owner = copy(&desk.display, "secret");
+    desk.say(&mut seen, &json!({"kind": "clipboard", "text": "pasted"}));
+    // What was done before has been done when this is seen.
+    desk.press(&mut seen, &["KeyO", "KeyK", "Enter"]);
+    let began = Instant::now();
+    while desk.line().is_empty() {
+        assert!(began.elapsed() < SOON && desk.next(&mut seen), "what was typed does not arrive");
+    }
+    desk.until_exact(&mut seen);
+    assert_eq!((pasted(&desk.display), texts(&seen)), ("secret".to_owned(), Vec::new()));
+    desk.post(&format!("sessions/{}/end", seen.session), &json!({})).unwrap();
+    assert_eq!(desk.end(&mut seen), "Disconnected");
+    let _ = owner.kill();
+    let _ = owner.wait();
+
+    desk.set(json!({"disableCopyPaste": false}));
+    let mut seen = desk.enter(&desk.begin(Some(PASSWORD)).unwrap());
+    let join = json!({"mode": "interactive"});
+    let mut other = desk.enter(&desk.post(&format!("sessions/{}/watch", seen.session), &join).unwrap());
+    desk.until_exact(&mut seen);
+    desk.until_exact(&mut other);
+    assert_eq!(clipboard(&seen), (json!(true), json!(true)));
+    assert_eq!(clipboard(&other), (json!(false), json!(false)));
+    let mut owner = copy(&desk.display, "copied");
+    assert_eq!(desk.hears(&mut seen, "clipboard")["text"], "copied");
+    // Whoever has joined types, and has no part in the clipboard.
+    let before = desk.display.picture().unwrap();
+    desk.say(&mut other, &json!({"kind": "clipboard", "text": "theirs"}));
+    desk.press(&mut other, &["KeyZ"]);
+    let began = Instant::now();
+    while desk.display.picture().unwrap() == before {
+        assert!(began.elapsed() < SOON, "what was typed is not to be seen");
+    }
+    desk.until_exact(&mut other);
+    assert_eq!((pasted(&desk.display), texts(&other)), ("copied".to_owned(), Vec::new()));
+    desk.say(&mut seen, &json!({"kind": "clipboard", "text": "pasted"}));
+    // Whoever has something in a clipboard is told when somebody else has.
+    let began = Instant::now();
+    while owner.try_wait().unwrap().is_none() {
+        assert!(began.elapsed() < SOON, "nothing is pasted");
+    }
+    assert_eq!(pasted(&desk.display), "pasted");
+}
+
 /// FreeRDP's server before a display, which lets in `jun` by network level authentication. What it has is in `home`, also the
 /// certificate that it makes for itself.
 struct Shadow(Child);

@@ -523,6 +523,37 @@ fn the_gate_lets_nobody_in_whom_it_does_not_know_or_to_what_is_not_theirs_and_en
 }
 
 #[test]
+fn a_desktop_is_reached_through_a_host_that_does_not_record_or_the_one_that_does_is_named() {
+    let Some(ssh) = Ssh::new("fbw") else { return };
+    ssh.bastion.give("db", ADMIN_LOGIN);
+    let world = &ssh.bastion.world;
+    let client = ssh.client();
+    world.api.put(&host(world, ""), &recording_host(&json!({}))).unwrap();
+    // Whatever is there, of VNC's port it is not read.
+    let listener = world.site.machine("db").unwrap().host.listen_tcp(([127, 0, 0, 1], 5900).into()).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"desktop");
+        }
+    });
+    let go = || ssh.run(&client, &["-W", "localhost:5900", "root@db.sekisho"], "");
+    let refused = text(&go().stderr);
+    assert!(refused.contains("The bastion host 'gate' records"), "{refused}");
+    // Another one that leads nowhere is no help, and says nothing instead.
+    let other = host(world, "").replace("/gate?", "/other?");
+    let body = |tunnels: bool| json!({"location": "home", "sku": {"name": "Standard"}, "properties": {"enableTunneling": tunnels}});
+    world.api.put(&other, &body(false)).unwrap();
+    let refused = text(&go().stderr);
+    assert!(refused.contains("The bastion host 'gate' records"), "{refused}");
+    world.api.put(&other, &body(true)).unwrap();
+    let done = go();
+    assert_eq!(text(&done.stdout), "desktop", "{}", text(&done.stderr));
+    // Logins still go through the first one, and are recorded.
+    assert!(ssh.run(&client, &["root@db.sekisho", "true"], "").status.success());
+    assert_eq!(ssh.recorded(1).len(), 1);
+}
+
+#[test]
 fn a_thousand_clients_that_say_nothing_keep_nobody_out() {
     let Some(ssh) = Ssh::new("fbh") else { return };
     ssh.bastion.give("db", ADMIN_LOGIN);

@@ -131,6 +131,7 @@ pub(crate) async fn seal_again(tx: &mut (dyn Write + '_), keys: &SealingKeys) ->
 
 #[cfg(test)]
 mod tests {
+    use sekisho_arm::traits::write_document;
     use sekisho_bastion::desktop::Protocol;
     use sekisho_identity::seal::SealingKey;
 
@@ -169,7 +170,15 @@ mod tests {
         put(&store, kept.clone()).await;
         assert_eq!(opened(&store, &jun, &first).await.unwrap().as_deref(), Some("関所 1"));
         assert_eq!(opened(&store, &rin, &first).await.unwrap(), None);
-        // Whoever can write to the database cannot have it used for another account.
+        // Whoever can write to the database cannot have it used for another account, whatever it says of itself.
+        let moved = (rin.key(), kept.clone());
+        store
+            .write::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { write_document(tx, Credential::KIND, &moved.0, &moved.1).await })
+            })
+            .await
+            .unwrap();
+        assert_eq!(opened(&store, &rin, &first).await.unwrap_err().status, 500);
         put(&store, Credential { of: rin.clone(), ..kept }).await;
         assert_eq!(opened(&store, &rin, &first).await.unwrap_err().status, 500);
 

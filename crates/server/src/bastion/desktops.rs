@@ -30,7 +30,7 @@ use super::pins::Known;
 use super::sessions::{SessionAnswer, answer, login, upgrade};
 use super::shown::{Open, Screen, Viewer};
 use super::socket::{self, Told};
-use super::{Allowed, Sight, What, caller, credentials, machine, may, no_host, tunnels};
+use super::{Allowed, Sight, What, caller, credentials, links, machine, may, no_host, tunnels};
 use crate::app::App;
 use crate::authn::Caller;
 use crate::http::{self as web, Peer};
@@ -63,10 +63,15 @@ pub(super) fn routes() -> Routes {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DesktopRequest {
-    /// The machine's id.
-    machine: String,
+    /// The machine's id; without it, a `link` leads to one.
+    #[serde(default)]
+    machine: Option<String>,
+    /// What stands behind the `#` of a link, which says which machine, how, and as which account.
+    #[serde(default)]
+    link: Option<String>,
     /// `rdp` or `vnc`.
-    protocol: Protocol,
+    #[serde(default)]
+    protocol: Option<Protocol>,
     /// The port on the machine; without it, the protocol's own: 3389, 5900.
     #[serde(default)]
     port: Option<u16>,
@@ -152,15 +157,30 @@ async fn wanted(
     host: Uuid,
     wanted: DesktopRequest,
 ) -> Result<(Allowed, Proof), ArmError> {
-    let DesktopRequest { protocol, account, password, domain, .. } = wanted;
+    let DesktopRequest { machine, link, protocol, port, account, password, domain, .. } = wanted;
     let password = password.filter(|typed| !typed.expose().is_empty());
-    let machine = machine(&wanted.machine).map_err(|error| error.target("machine"))?;
-    let port = wanted.port.unwrap_or(protocol.port());
-    if port == 0 {
-        return Err(ArmError::bad("InvalidParameter", "'port' is not a port.").target("port"));
-    }
     if password.as_ref().is_some_and(|typed| !credentials::is_password(typed)) {
         return Err(credentials::no_password());
+    }
+    if let Some(token) = &link {
+        if machine.is_some() || protocol.is_some() || port.is_some() || account.is_some() || domain.is_some()
+        {
+            let text = "A link says which machine it leads to, how, and which account.";
+            return Err(ArmError::bad("InvalidParameter", text).target("link"));
+        }
+        let allowed = links::wanted(app, caller, host, token).await?;
+        if !matches!(allowed.what, What::Desktop(_)) {
+            let text = "This link is for a terminal, and not for a desktop.";
+            return Err(ArmError::bad("LinkForTerminal", text).target("link"));
+        }
+        return Ok((allowed, Proof { password, domain }));
+    }
+    let machine = self::machine(machine.as_deref().unwrap_or_default()).map_err(|e| e.target("machine"))?;
+    let none = || ArmError::bad("InvalidParameter", "'protocol' is 'rdp' or 'vnc'.").target("protocol");
+    let protocol = protocol.ok_or_else(none)?;
+    let port = port.unwrap_or(protocol.port());
+    if port == 0 {
+        return Err(ArmError::bad("InvalidParameter", "'port' is not a port.").target("port"));
     }
     let login = match protocol {
         Protocol::Rdp => Some(login(app, &caller, &machine, account.as_deref())?),

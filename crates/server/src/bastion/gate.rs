@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderMap;
-use sekisho_arm::{ArmError, Listing, Read as _, Scope, StoreError};
+use sekisho_arm::{ArmError, Listing, Read, Scope, StoreError};
 use sekisho_bastion::host::{LONGEST_MINUTES, place};
 use sekisho_bastion::machine::names;
 use sekisho_bastion::provider::host_type;
@@ -256,7 +256,7 @@ impl Keeper for Visit {
 
     async fn tunnel(self: Arc<Self>, person: Arc<Known>, target: Target, port: u16, door: Door) {
         let begun = async {
-            let allowed = target.allows(self.caller(&person).await?, What::Port(port));
+            let allowed = self.way(self.caller(&person).await?, &target, port).await?;
             Ok((super::begin(&self.app, &allowed).await?, allowed))
         };
         match begun.await {
@@ -329,7 +329,6 @@ impl Visit {
         let alike: Vec<_> =
             machines.into_iter().map(|m| m.id).filter(|id| id.name().eq_ignore_ascii_case(short)).collect();
         let is_only = alike.len() == 1;
-        let hosts = read.list(&Listing::of(&Scope::Tenant, &host_type())).await?;
         let none =
             || ArmError::new(404, "ResourceNotFound", format!("you may log in to no machine '{name}'"));
         let mut why = none();
@@ -338,8 +337,8 @@ impl Visit {
         let least = Login { account: account.map_err(|_| ArmError::internal())?, administrator: false };
         for machine in alike.iter().filter(|id| names(id, is_only).contains(&name)) {
             let may_know = snapshot.decide(&who, READ_MACHINE, machine).is_allowed();
-            for host in hosts.iter().filter(|host| host.id.subscription() == machine.subscription()) {
-                let target = Target { host: host.id.clone(), machine: machine.clone() };
+            for host in hosts_for(&mut read, machine).await? {
+                let target = Target { host, machine: machine.clone() };
                 let allowed = target.clone().allows(caller.clone(), What::Login(least.clone()));
                 match may(&self.app, &mut read, caller, &allowed).await {
                     Ok(_) => return Ok(target),
@@ -349,6 +348,26 @@ impl Visit {
             }
         }
         Err(why)
+    }
+
+    /// A way to a port of a machine. A host that leads somebody to its logins may have no tunnels there, as one that records
+    /// has none to a desktop: then it is another one that leads there.
+    ///
+    /// # Errors
+    /// Those of the first host, when no other one leads there.
+    async fn way(&self, caller: Caller, target: &Target, port: u16) -> Result<Allowed, ArmError> {
+        let mut read = self.app.store.read().await?;
+        let others = hosts_for(&mut read, &target.machine).await?;
+        let mut why = None;
+        for host in std::iter::once(target.host.clone()).chain(others) {
+            let target = Target { host, machine: target.machine.clone() };
+            let allowed = target.allows(caller.clone(), What::Port(port));
+            match may(&self.app, &mut read, &caller, &allowed).await {
+                Ok(_) => return Ok(allowed),
+                Err(error) => _ = why.get_or_insert(error),
+            }
+        }
+        Err(why.unwrap_or_else(ArmError::internal))
     }
 
     /// Does what a client wants on a machine.
@@ -361,4 +380,11 @@ impl Visit {
         let (login, machine) = begun.await?;
         native::carry(app, &allowed, login, client, machine).await.map_or(Ok(()), |why| Err(Ended(why)))
     }
+}
+
+/// The hosts that could lead to a machine.
+async fn hosts_for(read: &mut (dyn Read + '_), machine: &Scope) -> Result<Vec<Scope>, StoreError> {
+    let hosts = read.list(&Listing::of(&Scope::Tenant, &host_type())).await?;
+    let ids = hosts.into_iter().map(|host| host.id);
+    Ok(ids.filter(|host| host.subscription() == machine.subscription()).collect())
 }

@@ -1,5 +1,5 @@
 //! Links that lend a login (Azure's shareable links). Whoever has one, and is signed in, may log in to one machine as one
-//! account through one host, and needs no right of their own: the link lends what whoever made it may do there, without
+//! account through one host, or see its desktop, and needs no right of their own: the link lends what whoever made it may do there, without
 //! what they activated for a time, and for no longer than they may. What a link is good for is looked at when it is used and
 //! for as long as a session lasts ([`lender`]); taking it back ends its sessions.
 
@@ -19,19 +19,20 @@ use sekisho_arm::traits::{read_document, read_documents, write_document};
 use sekisho_arm::{
     ArmError, Call, CallerRef, PrincipalKind, Read, Resource, Scope, StoreError, Write, duration,
 };
+use sekisho_bastion::desktop::{self, For, Protocol};
 use sekisho_bastion::host::{BastionHost, Reference, network, place};
 use sekisho_bastion::provider::{self, LOGIN_RIGHTS, Lend, Which};
-use sekisho_bastion::shareable_link::{BastionShareableLink, LinkSekisho};
+use sekisho_bastion::shareable_link::{BastionShareableLink, LinkDesktop, LinkSekisho};
 use sekisho_identity::{Digest, Secret};
 use sekisho_link::account::Account;
-use sekisho_rbac::{Asker, Circumstances, PrincipalId};
+use sekisho_rbac::{Asker, Circumstances, PrincipalId, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::sessions::login_as;
-use super::{Allowed, Lent, What, caller, machine};
+use super::{Allowed, Lent, Sight, What, caller, machine};
 use crate::access;
 use crate::app::App;
 use crate::authn::Caller;
@@ -65,7 +66,11 @@ struct Link {
     token: Digest,
     host: String,
     machine: String,
-    account: Account,
+    /// As whom; VNC does not ask.
+    account: Option<Account>,
+    /// What somebody sees who does not see a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    desktop: Option<LinkDesktop>,
     by: CallerRef,
     #[serde(with = "time::serde::rfc3339")]
     created: OffsetDateTime,
@@ -89,6 +94,22 @@ impl Link {
         self.most.is_some_and(|most| self.used >= most)
     }
 
+    /// What it lends, by what its maker is.
+    ///
+    /// # Errors
+    /// 500 when it says nothing that makes sense.
+    fn what(&self, snapshot: &Snapshot, who: &Asker, machine: &Scope) -> Result<What, ArmError> {
+        let account = self.account.clone();
+        let login = account.map(|account| login_as(snapshot, (who, &self.by.name), machine, account));
+        match (self.desktop, login) {
+            (None, Some(login)) => Ok(What::Login(login)),
+            (None, None) => Err(ArmError::internal()),
+            (Some(LinkDesktop { protocol, port }), login) => {
+                Ok(What::Desktop(Sight { protocol, port: port.unwrap_or(protocol.port()), login }))
+            }
+        }
+    }
+
     /// As it is shown, without what makes it good.
     fn shown(&self) -> BastionShareableLink {
         let from: Vec<String> = self.from.iter().map(ToString::to_string).collect();
@@ -97,7 +118,8 @@ impl Link {
             created_at: Some(instant(self.created)),
             sekisho: Some(LinkSekisho {
                 id: Some(self.id.to_string()),
-                account: Some(self.account.to_string()),
+                account: self.account.as_ref().map(ToString::to_string),
+                desktop: self.desktop,
                 created_by: Some(self.by.name.clone()),
                 duration: None,
                 expiry_time: Some(instant(self.expires)),
@@ -191,9 +213,8 @@ pub(super) async fn wanted(app: &App, caller: Caller, host: Uuid, token: &str) -
         return Err(not_good());
     }
     let who = standing(&link.by.object_id, now, Some(caller.address));
-    let login = login_as(&app.access.snapshot(), (&who, &link.by.name), &machine, link.account);
+    let what = link.what(&app.access.snapshot(), &who, &machine)?;
     let lent = Lent { link: link.id, by: link.by.name, until: link.expires };
-    let what = What::Login(login);
     Ok(Allowed { caller, host: through, machine, what, native: false, lent: Some(lent) })
 }
 
@@ -266,13 +287,13 @@ impl Lend for Links {
             let (link, token) = draft(call, &host.id, one, now).map_err(at)?;
             let machine = machine(&link.machine).map_err(at)?;
             let who = standing(&link.by.object_id, now, call.address);
-            let login = login_as(&snapshot, (&who, &link.by.name), &machine, link.account.clone());
-            let needed = LOGIN_RIGHTS[usize::from(login.administrator)];
+            let what = link.what(&snapshot, &who, &machine)?;
+            let needed = LOGIN_RIGHTS[usize::from(what.is_administrators())];
             if !snapshot.decide(&who, needed, &machine).is_allowed() {
+                let whose = what.account().map_or("over VNC".to_owned(), |account| format!("as '{account}'"));
                 let text = format!(
-                    "Nobody lends what they may not do: to log in to '{machine}' as '{}' needs the data action '{needed}', \
-                     held and not only activated.",
-                    link.account
+                    "Nobody lends what they may not do: to log in to '{machine}' {whose} needs the data action '{needed}', \
+                     held and not only activated."
                 );
                 return Err(ArmError::new(403, "AuthorizationFailed", text));
             }
@@ -351,10 +372,20 @@ fn draft(
     };
     let machine = machine(&asked.vm.id)?;
     let wishes = asked.sekisho.unwrap_or_default();
+    if wishes.desktop.is_some_and(|desktop| desktop.port == Some(0)) {
+        return Err(bad("desktop.port", "'port' is not a port.".to_owned()));
+    }
+    let is_vnc = wishes.desktop.is_some_and(|desktop| desktop.protocol == Protocol::Vnc);
     let account = match wishes.account.as_deref() {
-        Some(text) => text.parse().map_err(|e| bad("account", format!("'account': {e}.")))?,
-        None => Account::of_person(&call.caller.name)
-            .map_err(|_| bad("account", "Your name says nothing of an account: name one.".to_owned()))?,
+        Some(_) if is_vnc => {
+            return Err(bad("account", "VNC knows of no accounts: 'account' is for RDP.".to_owned()));
+        }
+        None if is_vnc => None,
+        Some(text) => Some(text.parse().map_err(|e| bad("account", format!("'account': {e}.")))?),
+        None => Some(
+            Account::of_person(&call.caller.name)
+                .map_err(|_| bad("account", "Your name says nothing of an account: name one.".to_owned()))?,
+        ),
     };
     let lasts = match wishes.duration.as_deref() {
         None => USUAL,
@@ -389,6 +420,7 @@ fn draft(
         host: host.to_string(),
         machine: machine.to_string(),
         account,
+        desktop: wishes.desktop,
         by: call.caller.clone(),
         created: now,
         expires: now + lasts,
@@ -427,8 +459,14 @@ pub(crate) struct LinkAnswer {
     host: String,
     /// The machine.
     machine: String,
-    /// The account on it.
-    account: String,
+    /// The account on it, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    /// The desktop that it is for; a terminal without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desktop: Option<LinkDesktop>,
+    /// Whether a password is kept for that, so that nobody has to type one.
+    password_kept: bool,
     /// Who made it.
     created_by: String,
     /// Whether they have to sign in anew first.
@@ -456,13 +494,22 @@ async fn inspect(
         if link.is_spent() {
             return Err(not_good());
         }
+        let password_kept = match link.desktop {
+            None => false,
+            Some(LinkDesktop { protocol, .. }) => {
+                let of = For { machine: link.machine.clone(), protocol, account: link.account.clone() };
+                desktop::credential(&mut read, &of).await?.is_some()
+            }
+        };
         let answer = LinkAnswer {
+            password_kept,
+            desktop: link.desktop,
             place: place(&Scope::parse(&link.host).map_err(|_| ArmError::internal())?).to_string(),
             needs_fresh_sign_in: is_fresh(&link, &caller, read.now()).is_err(),
             uses_left: link.most.map(|most| most.saturating_sub(link.used)),
             host: link.host,
             machine: link.machine,
-            account: link.account.to_string(),
+            account: link.account.map(|account| account.to_string()),
             created_by: link.by.name,
             expiry_time: instant(link.expires),
         };

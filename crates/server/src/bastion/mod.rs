@@ -432,8 +432,11 @@ async fn may(
             let is_ssh = servers::of(read, machine).await?.is_some_and(|server| server.port == *port);
             let is_desktop = Protocol::ALL.iter().any(|protocol| protocol.port() == *port);
             if (is_ssh || is_desktop) && settings.recording(true) != Recording::Off {
-                let text = "This bastion host records, and what passes through a tunnel it cannot read: log in through its \
-                            gate for SSH clients, or in the portal.";
+                let text = format!(
+                    "The bastion host '{}' records, and what passes through a tunnel it cannot read: log in through its \
+                     gate for SSH clients, or in the portal.",
+                    host.name()
+                );
                 return Err(ArmError::new(403, "BastionRecordingRequired", text));
             }
         }

@@ -184,7 +184,12 @@ async fn wanted(app: &App, caller: Caller, host: Uuid, wanted: SessionRequest) -
             let text = "A link says which machine it leads to, and which account.";
             return Err(ArmError::bad("InvalidParameter", text).target("link"));
         }
-        return links::wanted(app, caller, host, token).await;
+        let allowed = links::wanted(app, caller, host, token).await?;
+        if !matches!(allowed.what, What::Login(_)) {
+            let text = "This link is for a desktop, and not for a terminal.";
+            return Err(ArmError::bad("LinkForDesktop", text).target("link"));
+        }
+        return Ok(allowed);
     }
     let machine = machine(wanted.resource_id.as_deref().unwrap_or_default())?;
     let login = login(app, &caller, &machine, wanted.account.as_deref())?;

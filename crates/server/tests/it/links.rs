@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::kit::{Answer, Http, NETWORK, at, until};
+use crate::kit::{Answer, FLEET, Http, NETWORK, at, until};
 use crate::seed::{ADMIN_LOGIN, OWNER, USER_LOGIN, World, grant};
 use crate::signin::{browser, person};
 
@@ -62,6 +62,13 @@ impl Lending {
     async fn begin(&self, who: &Http, token: &str) -> Answer {
         let place = place(&self.world, &self.host).await;
         who.post(&format!("/bastions/{place}/api/sessions"), json!({ "link": token })).await
+    }
+
+    async fn see(&self, who: &Http, token: &str, more: Value) -> Answer {
+        let place = place(&self.world, &self.host).await;
+        let mut body = json!({"link": token, "width": 640, "height": 480});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        who.post(&format!("/bastions/{place}/api/desktops"), body).await
     }
 }
 
@@ -180,6 +187,64 @@ async fn a_link_is_good_until_its_end_for_so_many_sessions_from_its_addresses_an
     page.put(&at(&lending.host, NETWORK), body).await.expect(200);
     lending.begin(&mei, &token).await.refused(403, "BastionShareableLinkDisabled");
     lending.make(&page, json!({})).await.refused(400, "BastionShareableLinkDisabled");
+}
+
+#[tokio::test]
+async fn a_link_for_a_desktop_lends_that_one_with_the_password_that_is_typed_or_kept_and_nothing_else() {
+    let lending = Lending::new().await;
+    let world = &lending.world;
+    let page = world.page();
+    let (jun_id, _, cookies) = person(world, "jun@contoso.test").await;
+    let jun = world.server.http().page(&cookies);
+    grant(&page, &world.rg1(""), OWNER, &jun_id, "User").await;
+    grant(&page, &world.rg1(""), USER_LOGIN, &jun_id, "User").await;
+    let (rdp, vnc) = (json!({"protocol": "rdp"}), json!({"protocol": "vnc"}));
+    // VNC may show anybody's screen, and another's account is another's.
+    lending.make(&jun, json!({"desktop": vnc})).await.refused(403, "AuthorizationFailed");
+    lending.make(&jun, json!({"desktop": rdp, "account": "root"})).await.refused(403, "AuthorizationFailed");
+    for (wishes, target) in [
+        (json!({"desktop": vnc, "account": "root"}), "account"),
+        (json!({"desktop": {"protocol": "rdp", "port": 0}}), "desktop.port"),
+    ] {
+        let refused = lending.make(&jun, wishes).await.expect(400).json();
+        assert_eq!(refused["error"]["target"], format!("vms[0].sekisho.{target}"), "{refused}");
+    }
+    lending.make(&jun, json!({"desktop": {"protocol": "ssh"}})).await.expect(400);
+    let token = lending.token(&jun, json!({"desktop": rdp, "maximumUses": 1})).await;
+    assert_eq!(lending.all().await[0]["sekisho"]["desktop"], rdp);
+
+    let mei = guest(world, "mei@contoso.test").await;
+    let seen = lending.inspect(&mei, &token).await.expect(200).json();
+    assert_eq!(
+        (&seen["desktop"], &seen["account"], &seen["passwordKept"]),
+        (&rdp, &json!("jun"), &json!(false))
+    );
+    lending.begin(&mei, &token).await.refused(400, "LinkForDesktop");
+    lending.see(&mei, &token, json!({"account": "root"})).await.refused(400, "InvalidParameter");
+    lending.see(&mei, &token, json!({})).await.refused(400, "DesktopCredentialsMissing");
+    // The machine is not there, and nothing else is in the way.
+    lending.see(&mei, &token, json!({"password": "secret"})).await.refused(409, "MachineNotConnected");
+    let keep = at(format!("{}/providers/Sekisho.Bastion/keepCredential", lending.vm), FLEET);
+    let kept = json!({"protocol": "rdp", "account": "jun", "password": "secret"});
+    page.post(&keep, kept).await.expect(200);
+    assert_eq!(lending.inspect(&mei, &token).await.expect(200).json()["passwordKept"], true);
+    lending.see(&mei, &token, json!({})).await.refused(409, "MachineNotConnected");
+    assert_eq!(lending.all().await[0]["sekisho"]["uses"], 0);
+
+    let terminal = lending.token(&jun, json!({})).await;
+    lending.see(&mei, &terminal, json!({"password": "secret"})).await.refused(400, "LinkForTerminal");
+    let elsewhere =
+        json!({"desktop": rdp, "allowedSourceAddressPrefixes": ["192.0.2.0/24"], "maximumUses": 1});
+    let elsewhere = lending.token(&jun, elsewhere).await;
+    lending.see(&mei, &elsewhere, json!({})).await.refused(403, "LinkAddressDenied");
+    grant(&page, &world.rg1(""), ADMIN_LOGIN, &jun_id, "User").await;
+    let screen = lending.token(&jun, json!({"desktop": {"protocol": "vnc", "port": 5901}})).await;
+    assert_eq!(lending.inspect(&mei, &screen).await.expect(200).json().get("account"), None);
+    lending.see(&mei, &screen, json!({"domain": "x"})).await.refused(400, "InvalidParameter");
+    // Some VNC servers ask for no password.
+    lending.see(&mei, &screen, json!({})).await.refused(409, "MachineNotConnected");
+    lending.take_back(&[&token]).await;
+    lending.see(&mei, &token, json!({})).await.refused(410, "LinkNotGood");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod arm;
 mod asvs;
 mod conditional_access;
 mod coverage;
+mod desktops;
 mod device;
 mod duplicates;
 mod elsewhere;

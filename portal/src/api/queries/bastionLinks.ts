@@ -1,5 +1,6 @@
 import { queryOptions } from '@tanstack/react-query'
 import { nameOf } from '../../domain/armId.ts'
+import type { DesktopProtocol } from '../../domain/bastion.ts'
 import { armUrl } from '../arm.ts'
 import { call } from '../client.ts'
 import { types } from '../keys.ts'
@@ -25,7 +26,10 @@ export const linksOf = (host: string) =>
 export type LinkWish = {
   host: string
   machine: string
-  account: string
+  /** VNC knows of none. */
+  account?: string
+  /** A desktop; a terminal without one. */
+  desktop?: { protocol: DesktopProtocol }
   /** ISO 8601. */
   duration: string
   maximumUses?: number

@@ -3,11 +3,12 @@ import { Form } from 'react-aria-components'
 import { createLink } from '../../api/queries/bastionLinks.ts'
 import type { ShareableLink } from '../../api/types.ts'
 import { nameOf } from '../../domain/armId.ts'
-import { isAccount } from '../../domain/bastion.ts'
+import { type DesktopProtocol, isAccount } from '../../domain/bastion.ts'
 import { ReviewDialog } from '../../parts/ReviewDialog.tsx'
 import { Button } from '../../ui/Button.tsx'
 import { Checkbox } from '../../ui/Checkbox.tsx'
 import { CodeBlock } from '../../ui/CodeBlock.tsx'
+import { Segments } from '../../ui/Segments.tsx'
 import { Select } from '../../ui/Select.tsx'
 import { SidePanel } from '../../ui/SidePanel.tsx'
 import { TextField } from '../../ui/TextField.tsx'
@@ -26,11 +27,15 @@ export default function LinkPanel(props: { host: string; machine: string; accoun
   const [from, setFrom] = useState('')
   const [review, setReview] = useState(false)
   const [made, setMade] = useState<ShareableLink>()
+  const [shows, setShows] = useState<'ssh' | DesktopProtocol>('ssh')
   const bad = account !== '' && !isAccount(account)
+  const hasAccount = shows !== 'vnc'
+  const isReady = !hasAccount || (account !== '' && !bad)
   const write = createLink({
     host,
     machine,
-    account,
+    account: hasAccount ? account : undefined,
+    desktop: shows === 'ssh' ? undefined : { protocol: shows },
     duration,
     maximumUses: isOnce ? 1 : undefined,
     multiFactorMaxAge: isFresh ? freshFor : undefined,
@@ -63,18 +68,27 @@ export default function LinkPanel(props: { host: string; machine: string; accoun
         className="flex flex-col gap-4"
         onSubmit={(event) => {
           event.preventDefault()
-          if (account !== '' && !bad) setReview(true)
+          if (isReady) setReview(true)
         }}
       >
         <p className="text-sm text-ink-2">{l.why}</p>
-        <TextField
-          label={l.account}
-          value={account}
-          onChange={setAccount}
-          error={bad ? m.accountBad : undefined}
-          autoComplete="off"
-          mono
+        <Segments
+          label={l.shows}
+          value={shows}
+          onChange={setShows}
+          options={(['ssh', 'rdp', 'vnc'] as const).map((id) => ({ id, label: l[id] }))}
         />
+        {hasAccount && (
+          <TextField
+            label={l.account}
+            value={account}
+            onChange={setAccount}
+            error={bad ? m.accountBad : undefined}
+            autoComplete="off"
+            mono
+          />
+        )}
+        {shows !== 'ssh' && <p className="text-sm text-ink-2">{l.passwordWhy}</p>}
         <Select
           label={l.lasts}
           value={duration}
@@ -90,7 +104,7 @@ export default function LinkPanel(props: { host: string; machine: string; accoun
         <TextField label={l.from} hint={l.fromHint} value={from} onChange={setFrom} rows={3} mono />
         <div className="flex justify-end gap-2">
           <Button onPress={onClose}>{l.cancel}</Button>
-          <Button type="submit" variant="primary" isDisabled={account === '' || bad}>
+          <Button type="submit" variant="primary" isDisabled={!isReady}>
             {l.review}
           </Button>
         </div>

@@ -35,6 +35,11 @@ export default function LinksTab({ host }: { host: string }) {
               columns={[
                 { id: 'machine', header: l.machine, cell: ({ vm }) => <ResourceLink id={vm.id} /> },
                 {
+                  id: 'shows',
+                  header: l.shows,
+                  cell: ({ sekisho }) => l[sekisho?.desktop?.protocol ?? 'ssh'],
+                },
+                {
                   id: 'account',
                   header: l.account,
                   cell: ({ sekisho }) => <span className="font-mono text-xs">{sekisho?.account}</span>,

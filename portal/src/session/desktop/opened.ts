@@ -1,6 +1,6 @@
 import { createStore } from '../../app/store.ts'
-import { desktopAddress, readDesktop } from '../../domain/bastion.ts'
-import { DesktopSession } from './session.ts'
+import { desktopAddress, readDesktop, readLink } from '../../domain/bastion.ts'
+import { DesktopSession, type From } from './session.ts'
 
 /** The one session of a window. A reload finds it again, by its id and the address that it is of: no secret. */
 const key = 'sekisho.desktop'
@@ -36,14 +36,16 @@ export function restore() {
   const target = readDesktop(location.search)
   if (!target) return
   const address = desktopAddress(target)
-  open(target, address, keptFor(address))
+  open(target, address, { sessionId: keptFor(address), link: readLink(location.hash) })
+  // It is good again and again: not in the history, and not for whoever looks over a shoulder.
+  if (location.hash) history.replaceState(undefined, '', location.pathname + location.search)
   addEventListener('offline', () => opened.get()?.networkGone())
   addEventListener('online', () => opened.get()?.connect())
 }
 
-function open(target: NonNullable<ReturnType<typeof readDesktop>>, address: string, sessionId?: string) {
+function open(target: NonNullable<ReturnType<typeof readDesktop>>, address: string, from: From = {}) {
   opened.set(
-    new DesktopSession(target, sessionId, {
+    new DesktopSession(target, from, {
       onLeave: () => leaving.to(),
       onKept: (id) => keep(address, id),
     }),

@@ -63,9 +63,13 @@ const ready = { kind: 'ready', sessionId: 's', mode: 'own', copy: true, paste: t
 const refusal = (code: string) => new ApiError(403, { error: { code, message: code } })
 
 const made: DesktopSession[] = []
-function session(target: DesktopTarget | WatchTarget, sessionId?: string) {
+function session(target: DesktopTarget | WatchTarget, sessionId?: string, link?: string) {
   const kept: (string | undefined)[] = []
-  const one = new DesktopSession(target, sessionId, { onLeave: () => undefined, onKept: (id) => kept.push(id) })
+  const one = new DesktopSession(
+    target,
+    { sessionId, link },
+    { onLeave: () => undefined, onKept: (id) => kept.push(id) },
+  )
   made.push(one)
   one.connect()
   return { session: one, kept }
@@ -122,6 +126,15 @@ describe('a password', () => {
     await soon()
     expect(one.shown.asks).toBe(true)
     expect(passwords()).toEqual(['secret'])
+  })
+
+  test('that is typed for a desktop that is lent goes with the link, which says all else', async () => {
+    const { session: one } = session(typed, undefined, 'token')
+    one.begin('secret')
+    await soon()
+    expect(begun).toEqual([expect.objectContaining({ link: 'token', password: 'secret' })])
+    expect(begun[0]).not.toHaveProperty('machine')
+    expect(begun[0]).not.toHaveProperty('account')
   })
 
   test('that is kept is not asked for, unless there is none', async () => {

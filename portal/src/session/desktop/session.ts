@@ -37,6 +37,9 @@ export const wantsPassword = (error: unknown) =>
   error instanceof ApiError &&
   (error.code === 'DesktopCredentialsMissing' || error.code === 'DesktopCredentialsRefused')
 
+/** What a session begins from: one that there is, or the link by which it may begin, which is nothing to keep. */
+export type From = { sessionId?: string; link?: string }
+
 /** A session on a machine's desktop, what it looks like, and what there is to say about it. */
 export class DesktopSession {
   readonly target: DesktopTarget | WatchTarget
@@ -44,6 +47,7 @@ export class DesktopSession {
   readonly desk: Desk
   readonly #link: DesktopLink
   readonly #place: api.Place
+  readonly #lent: string | undefined
   readonly #shown = createStore<DesktopShown>({ ...nothingYet, scaling: 'fit', asks: false, isTooLong: false })
   /** Until it is sent, and no longer. */
   #password: string | undefined
@@ -53,10 +57,11 @@ export class DesktopSession {
 
   constructor(
     target: DesktopTarget | WatchTarget,
-    sessionId: string | undefined,
+    { sessionId, link }: From,
     { onLeave, onKept }: { onLeave: () => void; onKept: (sessionId: string | undefined) => void },
   ) {
     this.target = target
+    this.#lent = link
     this.#place = new api.Place(target)
     this.#onKept = onKept
     this.#link = new DesktopLink(
@@ -163,8 +168,8 @@ export class DesktopSession {
     const { machine, protocol, port, account, domain, keyboard } = this.target
     const password = this.#password
     this.#password = undefined
-    const whom = { machine, protocol, port, account, domain, keyboard, password }
-    return api.beginDesktop(place, { ...whom, ...offered(this.desk.room) })
+    const whom = this.#lent ? { link: this.#lent } : { machine, protocol, port, account, domain }
+    return api.beginDesktop(place, { ...whom, keyboard, password, ...offered(this.desk.room) })
   }
 
   #onReady(ready: Ready) {

@@ -1,9 +1,10 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link2, SquareTerminal } from 'lucide-react'
-import { lazy, Suspense, useState } from 'react'
+import { Link2, Monitor, SquareTerminal } from 'lucide-react'
+import { lazy, type ReactNode, Suspense, useState } from 'react'
 import { dateTime } from '../../app/format.ts'
 import { nameOf } from '../../domain/armId.ts'
-import { readLink, terminalAddress } from '../../domain/bastion.ts'
+import { desktopAddress, readLink, terminalAddress } from '../../domain/bastion.ts'
+import { keyboardHere } from '../../features/bastion/keyboardHere.ts'
 import { plainText } from '../../domain/plainText.ts'
 import { Button } from '../../ui/Button.tsx'
 import { EmptyState } from '../../ui/EmptyState.tsx'
@@ -40,10 +41,18 @@ function Found({ token }: { token: string }) {
   )
 }
 
+async function addressOf({ machine, host, account, place, desktop, passwordKept }: Lent) {
+  const whose = account ?? undefined
+  if (!desktop) return terminalAddress({ machine, host, account: whose ?? '', place })
+  const { protocol } = desktop
+  const kept = passwordKept || undefined
+  return desktopAddress({ machine, host, account: whose, place, protocol, kept, keyboard: await keyboardHere() })
+}
+
 function Offer({ token, lent, onSignedIn }: { token: string; lent: Lent; onSignedIn: () => void }) {
   const [isProving, setProving] = useState(false)
-  const { machine, host, account, place, createdBy, expiryTime, usesLeft, needsFreshSignIn } = lent
-  const enter = () => location.assign(`${terminalAddress({ machine, host, account, place })}#${token}`)
+  const { machine, account, desktop, createdBy, expiryTime, usesLeft, needsFreshSignIn } = lent
+  const enter = async () => location.assign(`${await addressOf(lent)}#${token}`)
   return (
     <main className="grid h-screen place-items-center p-6">
       <section className="flex w-full max-w-md flex-col gap-5 rounded-lg border border-line bg-surface p-6">
@@ -55,12 +64,17 @@ function Offer({ token, lent, onSignedIn }: { token: string; lent: Lent; onSigne
         <PropertyList
           items={[
             [m.machine, nameOf(machine)],
-            [
-              m.account,
-              <code key="account" className="font-mono text-xs">
-                {account}
-              </code>,
-            ],
+            [m.shows, desktop ? m.desktop(desktop.protocol.toUpperCase()) : m.terminal],
+            ...(account === undefined || account === null
+              ? []
+              : [
+                  [
+                    m.account,
+                    <code key="account" className="font-mono text-xs">
+                      {account}
+                    </code>,
+                  ] as [string, ReactNode],
+                ]),
             [m.until, dateTime(expiryTime)],
             ...(usesLeft === undefined || usesLeft === null ? [] : [[m.left, m.times(usesLeft)] as [string, string]]),
           ]}
@@ -73,8 +87,8 @@ function Offer({ token, lent, onSignedIn }: { token: string; lent: Lent; onSigne
             </Button>
           </div>
         ) : (
-          <Button variant="primary" onPress={enter}>
-            <SquareTerminal size={14} aria-hidden />
+          <Button variant="primary" onPress={() => void enter()}>
+            {desktop ? <Monitor size={14} aria-hidden /> : <SquareTerminal size={14} aria-hidden />}
             {m.connect}
           </Button>
         )}

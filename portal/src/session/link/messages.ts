@@ -9,6 +9,12 @@ export const m = messages({
   },
   machine: { en: 'Machine', ja: 'マシン' },
   account: { en: 'Account', ja: 'アカウント' },
+  shows: { en: 'It opens', ja: '開くもの' },
+  terminal: { en: 'A terminal', ja: 'ターミナル' },
+  desktop: {
+    en: (protocol: string) => `The desktop (${protocol})`,
+    ja: (protocol: string) => `デスクトップ (${protocol})`,
+  },
   until: { en: 'Good until', ja: '有効期限' },
   left: { en: 'Sessions left', ja: '残り回数' },
   times: { en: (n: number) => plural(n, 'session', 'sessions'), ja: (n: number) => `${num(n)} 回` },

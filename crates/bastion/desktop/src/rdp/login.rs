@@ -1,6 +1,5 @@
 //! From the first byte to where pictures come.
 
-use std::error::Error as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -30,7 +29,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::clipboard::Clipboard;
-use super::{Keyboard, Login};
+use super::{Keyboard, Login, causes, reasons};
 use crate::{Refused, Size};
 
 /// What the machine is called where a name has to be said: it is reached through an agent that is on it.
@@ -295,14 +294,9 @@ fn refused(error: ConnectorError) -> Refused {
         ConnectorErrorKind::Negotiation(failure) => return Refused::Security(failure.to_string()),
         _ => {}
     }
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return Refused::Io(std::io::Error::new(io.kind(), io.to_string()));
-        }
-        text = format!("{text}: {inner}");
-        source = inner.source();
+    let io = causes(&error).find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    if let Some(io) = io {
+        return Refused::Io(std::io::Error::new(io.kind(), io.to_string()));
     }
-    Refused::Protocol(text)
+    Refused::Protocol(reasons(&error))
 }

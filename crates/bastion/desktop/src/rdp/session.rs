@@ -1,11 +1,11 @@
 //! From where pictures come to the end.
 
 use std::any::TypeId;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ironrdp_async::single_sequence_step_read;
 use ironrdp_cliprdr::pdu::{ClipboardFormat, ClipboardFormatId, FormatDataResponse};
 use ironrdp_cliprdr::{CliprdrClient, CliprdrSvcMessages};
 use ironrdp_connector::connection_activation::{ConnectionActivationFactory, ConnectionActivationState};
@@ -15,7 +15,9 @@ use ironrdp_dvc::DrdynvcClient;
 use ironrdp_graphics::image_processing::PixelFormat;
 use ironrdp_pdu::geometry::{InclusiveRectangle, Rectangle as _};
 use ironrdp_pdu::input::fast_path::FastPathInput;
+use ironrdp_pdu::mcs::decode_send_data_indication;
 use ironrdp_pdu::rdp::capability_sets::InputFlags;
+use ironrdp_pdu::rdp::headers::{ShareControlPdu, ShareDataPdu, decode_share_control};
 use ironrdp_pdu::{Action, PduResult};
 use ironrdp_session::image::DecodedImage;
 use ironrdp_session::{ActiveStage, ActiveStageBuilder, ActiveStageOutput};
@@ -30,6 +32,7 @@ use super::bounds::{Bounds, Judged};
 use super::clipboard::{Clipboard, Said, windows_lines};
 use super::hands::Hands;
 use super::login::Framed;
+use super::reasons;
 use crate::line::{Line, write};
 use crate::pump::{Ends, Note};
 use crate::screen::Screen;
@@ -39,6 +42,8 @@ use crate::{Broken, Exit, Input, MAX_CLIPBOARD, Pointer, Policy, Size};
 
 /// For the machine to begin again after it has stopped, as for another size.
 const AGAIN_TIME: Duration = Duration::from_secs(20);
+/// The most that it says of other things meanwhile, in bytes.
+const MOST_ASIDE: usize = 4 * MAX_CLIPBOARD;
 /// That the text is not there any more ([MS-RDPECLIP] 2.2.5.2): type 5, failed, no bytes.
 const NO_TEXT: [u8; 8] = [5, 0, 2, 0, 0, 0, 0, 0];
 
@@ -73,6 +78,8 @@ struct Session {
     image: DecodedImage,
     size: Size,
     again: ConnectionActivationFactory,
+    /// What it said of other things when it began again.
+    aside: VecDeque<(Action, BytesMut)>,
     bounds: Bounds,
     policy: Policy,
     clipboard: Option<Clipboard>,
@@ -123,6 +130,7 @@ impl Session {
             image: DecodedImage::new(PixelFormat::RgbA32, size.width(), size.height()),
             size,
             again,
+            aside: VecDeque::new(),
             bounds,
             policy,
             clipboard,
@@ -144,6 +152,13 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         loop {
+            if let Some((action, frame)) = self.aside.pop_front() {
+                match self.message(action, &frame, None).await? {
+                    Then::On => continue,
+                    Then::Again => return Err(broken("it stops while it begins again")),
+                    Then::Over(exit) => return Ok(exit),
+                }
+            }
             let then = tokio::select! {
                 message = reader.read_pdu() => {
                     let received_at = reader.last_read_at();
@@ -191,8 +206,8 @@ impl Session {
         let (stage, image) = (&mut self.stage, &mut self.image);
         // What is half done is thrown away with the session.
         let read = AssertUnwindSafe(|| stage.process(image, action, frame, received_at));
-        let outputs =
-            catch_unwind(read).map_err(|_| broken("a message that cannot be read"))?.map_err(broken)?;
+        let outputs = catch_unwind(read).map_err(|_| broken("a message that cannot be read"))?;
+        let outputs = outputs.map_err(|error| broken(reasons(&error)))?;
         self.show();
         for output in outputs {
             match output {
@@ -341,15 +356,43 @@ impl Session {
         Ok(())
     }
 
-    /// The machine has stopped, and begins again with what may be another size ([MS-RDPBCGR] 1.3.1.3).
+    /// The machine has stopped, and begins again with what may be another size ([MS-RDPBCGR] 1.3.1.3). Its channels know
+    /// nothing of that: what they say meanwhile is set aside.
     async fn again<S>(&mut self, reader: &mut Reader<S>) -> Result<(), Broken>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut sequence = self.again.create();
         let mut said = WriteBuf::new();
+        let mut bytes_aside = 0;
         loop {
-            single_sequence_step_read(reader, &mut sequence, &mut said).await.map_err(broken)?;
+            said.clear();
+            let stepped = if sequence.next_pdu_hint().is_none() {
+                sequence.step_no_input(&mut said)
+            } else {
+                let (action, frame) = reader.read_pdu().await?;
+                let has_begun = !matches!(
+                    sequence.connection_activation_state(),
+                    ConnectionActivationState::CapabilitiesExchange
+                );
+                match subject(action, &frame, sequence.io_channel_id()) {
+                    Subject::Beginning => {}
+                    // It has the size that is gone.
+                    Subject::Picture if !has_begun => continue,
+                    Subject::Picture | Subject::Other => {
+                        bytes_aside += size_of::<BytesMut>() + frame.len();
+                        if bytes_aside > MOST_ASIDE {
+                            return Err(broken("too much before it has begun again"));
+                        }
+                        self.aside.push_back((action, frame));
+                        continue;
+                    }
+                }
+                let received_at = reader.last_read_at();
+                let step = AssertUnwindSafe(|| sequence.step(&frame, received_at, &mut said));
+                catch_unwind(step).map_err(|_| broken("a message that cannot be read"))?
+            };
+            stepped.map_err(|error| broken(reasons(&error)))?;
             self.line.say(said.filled().to_vec())?;
             if !sequence.state().is_terminal() {
                 continue;
@@ -380,6 +423,38 @@ impl Session {
             );
             return if begun { Ok(()) } else { Err(broken("impossible channels")) };
         }
+    }
+}
+
+/// What a message is about.
+enum Subject {
+    /// That the machine begins again.
+    Beginning,
+    /// What is to be seen.
+    Picture,
+    /// Channels, and whatever else it says at any time.
+    Other,
+}
+
+fn subject(action: Action, frame: &[u8], io_channel: u16) -> Subject {
+    if action == Action::FastPath {
+        return Subject::Picture;
+    }
+    let Ok(message) = decode_send_data_indication(frame) else { return Subject::Beginning };
+    if message.channel_id != io_channel {
+        return Subject::Other;
+    }
+    let Ok(ShareControlPdu::Data(said)) = decode_share_control(message).map(|said| said.pdu) else {
+        return Subject::Beginning;
+    };
+    match said.share_data_pdu {
+        ShareDataPdu::Synchronize(_)
+        | ShareDataPdu::Control(_)
+        | ShareDataPdu::FontMap(_)
+        | ShareDataPdu::MonitorLayout(_)
+        | ShareDataPdu::ServerSetErrorInfo(_) => Subject::Beginning,
+        ShareDataPdu::Update(_) | ShareDataPdu::Pointer(_) => Subject::Picture,
+        _ => Subject::Other,
     }
 }
 

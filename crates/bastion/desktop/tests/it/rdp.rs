@@ -23,7 +23,7 @@ struct Server {
     host: Host,
     dir: TempDir,
     server: Child,
-    _lab: Lab,
+    lab: Lab,
 }
 
 impl Drop for Server {
@@ -52,7 +52,7 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut server = Server { display, host, dir, server, _lab: lab };
+        let mut server = Server { display, host, dir, server, lab };
         assert!(listens(&server.host, 3389, &mut server.server), "nobody listens\n{}", server.said());
         server
     }
@@ -112,7 +112,8 @@ impl Server {
 
     /// FreeRDP's server, which lets in `jun` with [`PASSWORD`] by network level authentication.
     fn nla(prefix: &str, width: u16, height: u16) -> Option<Server> {
-        let (lab, host) = lab(prefix, &["freerdp-shadow-cli", "Xvfb", "xwd", "display", "xterm"])?;
+        let programs = ["freerdp-shadow-cli", "xfreerdp", "Xvfb", "xwd", "display", "xterm"];
+        let (lab, host) = lab(prefix, &programs)?;
         let display = Display::bare(&host, width, height).unwrap();
         let dir = directory();
         let sam = dir.path().join("sam").display().to_string();
@@ -291,6 +292,73 @@ async fn a_desktop_behind_network_level_authentication_is_shown_as_remotefx_has_
     let _ = shell.wait();
 }
 
+/// FreeRDP's own client, on a host of its own, which fills a display with what it sees.
+struct Reference {
+    display: Display,
+    client: Child,
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+    }
+}
+
+impl Reference {
+    fn of(server: &Server, width: u16, height: u16) -> Reference {
+        let host = server.lab.host("client", "10.77.0.5/24").unwrap();
+        let display = Display::bare(&host, width, height).unwrap();
+        let client = display
+            .command("xfreerdp")
+            .args([
+                "/v:10.77.0.4",
+                "/u:jun",
+                &format!("/p:{PASSWORD}"),
+                "/cert:ignore",
+                "/rfx",
+                "-decorations",
+            ])
+            .args([format!("/size:{width}x{height}"), "/bpp:32".to_owned()])
+            .env("HOME", server.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Reference { display, client }
+    }
+}
+
+#[tokio::test]
+async fn remotefx_is_decoded_as_its_reference_does_it_and_loses_only_what_the_server_leaves_out() {
+    let Some(server) = Server::nla("desknlaref", 800, 600) else { return };
+    let reference = Reference::of(&server, 800, 600);
+    let mut looked = server.look(&login(), size(800, 600)).await;
+    // The server rounds what it sends: nobody sees more of noise than these decibels beside the display.
+    for (what, beside_display) in
+        [("gradient:black-white", 50.0), (PLASMA, 30.0), ("xc:navy", 50.0), ("text", 50.0)]
+    {
+        let shell = match what {
+            "text" => Some(terminal(&server.display, "seq 1 400; sleep 1000")),
+            _ => {
+                paint(&server.display, what);
+                None
+            }
+        };
+        let alike = |decoder: &Decoder| {
+            let [truth, theirs] = [&server.display, &reference.display].map(|d| d.picture().unwrap().pixels);
+            let ours = decoder.picture().pixels();
+            likeness(ours, &theirs) >= 50.0 && likeness(ours, &truth) >= beside_display
+        };
+        looked.viewer.until_still(alike).await;
+        if let Some(mut shell) = shell {
+            let _ = shell.kill();
+            let _ = shell.wait();
+        }
+    }
+}
+
 #[tokio::test]
 async fn keys_arrive_behind_network_level_authentication() {
     let Some(server) = Server::nla("desknlatype", 800, 600) else { return };
@@ -331,4 +399,24 @@ async fn a_session_takes_the_size_that_its_owner_would_like() {
     looked.viewer.until_same(&server.display).await;
     let (_, tape) = looked.end().await;
     assert!(same(&tape.decoder.unwrap(), &server.display.picture().unwrap()));
+}
+
+#[tokio::test]
+async fn a_size_that_is_asked_for_while_a_session_still_begins_is_taken_and_its_clipboard_too() {
+    let Some(server) = Server::session("deskxrdpsoon") else { return };
+    let root = Login { account: "root".into(), ..login() };
+    let mut looked = server.look(&root, size(640, 480)).await;
+    // As a window that is being dragged: the machine says much of its channels meanwhile.
+    for side in [900, 700, 800, 1000] {
+        looked.viewer.view.resize(size(side, side)).await;
+        looked.viewer.until(|next| (*next == Next::Size(size(side, side))).then_some(())).await;
+    }
+    let navy = |decoder: &Decoder| decoder.picture().pixels().iter().all(|pixel| *pixel == NAVY);
+    looked.viewer.until_still(navy).await;
+    assert!(same(&looked.viewer.decoder, &server.display.picture().unwrap()));
+    looked.viewer.view.input(Input::Clipboard("早い".into())).await;
+    let began = std::time::Instant::now();
+    while pasted(&server.display).await != "早い" {
+        assert!(began.elapsed() < PATIENCE, "{}", server.said());
+    }
 }
