@@ -112,3 +112,53 @@ test('sudo and an account are offered, asked for together, shown and ended', asy
   await expect(portal.getByText('visitor as root: /usr/bin/id, /usr/bin/tail')).toBeVisible()
   await expectAccessible(portal)
 })
+
+test('whoever may decide sees, wherever they are, that somebody asks for access', async ({ portal }) => {
+  const machine = ready.machines.at(-1)
+  if (!machine) throw new Error('the demo has no machine')
+  await portal.goto(`${ready.url}/machines`)
+  await setLanguage(portal, 'en')
+  const [group = ''] = machine.id.split('/providers/')
+  const policy = `${group}/providers/Microsoft.Security/locations/home/jitNetworkAccessPolicies/asked`
+  const rule = { number: 3390, protocol: '*', allowedSourceAddressPrefix: '*', maxRequestAccessDuration: 'PT1H' }
+  await send(portal, 'PUT', `${policy}?api-version=2020-01-01`, {
+    kind: 'Basic',
+    properties: {
+      virtualMachines: [{ id: machine.id, ports: [rule] }],
+      sekisho: { approval: { required: 1 }, onlyWay: 'close' },
+    },
+  })
+  const entry = portal.getByRole('link', { name: /^Just-in-time access/ })
+  await expect(entry).toHaveAccessibleName('Just-in-time access')
+  await portal.evaluate(
+    async ({ tenant, program, url, body }) => {
+      const form = new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_id: program.appId,
+        client_secret: program.password,
+        scope: 'https://management.azure.com/.default',
+      })
+      const token = await fetch(`/${tenant}/oauth2/v2.0/token`, { method: 'POST', body: form, credentials: 'omit' })
+      const { access_token } = (await token.json()) as { access_token: string }
+      const headers = { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' }
+      const made = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body), credentials: 'omit' })
+      if (!made.ok) throw new Error(await made.text())
+    },
+    {
+      tenant: ready.tenantId,
+      program: ready.servicePrincipal,
+      url: `${policy}/initiate?api-version=2020-01-01`,
+      body: {
+        virtualMachines: [
+          { id: machine.id, ports: [{ number: 3390, duration: 'PT1H', allowedSourceAddressPrefix: '192.0.2.1' }] },
+        ],
+      },
+    },
+  )
+  await expect(entry).toHaveAccessibleName(/1 request waits for a decision/)
+  await expectAccessible(portal)
+  await entry.click()
+  await expect(portal.getByRole('button', { name: 'Decide…' })).toBeVisible()
+  await send(portal, 'DELETE', `${policy}?api-version=2020-01-01`)
+  await expect(entry).toHaveAccessibleName('Just-in-time access')
+})

@@ -10,7 +10,7 @@ export type Ready = {
   tenantId: string
   subscriptionId: string
   resourceGroup: string
-  servicePrincipal: { appId: string }
+  servicePrincipal: { appId: string; password: string }
   machines: { name: string; id: string; nicId: string; address: string; netns: string }[]
   /** The simulated machines, when the server has those. */
   fleet?: FleetMachine[]

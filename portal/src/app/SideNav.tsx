@@ -1,9 +1,12 @@
 import { Link } from '@tanstack/react-router'
+import { lazy, Suspense } from 'react'
 import { cx } from '../ui/cx.ts'
 import { Mark } from '../ui/Mark.tsx'
 import { useLive } from './events.ts'
 import { messages } from './i18n.ts'
 import { navGroups, navText } from './nav.ts'
+
+const WaitingBadge = lazy(() => import('./WaitingBadge.tsx'))
 
 const m = messages({
   main: { en: 'Main', ja: 'メイン' },
@@ -48,6 +51,11 @@ export function SideNav({ path }: { path: string }) {
                         className={cx('shrink-0', current ? 'text-[#8fb0ff]' : 'opacity-80')}
                       />
                       <span>{navText[text]}</span>
+                      {to === '/jit' && (
+                        <Suspense>
+                          <WaitingBadge />
+                        </Suspense>
+                      )}
                     </Link>
                   </li>
                 )

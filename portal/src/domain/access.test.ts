@@ -5,6 +5,7 @@ import {
   elevationsOf,
   endOf,
   hasOpen,
+  forOthers,
   isTheirs,
   isUnused,
   isWaiting,
@@ -75,6 +76,7 @@ test('more time waits for somebody else, and counts from when the port was opene
   const more = { ...open, sekisho: { ...open.sekisho, history, extension: { requestorId: 'mei' } } }
   const [item] = asked([policy(['/vm/a'], [more])])
   if (!item) throw new Error('there is one')
+  expect([forOthers([item], 'mei'), forOthers([item], 'ken')]).toEqual([[], [item]])
   expect([isWaiting(item), hasOpen(item), isTheirs(item, 'mei'), isTheirs(item, 'ken')]).toEqual([
     true,
     true,

@@ -37,6 +37,10 @@ export const hasOpen = (item: Asked) => statesOf(item).some(isOpen)
 export const isTheirs = ({ request }: Asked, person: string) =>
   request.sekisho.requestorId === person || request.sekisho.extension?.requestorId === person
 
+/** What waits and was asked for by others: nobody decides on what they asked for themselves. */
+export const forOthers = (all: readonly Asked[], person: string) =>
+  all.filter((item) => isWaiting(item) && !isTheirs(item, person))
+
 /** What all ports of a request carried together; nothing when nobody has used any. */
 export function usageOf({ request }: Asked) {
   const all = request.virtualMachines.flatMap(({ ports }) => ports.flatMap(({ usage }) => usage ?? []))
