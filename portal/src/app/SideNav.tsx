@@ -35,7 +35,7 @@ export function SideNav({ path }: { path: string }) {
               {group.items.map(({ to, text, icon: Icon }) => {
                 const current = to === '/' ? path === '/' : path.startsWith(to)
                 return (
-                  <li key={to}>
+                  <li key={to} className="relative">
                     <Link
                       to={to}
                       aria-current={current ? 'page' : undefined}
@@ -51,12 +51,12 @@ export function SideNav({ path }: { path: string }) {
                         className={cx('shrink-0', current ? 'text-[#8fb0ff]' : 'opacity-80')}
                       />
                       <span>{navText[text]}</span>
-                      {to === '/jit' && (
-                        <Suspense>
-                          <WaitingBadge />
-                        </Suspense>
-                      )}
                     </Link>
+                    {to === '/jit' && (
+                      <Suspense>
+                        <WaitingBadge />
+                      </Suspense>
+                    )}
                   </li>
                 )
               })}

@@ -20,16 +20,16 @@ export default function WaitingBadge() {
     enabled: subscriptionId !== '',
     select: (policies) => forOthers(asked(policies), session.person.id).length,
   })
+  // Beside the link and not in it: what a link is called is not read out when it changes.
   return (
-    <span role="status" className="ml-auto">
+    <span role="status" className="pointer-events-none absolute inset-y-0 right-2.5 flex items-center">
       {data > 0 && (
-        <span
-          className="tnum rounded-full bg-[#e6bd55] px-1.5 text-2xs font-semibold text-[#1c2333]"
-          title={m.waiting(data)}
-        >
-          <span aria-hidden>{num(data)}</span>
+        <>
+          <span aria-hidden className="tnum rounded-full bg-[#e6bd55] px-1.5 text-2xs font-semibold text-[#1c2333]">
+            {num(data)}
+          </span>
           <span className="sr-only">{m.waiting(data)}</span>
-        </span>
+        </>
       )}
     </span>
   )
