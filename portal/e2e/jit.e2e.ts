@@ -2,7 +2,7 @@ import { expect, type Page } from '@playwright/test'
 import { expectAccessible, test } from './fixtures.ts'
 import { ready } from './ready.ts'
 import { send } from './send.ts'
-import { setLanguage } from './signIn.ts'
+import { enrol, setLanguage } from './signIn.ts'
 
 const adminLogin = '1c0163c0-47e6-4577-8991-ea5c82e286e4'
 const region = (page: Page, name: string) => page.getByRole('region', { name })
@@ -111,4 +111,65 @@ test('sudo and an account are offered, asked for together, shown and ended', asy
     .click()
   await expect(portal.getByText('visitor as root: /usr/bin/id, /usr/bin/tail')).toBeVisible()
   await expectAccessible(portal)
+})
+
+test('whoever may say yes is told on whichever page they are, and only as long as somebody waits', async ({
+  portal,
+  newcomer,
+}) => {
+  test.setTimeout(120_000)
+  const [machine] = ready.machines
+  if (!machine) throw new Error('the demo has no machine')
+  const [group = ''] = machine.id.split('/providers/')
+  await portal.goto(ready.url)
+  await setLanguage(portal, 'en')
+  const { id: person = '' } = await send(portal, 'POST', '/v1.0/users', {
+    userPrincipalName: 'asks@example.com',
+    displayName: 'Asks',
+  })
+  const { link = '' } = await send(portal, 'POST', `/v1.0/users/${person}/sekisho.invite`, {})
+  await enrol(newcomer, link, 'harbour lantern quarry velvet 7')
+  const type = 'Microsoft.Security/locations/jitNetworkAccessPolicies'
+  const role = `/providers/Microsoft.Authorization/roleDefinitions/${crypto.randomUUID()}`
+  await send(portal, 'PUT', `${group}${role}?api-version=2022-04-01`, {
+    properties: {
+      roleName: 'Asks for access',
+      type: 'CustomRole',
+      assignableScopes: [group],
+      permissions: [{ actions: [`${type}/read`, `${type}/initiate/action`] }],
+    },
+  })
+  const assignment = `${group}/providers/Microsoft.Authorization/roleAssignments/${crypto.randomUUID()}`
+  await send(portal, 'PUT', `${assignment}?api-version=2022-04-01`, {
+    properties: { roleDefinitionId: `${group}${role}`, principalId: person, principalType: 'User' },
+  })
+  const policy = `${group}/providers/Microsoft.Security/locations/home/jitNetworkAccessPolicies/approved`
+  const port = { number: 4444, protocol: 'TCP', allowedSourceAddressPrefix: '*', maxRequestAccessDuration: 'PT1H' }
+  await send(portal, 'PUT', `${policy}?api-version=2020-01-01`, {
+    kind: 'Basic',
+    properties: {
+      virtualMachines: [{ id: machine.id, ports: [port] }],
+      sekisho: { approval: { required: 1 }, onlyWay: 'close' },
+    },
+  })
+
+  const entry = (page: Page) =>
+    page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: /^Just-in-time/ })
+  await expect(entry(portal)).toHaveAccessibleName('Just-in-time access')
+  await send(newcomer, 'POST', `${policy}/initiate?api-version=2020-01-01`, {
+    virtualMachines: [{ id: machine.id, ports: [{ number: 4444, duration: 'PT10M' }] }],
+  })
+  await expect(entry(portal), 'without a reload').toHaveAccessibleName(/1 request waits for you/)
+  const tile = region(portal, 'Needs attention').getByRole('link', { name: /requests for access that wait for you/ })
+  await expect(tile).toContainText('1')
+  await expectAccessible(portal)
+  await newcomer.goto(`${ready.url}/jit`)
+  await expect(region(newcomer, 'Waiting for a decision')).toBeVisible()
+  await expect(entry(newcomer), 'nobody decides on their own').toHaveAccessibleName('Just-in-time access')
+
+  await tile.click()
+  await region(portal, 'Waiting for a decision').getByRole('button', { name: 'Decide…' }).click()
+  await portal.getByRole('dialog').getByRole('button', { name: 'Deny', exact: true }).click()
+  await expect(entry(portal)).toHaveAccessibleName('Just-in-time access')
+  await send(portal, 'DELETE', `${policy}?api-version=2020-01-01`)
 })

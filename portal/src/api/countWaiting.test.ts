@@ -1,6 +1,9 @@
-import { QueryClient } from '@tanstack/react-query'
+import { QueryClient, QueryObserver } from '@tanstack/react-query'
 import { afterEach, expect, test, vi } from 'vitest'
 import { countWaiting } from './countWaiting.ts'
+import { types } from './keys.ts'
+import { jitQueries } from './queries/jit.ts'
+import { jitWaiting } from './queries/jitWaiting.ts'
 
 const subscription = '/subscriptions/s'
 const waiting = (requestorId: string, more: object = {}) => ({
@@ -61,4 +64,21 @@ test('a question that is refused makes the number unknown, not smaller', async (
     String(url).includes('/explain?') ? new Response('', { status: 403 }) : (answer?.(url, init) ?? Response.error()),
   )
   await expect(count()).rejects.toMatchObject({ status: 403 })
+})
+
+test('one request for the list serves the page and the number, also after an event', async () => {
+  const urls = serving([policy('free', [waiting('me')])], [])
+  const client = new QueryClient({ defaultOptions: { queries: { staleTime: 30_000, retry: false } } })
+  const number = new QueryObserver(client, jitWaiting(subscription, 'me'))
+  const page = new QueryObserver(client, jitQueries.policies(subscription))
+  const stop = [number.subscribe(() => {}), page.subscribe(() => {})]
+  await vi.waitFor(() => expect([number.getCurrentResult().data, page.getCurrentResult().isSuccess]).toEqual([0, true]))
+  expect(urls).toHaveLength(1)
+
+  serving([policy('free', [waiting('eve')])], ['free'])
+  const before = vi.mocked(fetch)
+  await client.invalidateQueries({ queryKey: [types.jit] })
+  expect(number.getCurrentResult().data).toBe(1)
+  expect(before.mock.calls.filter(([url]) => String(url).includes('jitNetworkAccessPolicies?'))).toHaveLength(1)
+  for (const end of stop) end()
 })
