@@ -1,12 +1,13 @@
+import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { lazy, Suspense } from 'react'
+import { jitWaiting } from '../api/queries/jitWaiting.ts'
 import { cx } from '../ui/cx.ts'
 import { Mark } from '../ui/Mark.tsx'
 import { useLive } from './events.ts'
+import { num, plural } from './format.ts'
 import { messages } from './i18n.ts'
 import { navGroups, navText } from './nav.ts'
-
-const WaitingBadge = lazy(() => import('./WaitingBadge.tsx'))
+import { useScope } from './scope.ts'
 
 const m = messages({
   main: { en: 'Main', ja: 'メイン' },
@@ -14,6 +15,10 @@ const m = messages({
   connecting: { en: 'Connecting', ja: '接続しています' },
   stale: { en: 'Not live', ja: 'ライブ更新停止中' },
   offline: { en: 'No connection', ja: '接続なし' },
+  waiting: {
+    en: (n: number) => `${plural(n, 'request waits', 'requests wait')} for you`,
+    ja: (n: number) => `${num(n)} 件の要求があなたの承認を待っています`,
+  },
 })
 
 const dots = { live: 'bg-[#5fd394]', connecting: 'bg-[#e6bd55]', stale: 'bg-[#ff7d97]', offline: 'bg-[#ff7d97]' }
@@ -35,7 +40,7 @@ export function SideNav({ path }: { path: string }) {
               {group.items.map(({ to, text, icon: Icon }) => {
                 const current = to === '/' ? path === '/' : path.startsWith(to)
                 return (
-                  <li key={to} className="relative">
+                  <li key={to}>
                     <Link
                       to={to}
                       aria-current={current ? 'page' : undefined}
@@ -51,12 +56,8 @@ export function SideNav({ path }: { path: string }) {
                         className={cx('shrink-0', current ? 'text-[#8fb0ff]' : 'opacity-80')}
                       />
                       <span>{navText[text]}</span>
+                      {to === '/jit' && <Waiting />}
                     </Link>
-                    {to === '/jit' && (
-                      <Suspense>
-                        <WaitingBadge />
-                      </Suspense>
-                    )}
                   </li>
                 )
               })}
@@ -70,5 +71,23 @@ export function SideNav({ path }: { path: string }) {
         {live.version && <span className="tnum ml-auto opacity-75">v{live.version}</span>}
       </div>
     </aside>
+  )
+}
+
+/** How many requests for access wait for the person. It is there before there are any, so that the first one is announced. */
+function Waiting() {
+  const { session, subscriptionId } = useScope()
+  const { data: count = 0 } = useQuery(jitWaiting(subscriptionId, session.person.id))
+  return (
+    <span className="ml-auto" aria-live="polite">
+      {count > 0 && (
+        <>
+          <span className="tnum rounded-full bg-accent px-1.5 text-2xs text-accent-ink" aria-hidden>
+            {num(count)}
+          </span>
+          <span className="sr-only">{m.waiting(count)}</span>
+        </>
+      )}
+    </span>
   )
 }

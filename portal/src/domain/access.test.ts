@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest'
 import type { JitPolicy, JitState, Machine } from '../api/types.ts'
 import {
+  approversOf,
   asked,
   elevationsOf,
   endOf,
   hasOpen,
-  forOthers,
   isTheirs,
+  isUndecidedBy,
   isUnused,
   isWaiting,
   left,
@@ -73,10 +74,9 @@ test('a request is what is open of it, and history of elsewhere is none', () => 
 test('more time waits for somebody else, and counts from when the port was opened', () => {
   const open = request('2026-11-26T12:00:00Z', port(22, 'active', '2026-11-26T13:00:00Z'))
   const history = [{ event: 'approve', at: '2026-11-26T12:30:00Z' }]
-  const more = { ...open, sekisho: { ...open.sekisho, history, extension: { requestorId: 'mei' } } }
+  const more = { ...open, sekisho: { ...open.sekisho, history, extension: { requestorId: 'mei', reviews: [] } } }
   const [item] = asked([policy(['/vm/a'], [more])])
   if (!item) throw new Error('there is one')
-  expect([forOthers([item], 'mei'), forOthers([item], 'ken')]).toEqual([[], [item]])
   expect([isWaiting(item), hasOpen(item), isTheirs(item, 'mei'), isTheirs(item, 'ken')]).toEqual([
     true,
     true,
@@ -85,6 +85,22 @@ test('more time waits for somebody else, and counts from when the port was opene
   ])
   expect(mostMinutes(item, Date.parse('2026-11-26T13:00:30Z'))).toBe(149)
   expect(mostMinutes(item, Date.parse('2026-11-27T12:00:00Z'))).toBe(0)
+})
+
+test('a request, or more time, is undecided by those who neither asked for it nor have said yes', () => {
+  const reviews = [{ by: { id: 'mei' } }]
+  const made = (state: JitState, extras: object) => {
+    const of = request('2026-01', port(22, state))
+    const [item] = asked([policy(['/vm/a'], [{ ...of, sekisho: { ...of.sekisho, ...extras } }])])
+    if (!item) throw new Error('there is one')
+    return ['e', 'mei', 'ken', 'aya'].filter((person) => isUndecidedBy(item, person))
+  }
+  expect(made('pending', { reviews })).toEqual(['ken', 'aya'])
+  // Whoever said yes to the request is asked again about more time.
+  const extension = { requestorId: 'ken', reviews: [{ by: { id: 'aya' } }] }
+  expect(made('active', { reviews, extension })).toEqual(['mei'])
+  expect(made('active', { reviews: [] })).toEqual([])
+  expect(approversOf(policy(['/vm/a']))).toBeUndefined()
 })
 
 test('what ports carried is added up, and what was open and carried nothing is unused', () => {

@@ -37,9 +37,19 @@ export const hasOpen = (item: Asked) => statesOf(item).some(isOpen)
 export const isTheirs = ({ request }: Asked, person: string) =>
   request.sekisho.requestorId === person || request.sekisho.extension?.requestorId === person
 
-/** What waits and was asked for by others: nobody decides on what they asked for themselves. */
-export const forOthers = (all: readonly Asked[], person: string) =>
-  all.filter((item) => isWaiting(item) && !isTheirs(item, person))
+/**
+ * Whether somebody could be the one whom a request, or more time for it, waits for: they neither asked for it nor have
+ * said yes. Whether they may decide, only the server knows.
+ */
+export const isUndecidedBy = (item: Asked, person: string) => {
+  const { extension, reviews } = item.request.sekisho
+  return (
+    isWaiting(item) && !isTheirs(item, person) && !(extension ?? { reviews }).reviews.some(({ by }) => by.id === person)
+  )
+}
+
+/** The group whose people decide on requests of a policy; without one, whoever has the right. */
+export const approversOf = ({ properties: { sekisho } }: JitPolicy) => sekisho?.approval?.group
 
 /** What all ports of a request carried together; nothing when nobody has used any. */
 export function usageOf({ request }: Asked) {

@@ -65,3 +65,10 @@ export const whoCan = async (scope: string, action: string) =>
   (await ask<List<WhoCan>>(scope, 'whoCan', { action })).value
 export const effectiveActions = async (scope: string, principalId: string) =>
   (await ask<{ actions: string[] }>(scope, 'effective', { principalId })).actions
+
+/** Those of some groups that somebody is in, also through others; in lower case. */
+export async function groupsAmong(groupIds: string[], principalId: string) {
+  const url = `/v1.0/users/${encodeURIComponent(principalId)}/checkMemberGroups`
+  const { value } = await call<List<string>>('POST', url, { body: { groupIds } })
+  return new Set(value.map((id) => id.toLowerCase()))
+}

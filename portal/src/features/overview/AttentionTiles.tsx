@@ -11,15 +11,21 @@ import type { Tone } from '../../ui/tone.ts'
 import { m } from './messages.ts'
 import { soonExpiring } from './soonExpiring.ts'
 
-type Props = { machines: Machine[]; exposures: Exposure[] | undefined; tokens: EnrolmentToken[] | undefined }
+type Props = {
+  machines: Machine[]
+  exposures: Exposure[] | undefined
+  tokens: EnrolmentToken[] | undefined
+  /** Requests for access that wait for the person. */
+  waiting: number | undefined
+}
 
 /** Every number is a link to exactly the rows it counts. */
-export function AttentionTiles({ machines, exposures, tokens }: Props) {
+export function AttentionTiles({ machines, exposures, tokens, waiting }: Props) {
   const count = (test: (machine: Machine) => boolean) => machines.filter(test).length
   return (
     <section aria-label={m.attention}>
       <h2 className="mb-2 text-sm font-semibold">{m.attention}</h2>
-      <div className="grid grid-cols-2 gap-3 md:grid-cols-3 xl:grid-cols-6">
+      <div className="grid grid-cols-2 gap-3 md:grid-cols-4 xl:grid-cols-7">
         <Filtered
           f={['status:offline', 'status:stale']}
           tone="crit"
@@ -44,6 +50,9 @@ export function AttentionTiles({ machines, exposures, tokens }: Props) {
         />
         <Link to="/enrolment" className={tile}>
           <Figure tone="low" label={m.tokens} count={tokens && soonExpiring(tokens)} />
+        </Link>
+        <Link to="/jit" className={tile}>
+          <Figure tone="info" label={m.waiting} count={waiting} />
         </Link>
       </div>
     </section>

@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { Server } from 'lucide-react'
 import { fleetQueries } from '../../api/queries/fleet.ts'
+import { jitWaiting } from '../../api/queries/jitWaiting.ts'
 import { networkQueries } from '../../api/queries/network.ts'
 import type { Machine } from '../../api/types.ts'
 import { inGroup, useScope } from '../../app/scope.ts'
@@ -19,7 +20,7 @@ import { m } from './messages.ts'
 import { NetworkProblems } from './NetworkProblems.tsx'
 
 export default function OverviewPage() {
-  const { subscriptionId, resourceGroup } = useScope()
+  const { session, subscriptionId, resourceGroup } = useScope()
   const machines = useQuery({
     ...fleetQueries.machines(subscriptionId),
     select: (all) => all.filter((machine) => inGroup(resourceGroup, machine.resourceGroup)),
@@ -30,6 +31,7 @@ export default function OverviewPage() {
       all.filter((group) => inGroup(resourceGroup, parseArmId(group.id)?.resourceGroup)).flatMap(exposures),
   })
   const tokens = useQuery(fleetQueries.tokens(subscriptionId))
+  const waiting = useQuery(jitWaiting(subscriptionId, session.person.id))
   const online = machines.data?.filter((machine) => machine.status === 'online').length ?? 0
 
   // What is below the tiles and lists would move when they are known.
@@ -50,7 +52,7 @@ export default function OverviewPage() {
           fleet.length === 0 ? (
             <FirstMachine />
           ) : (
-            <AttentionTiles machines={fleet} exposures={found.data} tokens={tokens.data} />
+            <AttentionTiles machines={fleet} exposures={found.data} tokens={tokens.data} waiting={waiting.data} />
           )
         }
       </Section>

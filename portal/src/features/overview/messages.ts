@@ -20,6 +20,7 @@ export const m = messages({
     en: 'enrolment tokens expired or expiring within an hour',
     ja: '期限切れ、または 1 時間以内に期限切れの登録トークン',
   },
+  waiting: { en: 'requests for access that wait for you', ja: 'あなたの承認を待つアクセス要求' },
   fine: { en: 'Nothing to do', ja: '問題なし' },
   exposureTitle: { en: 'Open to the Internet', ja: 'インターネットへの公開' },
   exposureNone: {

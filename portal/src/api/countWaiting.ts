@@ -1,0 +1,28 @@
+import type { QueryClient } from '@tanstack/react-query'
+import { approversOf, asked, isUndecidedBy } from '../domain/access.ts'
+import { explain, groupsAmong } from './queries/authorization.ts'
+import { jitQueries } from './queries/jit.ts'
+
+const approve = 'Microsoft.Security/locations/jitNetworkAccessPolicies/approve/action'
+
+/**
+ * Counts what waits for a person, as the server decides who may say yes: by a right at the policy and, where it names one,
+ * by its group. The list is that of the page of just-in-time access; nothing else is asked unless somebody else's request
+ * waits. It fails when any answer is missing: a number that is too small would be believed.
+ */
+export async function countWaiting(client: QueryClient, subscription: string, person: string) {
+  const undecided = asked(await client.fetchQuery(jitQueries.policies(subscription))).filter((item) =>
+    isUndecidedBy(item, person),
+  )
+  const policies = [...new Set(undecided.map(({ policy }) => policy))]
+  const groups = [...new Set(policies.flatMap((policy) => approversOf(policy) ?? []))]
+  const [theirs, rights] = await Promise.all([
+    groups.length > 0 ? groupsAmong(groups, person) : new Set<string>(),
+    Promise.all(policies.map(({ id }) => explain(id, person, approve))),
+  ])
+  const deciding = policies.filter((policy, at) => {
+    const group = approversOf(policy)?.toLowerCase()
+    return rights[at]?.allowed && (group === undefined || theirs.has(group))
+  })
+  return undecided.filter(({ policy }) => deciding.includes(policy)).length
+}
