@@ -3,6 +3,7 @@ import { Link } from '@tanstack/react-router'
 import { SquareTerminal, Waypoints } from 'lucide-react'
 import { lazy, Suspense, useState } from 'react'
 import { bastionQueries } from '../../api/queries/bastion.ts'
+import { sshKeysQuery } from '../../api/queries/sshKeys.ts'
 import type { BastionHost, Facts } from '../../api/types.ts'
 import { useScope } from '../../app/scope.ts'
 import { nameOf, parseArmId } from '../../domain/armId.ts'
@@ -41,8 +42,10 @@ type Users = Facts['users']
 export default function ConnectTab({ machineId, users }: { machineId: string; users: Users | undefined }) {
   const { subscriptionId } = useScope()
   const hosts = useQuery(bastionQueries.hosts(subscriptionId))
+  // Where a host is for SSH clients, one's keys stand above what would move.
+  const keys = useQuery(sshKeysQuery)
   return (
-    <Section query={hosts}>
+    <Section query={hosts} isWaiting={keys.isPending}>
       {(all) =>
         all.length === 0 ? (
           <Card>
