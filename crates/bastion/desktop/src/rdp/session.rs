@@ -377,6 +377,15 @@ impl Session {
                 );
                 match subject(action, &frame, sequence.io_channel_id()) {
                     Subject::Beginning => {}
+                    // It was asked for yet another size meanwhile: nothing of this one is to come.
+                    Subject::Stop => {
+                        let io = sequence.io_channel_id();
+                        self.aside.retain(|(action, frame)| {
+                            !matches!(subject(*action, frame, io), Subject::Picture)
+                        });
+                        sequence = self.again.create();
+                        continue;
+                    }
                     // It has the size that is gone.
                     Subject::Picture if !has_begun => continue,
                     Subject::Picture | Subject::Other => {
@@ -430,6 +439,8 @@ impl Session {
 enum Subject {
     /// That the machine begins again.
     Beginning,
+    /// That it stops.
+    Stop,
     /// What is to be seen.
     Picture,
     /// Channels, and whatever else it says at any time.
@@ -444,8 +455,10 @@ fn subject(action: Action, frame: &[u8], io_channel: u16) -> Subject {
     if message.channel_id != io_channel {
         return Subject::Other;
     }
-    let Ok(ShareControlPdu::Data(said)) = decode_share_control(message).map(|said| said.pdu) else {
-        return Subject::Beginning;
+    let said = match decode_share_control(message).map(|said| said.pdu) {
+        Ok(ShareControlPdu::Data(said)) => said,
+        Ok(ShareControlPdu::ServerDeactivateAll(_)) => return Subject::Stop,
+        _ => return Subject::Beginning,
     };
     match said.share_data_pdu {
         ShareDataPdu::Synchronize(_)
