@@ -131,8 +131,7 @@ test('a desktop is opened over VNC, typed in, watched, ended and played again, p
   }
 })
 
-// xrdp that is asked for two sizes at once stops while it begins again, and says what belongs to both: that breaks a session off.
-test.fixme('a desktop is opened over RDP, typed in, copied from, watched, ended and played again, pixel for pixel', async ({
+test('a desktop is opened over RDP, typed in, copied from, watched, ended and played again, pixel for pixel', async ({
   portal,
 }) => {
   test.setTimeout(240_000)

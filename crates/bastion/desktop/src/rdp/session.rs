@@ -78,6 +78,7 @@ struct Session {
     image: DecodedImage,
     size: Size,
     again: ConnectionActivationFactory,
+    io_channel: u16,
     /// What it said of other things when it began again.
     aside: VecDeque<(Action, BytesMut)>,
     bounds: Bounds,
@@ -130,6 +131,7 @@ impl Session {
             image: DecodedImage::new(PixelFormat::RgbA32, size.width(), size.height()),
             size,
             again,
+            io_channel: there.io_channel_id,
             aside: VecDeque::new(),
             bounds,
             policy,
@@ -190,6 +192,10 @@ impl Session {
         frame: &BytesMut,
         received_at: Option<ironrdp_core::MonotonicInstant>,
     ) -> Result<Then, Broken> {
+        // It was asked for two sizes at once, and says twice that it has begun.
+        if matches!(subject(action, frame, self.io_channel), Subject::Finishing) {
+            return Ok(Then::On);
+        }
         if matches!(action, Action::X224) {
             match self.bounds.judge(frame) {
                 Judged::Taken => {}
@@ -376,7 +382,9 @@ impl Session {
                     ConnectionActivationState::CapabilitiesExchange
                 );
                 match subject(action, &frame, sequence.io_channel_id()) {
-                    Subject::Beginning => {}
+                    // Of a beginning that was given up for another one.
+                    Subject::Finishing if !has_begun => continue,
+                    Subject::Beginning | Subject::Finishing => {}
                     // It was asked for yet another size meanwhile: nothing of this one is to come.
                     Subject::Stop => {
                         let io = sequence.io_channel_id();
@@ -422,6 +430,7 @@ impl Session {
             self.image = DecodedImage::new(PixelFormat::RgbA32, self.size.width(), self.size.height());
             self.screen.resize(self.size);
             let (io, user) = (sequence.io_channel_id(), sequence.user_channel_id());
+            self.io_channel = io;
             let begun = self.stage.reactivate(
                 io,
                 user,
@@ -439,6 +448,8 @@ impl Session {
 enum Subject {
     /// That the machine begins again.
     Beginning,
+    /// That it has begun: the last of what is said then.
+    Finishing,
     /// That it stops.
     Stop,
     /// What is to be seen.
@@ -461,11 +472,10 @@ fn subject(action: Action, frame: &[u8], io_channel: u16) -> Subject {
         _ => return Subject::Beginning,
     };
     match said.share_data_pdu {
-        ShareDataPdu::Synchronize(_)
-        | ShareDataPdu::Control(_)
-        | ShareDataPdu::FontMap(_)
-        | ShareDataPdu::MonitorLayout(_)
-        | ShareDataPdu::ServerSetErrorInfo(_) => Subject::Beginning,
+        ShareDataPdu::Synchronize(_) | ShareDataPdu::Control(_) | ShareDataPdu::FontMap(_) => {
+            Subject::Finishing
+        }
+        ShareDataPdu::MonitorLayout(_) | ShareDataPdu::ServerSetErrorInfo(_) => Subject::Beginning,
         ShareDataPdu::Update(_) | ShareDataPdu::Pointer(_) => Subject::Picture,
         _ => Subject::Other,
     }
