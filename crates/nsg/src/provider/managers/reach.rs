@@ -10,7 +10,7 @@ use super::typed;
 use crate::resources::NetworkManager;
 
 /// The type of management groups, and of the places of subscriptions in them.
-pub(super) const GROUPS: &str = "managementGroups";
+const GROUPS: &str = "managementGroups";
 const PLACES: &str = "managementGroups/subscriptions";
 
 /// What is in each management group: groups and subscriptions.
@@ -31,8 +31,8 @@ async fn inside(read: &mut dyn Read) -> Result<Inside, ArmError> {
     let mut all = Inside::new();
     let kind = |path| Listing::of(&Scope::Tenant, &TypeName::new("Microsoft.Management", path));
     for group in read.list(&kind(GROUPS)).await? {
-        let parent = &group.rest["properties"]["details"]["parent"]["id"];
-        if let Some(Ok(parent)) = parent.as_str().map(Scope::parse) {
+        let parent = group.rest.get("properties").map(|p| &p["details"]["parent"]["id"]);
+        if let Some(Ok(parent)) = parent.and_then(|id| id.as_str()).map(Scope::parse) {
             all.entry(parent).or_default().push(group.id);
         }
     }
