@@ -1,7 +1,7 @@
 //! Links that lend a login (Azure's shareable links). Whoever has one, and is signed in, may log in to one machine as one
-//! account through one host, or see its desktop, and needs no right of their own: the link lends what whoever made it may do there, without
-//! what they activated for a time, and for no longer than they may. What a link is good for is looked at when it is used and
-//! for as long as a session lasts ([`lender`]); taking it back ends its sessions.
+//! account through one host, or see its desktop, and needs no right of their own: the link lends what whoever made it may do
+//! there, without what they activated for a time, and for no longer than they may. What a link is good for is looked at when
+//! it is used and for as long as a session lasts ([`lender`]); taking it back ends its sessions.
 
 use std::net::IpAddr;
 use std::sync::Arc;

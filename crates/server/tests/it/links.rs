@@ -78,6 +78,13 @@ pub(crate) async fn place(world: &World, host: &str) -> String {
     shown["properties"]["dnsName"].as_str().unwrap().rsplit_once('/').unwrap().1.to_owned()
 }
 
+/// An owner of the group with the host and the machine, who may not log in to it, and their page.
+async fn owner(world: &World, page: &Http) -> (String, Http) {
+    let (id, _, cookies) = person(world, "jun@contoso.test").await;
+    grant(page, &world.rg1(""), OWNER, &id, "User").await;
+    (id, world.server.http().page(&cookies))
+}
+
 /// Somebody without any right, and their page.
 async fn guest(world: &World, name: &str) -> Http {
     let (_, _, cookies) = person(world, name).await;
@@ -89,9 +96,7 @@ async fn a_link_lends_what_its_maker_may_do_and_only_as_long_as_they_may() {
     let lending = Lending::new().await;
     let world = &lending.world;
     let page = world.page();
-    let (jun_id, _, cookies) = person(world, "jun@contoso.test").await;
-    let jun = world.server.http().page(&cookies);
-    grant(&page, &world.rg1(""), OWNER, &jun_id, "User").await;
+    let (jun_id, jun) = owner(world, &page).await;
     // An owner of the host makes no link to what they may not log in to themselves.
     lending.make(&jun, json!({})).await.refused(403, "AuthorizationFailed");
     let role = grant(&page, &world.rg1(""), USER_LOGIN, &jun_id, "User").await;
@@ -194,9 +199,7 @@ async fn a_link_for_a_desktop_lends_that_one_with_the_password_that_is_typed_or_
     let lending = Lending::new().await;
     let world = &lending.world;
     let page = world.page();
-    let (jun_id, _, cookies) = person(world, "jun@contoso.test").await;
-    let jun = world.server.http().page(&cookies);
-    grant(&page, &world.rg1(""), OWNER, &jun_id, "User").await;
+    let (jun_id, jun) = owner(world, &page).await;
     grant(&page, &world.rg1(""), USER_LOGIN, &jun_id, "User").await;
     let (rdp, vnc) = (json!({"protocol": "rdp"}), json!({"protocol": "vnc"}));
     // VNC may show anybody's screen, and another's account is another's.

@@ -1,6 +1,6 @@
 //! Network managers, as far as security-admin rules need them: [`manager`] brings configurations into force, [`groups`] are of
-//! networks, [`configurations`] are of rules, [`reach`] is how far a manager's word goes. This is what they govern: the rules that were committed, and the networks that
-//! they hold in.
+//! networks, [`configurations`] are of rules, [`reach`] is how far a manager's word goes. This is what they govern: the rules
+//! that were committed, and the networks that they hold in.
 //!
 //! Rules come into force by a commit, which keeps them as they are at that moment, for each location; who the members of a
 //! network group are is looked up when policies are made, so that a network is governed as soon as it is a member.
