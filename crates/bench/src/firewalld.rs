@@ -28,7 +28,9 @@ pub(crate) fn load(host: &Host, files: &Path, rules: &[Rule]) -> anyhow::Result<
     std::fs::create_dir(&policies)?;
     std::fs::write(policies.join("same.xml"), policy(rules)?)?;
     let mut python = host.command("python3");
-    python.arg("-").arg(files).arg(configuration.path()).stdin(Stdio::piped()).stderr(Stdio::piped());
+    // It says on standard output what it misses of what is not asked of it.
+    python.arg("-").arg(files).arg(configuration.path()).stdin(Stdio::piped());
+    python.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut python = python.spawn().context("python3")?;
     let script = include_bytes!("firewalld.py");
     std::io::Write::write_all(&mut python.stdin.take().context("python3 has no input")?, script)?;

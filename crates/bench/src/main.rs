@@ -16,6 +16,7 @@ mod recording;
 mod start;
 mod statistics;
 mod tiles;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

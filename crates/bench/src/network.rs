@@ -4,16 +4,11 @@
 //! slice, so that the shortest of many short rounds is what a packet costs. Nothing is tracked, so that every packet
 //! meets the rules. Lists are those of the tests: like ClassBench's, a third of the rules denies.
 
-use std::net::SocketAddrV4;
-use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
-};
 use sekisho_lab::{Host, Lab};
 use sekisho_nsg::agent::{compile, enforce, load, plan};
 use sekisho_nsg::analyse::{Limits, analyse};
@@ -24,6 +19,7 @@ use sekisho_nsg::policy::{InterfaceName, NicPolicy, NsgPart, Rule};
 use sekisho_nsg::swap::{removal, transactions};
 use serde_json::{Value, json};
 
+use crate::wire::{CARD, Wire};
 use crate::{firewalld, flows};
 use classbench::{Kind, Random, corner, rules, stage};
 
@@ -61,7 +57,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
     let lab = Lab::new(&format!("nb{}", std::process::id()))?;
     let sender = lab.host("sender", "172.31.255.1/30")?;
     let filtered = lab.host("filtered", "172.31.255.2/30")?;
-    shell(&sender, "ip route add default via 172.31.255.2")?;
     shell(
         &filtered,
         &format!(
@@ -69,10 +64,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
                 add rule inet observer raw notrack;
                 add chain inet observer behind {{ type filter hook prerouting priority -140; }};
                 add counter inet observer passed;
-                add rule inet observer behind ip ttl {TTL} counter name passed'"
+                add rule inet observer behind ip ttl {TTL} counter name passed drop'"
         ),
     )?;
-    let bare = cost(&sender, &packets(&rules(Kind::Acl, 100, 1)), options.rounds)?;
+    let wire = Wire::between(&sender, &filtered)?;
+    let bare = cost(&wire, &packets(&rules(Kind::Acl, 100, 1)), options.rounds)?;
     let mut costs = Vec::new();
     for count in &options.rules {
         let list = rules(Kind::Acl, *count, 1);
@@ -82,7 +78,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
         for (name, mut compiled) in [("ours", compile(&part, 1)), ("linear", as_lines(&part, 1))] {
             inside(&filtered, || async { enforce(Some(&mut compiled)).await })?;
             let held: Vec<Form> = compiled.forms().iter().map(|f| f.form).collect();
-            measured[name] = json!(cost(&sender, &packets, options.rounds)?);
+            measured[name] = json!(cost(&wire, &packets, options.rounds)?);
             measured[format!("{name}Form")] = json!(held);
         }
         costs.push(measured);
@@ -101,7 +97,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
     ensure!(findings.len() == list.len(), "rules are missing");
     Ok(json!({
         "bareNs": bare, "costs": costs, "compileS": compiling, "applyS": applied,
-        "analyseS": began.elapsed().as_secs_f64(), "leaked": leaks(&sender, &filtered, options.swaps)?,
+        "analyseS": began.elapsed().as_secs_f64(), "leaked": leaks(&wire, &filtered, options.swaps)?,
         "flows": flows::run(options.flow_seconds)?, "firewalld": beside_firewalld,
     }))
 }
@@ -111,14 +107,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Value> {
 fn forwarded(lab: &Lab, files: &Path, options: &Options) -> anyhow::Result<Value> {
     let sender = lab.host("source", "172.31.254.1/30")?;
     let router = lab.host("router", "172.31.254.2/30")?;
-    shell(&sender, "ip route add default via 172.31.254.2")?;
+    let wire = Wire::between(&sender, &router)?;
     shell(
         &router,
         &format!(
             "ip link add beyond type bridge; ip address add 172.31.253.1/30 dev beyond; ip link set beyond up
              ip neighbour add 172.31.253.2 lladdr 02:00:00:00:00:02 dev beyond nud permanent
              ip route add default via 172.31.253.2
-             cd /proc/sys/net/ipv4; for of in all default eth0; do echo 0 >conf/$of/rp_filter; done; echo 1 >ip_forward
+             cd /proc/sys/net/ipv4; for of in all default {CARD}; do echo 0 >conf/$of/rp_filter; done; echo 1 >ip_forward
              nft 'add table inet observer; add chain inet observer raw {{ type filter hook prerouting priority -300; }};
                 add rule inet observer raw notrack;
                 add chain inet observer behind {{ type filter hook postrouting priority 300; }};
@@ -127,21 +123,21 @@ fn forwarded(lab: &Lab, files: &Path, options: &Options) -> anyhow::Result<Value
             TTL - 1
         ),
     )?;
-    let bare = cost(&sender, &packets(&rules(Kind::Acl, 100, 1)), options.rounds)?;
+    let bare = cost(&wire, &packets(&rules(Kind::Acl, 100, 1)), options.rounds)?;
     let mut costs = Vec::new();
     for count in &options.rules {
         let list: Vec<Rule> = rules(Kind::Acl, *count, 1).into_iter().map(firewalld::expressible).collect();
         let packets = packets(&list);
         let through = || -> anyhow::Result<u64> {
             let before = passed(&router)?;
-            cost(&sender, &packets, 1)?;
+            cost(&wire, &packets, 1)?;
             Ok(passed(&router)? - before)
         };
         inside(&router, || async { enforce(Some(&mut compile(&part(list.clone()), 1))).await })?;
-        let (ours, pass) = (cost(&sender, &packets, options.rounds)?, through()?);
+        let (ours, pass) = (cost(&wire, &packets, options.rounds)?, through()?);
         inside(&router, || async { load(&removal()).await })?;
         firewalld::load(&router, files, &list)?;
-        let (theirs, pass_there) = (cost(&sender, &packets, options.rounds)?, through()?);
+        let (theirs, pass_there) = (cost(&wire, &packets, options.rounds)?, through()?);
         shell(&router, "nft delete table inet firewalld")?;
         ensure!(pass == pass_there, "of {ROUND} packets {pass} pass ours and {pass_there} firewalld's");
         costs.push(json!({"rules": count, "ours": ours, "firewalld": theirs, "pass": pass}));
@@ -151,7 +147,7 @@ fn forwarded(lab: &Lab, files: &Path, options: &Options) -> anyhow::Result<Value
 
 fn part(list: Vec<Rule>) -> NsgPart {
     #[expect(clippy::unwrap_used, reason = "it is a name")]
-    let interface = InterfaceName::new("eth0").unwrap();
+    let interface = InterfaceName::new(CARD).unwrap();
     NsgPart {
         nics: vec![NicPolicy {
             mac: None,
@@ -175,10 +171,10 @@ fn as_lines(part: &NsgPart, generation: u64) -> Compiled {
 /// IPv4 packets at the corners of rules, as they are on the wire.
 fn packets(list: &[Rule]) -> Vec<Vec<u8>> {
     let mut random = Random::new(5);
-    std::iter::repeat_with(|| corner(list, &mut random)).filter_map(|p| wire(&p)).take(ROUND).collect()
+    std::iter::repeat_with(|| corner(list, &mut random)).filter_map(|p| on_the_wire(&p)).take(ROUND).collect()
 }
 
-fn wire(packet: &Packet) -> Option<Vec<u8>> {
+fn on_the_wire(packet: &Packet) -> Option<Vec<u8>> {
     let (std::net::IpAddr::V4(from), std::net::IpAddr::V4(to)) = (packet.source, packet.destination) else {
         return None;
     };
@@ -200,40 +196,39 @@ fn wire(packet: &Packet) -> Option<Vec<u8>> {
     bytes.extend(sport.to_be_bytes());
     bytes.extend(dport.to_be_bytes());
     bytes.extend([0; 24]);
+    let length = u16::try_from(bytes.len()).ok()?;
+    bytes[2..4].copy_from_slice(&length.to_be_bytes());
+    let checksum = header_checksum(&bytes[..20]);
+    bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
     Some(bytes)
 }
 
-fn raw() -> nix::Result<OwnedFd> {
-    socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw)
-}
-
-fn send(socket: &OwnedFd, packet: &[u8]) -> nix::Result<usize> {
-    let to: [u8; 4] = packet[16..20].try_into().unwrap_or([127, 0, 0, 1]);
-    sendto(socket.as_raw_fd(), packet, &SockaddrIn::from(SocketAddrV4::new(to.into(), 0)), MsgFlags::empty())
+/// RFC 1071, of a header whose checksum is zero.
+fn header_checksum(header: &[u8]) -> u16 {
+    let words = header.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    // Ten words carry once, and that may carry once more.
+    let folded = |sum: u32| (sum & 0xffff) + (sum >> 16);
+    !(folded(folded(words.sum())) as u16)
 }
 
 /// Nanoseconds for a packet, of the shortest round.
-fn cost(sender: &Host, packets: &[Vec<u8>], rounds: usize) -> anyhow::Result<f64> {
-    sender.inside(|| -> anyhow::Result<f64> {
-        let socket = raw()?;
-        let mut best = f64::MAX;
-        for _ in 0..rounds {
-            let began = Instant::now();
-            for packet in packets {
-                send(&socket, packet)?;
-            }
-            best = best.min(began.elapsed().as_secs_f64() * 1e9 / packets.len() as f64);
-        }
-        Ok(best)
-    })?
+fn cost(wire: &Wire, packets: &[Vec<u8>], rounds: usize) -> anyhow::Result<f64> {
+    let frames: Vec<Vec<u8>> = packets.iter().map(|packet| wire.frame(packet)).collect();
+    let mut best = f64::MAX;
+    for _ in 0..rounds {
+        let began = Instant::now();
+        wire.send(&frames)?;
+        best = best.min(began.elapsed().as_secs_f64() * 1e9 / frames.len() as f64);
+    }
+    Ok(best)
 }
 
 /// Packets that pass while two policies, both of which deny them, take turns: ours, and as a script that removes the
 /// rules and loads others.
-fn leaks(sender: &Host, filtered: &Host, swaps: usize) -> anyhow::Result<Value> {
+fn leaks(wire: &Wire, filtered: &Host, swaps: usize) -> anyhow::Result<Value> {
     let policies: Vec<NsgPart> = (0..2).map(|seed| part(rules(Kind::Acl, 200, 90 + seed))).collect();
     // No rule is about this destination, and what no rule matches is denied.
-    let packet = wire(&Packet {
+    let packet = on_the_wire(&Packet {
         source: [203, 0, 113, 7].into(),
         destination: [198, 51, 100, 7].into(),
         protocol: 47,
@@ -241,6 +236,7 @@ fn leaks(sender: &Host, filtered: &Host, swaps: usize) -> anyhow::Result<Value> 
         icmp_type: None,
     })
     .context("a packet")?;
+    let frames = [wire.frame(&packet)];
     let mut told = json!({});
     for name in ["ours", "flushed"] {
         inside(filtered, || async { enforce(Some(&mut compile(&policies[0], 10))).await })?;
@@ -248,15 +244,12 @@ fn leaks(sender: &Host, filtered: &Host, swaps: usize) -> anyhow::Result<Value> 
         let over = AtomicBool::new(false);
         let sent = std::thread::scope(|scope| -> anyhow::Result<u64> {
             let load_thread = scope.spawn(|| {
-                sender.inside(|| -> anyhow::Result<u64> {
-                    let socket = raw()?;
-                    let mut sent = 0;
-                    while !over.load(Ordering::Relaxed) {
-                        send(&socket, &packet)?;
-                        sent += 1;
-                    }
-                    Ok(sent)
-                })?
+                let mut sent = 0;
+                while !over.load(Ordering::Relaxed) {
+                    wire.send(&frames)?;
+                    sent += frames.len() as u64;
+                }
+                anyhow::Ok(sent)
             });
             let changed = (0..swaps).try_for_each(|swap| -> anyhow::Result<()> {
                 let mut next = compile(&policies[(swap + 1) % 2], 11 + swap as u64);
@@ -304,7 +297,8 @@ fn inside<T: Send, E: Into<anyhow::Error> + Send, F: Future<Output = Result<T, E
     })?
 }
 
-fn shell(host: &Host, script: &str) -> anyhow::Result<String> {
+/// What a script in a machine of the lab says.
+pub(crate) fn shell(host: &Host, script: &str) -> anyhow::Result<String> {
     let output = host.command("sh").args(["-ec", script]).output()?;
     ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)

@@ -59,11 +59,11 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> anyhow::Result<()
         false => peers::unpacked("firewalld", &FIREWALLD),
     };
     let mut command = Command::new(bench.programs.join("sekisho-bench"));
+    command.arg("network");
     if let Ok(files) = &firewalld {
         command.arg("--firewalld").arg(files);
     }
     let took = json_of(command.args([
-        "network",
         "--rounds",
         &rounds.to_string(),
         "--swaps",
