@@ -28,7 +28,7 @@ pub use flow::flow;
 pub use frame::frame;
 pub use id::id;
 pub use join::join;
-pub use listing::listing;
+pub use listing::{listing, listing_passes};
 pub use rules::rules;
 pub use segment::segment;
 pub use spool::spool;

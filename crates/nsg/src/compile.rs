@@ -12,7 +12,7 @@
 //! g7_n0_in                    established -> accept; jump g7_alive_in; invalid -> drop; unreadable ports -> drop;
 //!                             jump g7_n0_in_s0_12; jump g7_n0_in_s1_3
 //! g7_n0_in_s0_12              one node of the stage's diagram: th dport vmap { 0-21 : goto ..., 22 : goto ... }; drop
-//! g7_n0_in_s0_13              one with few values: ip saddr 192.0.2.7 goto ...; all others goto ...; drop
+//! g7_n0_in_s0_13              one with few values: ip saddr 192.0.2.7 goto ...; goto ... (see `node`)
 //! g7_n0_in_s0_r3              the third rule has decided: counter; allow = return to g7_n0_in, deny = drop,
 //!                             always allow = accept
 //! ```
@@ -38,6 +38,7 @@ use crate::diagram::{
 };
 use crate::frame::word;
 use crate::guard::{self, Guard};
+use crate::node;
 use crate::platform::PlatformService;
 use crate::policy::{Association, Direction, NicPolicy, NsgPart, Rule as SecurityRule, RuleAction, Stage};
 use crate::ruleset::{Chain, Key, Name, Rule, Verdict, When, denied, network_protocol};
@@ -47,12 +48,6 @@ use crate::ruleset::{Chain, Key, Name, Rule, Verdict, When, denied, network_prot
 const RULE_BUDGET: Budget = Budget { edges: 60_000, work: 30_000_000 };
 /// A diagram whose ends are allow and deny goes into the kernel up to this size.
 const ACTION_BUDGET: Budget = Budget { edges: 200_000, work: 60_000_000 };
-
-/// Where no more intervals than these lead elsewhere than most do, each is compared with, one after the other. A set of so few
-/// is looked through no faster, and what it costs to make one grows with the number of those that there are
-/// (`nf_tables_set_alloc_name` in the kernel walks them all): 1,000 rules need 996 sets instead of 2,684, and load in half the
-/// time.
-pub(crate) const FEW: usize = 3;
 
 /// How a stage is held by the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -421,9 +416,7 @@ fn node_chains(manager: &Manager, id: NodeId, name: Name, to: &impl Fn(NodeId) -
     let verdicts = |branches: Vec<(Interval, NodeId)>| -> Vec<(Interval, Verdict)> {
         branches.into_iter().map(|(i, id)| (i, to(id))).collect()
     };
-    let map =
-        |key, branches| vec![Rule::Map(key, verdicts(branches)), Rule::When(When::always(Verdict::Drop))];
-    let tests = |key, branches| tests(key, verdicts(branches));
+    let node = |key, branches| node::rules(key, verdicts(branches));
     // An address tells its family by its greatest value, because a node has a branch for every value.
     let family = match edges.last() {
         Some((Interval { last: u128::MAX, .. }, _)) => Family::V6,
@@ -436,43 +429,15 @@ fn node_chains(manager: &Manager, id: NodeId, name: Name, to: &impl Fn(NodeId) -
                 let found = edges.iter().find(|(i, _)| (i.first..=i.last).contains(&family.value()));
                 found.map(|(_, to)| (Interval { first: at, last: at }, *to))
             };
-            map(Key::NetworkProtocol, Family::ALL.into_iter().filter_map(of).collect())
+            node::each(Key::NetworkProtocol, verdicts(Family::ALL.into_iter().filter_map(of).collect()))
         }
-        Field::Protocol => map(Key::Protocol, edges),
-        Field::Source => tests(Key::Source(family), edges),
-        Field::Destination => tests(Key::Destination(family), edges),
-        Field::SourcePort => tests(Key::SourcePort, edges),
-        Field::DestinationPort => tests(Key::DestinationPort, edges),
+        Field::Protocol => node(Key::Protocol, edges),
+        Field::Source => node(Key::Source(family), edges),
+        Field::Destination => node(Key::Destination(family), edges),
+        Field::SourcePort => node(Key::SourcePort, edges),
+        Field::DestinationPort => node(Key::DestinationPort, edges),
     };
     Some(Chain::new(name, rules))
-}
-
-/// The rules by which a value of a key leads where it should, those of all values being known.
-fn tests(key: Key, branches: Vec<(Interval, Verdict)>) -> Vec<Rule> {
-    let drop = Rule::When(When::always(Verdict::Drop));
-    let count = |of: &Verdict| branches.iter().filter(|(_, verdict)| verdict == of).count();
-    let Some(usual) = branches.iter().map(|(_, verdict)| verdict).max_by_key(|v| count(v)).cloned() else {
-        return vec![drop];
-    };
-    if branches.len() - count(&usual) > FEW {
-        return vec![Rule::Map(key, branches), drop];
-    }
-    let last = branches.last().map_or(0, |(interval, _)| interval.last);
-    let when = |(interval, verdict)| Rule::When(When::always(verdict).and(key, IntervalSet::new([interval])));
-    let (rest, few): (Vec<_>, Vec<_>) = branches.into_iter().partition(|(_, verdict)| *verdict == usual);
-    let mut rules: Vec<Rule> = few.into_iter().map(when).collect();
-    match rest.as_slice() {
-        // What has no such value is dropped with them.
-        _ if usual == Verdict::Drop => {}
-        [only] => rules.push(when(only.clone())),
-        // In halves: a test for any value at all is one that nft may leave out, and with it the question whether there is one.
-        _ => rules.extend(
-            [Interval { first: 0, last: last / 2 }, Interval { first: last / 2 + 1, last }]
-                .map(|half| when((half, usual.clone()))),
-        ),
-    }
-    rules.push(drop);
-    rules
 }
 
 fn chain_name(stage: &str, id: NodeId) -> Name {

@@ -37,6 +37,7 @@ pub mod guard;
 pub mod invariant;
 pub mod listing;
 pub mod netlink;
+mod node;
 pub mod platform;
 pub mod policy;
 pub mod provider;

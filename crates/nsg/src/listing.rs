@@ -15,7 +15,7 @@ use crate::existing::CUT_MASK;
 use crate::policy::{Direction, InterfaceName};
 use crate::ruleset::{
     Chain, ESTABLISHED, Hook, INVALID, Key, LOG_BURST, LOG_BYTES, LOG_GROUP, LOG_RATE, Name, ORIGINAL,
-    RELATED, REPLY, Rule, TABLE, Verdict, When,
+    RELATED, REPLY, Rule, TABLE, Verdict, When, block, mask,
 };
 use crate::swap::generation_of;
 
@@ -195,6 +195,9 @@ fn rule(object: &Value) -> Option<Rule> {
     if let [only] = statements.as_slice()
         && let Some(("vmap", map)) = entry(only)
     {
+        if let Some((key, length)) = blocks(&map["key"]) {
+            return block_branches(key, length, &map["data"]["set"]).map(|of| Rule::Blocks(key, length, of));
+        }
         let (key, implied) = key(&map["key"])?;
         // A map that is asked about some packets only is not one of ours.
         if implied.is_some_and(|of| key.implies() != Some(of)) {
@@ -234,6 +237,29 @@ fn rule(object: &Value) -> Option<Rule> {
         }
     }
     Some(Rule::When(when))
+}
+
+/// A key of addresses without their last bits, and how many bits are left.
+fn blocks(value: &Value) -> Option<(Key, u8)> {
+    let ("&", of) = entry(value)? else { return None };
+    let [address, bits] = of.as_array()?.as_slice() else { return None };
+    let (key, _) = key(address)?;
+    let (Key::Source(family) | Key::Destination(family)) = key else { return None };
+    let bits = scalar(key, bits)?;
+    let length = u8::try_from(bits.count_ones()).ok()?;
+    (mask(family, length) == bits).then_some((key, length))
+}
+
+fn block_branches(key: Key, length: u8, set: &Value) -> Option<Vec<(Interval, Verdict)>> {
+    let (Key::Source(family) | Key::Destination(family)) = key else { return None };
+    let branch = |branch: &Value| -> Option<(Interval, Verdict)> {
+        let [value, to] = branch.as_array()?.as_slice() else { return None };
+        // What has other bits is met by no packet.
+        Some((block(family, length, scalar(key, value)?)?, verdict(to)?))
+    };
+    let mut branches: Vec<(Interval, Verdict)> = set.as_array()?.iter().map(branch).collect::<Option<_>>()?;
+    branches.sort_unstable();
+    Some(branches)
 }
 
 /// The key and the map by which a connection is marked.
@@ -301,6 +327,10 @@ fn add_match(when: &mut When, test: &Value) -> Option<()> {
             }
             _ => IntervalSet::new([interval(key, right)?]),
         },
+        (Key::Protocol | Key::SourcePort | Key::DestinationPort, "!=") => {
+            let but = IntervalSet::of([scalar(key, right)?]);
+            IntervalSet::new(but.gaps(Interval { first: 0, last: key.greatest()? }))
+        }
         _ => return None,
     };
     for (key, values) in implied.into_iter().chain(key.implies()) {

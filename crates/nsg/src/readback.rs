@@ -6,13 +6,13 @@
 //!
 //! A chain that leads back to itself is no endless way: a diagram tests each field once.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::compile::{Compiled, CompiledStage, Decision, End, Ends, FEW, Fate};
+use crate::compile::{Compiled, CompiledStage, Decision, End, Ends, Fate};
 use crate::diagram::{ALLOW, DENY, Family, Field, Interval, Manager, NO_RULE, NodeId, Terminal};
 use crate::evaluate::Packet;
 use crate::listing::Listing;
+use crate::node;
 use crate::ruleset::{Chain, DENIED, Hook, Key, Name, Rule, Verdict, When, denied};
 use crate::swap::generation_of;
 
@@ -245,7 +245,7 @@ impl<'a> Decoder<'a> {
                 Ok(self.end(End { counter: end.counter.clone(), ..met }))
             }
             rules => {
-                let (key, branches) = tested(rules).ok_or_else(strange)?;
+                let (key, branches) = node::branches(rules).ok_or_else(strange)?;
                 let field = field(key, family).ok_or_else(strange)?;
                 let at = self.manager.level(field);
                 if at < level {
@@ -323,49 +323,6 @@ impl<'a> Decoder<'a> {
         self.terminals.insert(end, fresh);
         fresh.into()
     }
-}
-
-/// Where the values of a key lead.
-type Branches<'r> = Cow<'r, [(Interval, Verdict)]>;
-
-/// The key that the chain of a node asks for, and where its values lead, intervals being sorted and disjoint.
-fn tested(rules: &[Rule]) -> Option<(Key, Branches<'_>)> {
-    let (Rule::When(rest), tests) = rules.split_last()? else { return None };
-    if *rest != When::always(Verdict::Drop) {
-        return None;
-    }
-    if let [Rule::Map(key, branches)] = tests {
-        return Some((*key, Cow::Borrowed(branches)));
-    }
-    // More are not made, and whoever reads them would have to compare each with each.
-    if tests.len() > FEW + 2 {
-        return None;
-    }
-    let mut asked = None;
-    let mut branches: Vec<(Interval, Verdict)> = Vec::new();
-    for test in tests {
-        let Rule::When(when) = test else { return None };
-        let (key, values) = when.only()?;
-        if *asked.get_or_insert(key) != key || values.intervals().len() != 1 {
-            return None;
-        }
-        // What was asked for before has its verdict.
-        let mut left = values.intervals().to_vec();
-        for (taken, _) in &branches {
-            left = left.into_iter().flat_map(|interval| without(interval, *taken)).collect();
-        }
-        branches.extend(left.into_iter().map(|interval| (interval, when.verdict.clone())));
-    }
-    branches.sort_unstable_by_key(|(interval, _)| interval.first);
-    Some((asked?, Cow::Owned(branches)))
-}
-
-/// What is left of an interval without another.
-fn without(interval: Interval, taken: Interval) -> impl Iterator<Item = Interval> {
-    let Interval { first, last } = interval;
-    let below = taken.first.checked_sub(1).map(|end| Interval { first, last: last.min(end) });
-    let above = taken.last.checked_add(1).map(|begin| Interval { first: first.max(begin), last });
-    below.into_iter().chain(above).filter(|part| part.first <= part.last)
 }
 
 fn field(key: Key, family: Option<Family>) -> Option<Field> {

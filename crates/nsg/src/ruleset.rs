@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use crate::diagram::{Family, Interval, IntervalSet};
+use crate::diagram::{Family, Field, Interval, IntervalSet};
 use crate::policy::{Direction, InterfaceName};
 
 /// The table that belongs to this crate, of family `inet`.
@@ -108,6 +108,26 @@ impl Key {
         }
     }
 
+    /// The greatest value of a number in a header.
+    pub(crate) fn greatest(self) -> Option<u128> {
+        Some(match self {
+            Key::Protocol => Field::Protocol.max(Family::V4),
+            Key::Source(family) | Key::Destination(family) => Field::Source.max(family),
+            Key::SourcePort | Key::DestinationPort => Field::SourcePort.max(Family::V4),
+            _ => return None,
+        })
+    }
+
+    /// The only value of a protocol or port that is not in a set: the kernel compares with one value at less cost than with
+    /// the ends of an interval.
+    fn all_but(self, values: &IntervalSet) -> Option<u128> {
+        let greatest = self.greatest().filter(|_| !matches!(self, Key::Source(_) | Key::Destination(_)))?;
+        match values.gaps(Interval { first: 0, last: greatest }).as_slice() {
+            [Interval { first, last }] if first == last => Some(*first),
+            _ => None,
+        }
+    }
+
     fn text(self) -> &'static str {
         match self {
             Key::NetworkProtocol => "meta nfproto",
@@ -180,6 +200,9 @@ pub enum Rule {
     /// A verdict for each interval of values. A packet without the key, or with a value that no interval holds, goes on
     /// to the next rule.
     Map(Key, Vec<(Interval, Verdict)>),
+    /// A verdict for each of some blocks of addresses, all of this prefix length, each an interval: looked for at once, where
+    /// intervals of a map are searched. A packet in no block goes on to the next rule.
+    Blocks(Key, u8, Vec<(Interval, Verdict)>),
     /// A packet whose key is in a named map passes, and its connection takes the mark that the map has for it.
     Open(Key, Name),
     /// A packet is told of to whoever listens to [`LOG_GROUP`], up to a rate, and goes on to the next rule.
@@ -284,10 +307,13 @@ impl Chain {
 
     /// How many sets without name its rules need.
     pub(crate) fn sets(&self) -> usize {
-        let several = |when: &When| when.matches.values().filter(|v| v.intervals().len() > 1).count();
+        let is_set = |(key, values): &(&Key, &IntervalSet)| {
+            values.intervals().len() > 1 && key.all_but(values).is_none()
+        };
+        let several = |when: &When| when.matches.iter().filter(is_set).count();
         let of = |rule: &Rule| match rule {
             Rule::When(when) => several(when),
-            Rule::Map(..) => 1,
+            Rule::Map(..) | Rule::Blocks(..) => 1,
             Rule::Open(..) | Rule::Log | Rule::Foreign(_) => 0,
         };
         self.rules.iter().map(of).sum()
@@ -304,6 +330,7 @@ impl Chain {
             match rule {
                 Rule::When(when) => write_when(out, when),
                 Rule::Map(key, branches) => write_map(out, *key, branches),
+                Rule::Blocks(key, length, branches) => write_blocks(out, *key, *length, branches),
                 Rule::Open(key, map) => {
                     let _ = write!(out, "ct mark set {} map @{map} accept", key.text());
                 }
@@ -334,6 +361,32 @@ fn write_map(out: &mut String, key: Key, branches: &[(Interval, Verdict)]) {
     out.push_str(" }");
 }
 
+/// The greatest value of a block of a prefix length that begins with a value; `None` where none can.
+pub(crate) fn block(family: Family, length: u8, first: u128) -> Option<Interval> {
+    let (all, bits) = match family {
+        Family::V4 => (u128::from(u32::MAX), 32),
+        Family::V6 => (u128::MAX, 128),
+    };
+    let rest = all.checked_shr(length.into()).filter(|_| length <= bits).unwrap_or(0);
+    (first & rest == 0 && first <= all).then_some(Interval { first, last: first | rest })
+}
+
+/// The mask of a prefix length, as an address.
+pub(crate) fn mask(family: Family, length: u8) -> u128 {
+    let all = Field::Source.max(family);
+    block(family, length, 0).map_or(all, |first| all - first.last)
+}
+
+fn write_blocks(out: &mut String, key: Key, length: u8, branches: &[(Interval, Verdict)]) {
+    let (Key::Source(family) | Key::Destination(family)) = key else { return };
+    let _ = write!(out, "{} & {} vmap {{ ", key.text(), family.address(mask(family, length)));
+    for (at, (interval, verdict)) in branches.iter().enumerate() {
+        let comma = if at > 0 { ", " } else { "" };
+        let _ = write!(out, "{comma}{} : {verdict}", family.address(interval.first));
+    }
+    out.push_str(" }");
+}
+
 fn write_when(out: &mut String, when: &When) {
     if let Some((direction, interface)) = &when.interface {
         let key = if *direction == Direction::Inbound { "iifname" } else { "oifname" };
@@ -353,6 +406,9 @@ fn write_when(out: &mut String, when: &When) {
                         .map(|(_, name)| name)
                         .collect();
                 out.push_str(&names.join(","));
+            }
+            (key, _) if key.all_but(values).is_some() => {
+                let _ = write!(out, "!= {}", key.all_but(values).unwrap_or_default());
             }
             (_, [one]) => key.write_interval(out, *one),
             (_, several) => {

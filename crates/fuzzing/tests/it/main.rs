@@ -113,6 +113,11 @@ fn check(target: &str, cases: u32) {
     run.unwrap_or_else(|error| panic!("{target}: {error}"));
 }
 
+#[test]
+fn every_listing_that_is_a_seed_passes_as_the_policy() {
+    assert!(seeds("listing").iter().all(|seed| sekisho_fuzzing::listing_passes(seed)));
+}
+
 macro_rules! holds {
     ($($name:ident: $target:literal, $cases:literal;)*) => {
         $(#[test] fn $name() { check($target, $cases); })*

@@ -176,6 +176,24 @@ impl IntervalSet {
         Self(both)
     }
 
+    /// The values of an interval that are not in the set.
+    pub fn gaps(&self, within: Interval) -> Vec<Interval> {
+        let mut gaps = Vec::new();
+        let mut next = Some(within.first);
+        for own in &self.0[self.0.partition_point(|own| own.last < within.first)..] {
+            let Some(first) = next.filter(|first| *first <= within.last && own.first <= within.last) else {
+                break;
+            };
+            if first < own.first {
+                gaps.push(Interval { first, last: own.first - 1 });
+            }
+            next = own.last.checked_add(1);
+        }
+        let rest = next.filter(|first| *first <= within.last);
+        gaps.extend(rest.map(|first| Interval { first, last: within.last }));
+        gaps
+    }
+
     /// How many values there are; the whole of IPv6 is one less than it is.
     pub fn count(&self) -> u128 {
         self.0.iter().fold(0, |n: u128, i| n.saturating_add((i.last - i.first).saturating_add(1)))
@@ -202,6 +220,11 @@ mod tests {
             prop_assert_eq!(a.count(), of_a.len() as u128);
             let both = of_a.iter().copied().filter(|v| of_b.contains(v));
             prop_assert_eq!(a.and(&b), IntervalSet::of(both));
+            for within in b.intervals() {
+                let gaps = a.gaps(*within).into_iter().flat_map(|gap| gap.first..=gap.last);
+                let outside = (within.first..=within.last).filter(|v| !of_a.contains(v));
+                prop_assert_eq!(gaps.collect::<Vec<u128>>(), outside.collect::<Vec<u128>>());
+            }
             prop_assert_eq!(IntervalSet::of(of_a), a.clone());
             prop_assert!(a.intervals().windows(2).all(|w| w[0].last + 1 < w[1].first));
         }

@@ -164,11 +164,14 @@ fn every_kind_of_tampering_is_found_and_repaired() {
     let host = lab.host("web", "10.77.0.4/24").unwrap();
     run(&host, || async {
         // So many that the kernel looks their node up; the sources are so few that it compares.
-        let mut desired = compile(&part_denying("22", &["22", "26", "80-90", "100", "200"]), 3);
+        let mut desired = compile(
+            &part_denying("22", &["22", "26", "80-90", "100", "200", "300", "400", "500", "600", "700"]),
+            3,
+        );
         let generation = || async { observe().await.unwrap().unwrap() };
         // What to run, given the names of chains, and what the difference says.
         type Tamper = fn(&sekisho_lab::Host, &str) -> String;
-        let cases: [(&str, Tamper, &str); 24] = [
+        let cases: [(&str, Tamper, &str); 25] = [
             (
                 "rule added before all",
                 |_, p| format!("insert rule inet sekisho {p}n0_in accept"),
@@ -220,9 +223,7 @@ fn every_kind_of_tampering_is_found_and_repaired() {
                 |h, p| {
                     let chain = format!("{p}n0_in");
                     let at = handle(h, &chain, "jump .*ports");
-                    format!(
-                        "replace rule inet sekisho {chain} handle {at} meta l4proto {{ 6, 17, 132 }} jump {p}alive_in"
-                    )
+                    format!("replace rule inet sekisho {chain} handle {at} meta l4proto 6 jump {p}alive_in")
                 },
                 "another",
             ),
@@ -318,6 +319,17 @@ fn every_kind_of_tampering_is_found_and_repaired() {
                     format!("delete rule inet sekisho {chain} handle {}", handle(h, &chain, "10.0.0.0-10"))
                 },
                 "is dropped that should be let through",
+            ),
+            (
+                "all others led elsewhere",
+                |h, p| {
+                    let (chain, _) = source_node(h, p);
+                    let last =
+                        sh(h, &format!("nft list chain inet sekisho {chain} | grep -v saddr | grep goto"));
+                    let at = handle(h, &chain, &format!("\t{} #", last.trim()));
+                    format!("replace rule inet sekisho {chain} handle {at} accept")
+                },
+                "passes that should be",
             ),
             (
                 "comparison of something else",
@@ -482,7 +494,7 @@ fn a_policy_of_thousands_of_chains_is_loaded_in_pieces_and_changed_over_at_once(
     let part = |form, seed| {
         let mut nic = policy(nic_with(json!([])));
         let count = match form {
-            Form::Rules => 600,
+            Form::Rules => 750,
             Form::Actions => 1800,
             Form::Linear => 2500,
         };
