@@ -13,6 +13,7 @@
 //! (`nf_tables_set_alloc_name` in the kernel walks them all).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::diagram::{Family, Interval, IntervalSet};
 use crate::ruleset::{Key, Rule, Verdict, When, block};
@@ -89,9 +90,12 @@ fn few(key: Key, branches: &[Branch]) -> Option<Vec<Rule>> {
     let Some((Interval { last: greatest, .. }, _)) = branches.last() else {
         return Some(vec![last(Verdict::Drop)]);
     };
-    let count = |of: &Verdict| branches.iter().filter(|(_, verdict)| verdict == of).count();
-    let usual = branches.iter().map(|(_, verdict)| verdict).max_by_key(|v| count(v))?;
-    if branches.len() - count(usual) > FEW {
+    let mut counts: BTreeMap<&Verdict, usize> = BTreeMap::new();
+    for (_, verdict) in branches {
+        *counts.entry(verdict).or_default() += 1;
+    }
+    let (usual, most) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    if branches.len() - most > FEW {
         return None;
     }
     let (rest, others): (Vec<&Branch>, Vec<&Branch>) =

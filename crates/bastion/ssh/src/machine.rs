@@ -18,6 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked whether a machine that says nothing is still there.
 const ALIVE: Duration = Duration::from_secs(30);
 
+/// Bytes of a channel that come from a machine in one packet: as they go on to a client within another channel, whose own packets
+/// have 32 KiB as a rule, they are with what a packet adds to them one packet there, and not one and the rest of another.
+const PIECE: u32 = 32 * 1024 - 256;
+
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
@@ -103,6 +107,7 @@ impl Machine {
         let config = client::Config {
             preferred: preferred(),
             keepalive_interval: Some(ALIVE),
+            maximum_packet_size: PIECE,
             nodelay: true,
             ..client::Config::default()
         };
