@@ -1,20 +1,21 @@
 //! Tells approvers over a webhook what waits for them: a request for access, or more time for one.
 //!
-//! What was told is remembered once the other side has taken it, so that a message comes again after a crash rather than
-//! never; `Sekisho-Notice` is the same then. The file that says where is read for each message: it may change at any time.
+//! Of several servers on one database one claims a message and tells it. What was told is remembered once the other side has
+//! taken it, so that a message comes again after a crash, when the claim is over, rather than never; `Sekisho-Notice` is the
+//! same then. The file that says where is read for each message: it may change at any time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_arm::resource::{instant, shown};
-use sekisho_arm::traits::write_document;
-use sekisho_arm::{ArmError, Read as _, StoreError};
+use sekisho_arm::traits::{read_document, read_documents, write_document};
+use sekisho_arm::{ArmError, StoreError};
 use sekisho_jit::provider::requests;
 use sekisho_jit::request::{Deciding, Request};
 use sekisho_store::News;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -22,10 +23,14 @@ use crate::app::App;
 use crate::outgoing::{self, OutgoingError};
 use crate::signin::public_base;
 
-/// The document kind of what was told, by the key of the notice.
-const TOLD: &str = "jit-notice";
+/// The document kind of a [`State`], by the key of the notice.
+const NOTICE: &str = "jit-notice";
 /// What could not be told is tried again after this pause.
 const AGAIN: Duration = Duration::from_secs(15);
+/// How long a server may take to tell what it has claimed: several times what the other side may take for its answer.
+const CLAIM: Duration = Duration::from_secs(30);
+/// How often it is looked whether anything waits, if nothing is heard of it.
+const IDLE: Duration = Duration::from_secs(3600);
 /// Most characters of what somebody wrote that are told.
 const LONGEST: usize = 300;
 
@@ -91,6 +96,16 @@ fn signature(secret: &str, at: OffsetDateTime, body: &str) -> String {
     format!("t={seconds},v1={hex}")
 }
 
+/// What has become of a notice.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum State {
+    /// A server is about to tell it; if it has not by then, any other does.
+    ClaimedUntil(#[serde(with = "time::serde::rfc3339")] OffsetDateTime),
+    /// The other side took it.
+    Told(#[serde(with = "time::serde::rfc3339")] OffsetDateTime),
+}
+
 /// Something that waits for somebody to decide.
 struct Waiting {
     /// The same for as long as it waits, and of nothing else.
@@ -147,7 +162,7 @@ pub async fn keep(app: Arc<App>) {
     let mut feed = app.store.changes();
     loop {
         let pause = match look(&app, &path).await {
-            Ok(()) => Duration::from_secs(3600),
+            Ok(pause) => pause,
             Err(error) => {
                 tracing::warn!(%error, "approvers are not told by webhook what waits for them; it is tried again");
                 AGAIN
@@ -164,51 +179,91 @@ pub async fn keep(app: Arc<App>) {
     }
 }
 
-async fn look(app: &App, path: &Path) -> Result<(), NoticeError> {
+/// Tells what nobody has told. Returns when to look again: what another server has claimed may be left to this one.
+async fn look(app: &App, path: &Path) -> Result<Duration, NoticeError> {
     let base = public_base(&app.config);
     let mut read = app.store.read().await?;
-    let told: BTreeSet<String> = read.documents(TOLD).await?.into_iter().map(|d| d.key).collect();
+    let known: BTreeMap<String, State> = read_documents(&mut read, NOTICE).await?.into_iter().collect();
     let mut waits = Vec::new();
     for request in requests::all_live(&mut read).await? {
         waits.extend(waiting(&request, &base)?);
     }
     drop(read);
-    let keys: BTreeSet<String> = waits.iter().map(|w| w.key.clone()).collect();
-    let over: Vec<String> = told.difference(&keys).cloned().collect();
+    let keys: BTreeSet<&String> = waits.iter().map(|w| &w.key).collect();
+    let over: Vec<String> = known.keys().filter(|key| !keys.contains(key)).cloned().collect();
     if !over.is_empty() {
         app.store
             .write::<_, ArmError, _>(move |tx| {
                 Box::pin(async move {
                     for key in &over {
-                        tx.remove_document(TOLD, key).await?;
+                        tx.remove_document(NOTICE, key).await?;
                     }
                     Ok(())
                 })
             })
             .await?;
     }
-    let mut fresh = waits.into_iter().filter(|w| !told.contains(&w.key)).peekable();
-    if fresh.peek().is_none() {
-        return Ok(());
+    let is_told = |w: &Waiting| matches!(known.get(&w.key), Some(State::Told(_)));
+    let mut open = waits.into_iter().filter(|w| !is_told(w)).peekable();
+    if open.peek().is_none() {
+        return Ok(IDLE);
     }
     let webhook = Webhook::read(path)?;
-    let mut failed = None;
-    for Waiting { key, message } in fresh {
-        // One that is not taken keeps none of the others.
-        if let Err(error) = webhook.send(&key, &message).await {
-            failed = Some(error);
+    let (mut again, mut failed) = (IDLE, None);
+    for Waiting { key, message } in open {
+        if let Some(elsewhere) = claim(app, &key).await? {
+            again = again.min(elsewhere);
             continue;
         }
-        app.store
-            .write::<_, ArmError, _>(move |tx| {
-                Box::pin(async move {
-                    let now = instant(tx.now());
-                    Ok(write_document(tx, TOLD, &key, &now).await?)
-                })
-            })
-            .await?;
+        // One that is not taken keeps none of the others.
+        match webhook.send(&key, &message).await {
+            Ok(()) => note(app, key, Some(State::Told(OffsetDateTime::now_utc()))).await?,
+            Err(error) => {
+                failed = Some(error);
+                note(app, key, None).await?;
+            }
+        }
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(again), Err)
+}
+
+/// Claims a notice. Returns how long it is another server's, or told, if it cannot be had.
+async fn claim(app: &App, key: &str) -> Result<Option<Duration>, ArmError> {
+    let key = key.to_owned();
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                match read_document(tx, NOTICE, &key).await? {
+                    Some(State::Told(_)) => Ok(Some(IDLE)),
+                    Some(State::ClaimedUntil(until)) if until > now => {
+                        // Whoever set its clock forward keeps nobody waiting longer.
+                        Ok(Some((until - now).unsigned_abs().min(CLAIM)))
+                    }
+                    _ => {
+                        write_document(tx, NOTICE, &key, &State::ClaimedUntil(now + CLAIM)).await?;
+                        Ok(None)
+                    }
+                }
+            })
+        })
+        .await
+}
+
+/// Notes what has become of a notice; nothing has of one that any server may tell.
+async fn note(app: &App, key: String, state: Option<State>) -> Result<(), ArmError> {
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                if let Some(state) = state {
+                    write_document(tx, NOTICE, &key, &state).await?;
+                } else {
+                    tx.remove_document(NOTICE, &key).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
 }
 
 #[cfg(test)]
