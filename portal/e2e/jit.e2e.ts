@@ -121,13 +121,15 @@ test('whoever may decide sees, wherever they are, that somebody asks for access'
   const [group = ''] = machine.id.split('/providers/')
   const policy = `${group}/providers/Microsoft.Security/locations/home/jitNetworkAccessPolicies/asked`
   const rule = { number: 3390, protocol: '*', allowedSourceAddressPrefix: '*', maxRequestAccessDuration: 'PT1H' }
-  await send(portal, 'PUT', `${policy}?api-version=2020-01-01`, {
-    kind: 'Basic',
-    properties: {
-      virtualMachines: [{ id: machine.id, ports: [rule] }],
-      sekisho: { approval: { required: 1 }, onlyWay: 'close' },
-    },
-  })
+  const guard = (approval: object) =>
+    send(portal, 'PUT', `${policy}?api-version=2020-01-01`, {
+      kind: 'Basic',
+      properties: {
+        virtualMachines: [{ id: machine.id, ports: [rule] }],
+        sekisho: { approval: { required: 1, ...approval }, onlyWay: 'close' },
+      },
+    })
+  await guard({})
   const told = portal.getByRole('link', { name: 'Just-in-time access 1 request waits for you' })
   await expect(told).toHaveCount(0)
   await portal.evaluate(
@@ -158,7 +160,13 @@ test('whoever may decide sees, wherever they are, that somebody asks for access'
   await expect(told).toBeVisible()
   await expectAccessible(portal)
   await told.click()
-  await expect(portal.getByRole('button', { name: 'Decide…' })).toBeVisible()
-  await send(portal, 'DELETE', `${policy}?api-version=2020-01-01`)
+  const deciding = portal.getByRole('button', { name: 'Decide…' })
+  await expect(deciding).toBeVisible()
+  const approvers = await send(portal, 'POST', '/v1.0/groups', { displayName: 'Approvers of others' })
+  await guard({ group: approvers.id })
+  await expect(portal.getByText('Others decide')).toBeVisible()
+  await expect(deciding).toHaveCount(0)
   await expect(told).toHaveCount(0)
+  await send(portal, 'DELETE', `${policy}?api-version=2020-01-01`)
+  await send(portal, 'DELETE', `/v1.0/groups/${approvers.id}`)
 })

@@ -1,9 +1,9 @@
 import { QueryClient, QueryObserver } from '@tanstack/react-query'
 import { afterEach, expect, test, vi } from 'vitest'
-import { countWaiting } from './countWaiting.ts'
 import { types } from './keys.ts'
 import { jitQueries } from './queries/jit.ts'
 import { jitWaiting } from './queries/jitWaiting.ts'
+import { waitingFor } from './waitingFor.ts'
 
 const subscription = '/subscriptions/s'
 const waiting = (requestorId: string, more: object = {}) => ({
@@ -33,52 +33,52 @@ function serving(policies: object[], may: string[], groups: string[] = []) {
   return urls
 }
 
-const count = () => countWaiting(new QueryClient(), subscription, 'me')
+const found = () => waitingFor(new QueryClient(), subscription, 'me')
 
 afterEach(() => vi.unstubAllGlobals())
 
-test('what waits is counted for whoever has the right at its policy and is in its group', async () => {
+test('what waits is found for whoever has the right at its policy and is in its group', async () => {
   const requests = [waiting('eve'), waiting('mei')]
   const all = [policy('free', requests), policy('ours', requests, 'G1'), policy('theirs', requests, 'g2')]
   serving([...all, policy('forbidden', requests)], ['free', 'ours', 'theirs'], ['g1'])
-  expect(await count()).toBe(4)
+  expect(await found()).toEqual(['1', '1', '1', '1'])
 })
 
 test('somebody for whom nothing can wait costs the one list', async () => {
   const urls = serving([policy('free', [waiting('me'), waiting('eve', { reviews: [{ by: { id: 'me' } }] })])], ['free'])
-  expect(await count()).toBe(0)
+  expect(await found()).toEqual([])
   expect(urls).toHaveLength(1)
 })
 
 test('no group is asked about where none is named', async () => {
   const urls = serving([policy('free', [waiting('eve')])], ['free'])
-  expect(await count()).toBe(1)
+  expect(await found()).toEqual(['1'])
   expect(urls.filter((url) => url.includes('checkMemberGroups'))).toEqual([])
 })
 
-test('a question that is refused makes the number unknown, not smaller', async () => {
+test('a question that is refused makes the list unknown, not shorter', async () => {
   serving([policy('free', [waiting('eve')])], ['free'])
   const fetched = vi.mocked(fetch)
   const answer = fetched.getMockImplementation()
   fetched.mockImplementation(async (url, init) =>
     String(url).includes('/explain?') ? new Response('', { status: 403 }) : (answer?.(url, init) ?? Response.error()),
   )
-  await expect(count()).rejects.toMatchObject({ status: 403 })
+  await expect(found()).rejects.toMatchObject({ status: 403 })
 })
 
-test('one request for the list serves the page and the number, also after an event', async () => {
+test('one request for the list serves the page and what waits, also after an event', async () => {
   const urls = serving([policy('free', [waiting('me')])], [])
   const client = new QueryClient({ defaultOptions: { queries: { staleTime: 30_000, retry: false } } })
-  const number = new QueryObserver(client, jitWaiting(subscription, 'me'))
+  const waits = new QueryObserver(client, jitWaiting(subscription, 'me'))
   const page = new QueryObserver(client, jitQueries.policies(subscription))
-  const stop = [number.subscribe(() => {}), page.subscribe(() => {})]
-  await vi.waitFor(() => expect([number.getCurrentResult().data, page.getCurrentResult().isSuccess]).toEqual([0, true]))
+  const stop = [waits.subscribe(() => {}), page.subscribe(() => {})]
+  await vi.waitFor(() => expect([waits.getCurrentResult().data, page.getCurrentResult().isSuccess]).toEqual([[], true]))
   expect(urls).toHaveLength(1)
 
   serving([policy('free', [waiting('eve')])], ['free'])
   const before = vi.mocked(fetch)
   await client.invalidateQueries({ queryKey: [types.jit] })
-  expect(number.getCurrentResult().data).toBe(1)
+  expect(waits.getCurrentResult().data).toEqual(['1'])
   expect(before.mock.calls.filter(([url]) => String(url).includes('jitNetworkAccessPolicies?'))).toHaveLength(1)
   for (const end of stop) end()
 })

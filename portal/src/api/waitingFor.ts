@@ -6,11 +6,11 @@ import { jitQueries } from './queries/jit.ts'
 const approve = 'Microsoft.Security/locations/jitNetworkAccessPolicies/approve/action'
 
 /**
- * Counts what waits for a person, as the server decides who may say yes: by a right at the policy and, where it names one,
- * by its group. The list is that of the page of just-in-time access; nothing else is asked unless somebody else's request
- * waits. It fails when any answer is missing: a number that is too small would be believed.
+ * The ids of the requests that wait for a person, as the server decides who may say yes: by a right at the policy and, where it
+ * names one, by its group. The list is that of the page of just-in-time access; nothing else is asked unless somebody else's
+ * request waits. It fails when any answer is missing: a list that is too short would be believed.
  */
-export async function countWaiting(client: QueryClient, subscription: string, person: string) {
+export async function waitingFor(client: QueryClient, subscription: string, person: string) {
   const undecided = asked(await client.fetchQuery(jitQueries.policies(subscription))).filter((item) =>
     isUndecidedBy(item, person),
   )
@@ -24,5 +24,5 @@ export async function countWaiting(client: QueryClient, subscription: string, pe
     const group = approversOf(policy)?.toLowerCase()
     return rights[at]?.allowed && (group === undefined || theirs.has(group))
   })
-  return undecided.filter(({ policy }) => deciding.includes(policy)).length
+  return undecided.filter(({ policy }) => deciding.includes(policy)).map(({ request }) => request.sekisho.id)
 }

@@ -77,7 +77,8 @@ export function SideNav({ path }: { path: string }) {
 /** How many requests for access wait for the person. It is there before there are any, so that the first one is announced. */
 function Waiting() {
   const { session, subscriptionId } = useScope()
-  const { data: count = 0 } = useQuery(jitWaiting(subscriptionId, session.person.id))
+  const { data } = useQuery(jitWaiting(subscriptionId, session.person.id))
+  const count = data?.length ?? 0
   return (
     <span className="ml-auto" aria-live="polite">
       {count > 0 && (

@@ -4,6 +4,7 @@ import { DoorClosed } from 'lucide-react'
 import { useState } from 'react'
 import { fleetQueries } from '../../api/queries/fleet.ts'
 import { decide, jitQueries } from '../../api/queries/jit.ts'
+import { jitWaiting } from '../../api/queries/jitWaiting.ts'
 import type { JitPolicy, Machine } from '../../api/types.ts'
 import { bytes } from '../../app/format.ts'
 import { useScope } from '../../app/scope.ts'
@@ -65,16 +66,17 @@ const why: TableColumn<Asked> = {
 }
 
 export default function JitPage() {
-  const { subscriptionId } = useScope()
+  const { session, subscriptionId } = useScope()
   const policies = useQuery(jitQueries.policies(subscriptionId))
   const machines = useQuery(fleetQueries.machines(subscriptionId))
+  const undecided = useQuery(jitWaiting(subscriptionId, session.person.id))
   return (
     <Page title={m.title} subtitle={m.subtitle}>
       {/* What waits stands above the machines, and whether one is guarded is in the policies: all comes at once. */}
-      <Section query={policies} isWaiting={machines.isPending} skeleton="h-96">
+      <Section query={policies} isWaiting={machines.isPending || undecided.isPending} skeleton="h-96">
         {(found) => (
           <>
-            <Requests all={asked(found)} />
+            <Requests all={asked(found)} undecided={undecided.data} />
             <Machines policies={found} machines={machines} />
             <Past all={asked(found)} />
           </>
@@ -84,8 +86,11 @@ export default function JitPage() {
   )
 }
 
-/** What waits for somebody, and what is open. */
-function Requests({ all }: { all: Asked[] }) {
+/**
+ * What waits for somebody, and what is open. Where it is not known which of them wait for this person, each may be tried: the
+ * server decides.
+ */
+function Requests({ all, undecided }: { all: Asked[]; undecided: string[] | undefined }) {
   const { session } = useScope()
   const [deciding, setDeciding] = useState<Asked>()
   const [extending, setExtending] = useState<Asked>()
@@ -93,6 +98,7 @@ function Requests({ all }: { all: Asked[] }) {
   const waiting = all.filter(isWaiting)
   const open = all.filter(hasOpen)
   const mine = (item: Asked) => isTheirs(item, session.person.id)
+  const mayDecide = ({ request }: Asked) => undecided?.includes(request.sekisho.id) ?? true
   return (
     <>
       {waiting.length > 0 && (
@@ -106,16 +112,20 @@ function Requests({ all }: { all: Asked[] }) {
               why,
               {
                 ...actionsColumn,
-                cell: (item) =>
-                  mine(item) ? (
-                    <Button size="sm" variant="ghost" onPress={() => setEnding({ item, verb: 'cancel' })}>
-                      {m.takeBack}
-                    </Button>
-                  ) : (
+                cell: (item) => {
+                  if (mine(item))
+                    return (
+                      <Button size="sm" variant="ghost" onPress={() => setEnding({ item, verb: 'cancel' })}>
+                        {m.takeBack}
+                      </Button>
+                    )
+                  if (!mayDecide(item)) return <span className="text-xs text-ink-3">{m.othersDecide}</span>
+                  return (
                     <Button size="sm" variant="primary" onPress={() => setDeciding(item)}>
                       {m.decide}…
                     </Button>
-                  ),
+                  )
+                },
               },
             ]}
           />

@@ -134,6 +134,7 @@ export const m = messages({
     ja: (who: string, name: string) => `${who} が ${name} へのアクセスを要求しています`,
   },
   decide: { en: 'Decide', ja: '承認または拒否' },
+  othersDecide: { en: 'Others decide', ja: '他の承認者の判断待ち' },
   approve: { en: 'Approve', ja: '承認' },
   deny: { en: 'Deny', ja: '拒否' },
   decided: { en: 'Your decision was recorded.', ja: '決定を記録しました。' },

@@ -52,7 +52,12 @@ export default function OverviewPage() {
           fleet.length === 0 ? (
             <FirstMachine />
           ) : (
-            <AttentionTiles machines={fleet} exposures={found.data} tokens={tokens.data} waiting={waiting.data} />
+            <AttentionTiles
+              machines={fleet}
+              exposures={found.data}
+              tokens={tokens.data}
+              waiting={waiting.data?.length}
+            />
           )
         }
       </Section>
