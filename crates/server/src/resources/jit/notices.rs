@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_arm::resource::{instant, shown};
-use sekisho_arm::traits::{read_document, read_documents, write_document};
-use sekisho_arm::{ArmError, StoreError};
+use sekisho_arm::traits::write_document;
+use sekisho_arm::{ArmError, Document, Read as _, StoreError};
 use sekisho_jit::provider::requests;
 use sekisho_jit::request::{Deciding, Request};
 use sekisho_store::News;
@@ -106,6 +106,13 @@ enum State {
     Told(#[serde(with = "time::serde::rfc3339")] OffsetDateTime),
 }
 
+impl State {
+    /// Before there were claims, what was kept was that it had been told.
+    fn of(document: &Document) -> State {
+        document.typed().unwrap_or(State::Told(document.changed_at))
+    }
+}
+
 /// Something that waits for somebody to decide.
 struct Waiting {
     /// The same for as long as it waits, and of nothing else.
@@ -183,7 +190,8 @@ pub async fn keep(app: Arc<App>) {
 async fn look(app: &App, path: &Path) -> Result<Duration, NoticeError> {
     let base = public_base(&app.config);
     let mut read = app.store.read().await?;
-    let known: BTreeMap<String, State> = read_documents(&mut read, NOTICE).await?.into_iter().collect();
+    let known = read.documents(NOTICE).await?;
+    let known: BTreeMap<String, State> = known.into_iter().map(|d| (d.key.clone(), State::of(&d))).collect();
     let mut waits = Vec::new();
     for request in requests::all_live(&mut read).await? {
         waits.extend(waiting(&request, &base)?);
@@ -234,7 +242,7 @@ async fn claim(app: &App, key: &str) -> Result<Option<Duration>, ArmError> {
         .write(move |tx| {
             Box::pin(async move {
                 let now = tx.now();
-                match read_document(tx, NOTICE, &key).await? {
+                match tx.document(NOTICE, &key).await?.map(|d| State::of(&d)) {
                     Some(State::Told(_)) => Ok(Some(IDLE)),
                     Some(State::ClaimedUntil(until)) if until > now => {
                         // Whoever set its clock forward keeps nobody waiting longer.
