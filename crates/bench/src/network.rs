@@ -1,6 +1,6 @@
 //! The packet filter in the kernel: what rules cost a packet, what a change of policy lets slip, how long it takes.
 //!
-//! Raw packets go from one namespace into another and are lost behind its filter. A veth delivers in the sender's own time
+//! Whole frames go over a wire from one namespace into another and are lost behind its filter. A veth delivers in the sender's own time
 //! slice, so that the shortest of many short rounds is what a packet costs. Nothing is tracked, so that every packet
 //! meets the rules. Lists are those of the tests: like ClassBench's, a third of the rules denies.
 
@@ -178,7 +178,7 @@ fn on_the_wire(packet: &Packet) -> Option<Vec<u8>> {
     let (std::net::IpAddr::V4(from), std::net::IpAddr::V4(to)) = (packet.source, packet.destination) else {
         return None;
     };
-    // The sender's own kernel must take it, and must not send it anywhere else.
+    // A machine that forwards must take it for one to be sent on.
     let usable = |a: std::net::Ipv4Addr| {
         !(a.is_multicast()
             || a.is_loopback()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sekisho_nsg::agent::{compile, plan};
-use sekisho_nsg::compile::compile_within;
+use sekisho_nsg::compile::{Compiled, compile_within};
 use sekisho_nsg::diagram::{Budget, Family};
 use sekisho_nsg::evaluate::{Packet, evaluate};
 use sekisho_nsg::listing::Listing;
@@ -23,12 +23,13 @@ const DEEP: usize = 32;
 pub fn listing(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(listing) = Listing::parse(text) else { return };
-    let part: NsgPart = serde_json::from_str(PART).expect("the policy");
-    for line in transactions(&compile(&part, 7), Some(&listing)).concat().lines() {
+    let part = policy();
+    let mut forms = forms(&part);
+    for line in transactions(&forms[0], Some(&listing)).concat().lines() {
         let plain = |c: char| c.is_ascii_alphanumeric() || " \t_.-:{},;\"/!=&".contains(c);
         assert!(line.chars().all(plain), "a line that is not ours: {line}");
     }
-    if !passes(&part, &listing) {
+    if !passes(&mut forms, &listing) {
         return;
     }
     let hooks = listing.chains().values().filter(|chain| chain.hook.is_some()).count();
@@ -43,16 +44,22 @@ pub fn listing(data: &[u8]) {
 
 /// Whether a listing passes as the policy. A seed does; what has been made of other versions' scripts would show nothing.
 pub fn listing_passes(data: &[u8]) -> bool {
-    let part: NsgPart = serde_json::from_str(PART).expect("the policy");
     let listing = std::str::from_utf8(data).ok().and_then(|text| Listing::parse(text).ok());
-    listing.is_some_and(|listing| passes(&part, &listing))
+    listing.is_some_and(|listing| passes(&mut forms(&policy()), &listing))
 }
 
-/// Whether it is the policy in one of its forms.
-fn passes(part: &NsgPart, listing: &Listing) -> bool {
+fn policy() -> NsgPart {
+    serde_json::from_str(PART).expect("the policy")
+}
+
+/// The policy in each form: a seed is in one of them.
+fn forms(part: &NsgPart) -> [Compiled; 3] {
     let (none, some) = (Budget { edges: 0, work: 0 }, Budget { edges: 1_000, work: 100_000 });
-    let forms = [compile(part, 7), compile_within(part, 7, none, some), compile_within(part, 7, none, none)];
-    forms.into_iter().any(|mut compiled| plan(Some(&mut compiled), Some(listing)).is_none())
+    [compile(part, 7), compile_within(part, 7, none, some), compile_within(part, 7, none, none)]
+}
+
+fn passes(forms: &mut [Compiled], listing: &Listing) -> bool {
+    forms.iter_mut().any(|compiled| plan(Some(compiled), Some(listing)).is_none())
 }
 
 fn packets() -> Vec<Packet> {

@@ -98,13 +98,16 @@ impl CompiledDirection {
     }
 
     fn alive(&self, prefix: &str) -> Chain {
-        let name = Name::made(&format_args!("{prefix}{}", self.alive_name()));
-        Chain::new(name, self.unasked().into_iter().map(Rule::When).collect())
+        Chain::new(self.alive_chain(prefix), self.unasked().into_iter().map(Rule::When).collect())
+    }
+
+    fn alive_chain(&self, prefix: &str) -> Name {
+        Name::made(&format_args!("{prefix}{}", self.alive_name()))
     }
 
     /// The way there, which TCP, of which most packets are, is spared where none of it passes unasked.
     fn alive_jump(&self, prefix: &str) -> When {
-        let jump = When::always(Verdict::Jump(self.alive(prefix).name));
+        let jump = When::always(Verdict::Jump(self.alive_chain(prefix)));
         let may_be_tcp =
             |rule: &When| rule.matches.get(&Key::Protocol).is_none_or(|protocols| protocols.contains(TCP));
         if self.unasked().iter().any(may_be_tcp) {

@@ -196,20 +196,17 @@ fn rule(object: &Value) -> Option<Rule> {
         && let Some(("vmap", map)) = entry(only)
     {
         if let Some((key, length)) = blocks(&map["key"]) {
-            return block_branches(key, length, &map["data"]["set"]).map(|of| Rule::Blocks(key, length, of));
+            let (Key::Source(family) | Key::Destination(family)) = key else { return None };
+            // What has more bits is met by no packet.
+            let block = |value: &Value| block(family, length, scalar(key, value)?);
+            return branches(&map["data"]["set"], block).map(|of| Rule::Blocks(key, length, of));
         }
         let (key, implied) = key(&map["key"])?;
         // A map that is asked about some packets only is not one of ours.
         if implied.is_some_and(|of| key.implies() != Some(of)) {
             return None;
         }
-        let mut branches = Vec::new();
-        for branch in map["data"]["set"].as_array()? {
-            let [value, to] = branch.as_array()?.as_slice() else { return None };
-            branches.push((interval(key, value)?, verdict(to)?));
-        }
-        branches.sort_unstable();
-        return Some(Rule::Map(key, branches));
+        return branches(&map["data"]["set"], |value| interval(key, value)).map(|of| Rule::Map(key, of));
     }
     if let [mark, accept] = statements.as_slice()
         && let Some((key, map)) = open(mark)
@@ -247,15 +244,14 @@ fn blocks(value: &Value) -> Option<(Key, u8)> {
     let (Key::Source(family) | Key::Destination(family)) = key else { return None };
     let bits = scalar(key, bits)?;
     let length = u8::try_from(bits.count_ones()).ok()?;
-    (mask(family, length) == bits).then_some((key, length))
+    (mask(family, length).map(number) == Some(bits)).then_some((key, length))
 }
 
-fn block_branches(key: Key, length: u8, set: &Value) -> Option<Vec<(Interval, Verdict)>> {
-    let (Key::Source(family) | Key::Destination(family)) = key else { return None };
+/// Where the values of a map lead, in order.
+fn branches(set: &Value, interval: impl Fn(&Value) -> Option<Interval>) -> Option<Vec<(Interval, Verdict)>> {
     let branch = |branch: &Value| -> Option<(Interval, Verdict)> {
         let [value, to] = branch.as_array()?.as_slice() else { return None };
-        // What has other bits is met by no packet.
-        Some((block(family, length, scalar(key, value)?)?, verdict(to)?))
+        Some((interval(value)?, verdict(to)?))
     };
     let mut branches: Vec<(Interval, Verdict)> = set.as_array()?.iter().map(branch).collect::<Option<_>>()?;
     branches.sort_unstable();

@@ -6,8 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::net::IpAddr;
 
-use crate::diagram::{Family, Field, Interval, IntervalSet};
+use ipnet::IpNet;
+
+use crate::diagram::{Family, Field, Interval, IntervalSet, number};
 use crate::policy::{Direction, InterfaceName};
 
 /// The table that belongs to this crate, of family `inet`.
@@ -361,25 +364,21 @@ fn write_map(out: &mut String, key: Key, branches: &[(Interval, Verdict)]) {
     out.push_str(" }");
 }
 
-/// The greatest value of a block of a prefix length that begins with a value; `None` where none can.
+/// The block of a prefix length that begins with an address; `None` where none can.
 pub(crate) fn block(family: Family, length: u8, first: u128) -> Option<Interval> {
-    let (all, bits) = match family {
-        Family::V4 => (u128::from(u32::MAX), 32),
-        Family::V6 => (u128::MAX, 128),
-    };
-    let rest = all.checked_shr(length.into()).filter(|_| length <= bits).unwrap_or(0);
-    (first & rest == 0 && first <= all).then_some(Interval { first, last: first | rest })
+    let net = IpNet::new(family.address(first), length).ok()?;
+    (number(net.network()) == first).then(|| Interval { first, last: number(net.broadcast()) })
 }
 
-/// The mask of a prefix length, as an address.
-pub(crate) fn mask(family: Family, length: u8) -> u128 {
-    let all = Field::Source.max(family);
-    block(family, length, 0).map_or(all, |first| all - first.last)
+/// The mask of a prefix length, as an address; `None` where addresses have fewer bits.
+pub(crate) fn mask(family: Family, length: u8) -> Option<IpAddr> {
+    IpNet::new(family.address(0), length).ok().map(|net| net.netmask())
 }
 
 fn write_blocks(out: &mut String, key: Key, length: u8, branches: &[(Interval, Verdict)]) {
     let (Key::Source(family) | Key::Destination(family)) = key else { return };
-    let _ = write!(out, "{} & {} vmap {{ ", key.text(), family.address(mask(family, length)));
+    let Some(mask) = mask(family, length) else { return };
+    let _ = write!(out, "{} & {mask} vmap {{ ", key.text());
     for (at, (interval, verdict)) in branches.iter().enumerate() {
         let comma = if at > 0 { ", " } else { "" };
         let _ = write!(out, "{comma}{} : {verdict}", family.address(interval.first));
@@ -396,9 +395,9 @@ fn write_when(out: &mut String, when: &When) {
     for (key, values) in when.matches.iter().filter(|(key, _)| !implied(**key)) {
         out.push_str(key.text());
         out.push(' ');
-        match (key, values.intervals()) {
+        match (key, key.all_but(values), values.intervals()) {
             // Bits of a mask, which nft writes with a comma.
-            (Key::ConnectionState, _) => {
+            (Key::ConnectionState, _, _) => {
                 let names: Vec<&str> =
                     [(ESTABLISHED, "established"), (RELATED, "related"), (INVALID, "invalid")]
                         .into_iter()
@@ -407,11 +406,11 @@ fn write_when(out: &mut String, when: &When) {
                         .collect();
                 out.push_str(&names.join(","));
             }
-            (key, _) if key.all_but(values).is_some() => {
-                let _ = write!(out, "!= {}", key.all_but(values).unwrap_or_default());
+            (_, Some(but), _) => {
+                let _ = write!(out, "!= {but}");
             }
-            (_, [one]) => key.write_interval(out, *one),
-            (_, several) => {
+            (_, None, [one]) => key.write_interval(out, *one),
+            (_, None, several) => {
                 out.push_str("{ ");
                 for (at, interval) in several.iter().enumerate() {
                     if at > 0 {
